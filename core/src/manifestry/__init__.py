@@ -1,0 +1,113 @@
+"""Archives as virtual Zarr stores, without copying a byte of data.
+
+>>> import manifestry as mf
+>>> tree = mf.parse("scene.nc")  # doctest: +SKIP
+>>> mf.write(tree, "scene.icechunk")  # doctest: +SKIP
+
+Names are imported on first use: importing this package imports nothing of what it works with.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from manifestry.errors import (
+        AmbiguousFormatError,
+        IncompatibleArraysError,
+        MalformedFileError,
+        ManifestError,
+        ManifestryError,
+        OptionError,
+        PluginError,
+        SourceError,
+        TargetExistsError,
+        UnknownFormatError,
+        UnsupportedFeatureError,
+        WriteError,
+    )
+    from manifestry.model.files import FileTable, SourceFile
+    from manifestry.model.issues import Issue
+    from manifestry.model.limits import Limits
+    from manifestry.model.manifest import ChunkManifest
+    from manifestry.model.metadata import ArrayMetadata, Codec, RectilinearGrid, RegularGrid
+    from manifestry.model.tree import VirtualArray, VirtualGroup
+    from manifestry.reading import parse
+    from manifestry.report import WriteReport
+    from manifestry.storage.source import Source
+    from manifestry.writing import write
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "AmbiguousFormatError": "errors",
+    "ArrayMetadata": "model.metadata",
+    "ChunkManifest": "model.manifest",
+    "Codec": "model.metadata",
+    "FileTable": "model.files",
+    "IncompatibleArraysError": "errors",
+    "Issue": "model.issues",
+    "Limits": "model.limits",
+    "MalformedFileError": "errors",
+    "ManifestError": "errors",
+    "ManifestryError": "errors",
+    "OptionError": "errors",
+    "PluginError": "errors",
+    "RectilinearGrid": "model.metadata",
+    "RegularGrid": "model.metadata",
+    "Source": "storage.source",
+    "SourceError": "errors",
+    "SourceFile": "model.files",
+    "TargetExistsError": "errors",
+    "UnknownFormatError": "errors",
+    "UnsupportedFeatureError": "errors",
+    "VirtualArray": "model.tree",
+    "VirtualGroup": "model.tree",
+    "WriteError": "errors",
+    "WriteReport": "report",
+    "parse": "reading",
+    "write": "writing",
+}
+
+__all__ = [
+    "AmbiguousFormatError",
+    "ArrayMetadata",
+    "ChunkManifest",
+    "Codec",
+    "FileTable",
+    "IncompatibleArraysError",
+    "Issue",
+    "Limits",
+    "MalformedFileError",
+    "ManifestError",
+    "ManifestryError",
+    "OptionError",
+    "PluginError",
+    "RectilinearGrid",
+    "RegularGrid",
+    "Source",
+    "SourceError",
+    "SourceFile",
+    "TargetExistsError",
+    "UnknownFormatError",
+    "UnsupportedFeatureError",
+    "VirtualArray",
+    "VirtualGroup",
+    "WriteError",
+    "WriteReport",
+    "parse",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

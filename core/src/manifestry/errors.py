@@ -1,0 +1,136 @@
+"""Every deliberate error of manifestry.
+
+::
+
+    ManifestryError
+    ├── SourceError               a source or target cannot be reached or read
+    ├── UnknownFormatError        no installed plugin speaks the format
+    ├── AmbiguousFormatError      several unrelated plugins claim the same source
+    ├── OptionError               an option is unknown, or its value is not allowed
+    ├── MalformedFileError        the source violates its own format
+    ├── UnsupportedFeatureError   valid, but not expressible exactly: refused by name
+    ├── ManifestError             a manifest that contradicts its array or its files
+    ├── IncompatibleArraysError   arrays that cannot be combined without changing values
+    ├── TargetExistsError         there is something at the target already
+    ├── WriteError                writing failed; what was there before is intact
+    └── PluginError               the plugin asked for is broken or blocked
+
+Each class carries the exit code that the command line ends with (``exit_code``). Errors travel between processes:
+the positional arguments of each constructor are kept in ``args``, so the default pickling works.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from manifestry.model.issues import Issue
+
+__all__ = [
+    "AmbiguousFormatError",
+    "IncompatibleArraysError",
+    "MalformedFileError",
+    "ManifestError",
+    "ManifestryError",
+    "OptionError",
+    "PluginError",
+    "SourceError",
+    "TargetExistsError",
+    "UnknownFormatError",
+    "UnsupportedFeatureError",
+    "WriteError",
+]
+
+
+class ManifestryError(Exception):
+    """Base of all errors that manifestry raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class SourceError(ManifestryError):
+    """A source or target cannot be reached, read or listed: missing file, credentials, network."""
+
+    exit_code = 5
+
+
+class UnknownFormatError(ManifestryError):
+    """No installed plugin recognises the source, or none has the name that was asked for."""
+
+    exit_code = 3
+
+
+class AmbiguousFormatError(ManifestryError):
+    """Several plugins, none of which refines another, claim the same source."""
+
+    exit_code = 3
+
+
+class OptionError(ManifestryError):
+    """An option does not exist, or its value is not allowed."""
+
+    exit_code = 2
+
+
+class MalformedFileError(ManifestryError):
+    """The source violates its own format; the message names the structure and its address."""
+
+
+class UnsupportedFeatureError(ManifestryError):
+    """A valid feature that cannot be expressed exactly, and is therefore refused.
+
+    Parameters
+    ----------
+    feature
+        Short stable name of the feature, for example ``"filter 305 (lzo)"``.
+    where
+        Path of the array, group or attribute inside the source.
+    hint
+        What the caller can do about it.
+    issues
+        All refusals of a file, when there is more than one.
+    """
+
+    exit_code = 4
+
+    def __init__(self, feature: str, where: str = "", hint: str = "", issues: Sequence[Issue] = ()) -> None:
+        super().__init__(feature, where, hint, tuple(issues))
+        self.feature = feature
+        self.where = where
+        self.hint = hint
+        self.issues = tuple(issues)
+
+    def __str__(self) -> str:
+        if self.issues:
+            lines = "".join(f"\n  {issue}" for issue in self.issues)
+            return f"{self.feature}:{lines}" + (f"\n{self.hint}" if self.hint else "")
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.feature}" + (f" ({self.hint})" if self.hint else "")
+
+
+class ManifestError(ManifestryError):
+    """A manifest contradicts the array that it belongs to, the files it points into, or a limit."""
+
+
+class IncompatibleArraysError(ManifestryError):
+    """Arrays cannot be combined, appended or placed without changing what their values mean."""
+
+
+class TargetExistsError(ManifestryError):
+    """There is something at the target already, and the caller did not ask to replace it."""
+
+    exit_code = 5
+
+
+class WriteError(ManifestryError):
+    """Writing failed. What was at the target before is still there."""
+
+    exit_code = 5
+
+
+class PluginError(ManifestryError):
+    """The plugin that was asked for is broken, incompatible, in conflict or blocked."""
+
+    exit_code = 6

@@ -1,0 +1,15 @@
+"""Formats and who speaks them.
+
+===============  ====================================================================================
+`descriptors`    what a plugin says of its formats, without importing anything heavy
+`hookspecs`      the two hooks that a plugin implements
+`contracts`      what a parser and a writer are given and must return
+`options`        typed options: one definition for Python, the command line and the docs
+`loading`        finding plugins, isolated from each other
+`detection`      which format a source has
+===============  ====================================================================================
+"""
+
+from manifestry.formats.hookspecs import hookimpl
+
+__all__ = ["hookimpl"]

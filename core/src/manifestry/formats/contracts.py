@@ -1,0 +1,324 @@
+"""What parsers and writers are given, and what they must return.
+
+Frozen with interface version 1.0: a plugin that does what stands here works with every core of the same major version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from manifestry.errors import (
+    MalformedFileError,
+    ManifestError,
+    ManifestryError,
+    UnsupportedFeatureError,
+)
+from manifestry.model.issues import Issue
+from manifestry.model.limits import Limits
+from manifestry.model.selection import Selection
+from manifestry.progress import Progress, SilentProgress
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.urls import canonical_url, local_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from manifestry.model.tree import VirtualGroup
+    from manifestry.report import WriteReport
+    from manifestry.storage.source import Source
+
+__all__ = [
+    "Mode",
+    "NativeReader",
+    "OnUnsupported",
+    "ParseContext",
+    "Parser",
+    "Placement",
+    "Target",
+    "WriteContext",
+    "WriteSession",
+    "Writer",
+]
+
+OnUnsupported = Literal["raise", "skip"]
+
+
+@dataclass(slots=True)
+class ParseContext:
+    """Options that mean the same for every format, and where a parser says what it left out.
+
+    Attributes
+    ----------
+    group
+        Path of the group to parse as the root; parsers read nothing outside it.
+    selection
+        Which arrays the caller wants; decided by `wants` before anything is read of an array.
+    chunk_bytes
+        Split uncompressed arrays into chunks of about this many bytes; None leaves the choice to the format.
+    inline_below
+        Copy chunks of arrays of fewer bytes than this into the manifest; None leaves the choice to the format.
+    limits
+        What the source may make us allocate.
+    on_unsupported
+        ``"raise"``: the core turns the refusals that were collected into one error. Parsers do the same for both.
+    progress
+        Told of what happens.
+    issues
+        What was refused or reported so far.
+
+    Examples
+    --------
+    A refusal costs one array, never the file:
+
+    >>> context = ParseContext(on_unsupported="skip")
+    >>> with context.isolate("group/array"):
+    ...     raise UnsupportedFeatureError("filter 305 (lzo)", "group/array", "repack with h5repack")
+    >>> [(issue.path, issue.feature) for issue in context.issues]
+    [('group/array', 'filter 305 (lzo)')]
+    """
+
+    group: str = ""
+    selection: Selection = field(default_factory=Selection)
+    chunk_bytes: int | None = None
+    inline_below: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    on_unsupported: OnUnsupported = "raise"
+    progress: Progress = field(default_factory=SilentProgress)
+    issues: list[Issue] = field(default_factory=list)
+    failures: list[ManifestryError] = field(default_factory=list)
+
+    def wants(self, path: str) -> bool:
+        """Whether the array at `path` (relative to `group`) is to be parsed."""
+        return self.selection.array(path)
+
+    def wants_group(self, path: str) -> bool:
+        """Whether the group at `path` may hold arrays that are wanted."""
+        return self.selection.group(path)
+
+    @contextmanager
+    def isolate(self, path: str) -> Iterator[None]:
+        """Inside, a refused or malformed array costs itself only: the error becomes an issue of `path`."""
+        try:
+            yield
+        except UnsupportedFeatureError as error:
+            issues = error.issues or (
+                Issue(path, error.feature, error.where if error.where != path else "", error.hint),
+            )
+            self.issues += issues
+            self.failures.append(error)
+        except (MalformedFileError, ManifestError) as error:
+            feature = "malformed" if isinstance(error, MalformedFileError) else "contradictory references"
+            self.issues.append(Issue(path, feature, str(error)))
+            self.failures.append(error)
+
+    def refuse(self, path: str, feature: str, message: str = "", hint: str = "") -> None:
+        """Record that `path` is left out, without leaving the current function."""
+        self.issues.append(Issue(path, feature, message, hint))
+        self.failures.append(UnsupportedFeatureError(feature, path, hint))
+
+    def report(self, path: str, feature: str, message: str = "", hint: str = "") -> None:
+        """Record something worth knowing that changes no value of any array."""
+        self.issues.append(Issue(path, feature, message, hint, "reported"))
+
+
+class NativeReader(Protocol):
+    """Arrays of a source read by the format's own library: the oracle of `verify`."""
+
+    def read(self, path: str, selection: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+        """The raw (undecoded) elements of a region of the array at `path` of the parsed tree."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the source."""
+        ...
+
+
+class Parser(Protocol):
+    """Reads a format's metadata and says where every chunk is.
+
+    A parser that declares `Capability.NATIVE` also has ``open_native(source, options) -> NativeReader``.
+
+    Examples
+    --------
+    A parser for files that are nothing but little-endian float64 numbers:
+
+    >>> import numpy as np
+    >>> from manifestry.model.manifest import ChunkManifest
+    >>> from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+    >>> from manifestry.model.tree import VirtualArray, VirtualGroup
+    >>> class RawParser:
+    ...     def parse(self, source, options, context):
+    ...         n = source.size // 8
+    ...         metadata = ArrayMetadata(
+    ...             (n,), np.dtype("f8"), RegularGrid((n,)), (Codec("bytes", {"endian": "little"}),), 0.0, ("i",)
+    ...         )
+    ...         manifest = ChunkManifest.single(source.file, 0, 8 * n, (1,))
+    ...         return VirtualGroup({"values": VirtualArray(metadata, manifest)})
+    """
+
+    def parse(self, source: Source, options: Any, context: ParseContext) -> VirtualGroup:
+        """The tree of `source`.
+
+        Raises
+        ------
+        MalformedFileError
+            The source as a whole violates its format.
+        UnsupportedFeatureError
+            The source as a whole cannot be expressed. What concerns one array goes through ``context.isolate``.
+        """
+        ...
+
+
+class Mode(StrEnum):
+    """What a writer may do with something that exists at the target."""
+
+    CREATE = "create"
+    """Nothing: an existing target is a `TargetExistsError`."""
+    OVERWRITE = "overwrite"
+    """Replace it, if it is an output of this format."""
+    APPEND = "append"
+    """Add to it or change a region of it, if it is an output of this format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an output goes: a path or URL, or an open object of the format itself.
+
+    Attributes
+    ----------
+    url
+        Canonical URL, ``""`` for an open object.
+    object
+        The open object (an Icechunk repository, session or store): the caller commits. None for a URL.
+    group
+        Path of the group inside the output that becomes the root of what is written.
+    stores
+        The caller's object stores, for remote targets.
+    """
+
+    url: str = ""
+    object: Any = None
+    group: str = ""
+    stores: StoreRegistry = field(default_factory=StoreRegistry)
+
+    @classmethod
+    def of(cls, target: Any, group: str = "", stores: Any = None) -> Target:
+        """The target that a caller gave: a path, a URL or an open object."""
+        registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+        if isinstance(target, str | Path):
+            return cls(canonical_url(target), None, group.strip("/"), registry)
+        return cls("", target, group.strip("/"), registry)
+
+    @property
+    def local_path(self) -> Path | None:
+        """The path in the local file system, or None."""
+        return None if self.stores.serves(self.url) else local_path(self.url)
+
+    def __str__(self) -> str:
+        return self.url or f"<{type(self.object).__name__}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where in an existing output a tree goes.
+
+    Exactly one of the two is given.
+
+    Attributes
+    ----------
+    append_dim
+        The tree continues the output along this dimension; arrays without it must be equal.
+    region
+        Half-open element ranges ``{dimension: (start, stop)}`` that the tree replaces; other dimensions are whole.
+        Boundaries lie on chunk boundaries.
+    """
+
+    append_dim: str | None = None
+    region: Mapping[str, tuple[int, int]] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.append_dim is None) == (self.region is None):
+            raise ValueError("a placement has either append_dim or region")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteContext:
+    """What means the same for every writer.
+
+    Attributes
+    ----------
+    on_unsupported
+        The core calls `WriteSession.check` first; with ``"skip"`` it then leaves out what was refused.
+    limits
+        What may be copied into the output.
+    progress
+        Told of what happens.
+    """
+
+    on_unsupported: OnUnsupported = "raise"
+    limits: Limits = field(default_factory=Limits)
+    progress: Progress = field(default_factory=SilentProgress)
+
+
+class WriteSession(Protocol):
+    """One transaction: nothing is visible at the target before `commit`, and `abort` leaves it as it was.
+
+    A session is used once: ``check``, then any number of ``write``, then ``commit`` or ``abort``.
+    """
+
+    def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
+        """What of `tree` the format cannot hold, with the array and the codec or type named. Writes nothing."""
+        ...
+
+    def write(self, tree: VirtualGroup, at: Placement | None = None) -> None:
+        """Stage a tree that `check` has nothing against."""
+        ...
+
+    def commit(self, metadata: Mapping[str, Any]) -> WriteReport:
+        """Make what was staged visible at once, with `metadata` (JSON; provenance among it) stored beside it."""
+        ...
+
+    def abort(self) -> None:
+        """Forget what was staged. May be called at any time, also after a failed `commit`."""
+        ...
+
+
+class Writer(Protocol):
+    """Stores trees in a format.
+
+    Examples
+    --------
+    A writer that keeps what it is given in a list:
+
+    >>> from manifestry.report import WriteReport
+    >>> class ListSession:
+    ...     def __init__(self, target):
+    ...         self.target, self.staged = target, []
+    ...     def check(self, tree, at=None):
+    ...         return []
+    ...     def write(self, tree, at=None):
+    ...         self.staged.append(tree)
+    ...     def commit(self, metadata):
+    ...         self.target.object.extend(self.staged)
+    ...         return WriteReport.of(str(self.target), "list", self.staged)
+    ...     def abort(self):
+    ...         self.staged.clear()
+    >>> class ListWriter:
+    ...     def open(self, target, mode, options, context):
+    ...         return ListSession(target)
+    """
+
+    def open(self, target: Target, mode: Mode, options: Any, context: WriteContext) -> WriteSession:
+        """Begin a transaction; touches nothing yet.
+
+        Raises
+        ------
+        TargetExistsError
+            Something is there and `mode` does not allow to replace it, or it is no output of this format.
+        """
+        ...

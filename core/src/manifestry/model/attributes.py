@@ -1,0 +1,181 @@
+"""Typed attributes, and the one rule that makes JSON of them.
+
+Attributes keep the type that the source gave them, so that combining files and our own xarray engine are exact. A
+writer or store that needs JSON gets it from `attributes_to_json`:
+
+======================  ============================================================================
+text                    as it is
+bytes                   text, decoded as UTF-8 or else as Latin-1
+bool, integers          as they are
+floats                  widened exactly to float64; NaN and the infinities are the texts that Zarr uses for fill
+                        values, ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, which xarray decodes in ``missing_value``
+complex                 ``[real, imaginary]``
+times                   ISO 8601 text
+arrays                  nested lists; an array of one stays a list of one
+records                 objects, field by field
+references              the path they point to
+None                    null: an attribute that exists and has no value
+======================  ============================================================================
+
+What has no such form (a long double that float64 cannot hold, text that is not Unicode, unknown objects) is left out
+and reported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from manifestry.model.issues import Issue
+
+__all__ = ["Attributes", "Reference", "attributes_equal", "attributes_to_json", "value_to_json"]
+
+type Attributes = Mapping[str, Any]
+"""Attribute values: str, bytes, bool, int, float, complex, numpy scalars and arrays, Reference, None, and lists and
+mappings of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An attribute or element that points to another object of the same source, by its absolute path."""
+
+    path: str
+
+
+def attributes_to_json(attributes: Attributes, where: str = "") -> tuple[dict[str, Any], list[Issue]]:
+    """Attributes as strict JSON, and an issue for each that has no such form.
+
+    Parameters
+    ----------
+    where
+        Path of the array or group, for the issues.
+    """
+    found: dict[str, Any] = {}
+    issues = []
+    for name, value in attributes.items():
+        try:
+            found[_text(name)] = value_to_json(value)
+        except (TypeError, ValueError) as error:
+            at = f"{where}@{name}"
+            issues.append(Issue(at, "attribute without a JSON form", str(error), severity="reported"))
+    return found, issues
+
+
+def value_to_json(value: Any) -> Any:
+    """One attribute value as strict JSON, by the rule of this module.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The value has no such form; the message says why.
+    """
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return _text(value)
+        case np.generic():
+            return _scalar(value)
+        case int():
+            return value
+        case float():
+            return _number(value)
+        case complex():
+            return [_number(value.real), _number(value.imag)]
+        case bytes():
+            return _decode(value)
+        case Reference():
+            return _text(value.path)
+        case np.ndarray():
+            return _array(value)
+        case Mapping():
+            return {_text(str(k)): value_to_json(v) for k, v in value.items()}
+        case Sequence():
+            return [value_to_json(v) for v in value]
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def _array(value: np.ndarray[Any, Any]) -> Any:
+    if value.ndim == 0:
+        return value_to_json(value[()])
+    plain = value.dtype.kind in "biu" or (value.dtype.kind == "f" and value.dtype.itemsize <= 8)
+    if plain and bool(np.isfinite(value).all()):
+        return value.tolist()
+    return [_array(row) if isinstance(row, np.ndarray) else value_to_json(row) for row in value]
+
+
+def _scalar(value: np.generic) -> Any:
+    match value.dtype.kind:
+        case "b" | "i" | "u":
+            return value.item()
+        case "f":
+            return _number(_widen(value))
+        case "c":
+            real, imaginary = value.real, value.imag  # type: ignore[attr-defined]
+            return [_number(_widen(real)), _number(_widen(imaginary))]
+        case "S":
+            return _decode(bytes(value))  # type: ignore[call-overload]
+        case "U":
+            return _text(str(value))
+        case "M" | "m":
+            return str(value)
+    if value.dtype.fields is not None:
+        return {name: value_to_json(value[name]) for name in value.dtype.names or ()}  # type: ignore[index]
+    raise TypeError(f"no JSON form for {value.dtype}")
+
+
+def _widen(value: Any) -> float:
+    wide = float(value)
+    if not math.isnan(wide) and wide != value:
+        raise ValueError(f"{value!r} is not a float64")
+    return wide
+
+
+def _number(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _decode(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _text(value: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{value!r} is not Unicode text") from None
+    return value
+
+
+def attributes_equal(mine: Attributes, other: Attributes) -> bool:
+    """Whether two sets of attributes have the same names, types and values; NaN equals NaN, order does not count."""
+    return mine.keys() == other.keys() and all(values_equal(mine[name], other[name]) for name in mine)
+
+
+def values_equal(mine: Any, other: Any) -> bool:
+    """Whether two attribute values have the same type and value; NaN equals NaN."""
+    if type(mine) is not type(other):
+        return False
+    if isinstance(mine, np.ndarray | np.generic):
+        a, b = np.asarray(mine), np.asarray(other)
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        if a.dtype.kind in "fc":
+            return np.array_equal(a, b, equal_nan=True)
+        if a.dtype.fields is not None:
+            return all(values_equal(a[name], b[name]) for name in a.dtype.names or ())
+        return bool(np.array_equal(a, b))
+    if isinstance(mine, Mapping):
+        return attributes_equal(mine, other)
+    if isinstance(mine, list | tuple):
+        return len(mine) == len(other) and all(map(values_equal, mine, other))
+    return bool(mine == other) or (isinstance(mine, float) and math.isnan(mine) and math.isnan(other))

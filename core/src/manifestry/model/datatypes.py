@@ -1,0 +1,211 @@
+"""Data types and fill values as Zarr v3 metadata.
+
+A numpy dtype in native byte order is the one description of a data type in the model; where bytes are stored in
+another order, the ``bytes`` codec says so. ``StringDType()`` stands for variable-length text and ``object`` for
+variable-length bytes. Source: Zarr v3 core specification, "Data types" and "Fill value", and for the extension types
+(strings, bytes, structs, times) the names that zarr-python 3.4 reads and writes.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from manifestry.errors import ManifestError
+
+__all__ = ["default_fill", "dtype_from_zarr", "dtype_to_zarr", "fill_from_zarr", "fill_to_zarr", "is_variable_length"]
+
+_PLAIN = {
+    np.dtype(code): name
+    for name, code in {
+        "bool": "?", "int8": "i1", "int16": "i2", "int32": "i4", "int64": "i8",
+        "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8",
+        "float16": "f2", "float32": "f4", "float64": "f8", "complex64": "c8", "complex128": "c16",
+    }.items()
+}  # fmt: skip
+_BY_NAME: dict[str, np.dtype[Any]] = {name: dtype for dtype, name in _PLAIN.items()}
+_BY_NAME |= {"string": np.dtypes.StringDType(), "variable_length_bytes": np.dtype(object)}
+_SIZED = {"S": "null_terminated_bytes", "U": "fixed_length_utf32", "V": "raw_bytes"}
+_TIMES = {"M": "numpy.datetime64", "m": "numpy.timedelta64"}
+
+
+def is_variable_length(dtype: np.dtype[Any]) -> bool:
+    """Whether chunks of this type have no fixed number of bytes."""
+    return dtype.kind in "TO"
+
+
+def dtype_to_zarr(dtype: np.dtype[Any]) -> Any:
+    """The Zarr v3 ``data_type`` of a numpy dtype.
+
+    Raises
+    ------
+    ManifestError
+        Zarr has no such type (long double, fields that are arrays, ...).
+    """
+    if dtype.kind == "T":
+        return "string"
+    if dtype.kind == "O":
+        return "variable_length_bytes"
+    native = dtype.newbyteorder("=")
+    if native in _PLAIN:
+        return _PLAIN[native]
+    if dtype.fields is not None:
+        return {"name": "struct", "configuration": {"fields": _fields_to_zarr(dtype)}}
+    if dtype.kind in _TIMES:
+        unit, count = np.datetime_data(dtype)
+        return {"name": _TIMES[dtype.kind], "configuration": {"unit": unit, "scale_factor": count}}
+    if dtype.kind in _SIZED and dtype.subdtype is None and dtype.itemsize:
+        return {"name": _SIZED[dtype.kind], "configuration": {"length_bytes": dtype.itemsize}}
+    raise ManifestError(f"Zarr has no data type for numpy's {dtype!r}")
+
+
+def _fields_to_zarr(dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+    packed = 0
+    fields = []
+    for name in dtype.names or ():
+        kind, offset = (dtype.fields or {})[name][:2]
+        if offset != packed:
+            raise ManifestError(f"Zarr structs have no padding, and field {name!r} is at byte {offset}, not {packed}")
+        packed += kind.itemsize
+        fields.append({"name": name, "data_type": dtype_to_zarr(kind)})
+    if packed != dtype.itemsize:
+        raise ManifestError(f"Zarr structs have no padding, and this one ends {dtype.itemsize - packed} bytes late")
+    return fields
+
+
+def dtype_from_zarr(data_type: Any) -> np.dtype[Any]:
+    """The numpy dtype of a Zarr v3 ``data_type``.
+
+    Raises
+    ------
+    ManifestError
+        The name is not known here.
+    """
+    if isinstance(data_type, str):
+        if data_type in _BY_NAME:
+            return _BY_NAME[data_type]
+        if data_type[:1] == "r" and data_type[1:].isdigit() and int(data_type[1:]) % 8 == 0:
+            return np.dtype(f"V{int(data_type[1:]) // 8}")
+    elif isinstance(data_type, Mapping):
+        name, options = data_type.get("name"), data_type.get("configuration") or {}
+        for kinds, key in ((_SIZED, "length_bytes"), (_TIMES, "unit")):
+            for kind, known in kinds.items():
+                if name == known:
+                    return _parametric(kind, options, key)
+        if name in ("struct", "structured"):
+            return np.dtype([(n, dtype_from_zarr(t)) for n, t in _field_pairs(options.get("fields", ()))])
+        if name is not None and not options:
+            return dtype_from_zarr(str(name))
+    raise ManifestError(f"unknown Zarr data type {data_type!r}")
+
+
+def _parametric(kind: str, options: Mapping[str, Any], key: str) -> np.dtype[Any]:
+    if key == "unit":
+        return np.dtype(f"{kind}8[{options.get('scale_factor', 1)}{options['unit']}]")
+    length = int(options[key])
+    return np.dtype(f"{kind}{length // 4 if kind == 'U' else length}")
+
+
+def _field_pairs(fields: Any) -> list[tuple[str, Any]]:
+    return [(f["name"], f["data_type"]) if isinstance(f, Mapping) else (f[0], f[1]) for f in fields]
+
+
+def default_fill(dtype: np.dtype[Any]) -> Any:
+    """The value that Zarr takes where nobody chose one: zero, empty, or not-a-time."""
+    if dtype.kind == "T":
+        return ""
+    if dtype.kind == "O":
+        return b""
+    if dtype.kind in "Mm":
+        return np.array("NaT", dtype)[()]
+    return np.zeros((), dtype)[()]
+
+
+def fill_to_zarr(dtype: np.dtype[Any], value: Any) -> Any:
+    """A fill value as Zarr v3 JSON (specification: "Fill value"); NaN with a payload keeps its bits as hex."""
+    if dtype.kind == "T":
+        return str(value)
+    if dtype.kind == "O":
+        return base64.b64encode(bytes(value)).decode()
+    if dtype.fields is not None:
+        record = np.asarray(value, dtype)[()]
+        return {name: fill_to_zarr(dtype[name], record[name]) for name in dtype.names or ()}
+    scalar = np.asarray(value, dtype)[()]
+    match dtype.kind:
+        case "b":
+            return bool(scalar)
+        case "i" | "u":
+            return int(scalar)
+        case "f":
+            return _float_to_zarr(scalar)
+        case "c":
+            return [_float_to_zarr(scalar.real), _float_to_zarr(scalar.imag)]
+        case "M" | "m":
+            return int(scalar.view("i8"))
+        case "U":
+            return str(scalar)
+    return base64.b64encode(bytes(scalar) if dtype.kind == "S" else scalar.tobytes()).decode()
+
+
+def _float_to_zarr(scalar: Any) -> float | str:
+    number = float(scalar)
+    if math.isfinite(number):
+        return number
+    if math.isinf(number):
+        return "Infinity" if number > 0 else "-Infinity"
+    bits = scalar.dtype.newbyteorder("<").str.replace("f", "u").lstrip("<|=")
+    unsigned = int(np.asarray(scalar).astype(scalar.dtype.newbyteorder("=")).view(bits))
+    usual = int(np.asarray(np.nan, scalar.dtype.newbyteorder("=")).view(bits))
+    return "NaN" if unsigned == usual else f"0x{unsigned:0{scalar.dtype.itemsize * 2}x}"
+
+
+def fill_from_zarr(dtype: np.dtype[Any], value: Any) -> Any:
+    """A fill value from Zarr v3 JSON, as a scalar of `dtype`.
+
+    Raises
+    ------
+    ManifestError
+        The value is no fill value of this type.
+    """
+    try:
+        return _fill_from_zarr(dtype, value)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ManifestError(f"{value!r} is no fill value for {dtype}: {error}") from error
+
+
+def _fill_from_zarr(dtype: np.dtype[Any], value: Any) -> Any:
+    if dtype.kind == "T":
+        return str(value)
+    if dtype.kind == "O":
+        return base64.b64decode(value)
+    if dtype.fields is not None:
+        if isinstance(value, str):
+            return np.frombuffer(base64.b64decode(value), dtype)[0]
+        return np.array(tuple(_fill_from_zarr(dtype[n], value[n]) for n in dtype.names or ()), dtype)[()]
+    match dtype.kind:
+        case "f":
+            return _float_from_zarr(dtype, value)
+        case "c":
+            part = np.dtype(f"f{dtype.itemsize // 2}")
+            both = np.array([_float_from_zarr(part, value[0]), _float_from_zarr(part, value[1])], part)
+            return both.view(dtype.newbyteorder("="))[0]
+        case "S":
+            return np.array(base64.b64decode(value), dtype)[()]
+        case "V":
+            return np.frombuffer(base64.b64decode(value), dtype)[0]
+        case "M" | "m":
+            return np.array(value if isinstance(value, int) else str(value)).astype(dtype)[()]
+    if dtype.kind in "iu" and not float(value).is_integer():
+        raise ValueError("not a whole number")
+    return np.array(value, dtype)[()]
+
+
+def _float_from_zarr(dtype: np.dtype[Any], value: Any) -> Any:
+    native = dtype.newbyteorder("=")
+    if isinstance(value, str) and value[:2].lower() == "0x":
+        return np.array(int(value, 16), f"u{native.itemsize}").view(native)[()]
+    return np.array(float(value), native)[()]

@@ -1,0 +1,201 @@
+"""The table of distinct source objects that the references of a manifest point into."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FileTable", "SourceFile", "relocate_url"]
+
+UNKNOWN_SIZE = -1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One source object as it was when it was parsed.
+
+    Attributes
+    ----------
+    url
+        Canonical URL (see `manifestry.storage.urls`).
+    size
+        Length in bytes, or None when unknown.
+    etag
+        Entity tag as the store gives it, or None.
+    last_modified
+        Time zone aware time of the last change, or None. Kept to the microsecond.
+    """
+
+    url: str
+    size: int | None = None
+    etag: str | None = None
+    last_modified: datetime | None = None
+
+
+class FileTable(Sequence[SourceFile]):
+    """Distinct source objects, as columns; the position of a file is what `ChunkManifest.file_index` holds.
+
+    Parameters
+    ----------
+    files
+        The source objects, in order. URLs must be distinct.
+
+    Notes
+    -----
+    Columns rather than objects: an archive of one file per chunk has as many files as chunks.
+    """
+
+    __slots__ = ("etags", "modified", "sizes", "urls")
+
+    urls: tuple[str, ...]
+    sizes: NDArray[np.int64]  # bytes, UNKNOWN_SIZE where not known
+    etags: tuple[str | None, ...]
+    modified: NDArray[np.datetime64]  # microseconds UTC, NaT where not known
+
+    def __init__(self, files: Iterable[SourceFile] = ()) -> None:
+        rows = list(files)
+        self._set(
+            tuple(f.url for f in rows),
+            np.array([UNKNOWN_SIZE if f.size is None else f.size for f in rows], "i8"),
+            tuple(f.etag for f in rows),
+            np.array([_to_datetime64(f.last_modified) for f in rows], "M8[us]"),
+        )
+
+    def _set(
+        self,
+        urls: tuple[str, ...],
+        sizes: NDArray[np.int64],
+        etags: tuple[str | None, ...],
+        modified: NDArray[np.datetime64],
+    ) -> None:
+        if len(set(urls)) != len(urls):
+            seen: set[str] = set()
+            twice = next(url for url in urls if url in seen or seen.add(url))  # type: ignore[func-returns-value]
+            raise ValueError(f"a file table lists each URL once, this one is there twice: {twice}")
+        sizes.flags.writeable = False
+        modified.flags.writeable = False
+        self.urls, self.sizes, self.etags, self.modified = urls, sizes, etags, modified
+
+    @classmethod
+    def _make(
+        cls,
+        urls: tuple[str, ...],
+        sizes: NDArray[np.int64],
+        etags: tuple[str | None, ...],
+        modified: NDArray[np.datetime64],
+    ) -> FileTable:
+        table = cls.__new__(cls)
+        table._set(urls, sizes, etags, modified)
+        return table
+
+    def __len__(self) -> int:
+        return len(self.urls)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        size, when = int(self.sizes[index]), self.modified[index]
+        return SourceFile(
+            self.urls[index],
+            None if size == UNKNOWN_SIZE else size,
+            self.etags[index],
+            None if np.isnat(when) else when.item().replace(tzinfo=UTC),
+        )
+
+    def __iter__(self) -> Iterator[SourceFile]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FileTable):
+            return NotImplemented
+        return (
+            self.urls == other.urls
+            and self.etags == other.etags
+            and np.array_equal(self.sizes, other.sizes)
+            and np.array_equal(self.modified.view("i8"), other.modified.view("i8"))
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.urls)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self.urls[:3]) + (", …" if len(self) > 3 else "")
+        return f"<FileTable of {len(self)}: {shown}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FileTable._make, (self.urls, np.array(self.sizes), self.etags, np.array(self.modified))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held, the text of the URLs included."""
+        texts = sum(map(sys.getsizeof, self.urls)) + sum(sys.getsizeof(e) for e in self.etags if e is not None)
+        return texts + 16 * len(self) + self.sizes.nbytes + self.modified.nbytes
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> FileTable:
+        """The table of some rows, in the order given."""
+        picked = rows.tolist()
+        return FileTable._make(
+            tuple(self.urls[i] for i in picked),
+            self.sizes[rows],
+            tuple(self.etags[i] for i in picked),
+            self.modified[rows],
+        )
+
+    def relocate(self, prefixes: Mapping[str, str]) -> FileTable:
+        """The same files under other URLs: the longest matching prefix of each is replaced."""
+        urls = tuple(relocate_url(url, prefixes) for url in self.urls)
+        return FileTable._make(urls, np.array(self.sizes), self.etags, np.array(self.modified))
+
+    @staticmethod
+    def union(tables: Sequence[FileTable]) -> tuple[FileTable, list[NDArray[np.uint32]]]:
+        """One table for several, and for each of them the new row of its every old row.
+
+        Raises
+        ------
+        ValueError
+            A URL is in two tables with different size, etag or time: the file changed in between.
+        """
+        if all(table is tables[0] for table in tables[1:]):
+            same = np.arange(len(tables[0]), dtype="u4") if tables else np.empty(0, "u4")
+            return (tables[0] if tables else FileTable()), [same] * len(tables)
+        rows: dict[str, int] = {}
+        where: list[tuple[int, int]] = []
+        maps = []
+        for t, table in enumerate(tables):
+            new = np.empty(len(table), "u4")
+            for i, url in enumerate(table.urls):
+                row = rows.setdefault(url, len(where))
+                if row == len(where):
+                    where.append((t, i))
+                elif tables[where[row][0]][where[row][1]] != table[i]:
+                    raise ValueError(f"{url} changed while it was being read: its size, etag or time differ")
+                new[i] = row
+            maps.append(new)
+        merged = FileTable._make(
+            tuple(rows),
+            np.array([tables[t].sizes[i] for t, i in where], "i8"),
+            tuple(tables[t].etags[i] for t, i in where),
+            np.array([tables[t].modified[i] for t, i in where], "M8[us]"),
+        )
+        return merged, maps
+
+
+def relocate_url(url: str, prefixes: Mapping[str, str]) -> str:
+    """Replace the longest of `prefixes` that `url` starts with; the text is compared as it stands."""
+    best = max((old for old in prefixes if url.startswith(old)), key=len, default=None)
+    return url if best is None else prefixes[best] + url[len(best) :]
+
+
+def _to_datetime64(when: datetime | None) -> np.datetime64:
+    if when is None:
+        return np.datetime64("NaT", "us")
+    if when.tzinfo is None:
+        raise ValueError("last_modified needs a time zone")
+    return np.datetime64(when.astimezone(UTC).replace(tzinfo=None), "us")

@@ -1,0 +1,375 @@
+"""ChunkManifest: for every chunk of an array, which bytes of which file hold it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from manifestry.errors import ManifestError
+from manifestry.model.files import FileTable, SourceFile
+
+__all__ = ["INLINE", "ChunkManifest", "ChunkReference", "FileRun"]
+
+INLINE: Final = 0xFFFF_FFFF
+"""The value of `ChunkManifest.file_index` that means: the bytes are in `ChunkManifest.inline`."""
+
+
+class ChunkReference(NamedTuple):
+    """Where one chunk is: a byte range of a file, or the bytes themselves."""
+
+    file: SourceFile | None
+    offset: int
+    length: int
+    data: bytes | None = None
+
+
+class FileRun(NamedTuple):
+    """Consecutive chunks ``start:stop`` (C order) that lie in one file, are all inline, or are all missing."""
+
+    start: int
+    stop: int
+    file: int | None  # row of the file table, INLINE, or None: not stored
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ChunkManifest:
+    """Immutable columns over the chunk grid in C order.
+
+    Attributes
+    ----------
+    grid_shape
+        Number of chunks along each dimension; ``()`` for a scalar, which has one chunk.
+    files
+        The distinct source objects.
+    file_index
+        uint32, shape ``()`` or ``(size,)``: row of `files`, or `INLINE`.
+    offsets, lengths
+        uint64, shape ``()`` or ``(size,)``, in bytes. Length 0: the chunk is not stored and reads as fill value.
+        For an inline chunk the offset points into `inline`.
+    inline
+        The bytes of all inline chunks.
+
+    Notes
+    -----
+    A column that holds one value throughout is kept as that one number (shape ``()``), so an array of which nothing is
+    stored costs nothing however large its grid. The form is canonical: chunks that are not stored have offset 0 and
+    the file index of the first stored chunk, so equal manifests have equal columns. Building one copies and scans
+    columns, and makes no Python object for a chunk.
+    """
+
+    grid_shape: tuple[int, ...]
+    files: FileTable
+    file_index: NDArray[np.uint32]
+    offsets: NDArray[np.uint64]
+    lengths: NDArray[np.uint64]
+    inline: bytes = b""
+
+    @classmethod
+    def from_columns(
+        cls,
+        grid_shape: Sequence[int],
+        files: FileTable | Sequence[SourceFile],
+        file_index: ArrayLike,
+        offsets: ArrayLike,
+        lengths: ArrayLike,
+        inline: bytes = b"",
+    ) -> ChunkManifest:
+        """Make a manifest from columns in C order; each may be one number for all chunks.
+
+        Raises
+        ------
+        ManifestError
+            A column is neither one number nor as long as the grid, holds negative or fractional numbers, or refers
+            to a file that is not in the table.
+        """
+        shape = tuple(int(n) for n in grid_shape)
+        size = math.prod(shape)
+        table = files if isinstance(files, FileTable) else FileTable(files)
+        index = _column("file_index", file_index, np.dtype("u4"), size)
+        start = _column("offsets", offsets, np.dtype("u8"), size)
+        count = _column("lengths", lengths, np.dtype("u8"), size)
+        if size == 0:
+            zero = np.zeros((), "u8")
+            return cls(shape, table, np.zeros((), "u4"), zero, zero, b"")._frozen()
+        index, start = _normalise_missing(index, start, count)
+        index, start, count = _constant(index), _constant(start), _constant(count)
+        top = index[index != INLINE]
+        if top.size and bool(count.any()) and int(top.max()) >= len(table):
+            raise ManifestError(f"file index {int(top.max())} in a table of {len(table)} files")
+        return cls(shape, table, index, start, count, inline)._frozen()
+
+    @classmethod
+    def missing(cls, grid_shape: Sequence[int]) -> ChunkManifest:
+        """A manifest of which no chunk is stored; takes no memory however large the grid."""
+        return cls.from_columns(grid_shape, (), 0, 0, 0)
+
+    @classmethod
+    def single(cls, file: SourceFile, offset: int, length: int, grid_shape: Sequence[int] = ()) -> ChunkManifest:
+        """A manifest of one chunk (a grid of ones), stored at one byte range."""
+        return cls.from_columns(grid_shape, [file], 0, offset, length)
+
+    @classmethod
+    def from_sparse(
+        cls,
+        grid_shape: Sequence[int],
+        files: FileTable | Sequence[SourceFile],
+        chunks: ArrayLike,
+        offsets: ArrayLike,
+        lengths: ArrayLike,
+        file_index: ArrayLike = 0,
+        inline: bytes = b"",
+    ) -> ChunkManifest:
+        """Make a manifest from the stored chunks only; all others are missing.
+
+        Parameters
+        ----------
+        chunks
+            Positions in C order, shape ``(n,)``, or grid coordinates, shape ``(n, ndim)``.
+        offsets, lengths, file_index
+            One number, or ``(n,)``.
+
+        Raises
+        ------
+        ManifestError
+            A position is outside the grid, or there twice.
+        """
+        shape = tuple(int(n) for n in grid_shape)
+        flat = _flat_positions(np.asarray(chunks), shape)
+        if flat.size == 0:
+            return cls.missing(shape)
+        size = math.prod(shape)
+        listed = np.zeros(size, bool)
+        listed[flat] = True
+        if np.count_nonzero(listed) != flat.size:
+            raise ManifestError("a chunk is listed twice")
+        columns = []
+        for values, kind in ((file_index, "u4"), (offsets, "u8"), (lengths, "u8")):
+            column = np.zeros(size, kind)
+            column[flat] = values
+            columns.append(column)
+        return cls.from_columns(shape, files, *columns, inline)
+
+    @classmethod
+    def from_inline(cls, grid_shape: Sequence[int], chunks: Mapping[int, bytes] | Sequence[bytes]) -> ChunkManifest:
+        """A manifest whose chunks are given as bytes: all of them, or by position in C order.
+
+        Zero bytes are not a chunk: leave the position out instead.
+        """
+        items = dict(chunks) if isinstance(chunks, Mapping) else dict(enumerate(chunks))
+        data = list(items.values())
+        lengths = np.fromiter(map(len, data), "u8", len(data))
+        if len(data) and not lengths.all():
+            raise ManifestError("an inline chunk has no bytes")
+        offsets = np.cumsum(lengths, dtype="u8") - lengths
+        return cls.from_sparse(grid_shape, (), list(items), offsets, lengths, INLINE, b"".join(data))
+
+    def _frozen(self) -> ChunkManifest:
+        for column in (self.file_index, self.offsets, self.lengths):
+            column.flags.writeable = False
+        return self
+
+    @property
+    def size(self) -> int:
+        """Number of chunks in the grid, stored or not."""
+        return math.prod(self.grid_shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held: columns, inline chunks and the file table."""
+        return self.file_index.nbytes + self.offsets.nbytes + self.lengths.nbytes + len(self.inline) + self.files.nbytes
+
+    def columns(self) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]:
+        """`file_index`, `offsets` and `lengths` as read-only views of shape ``(size,)``; constants take no memory."""
+        shape = (self.size,)
+        return (
+            np.broadcast_to(self.file_index, shape),
+            np.broadcast_to(self.offsets, shape),
+            np.broadcast_to(self.lengths, shape),
+        )
+
+    @property
+    def stored(self) -> NDArray[np.bool_]:
+        """Which chunks are stored, shape ``(size,)``."""
+        return np.broadcast_to(self.lengths != 0, (self.size,))
+
+    @property
+    def inlined(self) -> NDArray[np.bool_]:
+        """Which chunks are stored in `inline`, shape ``(size,)``."""
+        return np.broadcast_to((self.file_index == INLINE) & (self.lengths != 0), (self.size,))
+
+    @property
+    def stored_count(self) -> int:
+        """Number of chunks that are stored."""
+        if self.lengths.ndim == 0:
+            return self.size if self.size and int(self.lengths) else 0
+        return int(np.count_nonzero(self.lengths))
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes that the stored chunks take, in files and inline."""
+        if self.lengths.ndim == 0:
+            return int(self.lengths) * self.size
+        return int(self.lengths.sum())
+
+    def __getitem__(self, index: int | tuple[int, ...]) -> ChunkReference | None:
+        """The reference of one chunk by its grid coordinates, or None when it is not stored.
+
+        Raises
+        ------
+        IndexError
+            The coordinates are outside the grid.
+        """
+        at = index if isinstance(index, tuple) else (index,)
+        if len(at) != len(self.grid_shape) or not all(0 <= i < n for i, n in zip(at, self.grid_shape, strict=True)):
+            raise IndexError(f"chunk {at} is outside the grid {self.grid_shape}")
+        flat = 0
+        for i, n in zip(at, self.grid_shape, strict=True):
+            flat = flat * n + i
+        length = _at(self.lengths, flat)
+        if length == 0:
+            return None
+        row, offset = _at(self.file_index, flat), _at(self.offsets, flat)
+        if row == INLINE:
+            return ChunkReference(None, offset, length, self.inline[offset : offset + length])
+        return ChunkReference(self.files[row], offset, length)
+
+    def runs(self) -> Iterator[FileRun]:
+        """Split the grid (C order) where the file changes: what writers that take one file at a time walk over."""
+        if self.size == 0:
+            return
+        if self.lengths.ndim == 0 and self.file_index.ndim == 0:
+            yield FileRun(0, self.size, int(self.file_index) if int(self.lengths) else None)
+            return
+        key = np.where(self.lengths == 0, np.int64(-1), self.file_index.astype("i8"))
+        edges = np.concatenate([[0], np.flatnonzero(key[1:] != key[:-1]) + 1, [self.size]])
+        for start, stop, file in zip(edges[:-1].tolist(), edges[1:].tolist(), key[edges[:-1]].tolist(), strict=True):
+            yield FileRun(start, stop, None if file < 0 else file)
+
+    def relocate(self, prefixes: Mapping[str, str]) -> ChunkManifest:
+        """The same references with other URLs; see `FileTable.relocate`."""
+        files = self.files.relocate(prefixes)
+        return ChunkManifest(self.grid_shape, files, self.file_index, self.offsets, self.lengths, self.inline)
+
+    def to_dict(self) -> dict[str, ChunkReference]:
+        """The stored chunks by their dotted coordinates (``"0.1"``; ``"0"`` for a scalar). For looking at."""
+        found = {}
+        for flat in np.flatnonzero(self.stored).tolist():
+            at = tuple(int(i) for i in np.unravel_index(flat, self.grid_shape)) if self.grid_shape else ()
+            reference = self[at]
+            assert reference is not None
+            found[".".join(map(str, at)) or "0"] = reference
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both refer to the same bytes of the same files; the order of the file tables does not matter."""
+        if not isinstance(other, ChunkManifest):
+            return NotImplemented
+        if self.grid_shape != other.grid_shape or not np.array_equal(self.stored, other.stored):
+            return False
+        here = np.flatnonzero(self.stored)
+        (a_file, a_start, a_count), (b_file, b_start, b_count) = (
+            [column[here] for column in manifest.columns()] for manifest in (self, other)
+        )
+        inline = a_file == INLINE
+        return (
+            np.array_equal(inline, b_file == INLINE)
+            and np.array_equal(a_count, b_count)
+            and np.array_equal(a_start[~inline], b_start[~inline])
+            and self._same_files(other, a_file[~inline], b_file[~inline])
+            and all(
+                self.inline[a : a + n] == other.inline[b : b + n]
+                for a, b, n in zip(
+                    a_start[inline].tolist(), b_start[inline].tolist(), a_count[inline].tolist(), strict=True
+                )
+            )
+        )
+
+    def _same_files(self, other: ChunkManifest, mine: NDArray[np.uint32], theirs: NDArray[np.uint32]) -> bool:
+        if self.files == other.files:
+            return np.array_equal(mine, theirs)
+        pairs = np.unique(np.stack([mine, theirs], axis=1), axis=0)
+        return all(self.files[a] == other.files[b] for a, b in pairs.tolist())
+
+    def __hash__(self) -> int:
+        return hash((self.grid_shape, self.stored_count, self.stored_bytes))
+
+    def __repr__(self) -> str:
+        return (
+            f"<ChunkManifest grid={self.grid_shape} stored={self.stored_count} of {self.size}, "
+            f"{len(self.files)} file{'' if len(self.files) == 1 else 's'}, {len(self.inline)} bytes inline>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.grid_shape, self.files, self.file_index, self.offsets, self.lengths, self.inline)
+
+
+def _rebuild(*fields: Any) -> ChunkManifest:
+    return ChunkManifest(*fields)._frozen()
+
+
+def _at(column: NDArray[Any], flat: int) -> int:
+    return int(column if column.ndim == 0 else column[flat])
+
+
+def _column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
+    """One column in its own dtype: checked, never wrapped around, not shared with the caller when writable."""
+    given = np.asarray(values)
+    if given.dtype.kind not in "iu":
+        raise ManifestError(f"{name} holds {given.dtype}, not integers")
+    flat = given.reshape(-1) if given.ndim else given
+    if flat.ndim and flat.size != size:
+        raise ManifestError(f"{name} has {flat.size} entries for a grid of {size} chunks")
+    if flat.size and given.dtype != dtype:
+        low, high = int(flat.min()), int(flat.max())
+        if low < 0 or high > np.iinfo(dtype).max:
+            raise ManifestError(f"{name} holds {low if low < 0 else high}, which is not a {dtype} number")
+    own = np.ascontiguousarray(flat, dtype=dtype) if flat.ndim else flat.astype(dtype)
+    return own.copy() if own.flags.writeable and np.shares_memory(own, given) else own
+
+
+def _normalise_missing(
+    index: NDArray[np.uint32], start: NDArray[np.uint64], count: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """Give chunks that are not stored offset 0 and the file of the first stored chunk."""
+    gone = count == 0
+    if not gone.any():
+        return index, start
+    if gone.all():
+        return np.zeros((), "u4"), np.zeros((), "u8")
+    first = index if index.ndim == 0 else index[np.argmin(gone)]
+    index = np.where(gone, first, index).astype("u4", copy=False) if index.ndim else index
+    return index, np.where(gone, np.uint64(0), start)
+
+
+def _constant(column: NDArray[Any]) -> NDArray[Any]:
+    """One number for a column that holds one value throughout."""
+    if column.ndim and (column.size == 1 or (column[0] == column[-1] and bool((column == column[0]).all()))):
+        return column[0].copy().reshape(()) if isinstance(column[0], np.ndarray) else np.array(column[0])
+    return column
+
+
+def _flat_positions(chunks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Positions in C order from positions or coordinates, inside the grid or a ManifestError."""
+    if chunks.size == 0 and not (chunks.ndim == 2 and chunks.shape[1] == 0):
+        return np.empty(0, "i8")
+    if chunks.dtype.kind not in "iu":
+        raise ManifestError(f"chunk positions are {chunks.dtype}, not integers")
+    if chunks.ndim == 2:
+        if chunks.shape[1] != len(shape):
+            raise ManifestError(f"chunk coordinates have {chunks.shape[1]} dimensions in a grid of {len(shape)}")
+        flat = np.zeros(len(chunks), "i8")
+        for axis, n in enumerate(shape):
+            column = chunks[:, axis]
+            if column.size and (int(column.min()) < 0 or int(column.max()) >= n):
+                raise ManifestError(f"a chunk lies outside the grid {shape} along dimension {axis}")
+            flat = flat * n + column.astype("i8")
+        return flat
+    flat = chunks.reshape(-1)
+    if int(flat.min()) < 0 or int(flat.max()) >= math.prod(shape):
+        raise ManifestError(f"chunk position {int(flat.max())} lies outside the grid {shape}")
+    return flat.astype("i8")

@@ -1,0 +1,151 @@
+"""ArrayMetadata: what an array is, apart from where its chunks are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from manifestry.errors import ManifestError
+from manifestry.model.attributes import Attributes, attributes_equal, values_equal
+
+__all__ = ["ArrayMetadata", "ChunkGrid", "Codec", "RectilinearGrid", "RegularGrid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One codec of the pipeline by the name that readers have for it (Zarr v3 ``{"name", "configuration"}``)."""
+
+    name: str
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_zarr(self) -> dict[str, Any]:
+        """The codec as Zarr v3 JSON. The configuration stands there even when empty: some readers want the key."""
+        return {"name": self.name, "configuration": dict(self.configuration)}
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(sorted(self.configuration))))
+
+
+@dataclass(frozen=True, slots=True)
+class RegularGrid:
+    """All chunks have one shape; those at the upper edges hold elements outside the array."""
+
+    chunk_shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not all(n > 0 for n in self.chunk_shape):
+            raise ManifestError(f"a chunk shape of {self.chunk_shape} has no elements")
+
+    def grid_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Number of chunks along each dimension of an array of `shape`."""
+        if len(shape) != len(self.chunk_shape):
+            raise ManifestError(f"chunks of shape {self.chunk_shape} in an array of shape {tuple(shape)}")
+        return tuple(-(-n // c) for n, c in zip(shape, self.chunk_shape, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class RectilinearGrid:
+    """Chunk lengths along each dimension, listed. Readers with default settings refuse it: only on request."""
+
+    edges: tuple[tuple[int, ...], ...]
+
+    def grid_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Number of chunks along each dimension; the lengths must add up to `shape`."""
+        if tuple(map(sum, self.edges)) != tuple(shape):
+            raise ManifestError(f"chunk lengths {self.edges} do not add up to the shape {tuple(shape)}")
+        return tuple(map(len, self.edges))
+
+
+type ChunkGrid = RegularGrid | RectilinearGrid
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayMetadata:
+    """What an array is: cheap to make, so that thousands of arrays cost little.
+
+    Attributes
+    ----------
+    shape
+        Elements along each dimension.
+    dtype
+        numpy dtype in native byte order (see `manifestry.model.datatypes`); stored byte order is the ``bytes`` codec's.
+    chunk_grid
+        How the array is divided.
+    codecs
+        The codec pipeline in the order of encoding: array-to-array, one array-to-bytes, bytes-to-bytes.
+    fill_value
+        What a missing chunk reads as, a scalar of `dtype`. CF's ``_FillValue`` is an attribute and another thing.
+    dims
+        Dimension names, or None where the source has none.
+    attributes
+        Typed attributes (see `manifestry.model.attributes`).
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunk_grid: ChunkGrid
+    codecs: tuple[Codec, ...]
+    fill_value: Any
+    dims: tuple[str | None, ...] | None = None
+    attributes: Attributes = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.dims is not None and len(self.dims) != len(self.shape):
+            raise ManifestError(f"{len(self.dims)} dimension names {self.dims} for the shape {self.shape}")
+        if self.dtype.kind not in "TO" and self.dtype.newbyteorder("=") != self.dtype:
+            object.__setattr__(self, "dtype", self.dtype.newbyteorder("="))
+
+    @cached_property
+    def grid_shape(self) -> tuple[int, ...]:
+        """Number of chunks along each dimension."""
+        return self.chunk_grid.grid_shape(self.shape)
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """The shape of every chunk.
+
+        Raises
+        ------
+        ManifestError
+            The grid is rectilinear: chunks have different shapes.
+        """
+        if isinstance(self.chunk_grid, RectilinearGrid):
+            raise ManifestError("the chunks of a rectilinear grid have no common shape")
+        return self.chunk_grid.chunk_shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements when decoded; variable-length elements count as one pointer."""
+        return self.size * self.dtype.itemsize
+
+    def with_(self, **changes: Any) -> ArrayMetadata:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ArrayMetadata):
+            return NotImplemented
+        return (
+            (self.shape, self.dtype, self.chunk_grid, self.codecs, self.dims)
+            == (other.shape, other.dtype, other.chunk_grid, other.codecs, other.dims)
+            and values_equal(self.fill_value, other.fill_value)
+            and attributes_equal(self.attributes, other.attributes)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.shape, str(self.dtype), self.chunk_grid, self.codecs, self.dims))

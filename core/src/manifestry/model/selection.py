@@ -1,0 +1,53 @@
+"""Which arrays of a source the caller wants: decided by path, before anything is read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+__all__ = ["Selection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Patterns of names or paths; nothing included means everything.
+
+    A pattern without a slash is compared with the last segment of a path in every group, one with a slash with the
+    whole path. A pattern that matches a group stands for all that is in it.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def array(self, path: str) -> bool:
+        """Whether the array at `path` is wanted."""
+        wanted = not self.include or any(_matches(pattern, path) for pattern in self.include)
+        return wanted and not any(_matches(pattern, path) for pattern in self.exclude)
+
+    def group(self, path: str) -> bool:
+        """Whether the group at `path` may hold a wanted array: False lets a parser skip it unread."""
+        return not any(_matches(pattern, path) for pattern in self.exclude)
+
+    def check(self, paths: Iterable[str]) -> None:
+        """Make sure that every pattern matches one of the array paths at least.
+
+        Raises
+        ------
+        KeyError
+            A pattern matches nothing; the message lists what there is.
+        """
+        known = list(paths)
+        for pattern in (*self.include, *self.exclude):
+            if not any(_matches(pattern, path) for path in known):
+                there = ", ".join(sorted(known)[:20]) + (", …" if len(known) > 20 else "")
+                raise KeyError(f"{pattern} matches no array; there are: {there}")
+
+
+def _matches(pattern: str, path: str) -> bool:
+    segments = path.strip("/").split("/")
+    wanted = pattern.strip("/")
+    if "/" not in wanted:
+        return any(fnmatchcase(segment, wanted) for segment in segments)
+    depth = wanted.count("/") + 1
+    return fnmatchcase("/".join(segments[:depth]), wanted)

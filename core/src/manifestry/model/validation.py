@@ -1,0 +1,100 @@
+"""The one gate: a tree that contradicts itself, or the files it points into, goes no further.
+
+Parsers need not check these things themselves; `manifestry.parse` and every writer send what they get through here.
+All checks are vectorised over the columns.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from manifestry.errors import ManifestError
+from manifestry.model.datatypes import dtype_to_zarr, is_variable_length
+from manifestry.model.files import UNKNOWN_SIZE
+from manifestry.model.limits import Limits
+from manifestry.model.manifest import INLINE
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
+from manifestry.model.tree import VirtualArray, VirtualGroup
+
+__all__ = ["validate_array", "validate_tree"]
+
+_ARRAY_TO_ARRAY = {"transpose"}
+
+
+def validate_tree(tree: VirtualGroup, limits: Limits | None = None) -> None:
+    """Check every array of a tree, and that names are single segments used once.
+
+    Raises
+    ------
+    ManifestError
+        Names the array and the contradiction.
+    """
+    bounds = limits or Limits()
+    for path, group in tree.walk():
+        for name in (*group.arrays, *group.groups):
+            if not name or "/" in name or name in (".", "..", "zarr.json") or name.startswith("__"):
+                raise ManifestError(f"{path or '/'}: {name!r} cannot be a name in a Zarr group")
+        both = group.arrays.keys() & group.groups.keys()
+        if both:
+            raise ManifestError(f"{path or '/'}: {sorted(both)[0]} is both an array and a group")
+    for path, array in tree.walk_arrays():
+        validate_array(array, path, bounds)
+
+
+def validate_array(array: VirtualArray, path: str = "", limits: Limits | None = None) -> None:
+    """Check one array: grid, byte ranges, sizes of uncompressed chunks, limits.
+
+    Raises
+    ------
+    ManifestError
+        Names the array and the contradiction.
+    """
+    bounds = limits or Limits()
+    metadata, manifest = array.metadata, array.manifest
+    where = f"{path}: " if path else ""
+    if manifest.grid_shape != metadata.grid_shape:
+        raise ManifestError(f"{where}a grid of {manifest.grid_shape} chunks where {metadata.grid_shape} are needed")
+    if manifest.size > bounds.max_chunks and manifest.lengths.ndim:
+        raise ManifestError(f"{where}{manifest.size} chunks, more than the limit of {bounds.max_chunks}")
+    dtype_to_zarr(metadata.dtype)  # refuses what Zarr cannot name
+    if not any(codec.name not in _ARRAY_TO_ARRAY for codec in metadata.codecs):
+        raise ManifestError(f"{where}the codecs do not make bytes of an array")
+    _check_ranges(array, where)
+    expected = _fixed_chunk_bytes(metadata)
+    if expected is not None:
+        lengths = np.atleast_1d(manifest.lengths)
+        wrong = lengths[(lengths != 0) & (lengths != expected)]
+        if wrong.size and manifest.size:
+            raise ManifestError(f"{where}an uncompressed chunk of {int(wrong[0])} bytes where {expected} are needed")
+
+
+def _check_ranges(array: VirtualArray, where: str) -> None:
+    """Every stored byte range lies inside its file (where the size is known) or inside the inline blob."""
+    manifest = array.manifest
+    if not manifest.stored_count:
+        return
+    index, start, count = (np.atleast_1d(c) for c in (manifest.file_index, manifest.offsets, manifest.lengths))
+    end = start + count
+    if bool((end < start).any()):
+        raise ManifestError(f"{where}a byte range ends beyond 2**64")
+    sizes = np.append(manifest.files.sizes, len(manifest.inline)).astype("u8")  # the inline blob is the last "file"
+    sizes[:-1][manifest.files.sizes == UNKNOWN_SIZE] = np.iinfo("u8").max
+    rows = np.where(index == INLINE, len(manifest.files), index)
+    beyond = (end > sizes[rows]) & (count != 0)
+    if bool(beyond.any()):
+        at = int(np.argmax(np.broadcast_to(beyond, beyond.shape)))
+        row = int(np.broadcast_to(rows, beyond.shape)[at])
+        last, limit = int(np.broadcast_to(end, beyond.shape)[at]), int(sizes[row])
+        name = "the inline bytes" if row == len(manifest.files) else manifest.files.urls[row]
+        raise ManifestError(f"{where}a chunk ends at byte {last} of {name}, which has {limit}")
+
+
+def _fixed_chunk_bytes(metadata: ArrayMetadata) -> int | None:
+    """Bytes of every stored chunk when no codec changes the number, else None."""
+    if not isinstance(metadata.chunk_grid, RegularGrid) or is_variable_length(metadata.dtype):
+        return None
+    if any(codec.name not in {"bytes", *_ARRAY_TO_ARRAY} for codec in metadata.codecs):
+        return None
+    return math.prod(metadata.chunk_shape) * metadata.dtype.itemsize

@@ -1,0 +1,168 @@
+"""`parse`: a source through the parser that speaks its format, and the validation gate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from manifestry.errors import OptionError, UnsupportedFeatureError
+from manifestry.formats.boundary import PluginCall
+from manifestry.formats.contracts import OnUnsupported, ParseContext
+from manifestry.formats.descriptors import ParserDescriptor
+from manifestry.formats.detection import detect
+from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
+from manifestry.formats.options import make_options, options_to_json
+from manifestry.model.files import FileTable
+from manifestry.model.limits import Limits
+from manifestry.model.provenance import Provenance
+from manifestry.model.selection import Selection
+from manifestry.model.tree import VirtualGroup
+from manifestry.model.validation import validate_tree
+from manifestry.progress import Progress, SilentProgress
+from manifestry.storage.source import Source
+
+__all__ = ["CommonOptions", "parse", "parse_source"]
+
+
+class CommonOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Options that every parser understands."""
+
+    group: Annotated[str, Meta(description="Path of the group that becomes the root.")] = ""
+    include: Annotated[
+        tuple[str, ...], Meta(description="Names, paths or shell patterns of the arrays and groups to keep.")
+    ] = ()
+    exclude: Annotated[
+        tuple[str, ...], Meta(description="Names, paths or shell patterns of the arrays and groups to leave out.")
+    ] = ()
+    chunk_bytes: (
+        Annotated[int, Meta(ge=1, description="Split uncompressed arrays into chunks of about this many bytes.")] | None
+    ) = None
+    inline_below: (
+        Annotated[int, Meta(ge=0, description="Copy arrays of fewer bytes than this into the manifest.")] | None
+    ) = None
+
+
+_COMMON: Final = frozenset(CommonOptions.__struct_fields__)
+
+
+def parse(
+    source: str | os.PathLike[str] | Source,
+    *,
+    format: str | None = None,  # noqa: A002 the field's word, and only a keyword
+    stores: Any = None,
+    on_unsupported: OnUnsupported = "raise",
+    limits: Limits | None = None,
+    **options: Any,
+) -> VirtualGroup:
+    """Read the metadata of an archive: which bytes hold which chunks. No data is copied.
+
+    Parameters
+    ----------
+    source
+        Path, URL or `Source`.
+    format
+        Name of the format; found from the content when not given.
+    stores
+        Object stores: a mapping of URL prefix to obstore store, or an ``ObjectStoreRegistry``. Others are made from the
+        environment.
+    on_unsupported
+        ``"raise"``: everything that cannot be expressed exactly, in one error. ``"skip"``: leave those arrays out and
+        list them in ``tree.issues``.
+    limits
+        What the source may make us allocate.
+    **options
+        `CommonOptions`, and those of the format (``manifestry formats NAME`` lists them).
+
+    Returns
+    -------
+    VirtualGroup
+        The tree, validated.
+
+    Raises
+    ------
+    SourceError, UnknownFormatError, AmbiguousFormatError, OptionError, MalformedFileError, UnsupportedFeatureError,
+    ManifestError, PluginError
+        See `manifestry.errors`.
+    """
+    given = source if isinstance(source, Source) else Source(source, stores)
+    return parse_source(given, format, on_unsupported, options, limits=limits)
+
+
+def parse_source(
+    source: Source,
+    fmt: str | None,
+    on_unsupported: OnUnsupported,
+    options: Mapping[str, Any],
+    *,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    formats: FormatRegistry | None = None,
+) -> VirtualGroup:
+    """As `parse`, for callers inside the core that have a source and a progress to tell."""
+    if on_unsupported not in ("raise", "skip"):
+        raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
+    registry = formats or installed_formats()
+    if fmt is None:
+        entry = detect(source, registry)
+    else:
+        entry = registry.parser(fmt)
+    label = entry.descriptor.name
+    common = make_options(CommonOptions, {k: v for k, v in options.items() if k in _COMMON}, label)
+    own = make_options(entry.options_type(), {k: v for k, v in options.items() if k not in _COMMON}, label)
+    context = ParseContext(
+        common.group.strip("/"),
+        Selection(common.include, common.exclude),
+        common.chunk_bytes,
+        common.inline_below,
+        limits or Limits(),
+        on_unsupported,
+        progress or SilentProgress(),
+    )
+    tree = _call(entry, source, own, context)
+    _check_selection(tree, context)
+    _raise_refusals(context, source)
+    validate_tree(tree, context.limits)
+    origin = Provenance(label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source))
+    return tree.with_(issues=(*tree.issues, *context.issues), provenance=tree.provenance or (origin,))
+
+
+def _sources(tree: VirtualGroup, source: Source) -> FileTable:
+    """What a tree was made from: the source itself first, then every other file that it refers to."""
+    own = [] if source.is_prefix else [source.file]
+    return FileTable.union([FileTable(own), tree.files])[0]
+
+
+def _call(entry: Entry[ParserDescriptor], source: Source, options: Any, context: ParseContext) -> VirtualGroup:
+    """Run the parser; what it raises and is none of ours is a defect of the plugin, named as such."""
+    parser = entry.load()
+    with PluginCall(f"{source.url}: the parser {entry.label} {entry.version}"):
+        tree = parser.parse(source, options, context)
+        if not isinstance(tree, VirtualGroup):
+            raise TypeError(f"parse returned {type(tree).__name__}, not VirtualGroup")
+        return tree
+
+
+def _check_selection(tree: VirtualGroup, context: ParseContext) -> None:
+    """A misspelt `include` must not pass as an empty result."""
+    known = [path for path, _ in tree.walk_arrays()] + [issue.path for issue in context.issues]
+    for pattern in context.selection.include:
+        if not any(Selection((pattern,)).array(path) for path in known):
+            raise OptionError(f"include: {pattern!r} matches no array of the source")
+
+
+def _raise_refusals(context: ParseContext, source: Source) -> None:
+    if context.on_unsupported == "skip" or not context.failures:
+        return
+    if len(context.failures) == 1:
+        raise context.failures[0]
+    refused = [issue for issue in context.issues if issue.severity == "refused"]
+    raise UnsupportedFeatureError(
+        f"{len(refused)} parts cannot be expressed exactly",
+        source.url,
+        "leave them out with on_unsupported='skip' (--on-unsupported skip)",
+        refused,
+    ) from context.failures[0]

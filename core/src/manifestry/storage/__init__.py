@@ -1,0 +1,17 @@
+"""From a URL to bytes: URL → object store → ranges.
+
+============  ==========================================================================
+`urls`        canonical URLs: one spelling for one object
+`registry`    which object store serves a URL: the caller's first, then the environment's
+`source`      Source: one object or prefix as parsers see it
+`blocks`      a seekable reader with a random-access block cache
+`faults`      the store library's exceptions as `SourceError`
+============  ==========================================================================
+"""
+
+from manifestry.storage.blocks import BlockReader
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.source import Source
+from manifestry.storage.urls import canonical_url, join_url, local_path, split_url
+
+__all__ = ["BlockReader", "Source", "StoreRegistry", "canonical_url", "join_url", "local_path", "split_url"]

@@ -1,0 +1,116 @@
+"""Which object store serves a URL: the caller's stores first, then defaults from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from obstore.store import HTTPStore, LocalStore, from_url
+
+from manifestry.errors import OptionError, SourceError
+from manifestry.storage.faults import source_errors
+from manifestry.storage.urls import canonical_url, local_path, split_url
+
+__all__ = ["StoreRegistry"]
+
+
+class StoreRegistry:
+    """Object stores by URL.
+
+    Parameters
+    ----------
+    stores
+        A mapping of URL prefix to obstore store, an ``obspec_utils.registry.ObjectStoreRegistry``, another
+        `StoreRegistry`, or None. The longest prefix that ends at a segment wins; below it, keys are relative to the
+        prefix. URLs that no given store covers get one from the environment (credentials and endpoints from the usual
+        variables, as obstore reads them); ``memory://`` URLs exist only in stores that are given.
+
+    Notes
+    -----
+    A pickled registry carries its stores, and so their credentials.
+    """
+
+    def __init__(self, stores: Any = None) -> None:
+        self._given: dict[str, Any] = {}
+        self._foreign: Any = None
+        self._defaults: dict[str, Any] = {}
+        if isinstance(stores, StoreRegistry):
+            self._given, self._foreign = dict(stores._given), stores._foreign
+        elif isinstance(stores, Mapping):
+            self._given = {_prefix(url): store for url, store in stores.items()}
+        elif hasattr(stores, "resolve"):
+            self._foreign = stores
+        elif stores is not None:
+            raise OptionError(f"stores is a mapping of URL prefix to store, or a registry, not {type(stores).__name__}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_defaults": {}}
+
+    def serves(self, url: str) -> bool:
+        """Whether one of the caller's stores covers a canonical URL."""
+        return self._resolve_given(url) is not None
+
+    def resolve(self, url: str) -> tuple[Any, str]:
+        """The store that serves a canonical URL, and the key of the object in that store.
+
+        Raises
+        ------
+        SourceError
+            No store can be made for it.
+        """
+        given = self._resolve_given(url)
+        if given is not None:
+            return given
+        origin, key = split_url(url)
+        if origin.startswith("memory://"):
+            raise SourceError(f"{url}: no store was given for this prefix; memory:// exists only in `stores`")
+        if origin.startswith("http"):
+            # The whole URL belongs to the store: a key would be encoded once more, and a query lost.
+            return self._default(url), ""
+        return self._default(origin), key
+
+    def _resolve_given(self, url: str) -> tuple[Any, str] | None:
+        best = max((p for p in self._given if _covers(p, url)), key=len, default=None)
+        if best is not None:
+            key = url.removeprefix(best).lstrip("/")
+            return self._given[best], _http_key(url, key)
+        if self._foreign is None:
+            return None
+        try:
+            store, key = self._foreign.resolve(url)
+        except (ValueError, KeyError):
+            return None
+        return store, str(key)
+
+    def _default(self, origin: str) -> Any:
+        if origin not in self._defaults:
+            with source_errors(origin):
+                self._defaults[origin] = _default_store(origin)
+        return self._defaults[origin]
+
+
+def _default_store(origin: str) -> Any:
+    if origin == "file://":
+        return LocalStore("/")
+    if origin.startswith("http"):
+        return HTTPStore.from_url(origin, client_options={"allow_http": origin.startswith("http://")})
+    return from_url(origin)
+
+
+def _prefix(url: str) -> str:
+    """A prefix as it is compared: canonical, without a slash at the end (but ``file:///`` stays the root)."""
+    text = str(url)
+    path = local_path(text)
+    if path is not None:
+        return "file://" if str(path) in ("/", ".") else canonical_url(text).rstrip("/")
+    return canonical_url(text).rstrip("/")
+
+
+def _covers(prefix: str, url: str) -> bool:
+    return url == prefix or url.startswith(prefix + "/") or prefix == "file://" == url[:7]
+
+
+def _http_key(url: str, key: str) -> str:
+    """The raw key of an http URL in a store of the caller's: that store encodes keys itself."""
+    return unquote(urlsplit(key).path) if url.startswith("http") else key

@@ -1,0 +1,251 @@
+"""Source: one object, or one prefix, as parsers see it."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, BinaryIO, cast
+
+import obstore
+
+from manifestry.errors import SourceError
+from manifestry.model.files import SourceFile
+from manifestry.storage.blocks import BlockReader
+from manifestry.storage.faults import source_errors
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.urls import canonical_url, join_url, local_path
+
+__all__ = ["HEAD_BYTES", "Source"]
+
+HEAD_BYTES = 64 << 10
+"""Bytes of the one header read that detection and parsers share."""
+
+COALESCE_BYTES = 16 << 10
+"""Ranges closer than this are fetched as one request; obstore's own 1 MiB would fetch whole files."""
+
+
+class Source:
+    """One object of a store, or a prefix that many objects share.
+
+    Parameters
+    ----------
+    location
+        Path or URL (see `manifestry.storage.urls`).
+    stores
+        Object stores by URL prefix, an ``ObjectStoreRegistry`` or a `StoreRegistry`.
+
+    Attributes
+    ----------
+    url
+        Canonical URL.
+    local_path
+        Path in the local file system when the object is read from there, else None. Format libraries that want a file
+        can open it directly.
+
+    Notes
+    -----
+    Size, entity tag and time of last change are asked for once and then kept: they describe the object as it was when
+    parsing began, and writers store them as checksums.
+
+    Examples
+    --------
+    >>> from obstore.store import MemoryStore
+    >>> memory = MemoryStore()
+    >>> _ = memory.put("a.bin", b"0123456789")
+    >>> source = Source("memory://here/a.bin", {"memory://here": memory})
+    >>> source.size, source.head(4), source.ranges([(2, 4), (8, 10)])
+    (10, b'0123', [b'23', b'89'])
+    """
+
+    def __init__(self, location: str | os.PathLike[str], stores: Any = None) -> None:
+        self._set(canonical_url(location), stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores))
+
+    def _set(self, url: str, registry: StoreRegistry) -> None:
+        self.url = url
+        self.registry = registry
+        self.local_path = None if registry.serves(url) else local_path(url)
+        self._head = b""
+
+    @classmethod
+    def at(cls, url: str, registry: StoreRegistry) -> Source:
+        """The source at a URL that is canonical already: nothing in it is decoded once more."""
+        source = cls.__new__(cls)
+        source._set(url, registry)
+        return source
+
+    def __repr__(self) -> str:
+        return f"<Source {self.url}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Source.at, (self.url, self.registry)
+
+    @property
+    def name(self) -> str:
+        """The last segment of the URL, without a query."""
+        text = self.url.rstrip("/")
+        if text.startswith("http"):
+            text = text.partition("?")[0]
+        return text.rpartition("/")[2]
+
+    @cached_property
+    def _location(self) -> tuple[Any, str]:
+        return self.registry.resolve(self.url)
+
+    @property
+    def store(self) -> Any:
+        """The obstore store that serves the object."""
+        return self._location[0]
+
+    @property
+    def path(self) -> str:
+        """The key of the object in `store`."""
+        return self._location[1]
+
+    @cached_property
+    def file(self) -> SourceFile:
+        """What is known of the object: what manifests and provenance keep.
+
+        Raises
+        ------
+        SourceError
+            There is no such object, or it may not be read.
+        """
+        with source_errors(self.url):
+            if self.local_path is not None:
+                status = os.stat(self.local_path)
+                if self.local_path.is_dir():
+                    raise IsADirectoryError(self.url)
+                return SourceFile(self.url, status.st_size, None, datetime.fromtimestamp(status.st_mtime, UTC))
+            meta = obstore.head(self.store, self.path)
+        when = meta["last_modified"]
+        # A server that does not say when an object changed shows up as the epoch.
+        return SourceFile(self.url, meta["size"], meta["e_tag"], when if when.timestamp() > 0 else None)
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        size = self.file.size
+        assert size is not None
+        return size
+
+    @property
+    def etag(self) -> str | None:
+        """Entity tag, None where the store has none (local files)."""
+        return self.file.etag
+
+    @property
+    def last_modified(self) -> datetime | None:
+        """Time of the last change, None where the server does not say."""
+        return self.file.last_modified
+
+    def exists(self) -> bool:
+        """Whether there is an object at the URL (a prefix does not count)."""
+        try:
+            return self.file is not None
+        except SourceError as error:
+            if isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+                return False
+            raise
+
+    def head(self, count: int = 4096) -> bytes:
+        """The first bytes: one read of at most `HEAD_BYTES`, shared by everybody who looks at the header."""
+        if count > HEAD_BYTES:
+            return self.range(0, min(count, self.size))
+        if not self._head and self.size:
+            self._head = self.range(0, min(HEAD_BYTES, self.size))
+        return self._head[:count]
+
+    def range(self, start: int, stop: int) -> bytes:
+        """The bytes ``start:stop``; fewer only where the object ends.
+
+        Raises
+        ------
+        SourceError
+            The object cannot be read.
+        """
+        return self.ranges([(start, min(stop, self.size))])[0]
+
+    def ranges(self, ranges: Sequence[tuple[int, int]], *, coalesce: int = COALESCE_BYTES) -> list[bytes]:
+        """The bytes of many ``(start, stop)``, fetched concurrently.
+
+        Parameters
+        ----------
+        coalesce
+            Ranges with at most this many bytes between them become one request.
+
+        Raises
+        ------
+        SourceError
+            The object cannot be read, or ends before a range does.
+        """
+        if not ranges:
+            return []
+        with source_errors(self.url):
+            if self.local_path is not None:
+                found = self._local_ranges(ranges)
+            else:
+                wanted = [(a, b) for a, b in ranges if b > a]  # stores refuse empty ranges
+                starts, stops = [a for a, _ in wanted], [b for _, b in wanted]
+                got = obstore.get_ranges(self.store, self.path, starts=starts, ends=stops, coalesce=coalesce)
+                parts = iter(got)
+                found = [next(parts).to_bytes() if b > a else b"" for a, b in ranges]
+        for (start, stop), data in zip(ranges, found, strict=True):
+            if len(data) != max(0, stop - start):
+                raise SourceError(f"{self.url}: ends at byte {start + len(data)}, before {stop}")
+        return found
+
+    def _local_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        assert self.local_path is not None
+        descriptor = os.open(self.local_path, os.O_RDONLY)
+        try:
+            return [os.pread(descriptor, b - a, a) if b > a else b"" for a, b in ranges]
+        finally:
+            os.close(descriptor)
+
+    def open(self, *, block_size: int = 64 << 10) -> BinaryIO:
+        """A seekable binary reader: the file itself when it is local, else one with a random-access block cache."""
+        if self.local_path is not None:
+            with source_errors(self.url):
+                return self.local_path.open("rb")
+        return cast("BinaryIO", io.BufferedReader(self.blocks(block_size=block_size), buffer_size=block_size))
+
+    def blocks(self, *, block_size: int = 64 << 10, max_blocks: int = 4096) -> BlockReader:
+        """The reader with a block cache, for parsers that prefetch. The header that was read already is in it."""
+        reader = BlockReader(
+            lambda ranges: self.ranges(ranges, coalesce=0), self.size, block_size=block_size, max_blocks=max_blocks
+        )
+        reader.preload(0, self._head)
+        return reader
+
+    def resolve(self, reference: str) -> Source:
+        """The source that a document at this URL points at: a URL, an absolute path, or a path beside it."""
+        return Source.at(join_url(self.url, reference), self.registry)
+
+    @cached_property
+    def is_prefix(self) -> bool:
+        """Whether this is no object but a directory: objects have URLs that begin with it and a slash."""
+        if self.url.startswith("http") and not self.registry.serves(self.url):
+            return False  # plain HTTP cannot list
+        with source_errors(self.url):
+            if self.local_path is not None:
+                return self.local_path.is_dir()
+            listing = obstore.list(self.store, prefix=self.path.rstrip("/") + "/" if self.path else None, chunk_size=1)
+            return bool(next(iter(listing), []))
+
+    def list(self) -> list[str]:
+        """The names directly below a prefix, sorted; those of further prefixes end with a slash."""
+        with source_errors(self.url):
+            if self.local_path is not None:
+                return sorted(e.name + ("/" if e.is_dir() else "") for e in os.scandir(self.local_path))
+            prefix = self.path.rstrip("/") + "/" if self.path else ""
+            found = obstore.list_with_delimiter(self.store, prefix=prefix or None)
+        objects = [o["path"].removeprefix(prefix) for o in found["objects"]]
+        prefixes = [p.removeprefix(prefix).rstrip("/") + "/" for p in found["common_prefixes"]]
+        return sorted(objects + prefixes)
+
+    def child(self, name: str) -> Source:
+        """The object or prefix of a relative name below this prefix."""
+        return Source.at(f"{self.url.rstrip('/')}/{name}", self.registry)

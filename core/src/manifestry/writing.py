@@ -1,0 +1,169 @@
+"""`write`: a tree through the writer of a format, checked before a byte is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from manifestry.errors import OptionError, UnknownFormatError, UnsupportedFeatureError
+from manifestry.formats.boundary import PluginCall
+from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target, WriteContext, WriteSession
+from manifestry.formats.descriptors import Capability, WriterDescriptor
+from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
+from manifestry.formats.options import make_options
+from manifestry.model.issues import Issue
+from manifestry.model.limits import Limits
+from manifestry.model.provenance import provenance_to_json
+from manifestry.model.tree import VirtualGroup
+from manifestry.model.validation import validate_tree
+from manifestry.progress import Progress, SilentProgress
+from manifestry.report import WriteReport
+
+__all__ = ["choose_writer", "write", "write_tree"]
+
+
+def write(
+    tree: VirtualGroup,
+    target: str | os.PathLike[str] | object,
+    *,
+    format: str | None = None,  # noqa: A002 the field's word, and only a keyword
+    group: str = "",
+    overwrite: bool = False,
+    append_dim: str | None = None,
+    region: Mapping[str, tuple[int, int]] | None = None,
+    stores: Any = None,
+    on_unsupported: OnUnsupported = "raise",
+    limits: Limits | None = None,
+    **options: Any,
+) -> WriteReport:
+    """Store a tree as a virtual Zarr store.
+
+    Parameters
+    ----------
+    tree
+        What to store.
+    target
+        Path or URL, or an open object of the format (an Icechunk repository, session or store): then the caller
+        commits.
+    format
+        Name of the format; found from the target when not given.
+    group
+        Path of the group inside the target that becomes the root of the tree.
+    overwrite
+        Replace what is at the target, if it is an output of this format. Otherwise an existing target is an error.
+    append_dim
+        Continue the existing output along this dimension.
+    region
+        Replace ``{dimension: (start, stop)}`` of the existing output.
+    stores
+        Object stores by URL prefix, for a remote target.
+    on_unsupported
+        ``"raise"``, or ``"skip"`` to leave out the arrays that the format cannot hold.
+    limits
+        What may be copied into the output.
+    **options
+        Those of the format (``manifestry formats NAME`` lists them).
+
+    Returns
+    -------
+    WriteReport
+        What was written, and how to open it.
+
+    Raises
+    ------
+    TargetExistsError, UnsupportedFeatureError, IncompatibleArraysError, WriteError, SourceError, OptionError,
+    UnknownFormatError, PluginError
+        See `manifestry.errors`. Whatever is raised, what was at the target is still there.
+    """
+    at = Placement(append_dim, region) if append_dim is not None or region is not None else None
+    if at is not None and overwrite:
+        raise OptionError("overwrite replaces the whole output; it does not go with append_dim or region")
+    mode = Mode.APPEND if at is not None else Mode.OVERWRITE if overwrite else Mode.CREATE
+    place = Target.of(os.fspath(target) if isinstance(target, os.PathLike) else target, group, stores)
+    return write_tree(tree, place, format, mode, at, on_unsupported, options, limits=limits)
+
+
+def write_tree(
+    tree: VirtualGroup,
+    target: Target,
+    fmt: str | None,
+    mode: Mode,
+    at: Placement | None,
+    on_unsupported: OnUnsupported,
+    options: Mapping[str, Any],
+    *,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+    formats: FormatRegistry | None = None,
+) -> WriteReport:
+    """As `write`, for callers inside the core that have a target and a progress to tell."""
+    entry = choose_writer(target, fmt, formats or installed_formats())
+    _check_capabilities(entry, at)
+    own = make_options(entry.options_type(), options, entry.descriptor.name)
+    bounds = limits or Limits()
+    validate_tree(tree, bounds)
+    context = WriteContext(on_unsupported, bounds, progress or SilentProgress())
+    with PluginCall(f"{target}: the writer {entry.label} {entry.version}"):
+        session: WriteSession = entry.load().open(target, mode, own, context)
+        try:
+            allowed, issues = _leave_out(tree, session.check(tree, at), on_unsupported, entry)
+            session.write(allowed, at)
+            report = session.commit({"manifestry": provenance_to_json(tree.provenance)})
+        except BaseException:
+            session.abort()
+            raise
+    return report if not issues else report.with_issues(issues)
+
+
+def choose_writer(target: Target, fmt: str | None, formats: FormatRegistry) -> Entry[WriterDescriptor]:
+    """The writer of a format, or the one that the target's name or type means.
+
+    Raises
+    ------
+    UnknownFormatError
+        Nothing or several are meant.
+    """
+    if fmt is not None:
+        return formats.writer(fmt)
+    entries = formats.writers.values()
+    if target.object is not None:
+        found = [e for e in entries if e.descriptor.accepts(target.object)]
+    else:
+        name = target.url.rstrip("/").lower()
+        endings = {
+            e.descriptor.name: max((x for x in e.descriptor.extensions if name.endswith(x)), key=len, default="")
+            for e in entries
+        }
+        longest = max(map(len, endings.values()), default=0)
+        found = [e for e in entries if longest and len(endings[e.descriptor.name]) == longest]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{e.descriptor.name} ({' '.join(e.descriptor.extensions)})" for e in entries) or "none"
+    raise UnknownFormatError(f"{target}: say which format to write with format= (--to); there are: {known}")
+
+
+def _check_capabilities(entry: Entry[WriterDescriptor], at: Placement | None) -> None:
+    needed = None if at is None else Capability.APPEND if at.append_dim is not None else Capability.REGION
+    if needed is not None and needed not in entry.descriptor.capabilities:
+        raise UnsupportedFeatureError(
+            f"{needed} in {entry.descriptor.name}", "", "write the whole tree anew, or use a format that can (icechunk)"
+        )
+
+
+def _leave_out(
+    tree: VirtualGroup, issues: Sequence[Issue], on_unsupported: OnUnsupported, entry: Entry[WriterDescriptor]
+) -> tuple[VirtualGroup, tuple[Issue, ...]]:
+    """The tree without what the format cannot hold, or one error that lists all of it."""
+    refused = [issue for issue in issues if issue.severity == "refused"]
+    if refused and on_unsupported == "raise":
+        if len(refused) == 1:
+            raise UnsupportedFeatureError(refused[0].feature, refused[0].path, refused[0].hint)
+        raise UnsupportedFeatureError(
+            f"{len(refused)} arrays have no exact form in {entry.descriptor.name}",
+            "",
+            "leave them out with on_unsupported='skip' (--on-unsupported skip)",
+            refused,
+        )
+    paths = {issue.path for issue in refused}
+    return tree.map_arrays(lambda path, array: None if path in paths else array), tuple(issues)

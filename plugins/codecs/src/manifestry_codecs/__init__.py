@@ -1,0 +1,1 @@
+"""Codecs that exist nowhere else, for Zarr v3 and numcodecs."""

@@ -1,0 +1,1 @@
+"""Icechunk writer and parser."""

@@ -1,0 +1,1 @@
+"""Kerchunk JSON writer and parser."""

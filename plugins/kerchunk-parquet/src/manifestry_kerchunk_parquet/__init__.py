@@ -1,0 +1,1 @@
+"""Kerchunk Parquet writer and parser."""

@@ -1,0 +1,1 @@
+"""netCDF classic parser."""

@@ -1,0 +1,1 @@
+"""TIFF, COG and GeoTIFF parser."""

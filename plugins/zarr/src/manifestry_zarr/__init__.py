@@ -1,0 +1,1 @@
+"""Native Zarr stores as sources."""
