@@ -1,0 +1,59 @@
+"""Build the wheels of all packages and install them with plain pip into a clean environment.
+
+uv ignores version bounds between members of a workspace and hides a wrong one; pip does not. The installed command must
+then find every plugin and convert the sample, and the lower bounds that the packages declare must not exceed what is
+pinned.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> str:
+    """The standard output of a command that must succeed."""
+    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def main() -> None:
+    """Build, install, look, convert."""
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["constraint-dependencies"]
+    with tempfile.TemporaryDirectory() as temporary:
+        base = Path(temporary)
+        wheels, environment = base / "wheels", base / "venv"
+        run("uv", "build", "--all-packages", "--wheel", "--quiet", "--out-dir", wheels)
+        (base / "constraints.txt").write_text("\n".join(pins) + "\n")
+        venv.create(environment, with_pip=True)
+        programs = environment / "bin"
+        built = sorted(wheels.glob("*.whl"))
+        run(programs / "pip", "install", "--quiet", "--constraint", base / "constraints.txt", *built)
+        run(programs / "pip", "check")
+        plugins = json.loads(run(programs / "manifestry", "plugins", "--json", cwd=base))["plugins"]
+        broken = [p for p in plugins if p["state"] != "ok"]
+        expected = {p.name for p in (ROOT / "plugins").iterdir() if _has_entry_point(p)}
+        found = {p["name"] for p in plugins}
+        if broken or found != expected:
+            sys.exit(f"plugins after pip: {broken or found ^ expected}")
+        target = base / "sample.icechunk"
+        run(programs / "manifestry", "convert", ROOT / "samples" / "sea_surface.nc", target, cwd=base)
+        print(f"{len(built)} wheels installed by pip, {len(found)} plugins found, sample converted")
+
+
+def _has_entry_point(plugin: Path) -> bool:
+    project = plugin / "pyproject.toml"
+    return project.exists() and "manifestry" in tomllib.loads(project.read_text())["project"].get("entry-points", {})
+
+
+if __name__ == "__main__":
+    main()
