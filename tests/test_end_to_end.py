@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import manifestry as mf
 import numpy as np
 import pytest
 import xarray as xr
-
-import manifestry as mf
 
 GROUPS = ["/", "quality"]
 SUFFIX = {"icechunk": ".icechunk", "kerchunk-json": ".json", "kerchunk-parquet": ".parq"}
