@@ -106,10 +106,7 @@ def parse_source(
     if on_unsupported not in ("raise", "skip"):
         raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
     registry = formats or installed_formats()
-    if fmt is None:
-        entry = detect(source, registry)
-    else:
-        entry = registry.parser(fmt)
+    entry = detect(source, registry) if fmt is None else registry.parser(fmt)
     label = entry.descriptor.name
     common = make_options(CommonOptions, {k: v for k, v in options.items() if k in _COMMON}, label)
     own = make_options(entry.options_type(), {k: v for k, v in options.items() if k not in _COMMON}, label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import traceback
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from manifestry.errors import ManifestryError, PluginError
 
@@ -34,7 +34,7 @@ class PluginBoundary:
         """Whether the block raised."""
         return bool(self.reason)
 
-    def __enter__(self) -> PluginBoundary:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -42,14 +42,13 @@ class PluginBoundary:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        first = (str(error).strip().splitlines() or [""])[0]
-        self.reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
+        self.reason = _in_one_line(error)
         self.trace = "".join(traceback.format_exception(error))
         return True
 
 
-class PluginCall(PluginBoundary):
-    """A boundary for work that was asked for: our own errors pass, all others become `PluginError`.
+class PluginCall:
+    """A context for work that was asked for: our own errors pass, all others become `PluginError`.
 
     Parameters
     ----------
@@ -58,15 +57,22 @@ class PluginCall(PluginBoundary):
     """
 
     def __init__(self, doing: str) -> None:
-        super().__init__()
         self._doing = doing
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> bool:
-        if isinstance(error, ManifestryError) or not super().__exit__(kind, error, where):
-            return False
-        raise PluginError(f"{self._doing} failed: {self.reason}") from error
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, ManifestryError):
+            raise PluginError(f"{self._doing} failed: {_in_one_line(error)}") from error
+
+
+def _in_one_line(error: Exception) -> str:
+    """``"Type: first line of the message"``."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def import_object(reference: str) -> Any:

@@ -48,9 +48,10 @@ def detect(source: Source, formats: FormatRegistry) -> ParserEntry:
     if len(found) == 1:
         return found[0]
     if found:
-        labels = " and ".join(sorted(entry.label for entry in found))
-        example = sorted(entry.label for entry in found)[0]
-        raise AmbiguousFormatError(f"{source.url}: claimed by {labels}; choose one with format={example!r} (--from)")
+        labels = sorted(entry.label for entry in found)
+        raise AmbiguousFormatError(
+            f"{source.url}: claimed by {' and '.join(labels)}; choose one with format={labels[0]!r} (--from)"
+        )
     raise UnknownFormatError(_nothing_found(source, formats))
 
 

@@ -183,7 +183,11 @@ class FormatRegistry:
     @staticmethod
     def _claims(record: PluginRecord) -> set[str]:
         """The names that an unusable plugin would have answered to, as far as they are known."""
-        return {record.name, record.distribution, *(d.name for d in (*record.parsers, *record.writers))}
+        return {record.name, record.distribution, *(d.name for d in _formats(record))}
+
+
+def _formats(record: PluginRecord) -> tuple[Descriptor, ...]:
+    return (*record.parsers, *record.writers)
 
 
 @cache

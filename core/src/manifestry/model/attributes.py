@@ -108,23 +108,23 @@ def _array(value: np.ndarray[Any, Any]) -> Any:
     return [_array(row) if isinstance(row, np.ndarray) else value_to_json(row) for row in value]
 
 
-def _scalar(value: np.generic) -> Any:
+def _scalar(value: Any) -> Any:
     match value.dtype.kind:
         case "b" | "i" | "u":
             return value.item()
         case "f":
             return _number(_widen(value))
         case "c":
-            real, imaginary = value.real, value.imag  # type: ignore[attr-defined]
+            real, imaginary = value.real, value.imag
             return [_number(_widen(real)), _number(_widen(imaginary))]
         case "S":
-            return _decode(bytes(value))  # type: ignore[call-overload]
+            return _decode(bytes(value))
         case "U":
             return _text(str(value))
         case "M" | "m":
             return str(value)
     if value.dtype.fields is not None:
-        return {name: value_to_json(value[name]) for name in value.dtype.names or ()}  # type: ignore[index]
+        return {name: value_to_json(value[name]) for name in value.dtype.names or ()}
     raise TypeError(f"no JSON form for {value.dtype}")
 
 

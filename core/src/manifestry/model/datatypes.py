@@ -67,7 +67,8 @@ def _fields_to_zarr(dtype: np.dtype[Any]) -> list[dict[str, Any]]:
     packed = 0
     fields = []
     for name in dtype.names or ():
-        kind, offset = (dtype.fields or {})[name][:2]
+        assert dtype.fields is not None
+        kind, offset = dtype.fields[name][:2]
         if offset != packed:
             raise ManifestError(f"Zarr structs have no padding, and field {name!r} is at byte {offset}, not {packed}")
         packed += kind.itemsize

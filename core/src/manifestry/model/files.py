@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,27 +62,13 @@ class FileTable(Sequence[SourceFile]):
 
     def __init__(self, files: Iterable[SourceFile] = ()) -> None:
         rows = list(files)
-        self._set(
+        _fill(
+            self,
             tuple(f.url for f in rows),
             np.array([UNKNOWN_SIZE if f.size is None else f.size for f in rows], "i8"),
             tuple(f.etag for f in rows),
             np.array([_to_datetime64(f.last_modified) for f in rows], "M8[us]"),
         )
-
-    def _set(
-        self,
-        urls: tuple[str, ...],
-        sizes: NDArray[np.int64],
-        etags: tuple[str | None, ...],
-        modified: NDArray[np.datetime64],
-    ) -> None:
-        if len(set(urls)) != len(urls):
-            seen: set[str] = set()
-            twice = next(url for url in urls if url in seen or seen.add(url))  # type: ignore[func-returns-value]
-            raise ValueError(f"a file table lists each URL once, this one is there twice: {twice}")
-        sizes.flags.writeable = False
-        modified.flags.writeable = False
-        self.urls, self.sizes, self.etags, self.modified = urls, sizes, etags, modified
 
     @classmethod
     def _make(
@@ -92,7 +79,7 @@ class FileTable(Sequence[SourceFile]):
         modified: NDArray[np.datetime64],
     ) -> FileTable:
         table = cls.__new__(cls)
-        table._set(urls, sizes, etags, modified)
+        _fill(table, urls, sizes, etags, modified)
         return table
 
     def __len__(self) -> int:
@@ -149,9 +136,17 @@ class FileTable(Sequence[SourceFile]):
         )
 
     def relocate(self, prefixes: Mapping[str, str]) -> FileTable:
-        """The same files under other URLs: the longest matching prefix of each is replaced."""
+        """The same files under other URLs: the longest matching prefix of each is replaced.
+
+        A copy has the size of the original, but an entity tag and a time of its own: where the URL changes, those are
+        unknown.
+        """
         urls = tuple(relocate_url(url, prefixes) for url in self.urls)
-        return FileTable._make(urls, np.array(self.sizes), self.etags, np.array(self.modified))
+        moved = np.array([new != old for new, old in zip(urls, self.urls, strict=True)], bool)
+        etags = tuple(None if gone else etag for gone, etag in zip(moved.tolist(), self.etags, strict=True))
+        return FileTable._make(
+            urls, np.array(self.sizes), etags, np.where(moved, np.datetime64("NaT", "us"), self.modified)
+        )
 
     @staticmethod
     def union(tables: Sequence[FileTable]) -> tuple[FileTable, list[NDArray[np.uint32]]]:
@@ -185,6 +180,22 @@ class FileTable(Sequence[SourceFile]):
             np.array([tables[t].modified[i] for t, i in where], "M8[us]"),
         )
         return merged, maps
+
+
+def _fill(
+    table: FileTable,
+    urls: tuple[str, ...],
+    sizes: NDArray[np.int64],
+    etags: tuple[str | None, ...],
+    modified: NDArray[np.datetime64],
+) -> None:
+    """Set the columns of a new table and freeze them."""
+    if len(set(urls)) != len(urls):
+        twice = next(url for url, count in Counter(urls).items() if count > 1)
+        raise ValueError(f"a file table lists each URL once, this one is there twice: {twice}")
+    sizes.flags.writeable = False
+    modified.flags.writeable = False
+    table.urls, table.sizes, table.etags, table.modified = urls, sizes, etags, modified
 
 
 def relocate_url(url: str, prefixes: Mapping[str, str]) -> str:

@@ -69,6 +69,10 @@ class ChunkManifest:
     lengths: NDArray[np.uint64]
     inline: bytes = b""
 
+    def __post_init__(self) -> None:
+        for column in (self.file_index, self.offsets, self.lengths):
+            column.flags.writeable = False
+
     @classmethod
     def from_columns(
         cls,
@@ -95,13 +99,13 @@ class ChunkManifest:
         count = _column("lengths", lengths, np.dtype("u8"), size)
         if size == 0:
             zero = np.zeros((), "u8")
-            return cls(shape, table, np.zeros((), "u4"), zero, zero, b"")._frozen()
+            return cls(shape, table, np.zeros((), "u4"), zero, zero, b"")
         index, start = _normalise_missing(index, start, count)
         index, start, count = _constant(index), _constant(start), _constant(count)
         top = index[index != INLINE]
         if top.size and bool(count.any()) and int(top.max()) >= len(table):
             raise ManifestError(f"file index {int(top.max())} in a table of {len(table)} files")
-        return cls(shape, table, index, start, count, inline)._frozen()
+        return cls(shape, table, index, start, count, inline)
 
     @classmethod
     def missing(cls, grid_shape: Sequence[int]) -> ChunkManifest:
@@ -147,12 +151,15 @@ class ChunkManifest:
         listed[flat] = True
         if np.count_nonzero(listed) != flat.size:
             raise ManifestError("a chunk is listed twice")
-        columns = []
-        for values, kind in ((file_index, "u4"), (offsets, "u8"), (lengths, "u8")):
-            column = np.zeros(size, kind)
-            column[flat] = values
-            columns.append(column)
-        return cls.from_columns(shape, files, *columns, inline)
+        index, start, count = (
+            _scatter(_column(name, values, np.dtype(kind), flat.size), flat, size)
+            for name, values, kind in (
+                ("file_index", file_index, "u4"),
+                ("offsets", offsets, "u8"),
+                ("lengths", lengths, "u8"),
+            )
+        )
+        return cls.from_columns(shape, files, index, start, count, inline)
 
     @classmethod
     def from_inline(cls, grid_shape: Sequence[int], chunks: Mapping[int, bytes] | Sequence[bytes]) -> ChunkManifest:
@@ -163,15 +170,10 @@ class ChunkManifest:
         items = dict(chunks) if isinstance(chunks, Mapping) else dict(enumerate(chunks))
         data = list(items.values())
         lengths = np.fromiter(map(len, data), "u8", len(data))
-        if len(data) and not lengths.all():
+        if data and not lengths.all():
             raise ManifestError("an inline chunk has no bytes")
         offsets = np.cumsum(lengths, dtype="u8") - lengths
         return cls.from_sparse(grid_shape, (), list(items), offsets, lengths, INLINE, b"".join(data))
-
-    def _frozen(self) -> ChunkManifest:
-        for column in (self.file_index, self.offsets, self.lengths):
-            column.flags.writeable = False
-        return self
 
     @property
     def size(self) -> int:
@@ -305,11 +307,7 @@ class ChunkManifest:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.grid_shape, self.files, self.file_index, self.offsets, self.lengths, self.inline)
-
-
-def _rebuild(*fields: Any) -> ChunkManifest:
-    return ChunkManifest(*fields)._frozen()
+        return ChunkManifest, (self.grid_shape, self.files, self.file_index, self.offsets, self.lengths, self.inline)
 
 
 def _at(column: NDArray[Any], flat: int) -> int:
@@ -323,13 +321,20 @@ def _column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -> ND
         raise ManifestError(f"{name} holds {given.dtype}, not integers")
     flat = given.reshape(-1) if given.ndim else given
     if flat.ndim and flat.size != size:
-        raise ManifestError(f"{name} has {flat.size} entries for a grid of {size} chunks")
+        raise ManifestError(f"{name} has {flat.size} entries for {size} chunks")
     if flat.size and given.dtype != dtype:
         low, high = int(flat.min()), int(flat.max())
         if low < 0 or high > np.iinfo(dtype).max:
             raise ManifestError(f"{name} holds {low if low < 0 else high}, which is not a {dtype} number")
     own = np.ascontiguousarray(flat, dtype=dtype) if flat.ndim else flat.astype(dtype)
-    return own.copy() if own.flags.writeable and np.shares_memory(own, given) else own
+    return own.copy() if own.flags.writeable and np.may_share_memory(own, given) else own
+
+
+def _scatter(values: NDArray[Any], flat: NDArray[np.int64], size: int) -> NDArray[Any]:
+    """A column of `size` entries with `values` at the positions `flat` and zeros elsewhere."""
+    column = np.zeros(size, values.dtype)
+    column[flat] = values
+    return column
 
 
 def _normalise_missing(
@@ -349,7 +354,7 @@ def _normalise_missing(
 def _constant(column: NDArray[Any]) -> NDArray[Any]:
     """One number for a column that holds one value throughout."""
     if column.ndim and (column.size == 1 or (column[0] == column[-1] and bool((column == column[0]).all()))):
-        return column[0].copy().reshape(()) if isinstance(column[0], np.ndarray) else np.array(column[0])
+        return np.array(column[0])
     return column
 
 

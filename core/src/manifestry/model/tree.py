@@ -91,7 +91,7 @@ class VirtualGroup:
         return replace(self, **changes)
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, VirtualGroup]]:
-        """This group and all below it with their paths (``""`` for this one), parents first."""
+        """The group itself and all below it with their paths (``""`` for itself), parents first."""
         yield prefix, self
         for name, group in self.groups.items():
             yield from group.walk(f"{prefix}/{name}" if prefix else name)
@@ -132,12 +132,7 @@ class VirtualGroup:
 
     def map_arrays(self, change: Any) -> VirtualGroup:
         """A copy in which every array is ``change(path, array)``; where that gives None, the array is left out."""
-        return self._map_arrays(change, "")
-
-    def _map_arrays(self, change: Any, prefix: str) -> VirtualGroup:
-        arrays = {name: change(prefix + name, array) for name, array in self.arrays.items()}
-        groups = {name: group._map_arrays(change, f"{prefix}{name}/") for name, group in self.groups.items()}
-        return replace(self, arrays={k: v for k, v in arrays.items() if v is not None}, groups=groups)
+        return _map_arrays(self, change, "")
 
     def select(self, include: Sequence[str] = (), exclude: Sequence[str] = (), group: str = "") -> VirtualGroup:
         """Keep only some arrays.
@@ -161,16 +156,7 @@ class VirtualGroup:
         selection = Selection(include=tuple(include), exclude=tuple(exclude))
         selection.check(path for path, _ in root.walk_arrays())
         picked = root.map_arrays(lambda path, array: array if selection.array(path) else None)
-        return replace(picked._without_empty(root), issues=self.issues, provenance=self.provenance)
-
-    def _without_empty(self, before: VirtualGroup) -> VirtualGroup:
-        """Drop groups that hold nothing now and held something before."""
-        groups = {name: group._without_empty(before.groups[name]) for name, group in self.groups.items()}
-        kept = {n: g for n, g in groups.items() if g.arrays or g.groups or not before.groups[n]._holds_arrays()}
-        return replace(self, groups=kept)
-
-    def _holds_arrays(self) -> bool:
-        return next(self.walk_arrays(), None) is not None
+        return replace(_without_empty(picked, root), issues=self.issues, provenance=self.provenance)
 
     def rename(self, names: Mapping[str, str]) -> VirtualGroup:
         """Rename arrays and groups by path, and dimensions by name wherever they occur.
@@ -187,19 +173,7 @@ class VirtualGroup:
         for name in names:
             if name not in paths and name not in dims:
                 raise KeyError(f"{name} is no array, group or dimension of this tree")
-        return self._rename(names, "")
-
-    def _rename(self, names: Mapping[str, str], prefix: str) -> VirtualGroup:
-        def new(name: str) -> str:
-            return names.get(prefix + name, name)
-
-        arrays = {new(name): _rename_dims(array, names) for name, array in self.arrays.items()}
-        groups = {new(name): group._rename(names, f"{prefix}{name}/") for name, group in self.groups.items()}
-        if len(arrays) + len(groups) != len({*arrays, *groups}) or len(arrays) + len(groups) != len(
-            {*self.arrays, *self.groups}
-        ):
-            raise ValueError(f"renaming gives two children of {prefix or '/'} one name")
-        return replace(self, arrays=arrays, groups=groups)
+        return _rename(self, names, "")
 
     def relocate(self, prefixes: Mapping[str, str]) -> VirtualGroup:
         """The same tree with its files under other URLs: index where the data is at hand, publish where readers are.
@@ -211,9 +185,9 @@ class VirtualGroup:
         """
         tables: dict[int, FileTable] = {}
 
-        def move(path: str, array: VirtualArray) -> VirtualArray:
+        def move(_path: str, array: VirtualArray) -> VirtualArray:
             old = array.manifest
-            files = tables.setdefault(id(old.files), old.files.relocate(prefixes))
+            files = tables.get(id(old.files)) or tables.setdefault(id(old.files), old.files.relocate(prefixes))
             moved = ChunkManifest(old.grid_shape, files, old.file_index, old.offsets, old.lengths, old.inline)
             return VirtualArray(array.metadata, moved)
 
@@ -255,7 +229,7 @@ class VirtualGroup:
         )
 
     def __hash__(self) -> int:
-        return hash((tuple(self.arrays), tuple(self.groups)))
+        return hash((frozenset(self.arrays), frozenset(self.groups)))
 
     def __repr__(self) -> str:
         arrays = sum(1 for _ in self.walk_arrays())
@@ -263,6 +237,32 @@ class VirtualGroup:
         return (
             f"<VirtualGroup {', '.join([*self.arrays, *(f'{g}/' for g in self.groups)][:8])}: {arrays} arrays{issues}>"
         )
+
+
+def _map_arrays(group: VirtualGroup, change: Any, prefix: str) -> VirtualGroup:
+    arrays = {name: change(prefix + name, array) for name, array in group.arrays.items()}
+    groups = {name: _map_arrays(child, change, f"{prefix}{name}/") for name, child in group.groups.items()}
+    return replace(group, arrays={k: v for k, v in arrays.items() if v is not None}, groups=groups)
+
+
+def _without_empty(group: VirtualGroup, before: VirtualGroup) -> VirtualGroup:
+    """Drop groups that hold nothing now and held an array before."""
+    groups = {name: _without_empty(child, before.groups[name]) for name, child in group.groups.items()}
+    kept = {
+        n: g for n, g in groups.items() if g.arrays or g.groups or next(before.groups[n].walk_arrays(), None) is None
+    }
+    return replace(group, groups=kept)
+
+
+def _rename(group: VirtualGroup, names: Mapping[str, str], prefix: str) -> VirtualGroup:
+    def new(name: str) -> str:
+        return names.get(prefix + name, name)
+
+    arrays = {new(name): _rename_dims(array, names) for name, array in group.arrays.items()}
+    groups = {new(name): _rename(child, names, f"{prefix}{name}/") for name, child in group.groups.items()}
+    if len({*arrays, *groups}) != len(group.arrays) + len(group.groups):
+        raise ValueError(f"renaming gives two children of {prefix or '/'} one name")
+    return replace(group, arrays=arrays, groups=groups)
 
 
 def _rename_dims(array: VirtualArray, names: Mapping[str, str]) -> VirtualArray:

@@ -38,7 +38,7 @@ def validate_tree(tree: VirtualGroup, limits: Limits | None = None) -> None:
                 raise ManifestError(f"{path or '/'}: {name!r} cannot be a name in a Zarr group")
         both = group.arrays.keys() & group.groups.keys()
         if both:
-            raise ManifestError(f"{path or '/'}: {sorted(both)[0]} is both an array and a group")
+            raise ManifestError(f"{path or '/'}: {min(both)} is both an array and a group")
     for path, array in tree.walk_arrays():
         validate_array(array, path, bounds)
 

@@ -80,7 +80,7 @@ def encode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
     scalar = np.asarray(value)
     if scalar.size != 1:
         raise ValueError(f"_FillValue has {scalar.size} values")
-    item = scalar.reshape(())[()]
+    item: Any = scalar.reshape(())[()]
     match dtype.kind:
         case "b" | "i" | "u":
             if not isinstance(item, np.number | np.bool_) or not np.isfinite(item) or dtype.type(item) != item:
@@ -115,7 +115,7 @@ def _float64_base64(value: float) -> str:
 
 
 def _float64_from_base64(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else struct.unpack("<d", base64.b64decode(value))[0]  # type: ignore[no-any-return]
+    return float(value if isinstance(value, int | float) else struct.unpack("<d", base64.b64decode(value))[0])
 
 
 def _grid_to_zarr(grid: ChunkGrid) -> dict[str, Any]:

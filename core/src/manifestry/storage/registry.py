@@ -36,7 +36,7 @@ class StoreRegistry:
         self._foreign: Any = None
         self._defaults: dict[str, Any] = {}
         if isinstance(stores, StoreRegistry):
-            self._given, self._foreign = dict(stores._given), stores._foreign
+            self.__dict__.update(stores.__getstate__())
         elif isinstance(stores, Mapping):
             self._given = {_prefix(url): store for url, store in stores.items()}
         elif hasattr(stores, "resolve"):
@@ -46,6 +46,15 @@ class StoreRegistry:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_defaults": {}}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both were given equal stores under equal prefixes; those from the environment do not count."""
+        if not isinstance(other, StoreRegistry):
+            return NotImplemented
+        return self._given == other._given and self._foreign == other._foreign
+
+    def __hash__(self) -> int:
+        return hash(tuple(sorted(self._given)))
 
     def serves(self, url: str) -> bool:
         """Whether one of the caller's stores covers a canonical URL."""

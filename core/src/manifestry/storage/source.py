@@ -60,20 +60,19 @@ class Source:
     (10, b'0123', [b'23', b'89'])
     """
 
-    def __init__(self, location: str | os.PathLike[str], stores: Any = None) -> None:
-        self._set(canonical_url(location), stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores))
+    _head = b""
 
-    def _set(self, url: str, registry: StoreRegistry) -> None:
-        self.url = url
-        self.registry = registry
-        self.local_path = None if registry.serves(url) else local_path(url)
-        self._head = b""
+    def __init__(self, location: str | os.PathLike[str], stores: Any = None) -> None:
+        self.url = canonical_url(location)
+        self.registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+        self.local_path = None if self.registry.serves(self.url) else local_path(self.url)
 
     @classmethod
     def at(cls, url: str, registry: StoreRegistry) -> Source:
         """The source at a URL that is canonical already: nothing in it is decoded once more."""
         source = cls.__new__(cls)
-        source._set(url, registry)
+        source.url, source.registry = url, registry
+        source.local_path = None if registry.serves(url) else local_path(url)
         return source
 
     def __repr__(self) -> str:

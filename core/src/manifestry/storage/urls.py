@@ -81,10 +81,7 @@ def join_url(base: str, relative: str) -> str:
     if is_url(relative):
         return canonical_url(relative)
     origin, key = split_url(base)
-    if relative.startswith("/"):
-        joined = relative
-    else:
-        joined = f"/{key.rpartition('/')[0]}/{relative}"
+    joined = relative if relative.startswith("/") else f"/{key.rpartition('/')[0]}/{relative}"
     return origin + os.path.normpath("/" + joined.lstrip("/"))
 
 
