@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from manifestry.report import WriteReport
     from manifestry.storage.source import Source
     from manifestry.writing import write
+    from manifestry.zarr_store import ManifestStore
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,7 @@ _WHERE = {
     "Limits": "model.limits",
     "MalformedFileError": "errors",
     "ManifestError": "errors",
+    "ManifestStore": "zarr_store",
     "ManifestryError": "errors",
     "OptionError": "errors",
     "PluginError": "errors",
@@ -81,6 +83,7 @@ __all__ = [
     "Limits",
     "MalformedFileError",
     "ManifestError",
+    "ManifestStore",
     "ManifestryError",
     "OptionError",
     "PluginError",
