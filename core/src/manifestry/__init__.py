@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from manifestry.conversion.report import ConvertReport
+    from manifestry.conversion.running import convert
     from manifestry.errors import (
         AmbiguousFormatError,
         IncompatibleArraysError,
@@ -46,6 +48,7 @@ _WHERE = {
     "ArrayMetadata": "model.metadata",
     "ChunkManifest": "model.manifest",
     "Codec": "model.metadata",
+    "ConvertReport": "conversion.report",
     "FileTable": "model.files",
     "IncompatibleArraysError": "errors",
     "Issue": "model.issues",
@@ -68,6 +71,7 @@ _WHERE = {
     "VirtualGroup": "model.tree",
     "WriteError": "errors",
     "WriteReport": "report",
+    "convert": "conversion.running",
     "parse": "reading",
     "write": "writing",
 }
@@ -77,6 +81,7 @@ __all__ = [
     "ArrayMetadata",
     "ChunkManifest",
     "Codec",
+    "ConvertReport",
     "FileTable",
     "IncompatibleArraysError",
     "Issue",
@@ -99,6 +104,7 @@ __all__ = [
     "VirtualGroup",
     "WriteError",
     "WriteReport",
+    "convert",
     "parse",
     "write",
 ]

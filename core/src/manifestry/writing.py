@@ -96,8 +96,12 @@ def write_tree(
     limits: Limits | None = None,
     progress: Progress | None = None,
     formats: FormatRegistry | None = None,
+    dry_run: bool = False,
 ) -> WriteReport:
-    """As `write`, for callers inside the core that have a target and a progress to tell."""
+    """As `write`, for callers inside the core that have a target and a progress to tell.
+
+    With `dry_run`, everything is checked and nothing written: the report says what would be.
+    """
     entry = choose_writer(target, fmt, formats or installed_formats())
     _check_capabilities(entry, at)
     own = make_options(entry.options_type(), options, entry.descriptor.name)
@@ -108,8 +112,12 @@ def write_tree(
         session: WriteSession = entry.load().open(target, mode, own, context)
         try:
             allowed, issues = _leave_out(tree, session.check(tree, at), on_unsupported, entry)
-            session.write(allowed, at)
-            report = session.commit({"manifestry": provenance_to_json(tree.provenance)})
+            if dry_run:
+                session.abort()
+                report = WriteReport.of(str(target), entry.descriptor.name, [allowed])
+            else:
+                session.write(allowed, at)
+                report = session.commit({"manifestry": provenance_to_json(tree.provenance)})
         except BaseException:
             session.abort()
             raise

@@ -1,0 +1,147 @@
+"""The sources of a run: paths, URLs, glob patterns, listings of prefixes, and text files of URLs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from re import compile as compile_pattern
+from re import escape, split
+from typing import Any
+
+import obstore
+
+from manifestry.errors import OptionError, SourceError
+from manifestry.formats.detection import matches
+from manifestry.formats.loading import installed_formats
+from manifestry.storage.faults import source_errors
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.source import Source
+from manifestry.storage.urls import canonical_url, local_path
+
+__all__ = ["SourceLike", "expand_sources"]
+
+type SourceLike = str | os.PathLike[str] | Source
+
+_WILD = "*?["
+
+
+def expand_sources(given: SourceLike | Iterable[SourceLike], stores: Any = None) -> list[Source]:
+    """Every source that is meant, in order.
+
+    Parameters
+    ----------
+    given
+        One or several of: a path or URL; a pattern with ``*``, ``?`` or ``[...]`` in the last segments (``**`` stands
+        for any depth), sorted by name; ``@list.txt``, a text file with one of these in each line (empty lines and
+        lines that begin with ``#`` do not count); a prefix with a slash at the end, all objects below it; a `Source`.
+    stores
+        Object stores by URL prefix, as for `manifestry.parse`.
+
+    Raises
+    ------
+    SourceError
+        A pattern or prefix matches nothing, or cannot be listed.
+    OptionError
+        Nothing was given, or a source is there twice.
+    """
+    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+    several = [given] if isinstance(given, str | os.PathLike | Source) else given
+    found = [source for one in several for source in _expand(one, registry)]
+    if not found:
+        raise OptionError("no source was given")
+    seen: set[str] = set()
+    for source in found:
+        if source.url in seen:
+            raise OptionError(f"{source.url} is among the sources twice")
+        seen.add(source.url)
+    return found
+
+
+def _expand(given: SourceLike, registry: StoreRegistry) -> Iterator[Source]:
+    if isinstance(given, Source):
+        yield given
+        return
+    text = os.fspath(given)
+    if text.startswith("@") and not os.path.lexists(text):
+        for line in _lines(text[1:], registry):
+            yield from _expand(line, registry)
+    elif text.endswith("/"):
+        yield from _listing(text, registry)
+    elif _is_pattern(text, registry):
+        yield from _matching(text, registry)
+    else:
+        yield Source(text, registry)
+
+
+def _lines(name: str, registry: StoreRegistry) -> Iterator[str]:
+    source = Source(name, registry)
+    for line in source.range(0, source.size).decode().splitlines():
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            yield entry
+
+
+def _is_pattern(text: str, registry: StoreRegistry) -> bool:
+    """Whether wildcards are meant: not where an object has that very name, nor in a URL with a query."""
+    if not any(mark in text for mark in _WILD):
+        return False
+    source = Source(text, registry)
+    return not (source.url.startswith("http") and not registry.serves(source.url)) and not source.exists()
+
+
+def _listing(prefix: str, registry: StoreRegistry) -> Iterator[Source]:
+    """All objects below a prefix; a directory that is one source of a format (a Zarr store, say) stays one."""
+    whole = Source(prefix.rstrip("/") or "/", registry)
+    if matches(whole, installed_formats()):
+        yield whole
+        return
+    found = _objects(whole.url.rstrip("/") + "/", registry)
+    if not found:
+        raise SourceError(f"{prefix}: there is nothing below this prefix")
+    for url in found:
+        yield Source.at(url, registry)
+
+
+def _matching(pattern: str, registry: StoreRegistry) -> Iterator[Source]:
+    """The objects that match a pattern: what stands before the first wildcard is listed, the rest compared."""
+    url = canonical_url(pattern)
+    first = min(url.find(mark) for mark in _WILD if mark in url)
+    below = url[: url.rfind("/", 0, first) + 1]
+    wanted = compile_pattern(_glob_to_regex(url))
+    found = [candidate for candidate in _objects(below, registry) if wanted.fullmatch(candidate)]
+    if not found:
+        raise SourceError(f"{pattern}: no source matches this pattern")
+    for candidate in found:
+        yield Source.at(candidate, registry)
+
+
+def _glob_to_regex(pattern: str) -> str:
+    """A shell pattern in which ``*`` and ``?`` stay inside a segment, and a segment ``**`` stands for any depth."""
+    parts = []
+    for token in split(r"(\*\*/|\*|\?|\[[^\]]+\])", pattern):
+        match token:
+            case "**/":
+                parts.append("(?:.*/)?")
+            case "*":
+                parts.append("[^/]*")
+            case "?":
+                parts.append("[^/]")
+            case _ if token.startswith("[") and len(token) > 2:
+                parts.append("[^" + token[2:] if token[1] == "!" else token)
+            case _:
+                parts.append(escape(token))
+    return "".join(parts)
+
+
+def _objects(below: str, registry: StoreRegistry) -> list[str]:
+    """URLs of all objects whose URL begins with `below` (which ends with a slash), sorted."""
+    path = None if registry.serves(below) else local_path(below)
+    if path is not None:
+        return sorted(f"file://{top.rstrip('/')}/{name}" for top, _, names in os.walk(path) for name in names)
+    if below.startswith("http") and not registry.serves(below):
+        raise SourceError(f"{below}: plain HTTP cannot be listed; give the URLs, or a text file of them as @list.txt")
+    with source_errors(below):
+        store, key = registry.resolve(below.rstrip("/"))
+        prefix = key.rstrip("/") + "/" if key else ""
+        listed = [meta["path"] for page in obstore.list(store, prefix=prefix or None) for meta in page]
+    return sorted(below + name.removeprefix(prefix) for name in listed)
