@@ -1,1 +1,27 @@
-"""netCDF classic parser."""
+"""netCDF classic (CDF-1, CDF-2, CDF-5) as a format of manifestry.
+
+Only descriptors here: nothing heavy is imported before a file is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from manifestry.formats import hookimpl
+from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor
+
+__all__ = ["manifestry_parsers"]
+
+
+@hookimpl
+def manifestry_parsers() -> Iterable[ParserDescriptor]:
+    """The netCDF classic format, all three versions."""
+    yield ParserDescriptor(
+        name="netcdf3",
+        title="netCDF classic: CDF-1, CDF-2 (64-bit offset) and CDF-5 (64-bit data)",
+        parser="manifestry_netcdf3.parser:NetCDF3Parser",
+        options="manifestry_netcdf3.options:NetCDF3Options",
+        magic=(Magic(b"CDF\x01"), Magic(b"CDF\x02"), Magic(b"CDF\x05")),
+        extensions=(".nc", ".nc3", ".cdf"),
+        capabilities=frozenset({Capability.REMOTE, Capability.NATIVE}),
+    )

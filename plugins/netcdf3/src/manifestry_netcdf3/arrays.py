@@ -1,0 +1,205 @@
+"""From the extent of a variable to a virtual array."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.files import FileTable
+from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.tree import VirtualArray
+from manifestry.storage.source import Source
+from numpy.typing import NDArray
+
+from manifestry_netcdf3.chunking import divide
+from manifestry_netcdf3.external_types import ExternalType
+from manifestry_netcdf3.header import Variable
+from manifestry_netcdf3.layout import Extent
+from manifestry_netcdf3.options import NetCDF3Options
+
+__all__ = ["CHUNK_BYTES", "ArrayBuilder"]
+
+CHUNK_BYTES: Final = 16 << 20
+"""Bytes of a chunk where the caller does not say."""
+
+_FORGED_BYTES: Final = 1 << 30
+_FORGED_RATIO: Final = 1024
+"""An array of more than this many bytes, of which the file has less than this part, is no truncated file any more."""
+
+
+class ArrayBuilder:
+    """Makes virtual arrays of the variables of one file.
+
+    Parameters
+    ----------
+    source
+        The file.
+    options
+        Options of the format.
+    context
+        Common options; told of variables that are cut off.
+    """
+
+    def __init__(self, source: Source, options: NetCDF3Options, context: ParseContext) -> None:
+        self._source = source
+        self._files = FileTable([source.file])
+        self._options = options
+        self._context = context
+        self._chunk_bytes = context.chunk_bytes or CHUNK_BYTES
+
+    def build(self, variable: Variable, extent: Extent, dims: tuple[str, ...]) -> VirtualArray:
+        """The virtual array of one variable.
+
+        Raises
+        ------
+        MalformedFileError
+            The file cannot hold what the header claims.
+        UnsupportedFeatureError
+            The variable is cut off and shall be refused, or would need too many bytes inline.
+        OptionError
+            `records_per_chunk` does not divide the number of records.
+        """
+        kind = variable.type
+        missing = self._missing_bytes(variable, extent)
+        attributes = dict(variable.attributes)
+        fill = _fill_value(kind, attributes)
+        if missing and self._options.truncated == "zeros":
+            fill = np.zeros((), kind.native)[()]
+        total = math.prod(extent.shape) * kind.stored.itemsize
+        if 0 < total < (self._context.inline_below or 0) and not missing:
+            chunk_shape, manifest = extent.shape, self._copied(extent)
+        else:
+            chunk_shape = self._chunk_shape(extent, kind, cut_off=missing > 0)
+            manifest = self._references(extent, chunk_shape, kind, fill)
+        metadata = ArrayMetadata(
+            extent.shape, kind.native, RegularGrid(chunk_shape), _codecs(kind), fill, dims, attributes
+        )
+        return VirtualArray(metadata, manifest)
+
+    def _missing_bytes(self, variable: Variable, extent: Extent) -> int:
+        """How far the variable reaches beyond the end of the file; reports it, or refuses it."""
+        missing = extent.end - self._source.size if math.prod(extent.shape) else 0
+        if missing <= 0:
+            return 0
+        held = max(0, self._source.size - extent.begin)
+        claimed = extent.end - extent.begin
+        if claimed > max(_FORGED_BYTES, _FORGED_RATIO * held):
+            raise MalformedFileError(
+                f"variable {variable.name!r} claims {claimed} bytes, and the file holds {held} behind its begin"
+            )
+        if self._options.truncated == "refuse":
+            raise UnsupportedFeatureError(
+                "a variable cut off by the end of the file",
+                variable.name,
+                f"{missing} bytes are missing; truncated='zeros' reads them as netCDF-C does",
+            )
+        what = "zero" if self._options.truncated == "zeros" else "the fill value"
+        message = f"the file ends {missing} bytes before the variable does; what is missing reads as {what}"
+        self._context.report(variable.name, "truncated file", message, "fetch the file again")
+        return missing
+
+    def _chunk_shape(self, extent: Extent, kind: ExternalType, *, cut_off: bool) -> tuple[int, ...]:
+        if not math.prod(extent.shape):
+            return tuple(max(1, n) for n in extent.shape)
+        records = self._records_per_chunk(extent, cut_off=cut_off)
+        if records is None:
+            return divide(extent.shape, kind.stored.itemsize, self._chunk_bytes)
+        if records > 1:
+            return (records, *extent.shape[1:])
+        return (1, *divide(extent.shape[1:], kind.stored.itemsize, self._chunk_bytes))
+
+    def _records_per_chunk(self, extent: Extent, *, cut_off: bool) -> int | None:
+        """Records of a chunk where that is fixed; None where contiguous bytes may be divided freely."""
+        if extent.record_bytes is None:
+            return None
+        if not extent.is_contiguous:
+            return 1
+        wanted = self._options.records_per_chunk
+        if wanted is None:
+            return 1 if cut_off else None
+        if extent.shape[0] % wanted:
+            raise OptionError(f"records_per_chunk={wanted} does not divide the {extent.shape[0]} records of the file")
+        return wanted
+
+    def _references(self, extent: Extent, chunk_shape: tuple[int, ...], kind: ExternalType, fill: Any) -> ChunkManifest:
+        """The byte range of every chunk: an affine function of its position."""
+        grid = RegularGrid(chunk_shape).grid_shape(extent.shape)
+        length = math.prod(chunk_shape) * kind.stored.itemsize
+        if not math.prod(grid):
+            return ChunkManifest.missing(grid)
+        if extent.is_contiguous:
+            offsets = extent.begin + length * np.arange(math.prod(grid), dtype="u8")
+        else:
+            assert extent.record_bytes is not None
+            records = extent.begin + extent.record_bytes * np.arange(extent.shape[0], dtype="u8")
+            inner = length * np.arange(math.prod(grid[1:]), dtype="u8")
+            offsets = np.add.outer(records, inner).reshape(-1)
+        if extent.end > self._source.size:
+            return self._cut_off(grid, offsets, length, np.array(fill, kind.stored))
+        offsets.flags.writeable = False  # handed over, not copied
+        return ChunkManifest.from_columns(grid, self._files, 0, offsets, length)
+
+    def _cut_off(
+        self, grid: tuple[int, ...], offsets: NDArray[np.uint64], length: int, fill: NDArray[Any]
+    ) -> ChunkManifest:
+        """Only the chunks that the file still has; the one that the end cuts is completed with fill values, inline."""
+        size = self._source.size
+        stored = offsets + length <= size
+        lengths = np.where(stored, np.uint64(length), np.uint64(0))
+        cut = np.flatnonzero(~stored & (offsets < size))
+        if not cut.size:
+            return ChunkManifest.from_columns(grid, self._files, 0, offsets, lengths)
+        self._check_inline(length)
+        at = int(cut[0])
+        part = self._source.range(int(offsets[at]), size)
+        chunk = bytearray(np.full(length // fill.itemsize, fill).tobytes())
+        chunk[: len(part)] = part
+        index = np.zeros(len(offsets), "u4")
+        index[at], offsets[at], lengths[at] = INLINE, 0, length
+        return ChunkManifest.from_columns(grid, self._files, index, offsets, lengths, bytes(chunk))
+
+    def _copied(self, extent: Extent) -> ChunkManifest:
+        """All elements as one inline chunk, gathered by coalesced reads."""
+        grid = (1,) * len(extent.shape)
+        if extent.is_contiguous:
+            self._check_inline(extent.end - extent.begin)
+            return ChunkManifest.from_inline(grid, [self._source.range(extent.begin, extent.end)])
+        assert extent.record_bytes is not None
+        self._check_inline(extent.shape[0] * extent.slice_bytes)
+        starts = range(extent.begin, extent.begin + extent.shape[0] * extent.record_bytes, extent.record_bytes)
+        parts = self._source.ranges([(start, start + extent.slice_bytes) for start in starts])
+        return ChunkManifest.from_inline(grid, [b"".join(parts)])
+
+    def _check_inline(self, count: int) -> None:
+        limit = self._context.limits.max_inline_bytes
+        if count > limit:
+            raise UnsupportedFeatureError(
+                f"{count} bytes to copy", hint=f"the limit is {limit} (limits.max_inline_bytes); choose a smaller chunk"
+            )
+
+
+def _codecs(kind: ExternalType) -> tuple[Codec, ...]:
+    return (Codec("bytes", {"endian": "big"}) if kind.stored.itemsize > 1 else Codec("bytes"),)
+
+
+def _fill_value(kind: ExternalType, attributes: dict[str, Any]) -> Any:
+    """The fill value of the array: ``_FillValue`` where it is an element of the array, else the default of its type.
+
+    ``_FillValue`` itself takes the type of the array where that changes no value; else it stays as the file has it.
+    """
+    given = attributes.get("_FillValue")
+    if isinstance(given, str):
+        text = given.encode("latin-1", "replace")
+        return np.bytes_(text) if kind.stored.kind == "S" and len(text) <= 1 else kind.fill
+    if not isinstance(given, np.generic) or kind.stored.kind == "S":
+        return kind.fill
+    with np.errstate(all="ignore"):
+        own = given.astype(kind.native)
+    if own != given and not (np.isnan(own) and np.isnan(given)):
+        return kind.fill
+    attributes["_FillValue"] = own
+    return own

@@ -1,0 +1,231 @@
+"""The header, parsed by the grammar of the specification.
+
+::
+
+    header   = magic numrecs dim_list gatt_list var_list
+    dim_list = ABSENT | NC_DIMENSION nelems [dim ...]     dim  = name dim_length
+    att_list = ABSENT | NC_ATTRIBUTE nelems [attr ...]    attr = name nc_type nelems [values ...]
+    var_list = ABSENT | NC_VARIABLE  nelems [var ...]     var  = name nelems [dimid ...] att_list nc_type vsize begin
+
+Everything is big-endian and padded to four bytes. Counts and lengths take four bytes (CDF-5: eight), offsets four
+(CDF-2 and CDF-5: eight). ``vsize`` is redundant, wrong for large variables, and never used.
+
+Source: NetCDF Classic Format Specification, "The format in detail".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.model.limits import Limits
+from manifestry.storage.source import HEAD_BYTES, Source
+
+from manifestry_netcdf3.external_types import EXTERNAL_TYPES, NC_CHAR, ExternalType
+
+__all__ = ["Dimension", "Header", "Variable", "read_header"]
+
+_VERSIONS: Final = (1, 2, 5)
+_NC_DIMENSION, _NC_VARIABLE, _NC_ATTRIBUTE = 0x0A, 0x0B, 0x0C
+_GROWTH: Final = 4
+"""A header longer than what was read makes the next request this many times as large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A dimension; `length` 0 marks the record dimension."""
+
+    name: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable as the header declares it.
+
+    Attributes
+    ----------
+    name
+        Name, without trailing NUL bytes.
+    dimids
+        Indexes into the list of dimensions.
+    attributes
+        Typed attributes.
+    type
+        External type.
+    begin
+        Byte offset of the data in the file (of the first record of a record variable).
+    """
+
+    name: str
+    dimids: tuple[int, ...]
+    attributes: Mapping[str, Any]
+    type: ExternalType
+    begin: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of a file.
+
+    Attributes
+    ----------
+    version
+        1, 2 or 5.
+    numrecs
+        Number of records, or None for STREAMING: what the length of the file says.
+    dimensions, attributes, variables
+        The three lists.
+    length
+        Bytes of the header.
+    """
+
+    version: int
+    numrecs: int | None
+    dimensions: tuple[Dimension, ...]
+    attributes: Mapping[str, Any]
+    variables: tuple[Variable, ...]
+    length: int
+
+
+def read_header(source: Source, limits: Limits) -> Header:
+    """Read and parse the header of a file, in one or a few requests.
+
+    Raises
+    ------
+    MalformedFileError
+        The header violates the grammar, claims more than the file can hold, or is cut off.
+    UnsupportedFeatureError
+        The header is larger, or declares more variables, than `limits` allow.
+    """
+    return _HeaderReader(source, limits).header()
+
+
+class _HeaderReader:
+    """A cursor over the header that fetches more of the file when it gets to the end of what it has."""
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self._source = source
+        self._limits = limits
+        self._data = bytearray(source.head(HEAD_BYTES))
+        self._at = 0
+        self._count_bytes = 4
+        self._offset_bytes = 4
+
+    def header(self) -> Header:
+        """``header = magic numrecs dim_list gatt_list var_list``."""
+        magic = self._take(4)
+        version = magic[3]
+        if magic[:3] != b"CDF" or version not in _VERSIONS:
+            raise MalformedFileError(f"{self._source.url}: no netCDF classic file: it begins with {magic.hex(' ')}")
+        self._count_bytes = 8 if version == 5 else 4
+        self._offset_bytes = 4 if version == 1 else 8
+        numrecs = self._count()
+        streaming = numrecs == (1 << 8 * self._count_bytes) - 1
+        dimensions = tuple(self._dimension() for _ in range(self._list(_NC_DIMENSION, 2 * self._count_bytes)))
+        attributes = self._attributes()
+        variables = tuple(self._variable(len(dimensions)) for _ in range(self._variables_count()))
+        return Header(version, None if streaming else numrecs, dimensions, attributes, variables, self._at)
+
+    def _dimension(self) -> Dimension:
+        return Dimension(self._name(), self._count())
+
+    def _attributes(self) -> dict[str, Any]:
+        count = self._list(_NC_ATTRIBUTE, 2 * self._count_bytes + 4)
+        return dict(self._attribute() for _ in range(count))
+
+    def _attribute(self) -> tuple[str, Any]:
+        name = self._name()
+        code = self._number(4)
+        kind = self._type(code, name)
+        data = self._padded(self._count() * kind.stored.itemsize)
+        if code == NC_CHAR:
+            return name, _text(data.rstrip(b"\0"))
+        values = np.frombuffer(data, kind.stored).astype(kind.native)
+        return name, values[0] if values.size == 1 else values
+
+    def _variables_count(self) -> int:
+        count = self._list(_NC_VARIABLE, 4 * self._count_bytes + 8 + self._offset_bytes)
+        if count > self._limits.max_arrays:
+            raise UnsupportedFeatureError(
+                f"{count} variables", self._source.url, f"the limit is {self._limits.max_arrays} (limits.max_arrays)"
+            )
+        return count
+
+    def _variable(self, dimensions: int) -> Variable:
+        name = self._name()
+        rank = self._count()
+        self._fits(rank, self._count_bytes, f"the dimension ids of variable {name!r}")
+        dimids = tuple(self._count() for _ in range(rank))
+        if any(dimid >= dimensions for dimid in dimids):
+            raise self._malformed(f"variable {name!r} has dimension ids {dimids}, and there are {dimensions}")
+        attributes = self._attributes()
+        kind = self._type(self._number(4), name)
+        self._count()  # vsize: redundant, and wrong where it does not fit
+        return Variable(name, dimids, attributes, kind, self._number(self._offset_bytes))
+
+    def _list(self, tag: int, item_bytes: int) -> int:
+        """The number of items of a list, whose every item takes at least `item_bytes` in the header."""
+        at = self._at
+        found, count = self._number(4), self._count()
+        if found != tag and (found, count) != (0, 0):
+            raise self._malformed(f"at byte {at} stands the tag {found:#x} of {count} items where {tag:#x} is due")
+        self._fits(count, item_bytes, f"the list at byte {at}")
+        return count
+
+    def _fits(self, count: int, item_bytes: int, what: str) -> None:
+        if count * item_bytes > self._source.size - self._at:
+            raise self._malformed(f"{what} has {count} items, more than the rest of the file can hold")
+
+    def _type(self, code: int, name: str) -> ExternalType:
+        if code not in EXTERNAL_TYPES:
+            raise self._malformed(f"{name!r} has the unknown nc_type {code}")
+        return EXTERNAL_TYPES[code]
+
+    def _name(self) -> str:
+        """``name = nelems namestring``; netCDF-C ends it at the first NUL."""
+        return _text(self._padded(self._count()).partition(b"\0")[0])
+
+    def _count(self) -> int:
+        return self._number(self._count_bytes)
+
+    def _number(self, size: int) -> int:
+        return int.from_bytes(self._take(size), "big")
+
+    def _padded(self, size: int) -> bytes:
+        data = self._take(size)
+        self._at += -size % 4
+        return data
+
+    def _take(self, size: int) -> bytes:
+        end = self._at + size
+        if end > len(self._data):
+            self._fetch(end)
+        data = bytes(self._data[self._at : end])
+        self._at = end
+        return data
+
+    def _fetch(self, end: int) -> None:
+        have, size = len(self._data), self._source.size
+        if end > size:
+            raise self._malformed(f"the header is cut off: it goes on to byte {end} at least, the file has {size}")
+        if end > self._limits.max_metadata_bytes:
+            limit = self._limits.max_metadata_bytes
+            raise UnsupportedFeatureError(
+                f"a header of more than {limit} bytes", self._source.url, "raise limits.max_metadata_bytes"
+            )
+        self._data += self._source.range(have, min(size, max(end, _GROWTH * have)))
+
+    def _malformed(self, message: str) -> MalformedFileError:
+        return MalformedFileError(f"{self._source.url}: {message}")
+
+
+def _text(data: bytes) -> str:
+    """Names and text attributes: UTF-8, in old files Latin-1."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

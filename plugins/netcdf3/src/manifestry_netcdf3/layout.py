@@ -1,0 +1,160 @@
+"""Where the data of each variable lies: fixed-size variables, and the records that interleave.
+
+::
+
+    data      = non_recs recs
+    non_recs  = each fixed-size variable, contiguous from its begin
+    recs      = numrecs times a slice of every record variable, each padded to four bytes
+
+With exactly one record variable there is no padding between records. Source: NetCDF Classic Format Specification,
+"data", and "Note on padding". Sizes are computed, never taken from ``vsize``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from manifestry.errors import MalformedFileError
+
+from manifestry_netcdf3.header import Header, Variable
+
+__all__ = ["Extent", "Layout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The bytes of one variable.
+
+    Attributes
+    ----------
+    shape
+        Elements along each dimension; the number of records first, for a record variable.
+    begin
+        Byte offset of the first element.
+    slice_bytes
+        Bytes of one contiguous piece: a record of a record variable, all of a fixed-size one.
+    record_bytes
+        Bytes from one piece to the next; None for a fixed-size variable.
+    """
+
+    shape: tuple[int, ...]
+    begin: int
+    slice_bytes: int
+    record_bytes: int | None
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether all elements follow each other without a gap."""
+        return self.record_bytes is None or self.record_bytes == self.slice_bytes
+
+    @property
+    def end(self) -> int:
+        """Byte offset behind the last element."""
+        if self.record_bytes is None:
+            return self.begin + self.slice_bytes
+        return self.begin + (self.shape[0] - 1) * self.record_bytes + self.slice_bytes if self.shape[0] else self.begin
+
+
+class Layout:
+    """The extents of all variables of a file.
+
+    Parameters
+    ----------
+    header
+        The parsed header.
+    file_size
+        Bytes of the file; decides the number of records in STREAMING files.
+
+    Attributes
+    ----------
+    record_bytes
+        Bytes from one record to the next.
+    numrecs
+        Number of records.
+
+    Raises
+    ------
+    MalformedFileError
+        More than one dimension has length 0, or two variables claim the same bytes.
+    """
+
+    def __init__(self, header: Header, file_size: int) -> None:
+        self._header = header
+        unlimited = [i for i, dimension in enumerate(header.dimensions) if dimension.length == 0]
+        if len(unlimited) > 1:
+            names = ", ".join(header.dimensions[i].name for i in unlimited)
+            raise MalformedFileError(f"there is one record dimension at most, and here are {names}")
+        self._record_dimension = unlimited[0] if unlimited else None
+        records = [v for v in header.variables if self._is_record(v)]
+        sizes = [self._slice_bytes(v) for v in records]
+        self.record_bytes = sizes[0] if len(sizes) == 1 else sum(_padded(size) for size in sizes)
+        if header.numrecs is not None:
+            self.numrecs = header.numrecs
+        elif self.record_bytes:
+            start = min(v.begin for v in records)
+            self.numrecs = max(0, file_size - start) // self.record_bytes
+        else:
+            self.numrecs = 0
+        self._check_overlaps()
+
+    def extent(self, variable: Variable) -> Extent:
+        """The bytes of a variable.
+
+        Raises
+        ------
+        MalformedFileError
+            The record dimension is not the first one, or the data begins inside the header.
+        """
+        if self._record_dimension in variable.dimids[1:]:
+            raise MalformedFileError(f"variable {variable.name!r} has the record dimension in another than first place")
+        if variable.begin < self._header.length:
+            raise MalformedFileError(
+                f"variable {variable.name!r} begins at byte {variable.begin}, inside the header of "
+                f"{self._header.length} bytes"
+            )
+        inner, size = self._inner_shape(variable), self._slice_bytes(variable)
+        if self._is_record(variable):
+            return Extent((self.numrecs, *inner), variable.begin, size, self.record_bytes)
+        return Extent(inner, variable.begin, size, None)
+
+    def _check_overlaps(self) -> None:
+        """Every byte belongs to one variable at most, as netCDF-C demands too."""
+        spans: dict[bool, list[tuple[int, int, str]]] = {False: [], True: []}
+        for variable in self._header.variables:
+            size = self._slice_bytes(variable)
+            if size:
+                spans[self._is_record(variable)].append((variable.begin, variable.begin + size, variable.name))
+        fixed, records = sorted(spans[False]), sorted(spans[True])
+        if records and self.numrecs:
+            start, end = records[0][0], max(stop for _, stop, _ in records)
+            if end - start > self.record_bytes:
+                raise MalformedFileError(
+                    f"the first record goes from byte {start} to {end}: {self.record_bytes} are due"
+                )
+            fixed = sorted([*fixed, (start, start + self.numrecs * self.record_bytes, "(the records)")])
+            _check_disjoint(records)
+        _check_disjoint(fixed)
+
+    def _is_record(self, variable: Variable) -> bool:
+        return self._record_dimension is not None and variable.dimids[:1] == (self._record_dimension,)
+
+    def _inner_shape(self, variable: Variable) -> tuple[int, ...]:
+        """The shape without the record dimension."""
+        inner = variable.dimids[1:] if self._is_record(variable) else variable.dimids
+        return tuple(self._header.dimensions[i].length for i in inner)
+
+    def _slice_bytes(self, variable: Variable) -> int:
+        return math.prod(self._inner_shape(variable)) * variable.type.stored.itemsize
+
+
+def _padded(size: int) -> int:
+    return size + -size % 4
+
+
+def _check_disjoint(spans: list[tuple[int, int, str]]) -> None:
+    """Spans in ascending order: each begins where the one before has ended, or later."""
+    for (_, end, one), (begin, _, other) in pairwise(spans):
+        if begin < end:
+            raise MalformedFileError(f"the bytes {begin} to {end} belong to two variables, {one!r} and {other!r}")

@@ -1,0 +1,61 @@
+"""The parser: header, layout, arrays."""
+
+from __future__ import annotations
+
+from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
+from manifestry.formats.contracts import NativeReader, ParseContext
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.source import Source
+
+from manifestry_netcdf3.arrays import ArrayBuilder
+from manifestry_netcdf3.header import read_header
+from manifestry_netcdf3.layout import Layout
+from manifestry_netcdf3.options import NetCDF3Options
+
+__all__ = ["NetCDF3Parser"]
+
+
+class NetCDF3Parser:
+    """Parser of the netCDF classic format. Only the header is read, in one or a few requests."""
+
+    def parse(self, source: Source, options: NetCDF3Options, context: ParseContext) -> VirtualGroup:
+        """The variables of a file as one group.
+
+        Raises
+        ------
+        MalformedFileError
+            The header violates the format.
+        UnsupportedFeatureError
+            The header is larger than the limits allow.
+        OptionError
+            A group is asked for: the format has none.
+        """
+        if context.group:
+            raise OptionError(f"group {context.group!r}: netCDF classic files have no groups")
+        header = read_header(source, context.limits)
+        layout = Layout(header, source.size)
+        builder = ArrayBuilder(source, options, context)
+        names = [dimension.name for dimension in header.dimensions]
+        arrays: dict[str, VirtualArray] = {}
+        for variable in header.variables:
+            if not context.wants(variable.name):
+                continue
+            with context.isolate(variable.name):
+                _check_name(variable.name, arrays)
+                dims = tuple(names[i] for i in variable.dimids)
+                arrays[variable.name] = builder.build(variable, layout.extent(variable), dims)
+        return VirtualGroup(arrays, attributes=header.attributes)
+
+    def open_native(self, source: Source, options: NetCDF3Options) -> NativeReader:  # noqa: ARG002 the contract
+        """The arrays as netCDF-C reads them; needs netCDF4-python (``manifestry-netcdf3[native]``)."""
+        from manifestry_netcdf3.native import NetCDFReader  # noqa: PLC0415 an optional dependency
+
+        return NetCDFReader(source)
+
+
+def _check_name(name: str, known: dict[str, VirtualArray]) -> None:
+    """Names that Zarr cannot have, and names that are there twice."""
+    if not name or "/" in name or name in (".", "..", "zarr.json") or name.startswith("__"):
+        raise UnsupportedFeatureError(f"the name {name!r}", name, "Zarr has no such names; rename it with ncrename")
+    if name in known:
+        raise MalformedFileError(f"two variables have the name {name!r}")
