@@ -18,9 +18,18 @@ from manifestry.model.manifest import INLINE
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-__all__ = ["validate_array", "validate_tree"]
+__all__ = ["is_node_name", "validate_array", "validate_tree"]
 
 _ARRAY_TO_ARRAY = {"transpose"}
+
+
+def is_node_name(name: str) -> bool:
+    """Whether Zarr readers accept a name for an array or a group (Zarr v3 core specification, "Node names").
+
+    The specification reserves names that begin with two underscores. They are let through: xarray gives an array
+    without a name such a one (``__xarray_dataarray_variable__``), in netCDF as in Zarr, and every reader takes it.
+    """
+    return bool(name.strip(".")) and "/" not in name and name != "zarr.json"
 
 
 def validate_tree(tree: VirtualGroup, limits: Limits | None = None) -> None:
@@ -34,7 +43,7 @@ def validate_tree(tree: VirtualGroup, limits: Limits | None = None) -> None:
     bounds = limits or Limits()
     for path, group in tree.walk():
         for name in (*group.arrays, *group.groups):
-            if not name or "/" in name or name in (".", "..", "zarr.json") or name.startswith("__"):
+            if not is_node_name(name):
                 raise ManifestError(f"{path or '/'}: {name!r} cannot be a name in a Zarr group")
         both = group.arrays.keys() & group.groups.keys()
         if both:
