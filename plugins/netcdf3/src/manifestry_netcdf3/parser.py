@@ -5,6 +5,7 @@ from __future__ import annotations
 from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import NativeReader, ParseContext
 from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.validation import is_node_name
 from manifestry.storage.source import Source
 
 from manifestry_netcdf3.arrays import ArrayBuilder
@@ -55,7 +56,7 @@ class NetCDF3Parser:
 
 def _check_name(name: str, known: dict[str, VirtualArray]) -> None:
     """Names that Zarr cannot have, and names that are there twice."""
-    if not name or "/" in name or name in (".", "..", "zarr.json") or name.startswith("__"):
+    if not is_node_name(name):
         raise UnsupportedFeatureError(f"the name {name!r}", name, "Zarr has no such names; rename it with ncrename")
     if name in known:
         raise MalformedFileError(f"two variables have the name {name!r}")
