@@ -1,1 +1,17 @@
-"""Codecs that exist nowhere else, for Zarr v3 and numcodecs."""
+"""The few codecs that virtual Zarr stores need and that exist nowhere else.
+
+Every codec is known by one name, ``manifestry.<codec>``, and one configuration in both registries: numcodecs (Zarr v2,
+Kerchunk) and zarr-python (Zarr v3). Names and configurations are written into stores, so they never change.
+
+===================  =======================================================================================
+`base`               what the codecs share: bytes in, bytes (or an array) out
+`zarr_v3`            what makes a Zarr v3 codec of one of them
+`hdf5_filters`       filters of HDF5: scaleoffset, nbit, bitshuffle, blosc2, zfp, tolerant shuffle
+`hdf5_storage`       how HDF5 stores elements: skipped filters, reduced precision, padded records and strings
+`hdf5_v3`            these codecs in Zarr v3 pipelines
+===================  =======================================================================================
+
+A new codec takes three steps: a subclass of `base.BytesCodec` or `base.ArrayCodec` with its ``codec_id``; a class of
+one line that derives from `zarr_v3.BytesToBytes` or `zarr_v3.ToArray`; and a line for each registry in
+``pyproject.toml``.
+"""

@@ -1,0 +1,80 @@
+"""What the codecs share: the numcodecs interface, reduced to one method to write."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numcodecs.abc import Codec
+from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
+from numpy.typing import NDArray
+
+__all__ = ["ArrayCodec", "BytesCodec", "DecodeError", "positive", "whole_numbers"]
+
+
+class DecodeError(ValueError):
+    """A chunk is not what the codec makes."""
+
+
+class _ReadingCodec(Codec):  # type: ignore[misc]
+    """A codec of archives that exist: it decodes; few encode."""
+
+    def encode(self, buf: Any) -> Any:  # noqa: ARG002 the interface of numcodecs
+        """Refused: virtual stores are read, and new data has better codecs.
+
+        Raises
+        ------
+        TypeError
+            Always, where a codec does not override it.
+        """
+        raise TypeError(f"{self.codec_id} decodes only")
+
+
+class BytesCodec(_ReadingCodec):
+    """A codec from bytes to bytes.
+
+    Subclasses set `codec_id`, keep their configuration as public attributes of the same names, and write
+    `decode_bytes`.
+    """
+
+    @abstractmethod
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The decoded bytes of an encoded chunk, both of shape ``(n,)``."""
+
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        """The numcodecs interface; see `decode_bytes`."""
+        decoded = self.decode_bytes(ensure_contiguous_ndarray(buf).view("u1").reshape(-1))
+        return decoded if out is None else ndarray_copy(decoded, out)
+
+
+class ArrayCodec(_ReadingCodec):
+    """A codec from an array to bytes: decoding gives elements in native byte order. Subclasses write `decode_array`."""
+
+    @abstractmethod
+    def decode_array(self, data: NDArray[np.uint8]) -> NDArray[Any]:
+        """The elements of an encoded chunk; the caller gives them their shape."""
+
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        """The numcodecs interface; see `decode_array`."""
+        decoded = self.decode_array(ensure_contiguous_ndarray(buf).view("u1").reshape(-1))
+        return decoded if out is None else ndarray_copy(decoded, out)
+
+
+def whole_numbers(values: Sequence[int]) -> list[int]:
+    """A configuration entry that is a list of integers, as plain ``int`` so that it is JSON."""
+    return [int(value) for value in values]
+
+
+def positive(name: str, value: int) -> int:
+    """A configuration entry that counts something.
+
+    Raises
+    ------
+    ValueError
+        It is less than one.
+    """
+    if int(value) < 1:
+        raise ValueError(f"{name} is {value}, and must be at least 1")
+    return int(value)

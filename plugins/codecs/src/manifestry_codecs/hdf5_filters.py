@@ -1,0 +1,291 @@
+"""Filters of HDF5 that no other codec decodes as HDF5 stores them.
+
+``client_data`` is what HDF5 calls the client data values of a filter: the unsigned 32-bit integers that the dataset's
+filter pipeline message holds for it (HDF5 File Format Specification, section IV.A.2.l).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import imagecodecs
+import numpy as np
+from numcodecs.shuffle import Shuffle as _WholeShuffle
+from numpy.typing import NDArray
+
+from manifestry_codecs.base import BytesCodec, DecodeError, positive, whole_numbers
+
+__all__ = ["Bitshuffle", "Blosc2", "NBit", "ScaleOffset", "Shuffle", "Zfp"]
+
+
+class Shuffle(BytesCodec):
+    """HDF5 filter 2 on buffers that are not a multiple of the element size: the tail passes unchanged.
+
+    Parameters
+    ----------
+    elementsize
+        Bytes of an element.
+    """
+
+    codec_id = "manifestry.shuffle"
+
+    def __init__(self, elementsize: int) -> None:
+        self.elementsize = positive("elementsize", elementsize)
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Put the bytes of each element together again."""
+        whole = len(data) - len(data) % self.elementsize
+        decoded = np.array(data)
+        if whole:
+            decoded[:whole] = np.frombuffer(_WholeShuffle(self.elementsize).decode(data[:whole].copy()), "u1")
+        return decoded
+
+    def encode(self, buf: Any) -> Any:
+        """Bring bytes of the same significance together."""
+        data = np.frombuffer(buf, "u1")
+        whole = len(data) - len(data) % self.elementsize
+        head = data[:whole].reshape(-1, self.elementsize).T
+        return np.concatenate([np.ascontiguousarray(head).reshape(-1), data[whole:]])
+
+
+class ScaleOffset(BytesCodec):
+    """HDF5 filter 6: integers minus their minimum, or decimally scaled floats, in as few bits as they need.
+
+    Parameters
+    ----------
+    client_data
+        20 values: scale type, scale factor, elements, class (0 integer, 1 float), element size, sign, byte order
+        (0 little), fill value defined, and the fill value in 12 words.
+    """
+
+    codec_id = "manifestry.scaleoffset"
+    _HEADER = 21  # minimum bits (4), size of the minimum (1), the minimum (8), 8 bytes unused
+
+    def __init__(self, client_data: Sequence[int]) -> None:
+        self.client_data = whole_numbers(client_data)
+        if len(self.client_data) < 8:
+            raise ValueError(f"client_data has {len(self.client_data)} values, and must have at least 8")
+        self._float = self.client_data[3] == 1
+        self._size = self.client_data[4]
+        if self._size not in ((4, 8) if self._float else (1, 2, 4, 8)):
+            raise ValueError(f"an element has {self._size} bytes")
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The elements in the byte order of the dataset."""
+        _, factor, count, _, size, _, order, _ = self.client_data[:8]
+        if not self._float and factor == size * 8:
+            return data  # asked for full width: the filter leaves the chunk as it is
+        if len(data) < self._HEADER:
+            raise DecodeError(f"{self.codec_id}: a chunk of {len(data)} bytes is shorter than its header")
+        bits = int.from_bytes(data[:4].tobytes(), "little")
+        if bits > size * 8 or len(data) < self._HEADER + (count * bits + 7) // 8:
+            raise DecodeError(f"{self.codec_id}: {count} elements of {bits} bits in a chunk of {len(data)} bytes")
+        if bits == size * 8:
+            elements = data[self._HEADER : self._HEADER + count * size].copy().view(f"<u{size}")
+        else:
+            low = data[5 : 5 + min(8, int(data[4]))].tobytes().ljust(8, b"\0")
+            packed = _unpack(data[self._HEADER :], count, bits, size)
+            elements = self._restore(packed, bits, low).view(f"<u{size}")
+        return elements.astype(f"{'>' if order else '<'}u{size}", copy=False).view("u1")
+
+    def _restore(self, packed: NDArray[Any], bits: int, low: bytes) -> NDArray[Any]:
+        """Numbers from their distance to the minimum; the largest distance stands for the fill value."""
+        _, factor, _, _, size, _, _, fill_defined = self.client_data[:8]
+        if self._float:
+            kind = np.dtype(f"<f{size}")
+            scale = kind.type(10) ** kind.type(np.int32(np.uint32(factor)))
+            values = packed.astype(kind) / scale + np.frombuffer(low[:size], kind)[0]
+        else:
+            kind = np.dtype(f"<u{size}")
+            values = packed + np.frombuffer(low[:size], kind)[0]
+        if fill_defined:
+            words = struct.pack(f"<{len(self.client_data) - 8}I", *self.client_data[8:])
+            values[packed == np.uint64((1 << bits) - 1)] = np.frombuffer(words[:size], kind)[0]
+        return values.astype(kind, copy=False)
+
+
+def _unpack(data: NDArray[np.uint8], count: int, bits: int, size: int) -> NDArray[Any]:
+    """`count` numbers of `bits` bits each, the most significant bit first, as unsigned integers of `size` bytes."""
+    if bits == 0:
+        return np.zeros(count, f"<u{size}")
+    matrix = np.unpackbits(data[: (count * bits + 7) // 8], count=count * bits).reshape(count, bits)
+    return _numbers(matrix).astype(f"<u{size}")
+
+
+def _numbers(matrix: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Rows of bits, the most significant first, as numbers."""
+    wide = np.zeros((len(matrix), 64), "u1")
+    wide[:, 64 - matrix.shape[1] :] = matrix
+    return np.packbits(wide, axis=1).view(">u8")[:, 0].astype("<u8")
+
+
+class _Atom(NamedTuple):
+    """One number inside an element: where it stands and which of its bits are stored."""
+
+    position: int  # bytes from the start of the element
+    size: int  # bytes
+    big: bool
+    precision: int  # bits
+    shift: int  # bits below the lowest stored one
+
+
+class NBit(BytesCodec):
+    """HDF5 filter 5: only the significant bits of each number are stored.
+
+    Parameters
+    ----------
+    client_data
+        Number of values, whether nothing is to be done, elements, and the type in the filter's own code.
+    """
+
+    codec_id = "manifestry.nbit"
+    _ATOMIC, _ARRAY, _COMPOUND, _NOOP = 1, 2, 3, 4
+
+    def __init__(self, client_data: Sequence[int]) -> None:
+        self.client_data = whole_numbers(client_data)
+        if len(self.client_data) < 5:
+            raise ValueError(f"client_data has {len(self.client_data)} values, and must have at least 5")
+        self._size = self.client_data[4]
+        self._atoms = list(self._type(3, 0)[0])
+        if any(a.precision + a.shift > a.size * 8 or a.position + a.size > self._size for a in self._atoms):
+            raise ValueError("client_data describes numbers that do not fit into the element")
+
+    def _type(self, at: int, position: int) -> tuple[Iterator[_Atom], int]:
+        """The numbers of the type whose code begins at value `at`, and where the code ends."""
+        code = self.client_data[at : at + 2]
+        if len(code) < 2:
+            raise ValueError("client_data ends inside a type")
+        kind, size = code
+        if kind == self._ATOMIC:
+            order, precision, shift = self.client_data[at + 2 : at + 5]
+            return iter([_Atom(position, size, order == 1, precision, shift)]), at + 5
+        if kind == self._NOOP:
+            return (_Atom(position + i, 1, big=False, precision=8, shift=0) for i in range(size)), at + 2
+        if kind == self._ARRAY:
+            base = list(self._type(at + 2, 0)[0])
+            end = self._type(at + 2, 0)[1]
+            width = self.client_data[at + 3]
+            steps = range(position, position + size, max(width, 1))
+            return (a._replace(position=a.position + step) for step in steps for a in base), end
+        if kind == self._COMPOUND:
+            atoms: list[_Atom] = []
+            end = at + 3
+            for _ in range(self.client_data[at + 2]):
+                member, end = self._type(end + 1, position + self.client_data[end])
+                atoms += member
+            return iter(atoms), end
+        raise ValueError(f"client_data has a type of the unknown class {kind}")
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The elements with every stored bit where the type has it, and zero bits elsewhere."""
+        if self.client_data[1]:
+            return data
+        count, width = self.client_data[2], sum(a.precision for a in self._atoms)
+        if len(data) * 8 < count * width:
+            raise DecodeError(f"{self.codec_id}: {count} elements of {width} bits in a chunk of {len(data)} bytes")
+        matrix = np.unpackbits(data, count=count * width).reshape(count, width)
+        elements = np.zeros((count, self._size), "u1")
+        first = 0
+        for atom in self._atoms:
+            numbers = _numbers(matrix[:, first : first + atom.precision]) << np.uint64(atom.shift)
+            octets = numbers.astype(">u8" if atom.big else "<u8").view("u1").reshape(count, 8)
+            part = octets[:, 8 - atom.size :] if atom.big else octets[:, : atom.size]
+            elements[:, atom.position : atom.position + atom.size] = part
+            first += atom.precision
+        return elements.reshape(-1)
+
+
+class Bitshuffle(BytesCodec):
+    """HDF5 filter 32008: bits of the same significance together, then blocks of LZ4 or Zstandard, or nothing.
+
+    Parameters
+    ----------
+    client_data
+        Version (2 values), element size, elements in a block (0: the default), compression (0 none, 2 LZ4, 3
+        Zstandard) and its level; trailing values may be absent.
+    """
+
+    codec_id = "manifestry.bitshuffle"
+
+    def __init__(self, client_data: Sequence[int]) -> None:
+        self.client_data = whole_numbers(client_data)
+        padded = [*self.client_data, *[0] * 6]
+        self._element, self._block, self._compression = padded[2], padded[3], padded[4]
+        if not 0 < self._element <= 1 << 16 or self._block % 8 or self._compression not in (0, 2, 3):
+            raise ValueError(f"client_data is {self.client_data}")
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Undo the compression block by block, then the shuffling."""
+        if self._compression == 0:
+            return self._unshuffle(data.tobytes(), self._block)
+        return np.frombuffer(b"".join(self._blocks(data.tobytes())), "u1")
+
+    def _blocks(self, data: bytes) -> Iterator[bytes]:
+        """Decoded blocks: full ones, a shorter one of a multiple of 8 elements, and what is left uncompressed."""
+        if len(data) < 12:
+            raise DecodeError(f"{self.codec_id}: a chunk of {len(data)} bytes is shorter than its header")
+        total, block = struct.unpack(">QI", data[:12])
+        eight = 8 * self._element
+        if not block or block % eight:
+            raise DecodeError(f"{self.codec_id}: blocks of {block} bytes for elements of {self._element}")
+        at, left = 12, total
+        while left >= eight:
+            size = min(block, left - left % eight)
+            (packed,) = struct.unpack(">I", data[at : at + 4].rjust(4, b"\0"))
+            part = data[at + 4 : at + 4 + packed]
+            if len(part) != packed:
+                raise DecodeError(f"{self.codec_id}: the chunk ends inside a block")
+            plain = imagecodecs.lz4_decode(part, out=size) if self._compression == 2 else imagecodecs.zstd_decode(part)
+            if len(plain) != size:
+                raise DecodeError(f"{self.codec_id}: a block of {len(plain)} bytes where {size} are due")
+            yield self._unshuffle(bytes(plain), size // self._element).tobytes()
+            at, left = at + 4 + packed, left - size
+        if len(data) < at + left:
+            raise DecodeError(f"{self.codec_id}: the chunk ends before its last {left} bytes")
+        yield data[at : at + left]
+
+    def _unshuffle(self, data: bytes, block: int) -> NDArray[np.uint8]:
+        whole = len(data) - len(data) % self._element
+        plain = imagecodecs.bitshuffle_decode(data[:whole], itemsize=self._element, blocksize=block) if whole else b""
+        return np.frombuffer(bytes(plain) + data[whole:], "u1")
+
+
+class Blosc2(BytesCodec):
+    """HDF5 filter 32026: a Blosc2 frame, with or without the metadata of an n-dimensional array."""
+
+    codec_id = "manifestry.blosc2"
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The elements of the frame as bytes."""
+        frame = data.tobytes()
+        if b"b2nd" in frame[:256]:
+            return np.ascontiguousarray(imagecodecs.b2nd_decode(frame)).reshape(-1).view("u1")
+        return np.frombuffer(imagecodecs.blosc2_decode(frame), "u1")
+
+
+class Zfp(BytesCodec):
+    """HDF5 filter 32013: a ZFP stream whose header the file keeps in the client data.
+
+    Parameters
+    ----------
+    client_data
+        A version word, then the words of the ZFP header that goes in front of each chunk.
+    order
+        Byte order of the decoded elements: ``"little"`` or ``"big"``.
+    """
+
+    codec_id = "manifestry.zfp"
+
+    def __init__(self, client_data: Sequence[int], order: str = "little") -> None:
+        self.client_data = whole_numbers(client_data)
+        if order not in ("little", "big"):
+            raise ValueError(f"order is 'little' or 'big', not {order!r}")
+        self.order = order
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The elements of the stream as bytes in `order`."""
+        header = struct.pack(f"<{len(self.client_data) - 1}I", *self.client_data[1:])
+        elements = np.ascontiguousarray(imagecodecs.zfp_decode(header + data.tobytes()))
+        return elements.astype(elements.dtype.newbyteorder(self.order), copy=False).reshape(-1).view("u1")

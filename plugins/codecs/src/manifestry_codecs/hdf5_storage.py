@@ -1,0 +1,137 @@
+"""How HDF5 stores elements where that is not how arrays hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numcodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry_codecs.base import BytesCodec, DecodeError, positive
+
+__all__ = ["Bits", "FixedString", "Optional", "Record"]
+
+
+class Optional(BytesCodec):
+    """A codec that was skipped for chunks it would not have made smaller.
+
+    Parameters
+    ----------
+    size
+        Bytes of a chunk before the codec. A chunk of exactly this many bytes was skipped, any other was encoded.
+    codec
+        The codec as numcodecs has it, for example ``{"id": "imagecodecs_lzf", "header": false}``.
+    """
+
+    codec_id = "manifestry.optional"
+
+    def __init__(self, size: int, codec: Mapping[str, Any]) -> None:
+        self.size = positive("size", size)
+        self.codec = dict(codec)
+        self._codec = numcodecs.get_codec(dict(codec))
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The chunk itself where it has its full size, else what the codec makes of it."""
+        if len(data) == self.size:
+            return data
+        decoded = np.frombuffer(np.ascontiguousarray(self._codec.decode(data.tobytes())), "u1")
+        if len(decoded) != self.size:
+            raise DecodeError(f"{self.codec_id}: {len(decoded)} bytes where {self.size} are due")
+        return decoded
+
+
+class Bits(BytesCodec):
+    """Integers of which only some bits count, as HDF5's fixed-point types with a precision and an offset.
+
+    Parameters
+    ----------
+    itemsize
+        Bytes of an element: 1, 2, 4 or 8.
+    precision
+        Number of bits that count.
+    offset
+        Position of the lowest of them.
+    signed
+        Whether the highest of them is a sign.
+    order
+        Byte order of the elements, before and after: ``"little"`` or ``"big"``.
+    """
+
+    codec_id = "manifestry.bits"
+
+    def __init__(self, itemsize: int, precision: int, offset: int, signed: bool, order: str) -> None:  # noqa: FBT001 its form in stores
+        if itemsize not in (1, 2, 4, 8) or not 0 < precision <= 8 * itemsize or not 0 <= offset <= 8 * itemsize:
+            raise ValueError(f"{precision} bits from bit {offset} on in {itemsize} bytes")
+        if precision + offset > 8 * itemsize or order not in ("little", "big"):
+            raise ValueError(f"{precision} bits from bit {offset} on in {itemsize} bytes, byte order {order!r}")
+        self.itemsize, self.precision, self.offset = int(itemsize), int(precision), int(offset)
+        self.signed, self.order = bool(signed), order
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The integers, sign-extended or with zero bits above."""
+        stored = np.dtype(f"{'>' if self.order == 'big' else '<'}{'i' if self.signed else 'u'}{self.itemsize}")
+        numbers = data.view(stored).astype(stored.newbyteorder("="))
+        above = 8 * self.itemsize - self.precision - self.offset
+        numbers <<= numbers.dtype.type(above)
+        numbers >>= numbers.dtype.type(above + self.offset)
+        return numbers.astype(stored, copy=False).view("u1")
+
+
+class FixedString(BytesCodec):
+    """Strings of fixed length whose padding is not part of the text; decoded they are padded with zero bytes.
+
+    Parameters
+    ----------
+    length
+        Bytes of a string.
+    padding
+        ``"space"``: blanks at the end are padding. ``"null-terminated"``: the text ends at the first zero byte.
+    """
+
+    codec_id = "manifestry.fixed_string"
+
+    def __init__(self, length: int, padding: str) -> None:
+        self.length = positive("length", length)
+        if padding not in ("space", "null-terminated"):
+            raise ValueError(f"padding is 'space' or 'null-terminated', not {padding!r}")
+        self.padding = padding
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The strings with zero bytes for padding."""
+        text = data.reshape(-1, self.length)
+        if self.padding == "space":
+            kept = np.logical_or.accumulate((text != ord(" "))[:, ::-1], axis=1)[:, ::-1]
+        else:
+            kept = np.logical_and.accumulate(text != 0, axis=1)
+        return np.where(kept, text, np.uint8(0)).reshape(-1)
+
+
+class Record(BytesCodec):
+    """Records with gaps, or with fields of both byte orders; decoded they are packed and little-endian.
+
+    Parameters
+    ----------
+    itemsize
+        Bytes of a stored record.
+    fields
+        For each number or text in it ``[position, size, swap]``: bytes from the start, bytes that it has, and whether
+        their order is to be reversed. In the order of the decoded record.
+    """
+
+    codec_id = "manifestry.record"
+
+    def __init__(self, itemsize: int, fields: Sequence[Sequence[int]]) -> None:
+        self.itemsize = positive("itemsize", itemsize)
+        self.fields = [[int(position), int(size), int(bool(swap))] for position, size, swap in fields]
+        if any(position < 0 or size < 1 or position + size > itemsize for position, size, _ in self.fields):
+            raise ValueError(f"a field lies outside the record of {itemsize} bytes")
+        parts = [np.arange(p, p + n)[:: -1 if swap else 1] for p, n, swap in self.fields]
+        self._gather = np.concatenate(parts) if parts else np.empty(0, "i8")
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The fields of each record one after the other."""
+        if len(data) % self.itemsize:
+            raise DecodeError(f"{self.codec_id}: {len(data)} bytes are no whole number of records of {self.itemsize}")
+        return np.ascontiguousarray(data.reshape(-1, self.itemsize)[:, self._gather]).reshape(-1)

@@ -1,0 +1,48 @@
+"""The codecs of `hdf5_filters` and `hdf5_storage` in Zarr v3 pipelines."""
+
+from __future__ import annotations
+
+from manifestry_codecs import hdf5_filters, hdf5_storage
+from manifestry_codecs.zarr_v3 import BytesToBytes
+
+__all__ = ["Bits", "Bitshuffle", "Blosc2", "FixedString", "NBit", "Optional", "Record", "ScaleOffset", "Shuffle", "Zfp"]
+
+
+class ScaleOffset(BytesToBytes, numcodec=hdf5_filters.ScaleOffset):
+    """See `hdf5_filters.ScaleOffset`."""
+
+
+class NBit(BytesToBytes, numcodec=hdf5_filters.NBit):
+    """See `hdf5_filters.NBit`."""
+
+
+class Bitshuffle(BytesToBytes, numcodec=hdf5_filters.Bitshuffle):
+    """See `hdf5_filters.Bitshuffle`."""
+
+
+class Blosc2(BytesToBytes, numcodec=hdf5_filters.Blosc2):
+    """See `hdf5_filters.Blosc2`."""
+
+
+class Zfp(BytesToBytes, numcodec=hdf5_filters.Zfp):
+    """See `hdf5_filters.Zfp`."""
+
+
+class Shuffle(BytesToBytes, numcodec=hdf5_filters.Shuffle):
+    """See `hdf5_filters.Shuffle`."""
+
+
+class Optional(BytesToBytes, numcodec=hdf5_storage.Optional):
+    """See `hdf5_storage.Optional`."""
+
+
+class Bits(BytesToBytes, numcodec=hdf5_storage.Bits):
+    """See `hdf5_storage.Bits`."""
+
+
+class FixedString(BytesToBytes, numcodec=hdf5_storage.FixedString):
+    """See `hdf5_storage.FixedString`."""
+
+
+class Record(BytesToBytes, numcodec=hdf5_storage.Record):
+    """See `hdf5_storage.Record`."""
