@@ -20,8 +20,8 @@ from manifestry.model.files import FileTable
 from manifestry.model.limits import Limits
 from manifestry.model.provenance import Provenance
 from manifestry.model.selection import Selection
-from manifestry.model.tree import VirtualGroup
-from manifestry.model.validation import validate_tree
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.validation import validate_array, validate_names
 from manifestry.progress import Progress, SilentProgress
 from manifestry.storage.source import Source
 
@@ -119,10 +119,9 @@ def parse_source(
         on_unsupported,
         progress or SilentProgress(),
     )
-    tree = _call(entry, source, own, context)
+    tree = _gate(_call(entry, source, own, context), context)
     _check_selection(tree, context)
     _raise_refusals(context, source)
-    validate_tree(tree, context.limits)
     origin = Provenance(label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source))
     return tree.with_(issues=(*tree.issues, *context.issues), provenance=tree.provenance or (origin,))
 
@@ -141,6 +140,19 @@ def _call(entry: Entry[ParserDescriptor], source: Source, options: Any, context:
         if not isinstance(tree, VirtualGroup):
             raise TypeError(f"parse returned {type(tree).__name__}, not VirtualGroup")
         return tree
+
+
+def _gate(tree: VirtualGroup, context: ParseContext) -> VirtualGroup:
+    """The tree without the arrays that contradict themselves: each costs itself only."""
+    validate_names(tree)
+
+    def check(path: str, array: VirtualArray) -> VirtualArray | None:
+        with context.isolate(path):
+            validate_array(array, path, context.limits)
+            return array
+        return None
+
+    return tree.map_arrays(check)
 
 
 def _check_selection(tree: VirtualGroup, context: ParseContext) -> None:

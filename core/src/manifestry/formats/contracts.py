@@ -5,11 +5,11 @@ Frozen with interface version 1.0: a plugin that does what stands here works wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from manifestry.errors import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from manifestry.storage.source import Source
 
 __all__ = [
+    "Isolation",
     "Mode",
     "NativeReader",
     "OnUnsupported",
@@ -100,21 +101,23 @@ class ParseContext:
         """Whether the group at `path` may hold arrays that are wanted."""
         return self.selection.group(path)
 
-    @contextmanager
-    def isolate(self, path: str) -> Iterator[None]:
+    def isolate(self, path: str) -> Isolation:
         """Inside, a refused or malformed array costs itself only: the error becomes an issue of `path`."""
-        try:
-            yield
-        except UnsupportedFeatureError as error:
-            issues = error.issues or (
-                Issue(path, error.feature, error.where if error.where != path else "", error.hint),
-            )
-            self.issues += issues
-            self.failures.append(error)
-        except (MalformedFileError, ManifestError) as error:
-            feature = "malformed" if isinstance(error, MalformedFileError) else "contradictory references"
-            self.issues.append(Issue(path, feature, str(error)))
-            self.failures.append(error)
+        return Isolation(self, path)
+
+    def record(self, path: str, error: ManifestryError) -> None:
+        """Keep an error as the issue, or issues, of `path`."""
+        match error:
+            case UnsupportedFeatureError() if error.issues:
+                self.issues += error.issues
+            case UnsupportedFeatureError():
+                place = error.where if error.where != path else ""
+                self.issues.append(Issue(path, error.feature, place, error.hint))
+            case MalformedFileError():
+                self.issues.append(Issue(path, "malformed", str(error)))
+            case _:
+                self.issues.append(Issue(path, "contradictory references", str(error)))
+        self.failures.append(error)
 
     def refuse(self, path: str, feature: str, message: str = "", hint: str = "") -> None:
         """Record that `path` is left out, without leaving the current function."""
@@ -124,6 +127,25 @@ class ParseContext:
     def report(self, path: str, feature: str, message: str = "", hint: str = "") -> None:
         """Record something worth knowing that changes no value of any array."""
         self.issues.append(Issue(path, feature, message, hint, "reported"))
+
+
+class Isolation:
+    """What `ParseContext.isolate` returns: a context that keeps refusals of one array from costing the file."""
+
+    def __init__(self, context: ParseContext, path: str) -> None:
+        self._context = context
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, UnsupportedFeatureError | MalformedFileError | ManifestError):
+            return False
+        self._context.record(self._path, error)
+        return True
 
 
 class NativeReader(Protocol):

@@ -18,7 +18,7 @@ from manifestry.model.manifest import INLINE
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-__all__ = ["is_node_name", "validate_array", "validate_tree"]
+__all__ = ["is_node_name", "validate_array", "validate_names", "validate_tree"]
 
 _ARRAY_TO_ARRAY = {"transpose"}
 
@@ -40,7 +40,19 @@ def validate_tree(tree: VirtualGroup, limits: Limits | None = None) -> None:
     ManifestError
         Names the array and the contradiction.
     """
-    bounds = limits or Limits()
+    validate_names(tree)
+    for path, array in tree.walk_arrays():
+        validate_array(array, path, limits)
+
+
+def validate_names(tree: VirtualGroup) -> None:
+    """Check that names are single segments used once.
+
+    Raises
+    ------
+    ManifestError
+        Names the group and the child.
+    """
     for path, group in tree.walk():
         for name in (*group.arrays, *group.groups):
             if not is_node_name(name):
@@ -48,8 +60,6 @@ def validate_tree(tree: VirtualGroup, limits: Limits | None = None) -> None:
         both = group.arrays.keys() & group.groups.keys()
         if both:
             raise ManifestError(f"{path or '/'}: {min(both)} is both an array and a group")
-    for path, array in tree.walk_arrays():
-        validate_array(array, path, bounds)
 
 
 def validate_array(array: VirtualArray, path: str = "", limits: Limits | None = None) -> None:
