@@ -144,7 +144,7 @@ def _call(entry: Entry[ParserDescriptor], source: Source, options: Any, context:
 
 def _gate(tree: VirtualGroup, context: ParseContext) -> VirtualGroup:
     """The tree without the arrays that contradict themselves: each costs itself only."""
-    validate_names(tree)
+    validate_names(tree, context.limits)
 
     def check(path: str, array: VirtualArray) -> VirtualArray | None:
         with context.isolate(path):

@@ -4,6 +4,7 @@
 `files`          the distinct source objects that references point into
 `manifest`       ChunkManifest: for every chunk, which bytes of which file
 `datatypes`      numpy dtypes and scalars as Zarr v3 metadata and back
+`elements`       single elements, as fill values are: converted exactly or refused
 `metadata`       ArrayMetadata: shape, data type, chunk grid, codecs, fill value, dimensions, attributes
 `attributes`     typed attributes, and the one rule that makes JSON of them
 `zarr_v3`        the Zarr v3 documents of arrays and groups, made on demand, and read back

@@ -10,7 +10,7 @@ bool, integers          as they are
 floats                  widened exactly to float64; NaN and the infinities are the texts that Zarr uses for fill
                         values, ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, which xarray decodes in ``missing_value``
 complex                 ``[real, imaginary]``
-times                   ISO 8601 text
+times                   ISO 8601 text; time differences as number and unit
 arrays                  nested lists; an array of one stays a list of one
 records                 objects, field by field
 references              the path they point to
@@ -93,10 +93,17 @@ def value_to_json(value: Any) -> Any:
         case np.ndarray():
             return _array(value)
         case Mapping():
-            return {_text(str(k)): value_to_json(v) for k, v in value.items()}
+            return _mapping(value)
         case Sequence():
             return [value_to_json(v) for v in value]
     raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    found = {_text(str(k)): value_to_json(v) for k, v in value.items()}
+    if len(found) != len(value):
+        raise ValueError("two keys have one text")
+    return found
 
 
 def _array(value: np.ndarray[Any, Any]) -> Any:
@@ -153,7 +160,7 @@ def _text(value: str) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError(f"{value!r} is not Unicode text") from None
-    return value
+    return str(value)  # not numpy's str
 
 
 def attributes_equal(mine: Attributes, other: Attributes) -> bool:
@@ -173,6 +180,10 @@ def values_equal(mine: Any, other: Any) -> bool:
             return np.array_equal(a, b, equal_nan=True)
         if a.dtype.fields is not None:
             return all(values_equal(a[name], b[name]) for name in a.dtype.names or ())
+        if a.dtype.kind == "O":
+            return all(map(values_equal, a.ravel().tolist(), b.ravel().tolist()))
+        if a.dtype.kind in "Mm":
+            return np.array_equal(a.view("i8"), b.view("i8"))  # NaT too
         return bool(np.array_equal(a, b))
     if isinstance(mine, Mapping):
         return attributes_equal(mine, other)

@@ -16,8 +16,17 @@ from typing import Any
 import numpy as np
 
 from manifestry.errors import ManifestError
+from manifestry.model.elements import as_element
 
-__all__ = ["default_fill", "dtype_from_zarr", "dtype_to_zarr", "fill_from_zarr", "fill_to_zarr", "is_variable_length"]
+__all__ = [
+    "default_fill",
+    "dtype_from_zarr",
+    "dtype_to_zarr",
+    "fill_from_zarr",
+    "fill_to_zarr",
+    "has_byte_order",
+    "is_variable_length",
+]
 
 _PLAIN = {
     np.dtype(code): name
@@ -36,6 +45,13 @@ _TIMES = {"M": "numpy.datetime64", "m": "numpy.timedelta64"}
 def is_variable_length(dtype: np.dtype[Any]) -> bool:
     """Whether chunks of this type have no fixed number of bytes."""
     return dtype.kind in "TO"
+
+
+def has_byte_order(dtype: np.dtype[Any]) -> bool:
+    """Whether elements, or a field of theirs, are numbers or UTF-32 units of several bytes."""
+    if dtype.fields is not None:
+        return any(has_byte_order(dtype[name]) for name in dtype.names or ())
+    return dtype.kind == "U" or (dtype.kind in "iufcMm" and dtype.itemsize > 1)
 
 
 def dtype_to_zarr(dtype: np.dtype[Any]) -> Any:
@@ -86,33 +102,50 @@ def dtype_from_zarr(data_type: Any) -> np.dtype[Any]:
     ManifestError
         The name is not known here.
     """
-    if isinstance(data_type, str):
-        if data_type in _BY_NAME:
-            return _BY_NAME[data_type]
-        if data_type[:1] == "r" and data_type[1:].isdigit() and int(data_type[1:]) % 8 == 0:
-            return np.dtype(f"V{int(data_type[1:]) // 8}")
-    elif isinstance(data_type, Mapping):
-        name, options = data_type.get("name"), data_type.get("configuration") or {}
-        for kinds, key in ((_SIZED, "length_bytes"), (_TIMES, "unit")):
-            for kind, known in kinds.items():
-                if name == known:
-                    return _parametric(kind, options, key)
-        if name in ("struct", "structured"):
-            return np.dtype([(n, dtype_from_zarr(t)) for n, t in _field_pairs(options.get("fields", ()))])
-        if name is not None and not options:
-            return dtype_from_zarr(str(name))
-    raise ManifestError(f"unknown Zarr data type {data_type!r}")
+    try:
+        found = _from_name(data_type) if isinstance(data_type, str) else _from_object(data_type)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ManifestError(f"no Zarr data type: {_shortened(data_type)}: {_shortened(error)}") from error
+    if found is None:
+        raise ManifestError(f"unknown Zarr data type {_shortened(data_type)}")
+    return found
 
 
-def _parametric(kind: str, options: Mapping[str, Any], key: str) -> np.dtype[Any]:
-    if key == "unit":
-        return np.dtype(f"{kind}8[{options.get('scale_factor', 1)}{options['unit']}]")
-    length = int(options[key])
-    return np.dtype(f"{kind}{length // 4 if kind == 'U' else length}")
+def _shortened(value: Any) -> str:
+    text = str(value) if isinstance(value, Exception) else repr(value)
+    return text if len(text) < 200 else text[:200] + "…"
 
 
-def _field_pairs(fields: Any) -> list[tuple[str, Any]]:
-    return [(f["name"], f["data_type"]) if isinstance(f, Mapping) else (f[0], f[1]) for f in fields]
+def _from_name(name: str) -> np.dtype[Any] | None:
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    if name[:1] == "r" and name[1:].isdigit() and int(name[1:]) % 8 == 0:  # core specification: r8, r16, ...
+        return np.dtype(f"V{int(name[1:]) // 8}")
+    return None
+
+
+def _from_object(data_type: Mapping[str, Any]) -> np.dtype[Any] | None:
+    name, options = data_type["name"], data_type.get("configuration") or {}
+    for kind, known in _SIZED.items():
+        if name == known:
+            length, width = _whole(options["length_bytes"]), 4 if kind == "U" else 1
+            if length < width or length % width:
+                raise ValueError(f"{length} bytes")
+            return np.dtype(f"{kind}{length // width}")
+    for kind, known in _TIMES.items():
+        if name == known:
+            count, unit = _whole(options.get("scale_factor", 1)), str(options["unit"])
+            return np.dtype(f"{kind}8" if unit == "generic" else f"{kind}8[{count}{unit}]")
+    if name in ("struct", "structured"):
+        fields = [(f["name"], f["data_type"]) if isinstance(f, Mapping) else (f[0], f[1]) for f in options["fields"]]
+        return np.dtype([(str(field), dtype_from_zarr(kind)) for field, kind in fields])
+    return _from_name(str(name)) if not options else None
+
+
+def _whole(number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{number!r} is not a whole number")
+    return number
 
 
 def default_fill(dtype: np.dtype[Any]) -> Any:
@@ -174,15 +207,15 @@ def fill_from_zarr(dtype: np.dtype[Any], value: Any) -> Any:
     """
     try:
         return _fill_from_zarr(dtype, value)
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
         raise ManifestError(f"{value!r} is no fill value for {dtype}: {error}") from error
 
 
 def _fill_from_zarr(dtype: np.dtype[Any], value: Any) -> Any:
     if dtype.kind == "T":
-        return str(value)
+        return as_element(dtype, value)
     if dtype.kind == "O":
-        return base64.b64decode(value)
+        return base64.b64decode(value, validate=True)
     if dtype.fields is not None:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value), dtype)[0]
@@ -194,19 +227,20 @@ def _fill_from_zarr(dtype: np.dtype[Any], value: Any) -> Any:
             part = np.dtype(f"f{dtype.itemsize // 2}")
             both = np.array([_float_from_zarr(part, value[0]), _float_from_zarr(part, value[1])], part)
             return both.view(dtype.newbyteorder("="))[0]
-        case "S":
-            return np.array(base64.b64decode(value), dtype)[()]
-        case "V":
-            return np.frombuffer(base64.b64decode(value), dtype)[0]
+        case "S" | "V":
+            return as_element(dtype, base64.b64decode(value, validate=True))
         case "M" | "m":
-            return np.array(value if isinstance(value, int) else str(value)).astype(dtype)[()]
-    if dtype.kind in "iu" and not float(value).is_integer():
-        raise ValueError("not a whole number")
-    return np.array(value, dtype)[()]
+            if isinstance(value, str):
+                return np.array(value, dtype)[()]
+            return np.array(_whole(value), "i8").view(dtype)[()]
+    return as_element(dtype, value)
 
 
 def _float_from_zarr(dtype: np.dtype[Any], value: Any) -> Any:
     native = dtype.newbyteorder("=")
     if isinstance(value, str) and value[:2].lower() == "0x":
         return np.array(int(value, 16), f"u{native.itemsize}").view(native)[()]
-    return np.array(float(value), native)[()]
+    if isinstance(value, str) and value not in ("NaN", "Infinity", "-Infinity"):
+        raise ValueError("no number")
+    with np.errstate(over="raise"):
+        return np.array(float(value), "f8").astype(native)[()]

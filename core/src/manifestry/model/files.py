@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manifestry.errors import ManifestError
+
 __all__ = ["FileTable", "SourceFile", "relocate_url"]
 
 UNKNOWN_SIZE = -1
@@ -140,8 +142,15 @@ class FileTable(Sequence[SourceFile]):
 
         A copy has the size of the original, but an entity tag and a time of its own: where the URL changes, those are
         unknown.
+
+        Raises
+        ------
+        ManifestError
+            Two files would have one URL.
         """
         urls = tuple(relocate_url(url, prefixes) for url in self.urls)
+        if len(set(urls)) != len(urls):
+            raise ManifestError(f"relocating gives two files one URL: {_first_twice(urls)}")
         moved = np.array([new != old for new, old in zip(urls, self.urls, strict=True)], bool)
         etags = tuple(None if gone else etag for gone, etag in zip(moved.tolist(), self.etags, strict=True))
         return FileTable._make(
@@ -191,11 +200,14 @@ def _fill(
 ) -> None:
     """Set the columns of a new table and freeze them."""
     if len(set(urls)) != len(urls):
-        twice = next(url for url, count in Counter(urls).items() if count > 1)
-        raise ValueError(f"a file table lists each URL once, this one is there twice: {twice}")
+        raise ValueError(f"a file table lists each URL once, this one is there twice: {_first_twice(urls)}")
     sizes.flags.writeable = False
     modified.flags.writeable = False
     table.urls, table.sizes, table.etags, table.modified = urls, sizes, etags, modified
+
+
+def _first_twice(urls: Sequence[str]) -> str:
+    return next(url for url, count in Counter(urls).items() if count > 1)
 
 
 def relocate_url(url: str, prefixes: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from manifestry.errors import ManifestError
 from manifestry.model.files import FileTable, SourceFile
+from manifestry.model.limits import Limits
 
 __all__ = ["INLINE", "ChunkManifest", "ChunkReference", "FileRun"]
 
@@ -91,7 +92,7 @@ class ChunkManifest:
             A column is neither one number nor as long as the grid, holds negative or fractional numbers, or refers
             to a file that is not in the table.
         """
-        shape = tuple(int(n) for n in grid_shape)
+        shape = _grid(grid_shape)
         size = math.prod(shape)
         table = files if isinstance(files, FileTable) else FileTable(files)
         index = _column("file_index", file_index, np.dtype("u4"), size)
@@ -127,6 +128,8 @@ class ChunkManifest:
         lengths: ArrayLike,
         file_index: ArrayLike = 0,
         inline: bytes = b"",
+        *,
+        max_chunks: int = Limits().max_chunks,
     ) -> ChunkManifest:
         """Make a manifest from the stored chunks only; all others are missing.
 
@@ -136,17 +139,22 @@ class ChunkManifest:
             Positions in C order, shape ``(n,)``, or grid coordinates, shape ``(n, ndim)``.
         offsets, lengths, file_index
             One number, or ``(n,)``.
+        max_chunks
+            The columns take 21 bytes for each chunk of the grid while they are made: bounds what a source with a
+            huge, nearly empty grid may cost (`Limits.max_chunks`).
 
         Raises
         ------
         ManifestError
-            A position is outside the grid, or there twice.
+            A position is outside the grid, or there twice; the grid is too large; a column is not what it must be.
         """
-        shape = tuple(int(n) for n in grid_shape)
+        shape = _grid(grid_shape)
         flat = _flat_positions(np.asarray(chunks), shape)
         if flat.size == 0:
             return cls.missing(shape)
         size = math.prod(shape)
+        if size > max_chunks:
+            raise ManifestError(f"a grid of {size} chunks, more than the limit of {max_chunks}")
         listed = np.zeros(size, bool)
         listed[flat] = True
         if np.count_nonzero(listed) != flat.size:
@@ -216,7 +224,8 @@ class ChunkManifest:
         """Bytes that the stored chunks take, in files and inline."""
         if self.lengths.ndim == 0:
             return int(self.lengths) * self.size
-        return int(self.lengths.sum())
+        low = self.lengths & np.uint64(0xFFFF_FFFF)  # two halves: one sum could pass 2**64
+        return int(low.sum()) + (int((self.lengths >> np.uint64(32)).sum()) << 32)
 
     def __getitem__(self, index: int | tuple[int, ...]) -> ChunkReference | None:
         """The reference of one chunk by its grid coordinates, or None when it is not stored.
@@ -283,10 +292,13 @@ class ChunkManifest:
             and np.array_equal(a_count, b_count)
             and np.array_equal(a_start[~inline], b_start[~inline])
             and self._same_files(other, a_file[~inline], b_file[~inline])
-            and all(
-                self.inline[a : a + n] == other.inline[b : b + n]
-                for a, b, n in zip(
-                    a_start[inline].tolist(), b_start[inline].tolist(), a_count[inline].tolist(), strict=True
+            and (
+                (self.inline == other.inline and np.array_equal(a_start[inline], b_start[inline]))
+                or all(
+                    self.inline[a : a + n] == other.inline[b : b + n]
+                    for a, b, n in zip(
+                        a_start[inline].tolist(), b_start[inline].tolist(), a_count[inline].tolist(), strict=True
+                    )
                 )
             )
         )
@@ -314,10 +326,17 @@ def _at(column: NDArray[Any], flat: int) -> int:
     return int(column if column.ndim == 0 else column[flat])
 
 
+def _grid(shape: Sequence[int]) -> tuple[int, ...]:
+    grid = tuple(int(n) for n in shape)
+    if any(n < 0 for n in grid):
+        raise ManifestError(f"a grid of {grid} chunks")
+    return grid
+
+
 def _column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
     """One column in its own dtype: checked, never wrapped around, not shared with the caller when writable."""
     given = np.asarray(values)
-    if given.dtype.kind not in "iu":
+    if given.size and given.dtype.kind not in "iu":
         raise ManifestError(f"{name} holds {given.dtype}, not integers")
     flat = given.reshape(-1) if given.ndim else given
     if flat.ndim and flat.size != size:
@@ -362,7 +381,7 @@ def _flat_positions(chunks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.
     """Positions in C order from positions or coordinates, inside the grid or a ManifestError."""
     if chunks.size == 0 and not (chunks.ndim == 2 and chunks.shape[1] == 0):
         return np.empty(0, "i8")
-    if chunks.dtype.kind not in "iu":
+    if chunks.size and chunks.dtype.kind not in "iu":
         raise ManifestError(f"chunk positions are {chunks.dtype}, not integers")
     if chunks.ndim == 2:
         if chunks.shape[1] != len(shape):
@@ -375,6 +394,7 @@ def _flat_positions(chunks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.
             flat = flat * n + column.astype("i8")
         return flat
     flat = chunks.reshape(-1)
-    if int(flat.min()) < 0 or int(flat.max()) >= math.prod(shape):
-        raise ManifestError(f"chunk position {int(flat.max())} lies outside the grid {shape}")
+    low, high = int(flat.min()), int(flat.max())
+    if low < 0 or high >= math.prod(shape):
+        raise ManifestError(f"chunk position {low if low < 0 else high} lies outside the grid {shape}")
     return flat.astype("i8")

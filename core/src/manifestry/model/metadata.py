@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from manifestry.errors import ManifestError
-from manifestry.model.attributes import Attributes, attributes_equal, values_equal
+from manifestry.model.attributes import Attributes, attributes_equal
+from manifestry.model.elements import as_element, same_bits
 
 __all__ = ["ArrayMetadata", "ChunkGrid", "Codec", "RectilinearGrid", "RegularGrid"]
 
@@ -54,9 +55,16 @@ class RectilinearGrid:
 
     edges: tuple[tuple[int, ...], ...]
 
+    def __post_init__(self) -> None:
+        if not all(n > 0 for edges in self.edges for n in edges):
+            raise ManifestError("a rectilinear grid has a chunk without elements")
+
     def grid_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Number of chunks along each dimension; the lengths must add up to `shape`."""
-        if tuple(map(sum, self.edges)) != tuple(shape):
+        """Number of chunks along each dimension; only the last may reach beyond `shape`."""
+        if len(shape) != len(self.edges) or not all(
+            sum(edges[:-1]) < n <= sum(edges) or (n == 0 and not edges)
+            for n, edges in zip(shape, self.edges, strict=True)
+        ):
             raise ManifestError(f"chunk lengths {self.edges} do not add up to the shape {tuple(shape)}")
         return tuple(map(len, self.edges))
 
@@ -79,7 +87,8 @@ class ArrayMetadata:
     codecs
         The codec pipeline in the order of encoding: array-to-array, one array-to-bytes, bytes-to-bytes.
     fill_value
-        What a missing chunk reads as, a scalar of `dtype`. CF's ``_FillValue`` is an attribute and another thing.
+        What a missing chunk reads as, a scalar of `dtype` (other numbers and texts are converted where that changes
+        nothing but the precision of a float). CF's ``_FillValue`` is an attribute and another thing.
     dims
         Dimension names, or None where the source has none.
     attributes
@@ -99,6 +108,9 @@ class ArrayMetadata:
             raise ManifestError(f"{len(self.dims)} dimension names {self.dims} for the shape {self.shape}")
         if self.dtype.kind not in "TO" and self.dtype.newbyteorder("=") != self.dtype:
             object.__setattr__(self, "dtype", self.dtype.newbyteorder("="))
+        if any(n < 0 for n in self.shape):
+            raise ManifestError(f"an array of shape {self.shape}")
+        object.__setattr__(self, "fill_value", as_element(self.dtype, self.fill_value))
 
     @cached_property
     def grid_shape(self) -> tuple[int, ...]:
@@ -143,7 +155,7 @@ class ArrayMetadata:
         return (
             (self.shape, self.dtype, self.chunk_grid, self.codecs, self.dims)
             == (other.shape, other.dtype, other.chunk_grid, other.codecs, other.dims)
-            and values_equal(self.fill_value, other.fill_value)
+            and same_bits(self.fill_value, other.fill_value)
             and attributes_equal(self.attributes, other.attributes)
         )
 

@@ -13,8 +13,9 @@ __all__ = ["Selection"]
 class Selection:
     """Patterns of names or paths; nothing included means everything.
 
-    A pattern without a slash is compared with the last segment of a path in every group, one with a slash with the
-    whole path. A pattern that matches a group stands for all that is in it.
+    A pattern without a slash is looked for among the names at every level, one with a slash is compared with the path
+    from the root on (``/t`` is the ``t`` of the root alone). A pattern that matches a group stands for all that is in
+    it. A name that holds characters of patterns (``a[0]``) is found as it stands.
     """
 
     include: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Selection:
 def _matches(pattern: str, path: str) -> bool:
     segments = path.strip("/").split("/")
     wanted = pattern.strip("/")
-    if "/" not in wanted:
-        return any(fnmatchcase(segment, wanted) for segment in segments)
-    depth = wanted.count("/") + 1
-    return fnmatchcase("/".join(segments[:depth]), wanted)
+    if "/" not in pattern.rstrip("/"):
+        return any(segment == wanted or fnmatchcase(segment, wanted) for segment in segments)
+    start = "/".join(segments[: wanted.count("/") + 1])
+    return start == wanted or fnmatchcase(start, wanted)

@@ -161,18 +161,26 @@ class VirtualGroup:
     def rename(self, names: Mapping[str, str]) -> VirtualGroup:
         """Rename arrays and groups by path, and dimensions by name wherever they occur.
 
+        Parameters
+        ----------
+        names
+            ``{path or dimension: new name}``; the new name is one segment. Attributes that mention old names
+            (``coordinates``) stay as they are.
+
         Raises
         ------
         KeyError
             A name is neither a path nor a dimension of the tree.
         ValueError
-            Two children would have one name.
+            Two children, or two dimensions of an array, would have one name, or a new name is a path.
         """
         paths = {path for path, _ in self.walk_arrays()} | {path for path, _ in self.walk() if path}
         dims = {dim for _, array in self.walk_arrays() for dim in array.dims or () if dim is not None}
         for name in names:
             if name not in paths and name not in dims:
                 raise KeyError(f"{name} is no array, group or dimension of this tree")
+            if "/" in names[name] or not names[name]:
+                raise ValueError(f"{names[name]!r} is not one name")
         return _rename(self, names, "")
 
     def relocate(self, prefixes: Mapping[str, str]) -> VirtualGroup:
@@ -269,4 +277,6 @@ def _rename_dims(array: VirtualArray, names: Mapping[str, str]) -> VirtualArray:
     if array.dims is None or not any(dim in names for dim in array.dims):
         return array
     dims = tuple(dim if dim is None else names.get(dim, dim) for dim in array.dims)
+    if len(set(dims)) < len(set(array.dims)):
+        raise ValueError(f"renaming gives two of the dimensions {array.dims} one name")
     return replace(array, metadata=array.metadata.with_(dims=dims))

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from manifestry.errors import ManifestError
-from manifestry.model.datatypes import dtype_to_zarr, is_variable_length
+from manifestry.model.datatypes import dtype_to_zarr, has_byte_order, is_variable_length
 from manifestry.model.files import UNKNOWN_SIZE
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE
@@ -21,6 +21,7 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 __all__ = ["is_node_name", "validate_array", "validate_names", "validate_tree"]
 
 _ARRAY_TO_ARRAY = {"transpose"}
+_ARRAY_TO_BYTES = {"bytes", "vlen-utf8", "vlen-bytes", "sharding_indexed"}
 
 
 def is_node_name(name: str) -> bool:
@@ -40,20 +41,27 @@ def validate_tree(tree: VirtualGroup, limits: Limits | None = None) -> None:
     ManifestError
         Names the array and the contradiction.
     """
-    validate_names(tree)
+    validate_names(tree, limits)
     for path, array in tree.walk_arrays():
         validate_array(array, path, limits)
 
 
-def validate_names(tree: VirtualGroup) -> None:
-    """Check that names are single segments used once.
+def validate_names(tree: VirtualGroup, limits: Limits | None = None) -> None:
+    """Check that names are single segments used once, and that there are not too many of them.
 
     Raises
     ------
     ManifestError
         Names the group and the child.
     """
+    bounds = limits or Limits()
+    nodes = 0
     for path, group in tree.walk():
+        nodes += 1 + len(group.arrays)
+        if nodes > bounds.max_arrays:
+            raise ManifestError(f"more arrays and groups than the limit of {bounds.max_arrays}")
+        if path.count("/") >= bounds.max_depth:
+            raise ManifestError(f"{path[:80]}…: groups are nested more deeply than the limit of {bounds.max_depth}")
         for name in (*group.arrays, *group.groups):
             if not is_node_name(name):
                 raise ManifestError(f"{path or '/'}: {name!r} cannot be a name in a Zarr group")
@@ -77,9 +85,10 @@ def validate_array(array: VirtualArray, path: str = "", limits: Limits | None = 
         raise ManifestError(f"{where}a grid of {manifest.grid_shape} chunks where {metadata.grid_shape} are needed")
     if manifest.size > bounds.max_chunks and manifest.lengths.ndim:
         raise ManifestError(f"{where}{manifest.size} chunks, more than the limit of {bounds.max_chunks}")
+    if len(manifest.inline) > bounds.max_inline_bytes:
+        raise ManifestError(f"{where}{len(manifest.inline)} bytes inline, more than {bounds.max_inline_bytes}")
     dtype_to_zarr(metadata.dtype)  # refuses what Zarr cannot name
-    if not any(codec.name not in _ARRAY_TO_ARRAY for codec in metadata.codecs):
-        raise ManifestError(f"{where}the codecs do not make bytes of an array")
+    _check_codecs(metadata, where)
     _check_ranges(array, where)
     expected = _fixed_chunk_bytes(metadata)
     if expected is not None:
@@ -87,6 +96,30 @@ def validate_array(array: VirtualArray, path: str = "", limits: Limits | None = 
         wrong = lengths[(lengths != 0) & (lengths != expected)]
         if wrong.size and manifest.size:
             raise ManifestError(f"{where}an uncompressed chunk of {int(wrong[0])} bytes where {expected} are needed")
+
+
+def _check_codecs(metadata: ArrayMetadata, where: str) -> None:
+    """The pipeline is array-to-array, one array-to-bytes, bytes-to-bytes; what is known of a codec fits the type."""
+    names = [codec.name for codec in metadata.codecs]
+    serializer = next((i for i, name in enumerate(names) if name not in _ARRAY_TO_ARRAY), None)
+    if serializer is None:
+        raise ManifestError(f"{where}the codecs do not make bytes of an array")
+    for name in names[serializer + 1 :]:
+        if name in _ARRAY_TO_ARRAY | _ARRAY_TO_BYTES:
+            raise ManifestError(f"{where}the codec {name} comes after {names[serializer]}, which makes bytes")
+    for codec in metadata.codecs[:serializer]:
+        if sorted(codec.configuration.get("order", ())) != list(range(metadata.ndim)):
+            raise ManifestError(f"{where}transposing {metadata.ndim} dimensions by {codec.configuration.get('order')}")
+    codec = metadata.codecs[serializer]
+    if codec.name == "bytes":
+        if is_variable_length(metadata.dtype):
+            raise ManifestError(f"{where}the codec bytes cannot store {metadata.dtype}")
+        if has_byte_order(metadata.dtype) and codec.configuration.get("endian") not in ("little", "big"):
+            raise ManifestError(f"{where}the codec bytes needs an endian for {metadata.dtype}")
+    elif codec.name in ("vlen-utf8", "vlen-bytes") and metadata.dtype.kind != (
+        "T" if codec.name == "vlen-utf8" else "O"
+    ):
+        raise ManifestError(f"{where}the codec {codec.name} cannot store {metadata.dtype}")
 
 
 def _check_ranges(array: VirtualArray, where: str) -> None:

@@ -7,7 +7,6 @@ depends on the array: xarray 2026 reads it from Zarr v3 attributes in the encodi
 from __future__ import annotations
 
 import base64
-import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import Attributes, attributes_to_json
 from manifestry.model.datatypes import dtype_from_zarr, dtype_to_zarr, fill_from_zarr, fill_to_zarr
+from manifestry.model.elements import as_element
 from manifestry.model.issues import Issue
 from manifestry.model.metadata import ArrayMetadata, ChunkGrid, Codec, RectilinearGrid, RegularGrid
 
@@ -64,35 +64,36 @@ def array_attributes_to_json(metadata: ArrayMetadata, path: str) -> tuple[dict[s
     if FILL_ATTRIBUTE in metadata.attributes:
         try:
             found[FILL_ATTRIBUTE] = encode_fill_attribute(metadata.dtype, metadata.attributes[FILL_ATTRIBUTE])
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, ManifestError) as error:
             issues.append(Issue(f"{path}@{FILL_ATTRIBUTE}", "_FillValue left out", str(error), severity="reported"))
     return found, issues
 
 
 def encode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
-    """``_FillValue`` as xarray writes it into Zarr v3 attributes.
+    """``_FillValue`` as xarray writes it into Zarr v3 attributes: a number, for floats their float64 in base64.
 
     Raises
     ------
-    TypeError, ValueError
-        The value cannot be an element of the array, or xarray reads no ``_FillValue`` for this type.
+    TypeError, ValueError, ManifestError
+        The value cannot be an element of the array, so it masks nothing; or xarray 2026.9 cannot open an array of this
+        type that has a ``_FillValue`` (texts, bytes, times).
     """
-    scalar = np.asarray(value)
-    if scalar.size != 1:
-        raise ValueError(f"_FillValue has {scalar.size} values")
-    item: Any = scalar.reshape(())[()]
+    if dtype.kind not in "biufc":
+        raise TypeError(f"xarray reads no _FillValue for {dtype}")
+    given = np.asarray(value)
+    if given.size != 1:
+        raise ValueError(f"_FillValue has {given.size} values")
+    item: Any = given.reshape(())[()]
+    element = as_element(dtype, item)
+    if element != item and not (np.isnan(element) and np.isnan(item)):
+        raise ValueError(f"_FillValue {item!r} is no {dtype} number")
     match dtype.kind:
-        case "b" | "i" | "u":
-            if not isinstance(item, np.number | np.bool_) or not np.isfinite(item) or dtype.type(item) != item:
-                raise ValueError(f"_FillValue {item!r} is not a {dtype} number")
-            return bool(item) if dtype.kind == "b" else int(item)
         case "f":
-            return _float64_base64(float(item))
+            return _float64_base64(float(element))
         case "c":
-            return [_float64_base64(float(item.real)), _float64_base64(float(item.imag))]
-        case "T":
-            return str(value)
-    raise TypeError(f"xarray reads no _FillValue for {dtype}")
+            return [_float64_base64(float(element.real)), _float64_base64(float(element.imag))]
+        case _:
+            return element.item()
 
 
 def decode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
@@ -104,8 +105,8 @@ def decode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
             case "c":
                 return dtype.type(complex(_float64_from_base64(value[0]), _float64_from_base64(value[1])))
             case "b" | "i" | "u":
-                return dtype.type(value)
-    except (TypeError, ValueError, OverflowError, struct.error):
+                return as_element(dtype, value)
+    except (TypeError, ValueError, OverflowError, struct.error, ManifestError):
         return value
     return value
 
@@ -145,33 +146,52 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
         The document is not one, or uses something that the model does not have.
     """
     try:
+        _check_header(document)
         dtype = dtype_from_zarr(document["data_type"])
+        shape = _lengths(document["shape"], 0)
         names = document.get("dimension_names")
         attributes = dict(document.get("attributes") or {})
         if FILL_ATTRIBUTE in attributes:
             attributes[FILL_ATTRIBUTE] = decode_fill_attribute(dtype, attributes[FILL_ATTRIBUTE])
         return ArrayMetadata(
-            shape=tuple(int(n) for n in document["shape"]),
+            shape=shape,
             dtype=dtype,
-            chunk_grid=_grid_from_zarr(document["chunk_grid"], document["shape"]),
+            chunk_grid=_grid_from_zarr(document["chunk_grid"], shape),
             codecs=tuple(_codec_from_zarr(codec) for codec in document["codecs"]),
             fill_value=fill_from_zarr(dtype, document["fill_value"]),
             dims=None if names is None else tuple(names),
             attributes=attributes,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ManifestError(f"this is no Zarr v3 array document: {error!r}") from error
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ManifestError(f"this is no Zarr v3 array document: {type(error).__name__}: {error}") from error
+
+
+def _check_header(document: Mapping[str, Any]) -> None:
+    if document["zarr_format"] != 3 or document["node_type"] != "array":
+        raise ValueError("not an array of format 3")
+    if document.get("storage_transformers"):
+        raise ValueError("storage transformers are not known here")
+    names = document.get("dimension_names")
+    if names is not None and not all(name is None or isinstance(name, str) for name in names):
+        raise TypeError(f"dimension names {names!r}")
 
 
 def _codec_from_zarr(codec: Any) -> Codec:
     return Codec(codec) if isinstance(codec, str) else Codec(codec["name"], dict(codec.get("configuration") or {}))
 
 
-def _grid_from_zarr(grid: Mapping[str, Any], shape: Any) -> ChunkGrid:
+def _lengths(values: Any, least: int) -> tuple[int, ...]:
+    """Whole numbers of at least `least`; JSON's ``true`` and ``1.0`` are none."""
+    if not isinstance(values, list | tuple) or not all(type(n) is int and n >= least for n in values):
+        raise ValueError(f"{values!r} is no list of lengths")
+    return tuple(values)
+
+
+def _grid_from_zarr(grid: Mapping[str, Any], shape: tuple[int, ...]) -> ChunkGrid:
     options = grid["configuration"]
     if grid["name"] == "regular":
-        return RegularGrid(tuple(int(n) for n in options["chunk_shape"]))
-    if grid["name"] == "rectilinear":
+        return RegularGrid(_lengths(options["chunk_shape"], 1))
+    if grid["name"] == "rectilinear" and options["kind"] == "inline":
         return RectilinearGrid(
             tuple(_expand_runs(runs, size) for runs, size in zip(options["chunk_shapes"], shape, strict=True))
         )
@@ -179,6 +199,15 @@ def _grid_from_zarr(grid: Mapping[str, Any], shape: Any) -> ChunkGrid:
 
 
 def _expand_runs(runs: Any, size: int) -> tuple[int, ...]:
+    """Chunk lengths along a dimension of `size`; what reaches beyond it is not expanded, however often it repeats."""
     if isinstance(runs, int):
-        return (runs,) * math.ceil(size / runs)
-    return tuple(length for run in runs for length in ([run] if isinstance(run, int) else [run[0]] * run[1]))
+        return _lengths([runs], 1) * -(-size // runs)
+    edges: list[int] = []
+    left = size
+    for run in runs:
+        length, count = _lengths([run, 1] if isinstance(run, int) else run, 1)
+        if count > -(-left // length):
+            raise ValueError(f"chunks beyond the length {size} of a dimension")
+        edges += [length] * count
+        left -= length * count
+    return tuple(edges)

@@ -152,7 +152,7 @@ def _inline(b: TreeBuilder) -> None:
     """Chunks inside the manifest: all of an array, and some among references and missing ones."""
     b.array("all", np.arange(5, dtype="i2"), (2,), inline=[(0,), (1,), (2,)], dims=("n",))
     b.array("mixed", np.arange(8, dtype="u2"), (2,), inline=[(1,), (3,)], missing=[(2,)], dims=("m",), fill=9)
-    b.array("text", np.array(b"not UTF-8: \xff\x00\xfe", "S16"), inline=[()], dims=())
+    b.array("text", np.array([b"not UTF-8: \xff\x00\xfe"], "S16"), inline=[(0,)], dims=("one",))
 
 
 def _groups(b: TreeBuilder) -> _Json:
