@@ -1,1 +1,47 @@
-"""Icechunk writer and parser."""
+"""Icechunk writer and parser.
+
+=================  =====================================================================================
+`options`          what the caller may choose
+`calls`            icechunk's own constructors, made and printed: the reader's lines come from what was run
+`storages`         where a repository is: URL → icechunk storage
+`locations`        canonical URL → location of a virtual reference
+`containers`       virtual chunk containers: the prefixes that readers authorise
+`splitting`        how many references one manifest file holds
+`nodes`            Zarr documents and native chunks of a store
+`references`       virtual references of an array in few calls, with the checksum of each file
+`placement`        append and region: everything that is checked before anything is changed
+`locking`          one writer at a time in a local repository
+`repositories`     creating, opening and configuring repositories
+`transactions`     session, slabs, commit: our own, or the caller's session
+`writer`           the write session of the plugin interface
+`distributed`      several processes write one commit
+`parser`           a repository as a tree
+`faults`           icechunk's exceptions and panics as errors of manifestry
+=================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from manifestry.formats import hookimpl
+from manifestry.formats.descriptors import Capability, WriterDescriptor
+
+
+@hookimpl
+def manifestry_writers() -> Iterator[WriterDescriptor]:
+    """The Icechunk writer."""
+    yield WriterDescriptor(
+        name="icechunk",
+        title="Icechunk repository with virtual references",
+        writer="manifestry_icechunk.writer:IcechunkWriter",
+        options="manifestry_icechunk.options:IcechunkWriteOptions",
+        extensions=(".icechunk",),
+        objects=(
+            "icechunk.repository.Repository",
+            "icechunk.session.Session",
+            "icechunk.session.ForkSession",
+            "icechunk.store.IcechunkStore",
+        ),
+        capabilities=frozenset({Capability.GROUPS, Capability.REMOTE, Capability.OBJECTS, Capability.SLABS}),
+    )

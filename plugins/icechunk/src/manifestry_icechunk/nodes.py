@@ -1,0 +1,130 @@
+"""Zarr documents and native chunks of a store: what is not a virtual reference."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
+from typing import Any
+
+import icechunk
+import numpy as np
+from manifestry.model.manifest import ChunkManifest
+from zarr.buffer import cpu
+
+__all__ = ["Nodes", "chunk_key", "complete", "native_chunks"]
+
+_BATCH = 1024
+"""Keys that are on their way at the same time."""
+
+
+def complete[T](work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, also where an event loop is running already (notebooks)."""
+    if not _in_event_loop():
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def chunk_key(path: str, coordinates: Iterable[int]) -> str:
+    """The key of a chunk in the default encoding; that of a scalar is ``path/c``."""
+    return "/".join([*filter(None, (path,)), "c", *map(str, coordinates)])
+
+
+def native_chunks(path: str, manifest: ChunkManifest, offset: tuple[int, ...]) -> Iterable[tuple[str, bytes]]:
+    """Keys and bytes of the inline chunks of an array whose grid begins at `offset` of the stored one."""
+    here = np.flatnonzero(manifest.inlined)
+    _, starts, lengths = manifest.columns()
+    for flat in here.tolist():
+        at = np.unravel_index(flat, manifest.grid_shape) if manifest.grid_shape else ()
+        start = int(starts[flat])
+        data = manifest.inline[start : start + int(lengths[flat])]
+        yield chunk_key(path, (int(i) + o for i, o in zip(at, offset, strict=True))), data
+
+
+class Nodes:
+    """Documents and chunks of an Icechunk store by path.
+
+    Parameters
+    ----------
+    store
+        The store of a session.
+    """
+
+    def __init__(self, store: icechunk.IcechunkStore) -> None:
+        self.store = store
+
+    def document(self, path: str) -> dict[str, Any] | None:
+        """The ``zarr.json`` of the array or group at a path, or None."""
+        return complete(self._document(path))
+
+    async def _document(self, path: str) -> dict[str, Any] | None:
+        found = await self.store.get(f"{path}/zarr.json".lstrip("/"), cpu.buffer_prototype)
+        return None if found is None else json.loads(found.to_bytes())
+
+    def documents(self, below: str) -> dict[str, dict[str, Any]]:
+        """The documents of everything at and below a path, by their paths relative to it; parents come first."""
+
+        async def collect() -> dict[str, dict[str, Any]]:
+            root = await self._document(below)
+            found = {} if root is None else {"": root}
+            if root is None or root["node_type"] == "group":
+                await self._collect(below, "", found)
+            return found
+
+        return complete(collect())
+
+    async def _collect(self, base: str, group: str, into: dict[str, dict[str, Any]]) -> None:
+        listing = self.store.list_dir(f"{base}/{group}".strip("/"))
+        names = sorted([name async for name in listing if name != "zarr.json"])
+        for some in batched(names, _BATCH):
+            paths = [f"{group}/{name}".lstrip("/") for name in some]
+            texts = await asyncio.gather(*(self._document(f"{base}/{path}".strip("/")) for path in paths))
+            for path, document in zip(paths, texts, strict=True):
+                if document is not None:
+                    into[path] = document
+                if document is None or document["node_type"] == "group":
+                    await self._collect(base, path, into)
+
+    def set(self, values: Iterable[tuple[str, bytes]]) -> None:
+        """Store documents or native chunks."""
+
+        async def send() -> None:
+            for some in batched(values, _BATCH):
+                await asyncio.gather(*(self.store.set(key, cpu.Buffer.from_bytes(data)) for key, data in some))
+
+        complete(send())
+
+    def set_documents(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store the documents of arrays and groups by path, as strict JSON; parents come before their children."""
+        self.set(
+            (f"{path}/zarr.json".lstrip("/"), json.dumps(document, allow_nan=False).encode())
+            for path, document in documents.items()
+        )
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete chunks by key."""
+
+        async def send() -> None:
+            for some in batched(keys, _BATCH):
+                await asyncio.gather(*(self.store.delete(key) for key in some))
+
+        complete(send())
+
+    def delete_below(self, path: str) -> None:
+        """Delete the array or group at a path and everything below it."""
+        complete(self.store.delete_dir(path))
+
+    def chunks(self, path: str) -> AsyncIterable[Any]:
+        """The stored chunks of an array in batches of columns, as icechunk gives them."""
+        return self.store.array_chunk_iterator(f"/{path}")

@@ -1,0 +1,94 @@
+"""Creating, opening and configuring repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import icechunk
+from manifestry.errors import SourceError, TargetExistsError
+
+from manifestry_icechunk.containers import Container, containers_of
+from manifestry_icechunk.faults import icechunk_errors
+from manifestry_icechunk.storages import RepositoryPlace
+
+__all__ = ["authorisation", "create_repository", "open_repository", "save_config", "state_of"]
+
+type Configure = Callable[[icechunk.RepositoryConfig], bool]
+"""Changes a configuration in place; says whether anything is new."""
+
+
+def state_of(place: RepositoryPlace) -> str:
+    """What is at a place: ``"nothing"``, ``"repository"`` or ``"other"``.
+
+    Raises
+    ------
+    SourceError
+        It cannot be reached.
+    """
+    if place.path is not None:
+        if not place.path.exists() and not place.path.is_symlink():
+            return "nothing"
+        if not place.path.is_dir():
+            return "other"
+        if next(place.path.iterdir(), None) is None:
+            return "nothing"
+    with icechunk_errors(f"{place.url}: looking for a repository", SourceError):
+        if icechunk.Repository.exists(place.storage.make()):
+            return "repository"
+    return "other" if place.path is not None else "nothing"
+
+
+def open_repository(
+    place: RepositoryPlace, access: Mapping[str, Any] | None = None, error: type[SourceError] = SourceError
+) -> icechunk.Repository:
+    """The repository at a place, with the configuration that it keeps.
+
+    Raises
+    ------
+    SourceError
+        There is none, or it cannot be opened.
+    """
+    with icechunk_errors(f"{place.url}: opening the repository", error):
+        return icechunk.Repository.open(place.storage.make(), authorize_virtual_chunk_access=dict(access or {}))
+
+
+def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig) -> icechunk.Repository:
+    """A new repository.
+
+    Raises
+    ------
+    TargetExistsError
+        Something is there already.
+    """
+    with icechunk_errors(f"{place.url}: creating the repository"):
+        try:
+            return icechunk.Repository.create(place.storage.make(), config=config)
+        except icechunk.IcechunkError as error:
+            if getattr(error, "kind", None) in ("parent-directory-not-clean", "repository-already-exists"):
+                raise TargetExistsError(f"{place.url}: something is there already, and not a repository") from error
+            raise
+
+
+def save_config(repository: icechunk.Repository, storage: icechunk.Storage, configure: Configure) -> None:
+    """Make changes to the configuration that a repository keeps, leaving all else of it as it is.
+
+    The configuration is read afresh: what another writer added in the meantime stays.
+    """
+    for attempt in range(10):
+        config = icechunk.Repository.fetch_config(storage) or icechunk.RepositoryConfig.default()
+        if not configure(config):
+            return
+        try:
+            repository.reopen(config=config).save_config()
+        except icechunk.ConflictError:
+            if attempt == 9:
+                raise
+        else:
+            return
+
+
+def authorisation(config: icechunk.RepositoryConfig | None, access: Callable[[str], Any]) -> dict[str, Any]:
+    """Credentials for every container of a configuration."""
+    containers: list[Container] = containers_of(config)
+    return icechunk.containers_credentials({container.prefix: access(container.prefix) for container in containers})

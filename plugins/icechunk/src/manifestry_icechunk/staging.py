@@ -1,0 +1,163 @@
+"""Staging of trees: documents, native chunks and references, relieved whenever there are many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import icechunk
+import numpy as np
+from manifestry.errors import TargetExistsError, UnsupportedFeatureError
+from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
+from manifestry.model.files import FileTable
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.zarr_v3 import array_document, group_document
+from numpy.typing import NDArray
+
+from manifestry_icechunk.containers import choose_containers, locations_of, used_rows
+from manifestry_icechunk.nodes import Nodes, native_chunks
+from manifestry_icechunk.options import IcechunkWriteOptions
+from manifestry_icechunk.references import LocatedFiles, checksum_groups, set_references
+from manifestry_icechunk.splitting import split_sizes
+from manifestry_icechunk.transactions import Transaction
+
+__all__ = ["Staging", "refuse_occupied"]
+
+
+def refuse_occupied(nodes: Nodes, target: Target | str) -> None:
+    """Make sure that nothing is at a group: an empty group without attributes counts as nothing.
+
+    Raises
+    ------
+    TargetExistsError
+        Something is there.
+    """
+    group = target if isinstance(target, str) else target.group
+    found = nodes.documents(group)
+    root = found.pop("", None)
+    if found or (root is not None and (root["node_type"] == "array" or root.get("attributes"))):
+        where = f"{target}" if not isinstance(target, str) else ""
+        place = f"the group {group!r}" if group else "the repository"
+        raise TargetExistsError(
+            f"{where}: {place} holds data already; replace it with overwrite=True (--overwrite), or choose another group"
+        )
+
+
+class Staging:
+    """Puts trees into a transaction.
+
+    Parameters
+    ----------
+    transaction
+        Where.
+    group
+        Path of the group that becomes the root of the trees.
+    mode, options, context
+        As given to the writer.
+    """
+
+    def __init__(
+        self, transaction: Transaction, group: str, mode: Mode, options: IcechunkWriteOptions, context: WriteContext
+    ) -> None:
+        self._transaction = transaction
+        self._group = group
+        self._mode = mode
+        self._options = options
+        self._progress = context.progress
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew: nothing is staged."""
+        self._first = True
+        self._pending = 0
+        self._store: icechunk.IcechunkStore | None = None
+
+    @property
+    def store(self) -> icechunk.IcechunkStore:
+        """The store to stage in."""
+        assert self._store is not None
+        return self._store
+
+    def took(self, count: int) -> None:
+        """So many references more are staged: store them when there are many."""
+        self._pending += count
+        self._progress.advance(references=count)
+        if self._pending >= self._options.references_per_commit:
+            self._store = self._transaction.relieve()
+            self._pending = 0
+
+    def place(self, tree: VirtualGroup, at: Placement, store: icechunk.IcechunkStore | None) -> None:
+        """Make sure that a tree goes at a place of what is there."""
+        raise UnsupportedFeatureError("append and region", "", "write the whole tree anew")
+
+    def stage(self, tree: VirtualGroup, at: Placement | None) -> None:
+        """Put a tree into the transaction."""
+        arrays = dict(tree.walk_arrays())
+        used = _used_files(arrays)
+        urls = {files.urls[row] for files, rows in used.values() for row in rows.tolist()}
+        relative = self._options.relative
+        containers = choose_containers(urls, self._transaction.containers(), relative=relative)
+        self._store = self._transaction.writing(containers, self._splits(arrays))
+        offsets: dict[str, tuple[int, ...]] = {}
+        self._stage_documents(tree)
+        self._first = False
+        located = {
+            key: LocatedFiles(
+                locations_of(files, containers, rows, relative=relative),
+                *checksum_groups(files, wanted=self._options.checksums),
+            )
+            for key, (files, rows) in used.items()
+        }
+        for path, array in arrays.items():
+            offset = offsets.get(path, (0,) * array.metadata.ndim)
+            where = self._path(path)
+            Nodes(self.store).set(native_chunks(where, array.manifest, offset))
+            set_references(self, where, array.manifest, located[id(array.manifest.files)], offset)
+
+    def _path(self, path: str) -> str:
+        return f"{self._group}/{path}".strip("/")
+
+    def _splits(self, arrays: Mapping[str, VirtualArray]) -> dict[str, tuple[int, ...]]:
+        """Rules of manifests for the arrays whose grids are large."""
+        found = {}
+        for path, array in arrays.items():
+            sizes = split_sizes(array.manifest.grid_shape, self._options.references_per_manifest)
+            if sizes is not None and array.manifest.stored_count:
+                found[self._path(path)] = sizes
+        return found
+
+    def _stage_documents(self, tree: VirtualGroup) -> None:
+        """Documents of the groups above, of the tree's groups and of its arrays."""
+        nodes = Nodes(self.store)
+        if self._first and self._mode is Mode.OVERWRITE:
+            nodes.delete_below(self._group)
+        elif self._first:
+            refuse_occupied(nodes, self._group)
+        known = {} if self._first else nodes.documents(self._group)
+        documents: dict[str, dict[str, Any]] = {}
+        segments = self._group.split("/") if self._group else []
+        for depth in range(len(segments)):
+            above = "/".join(segments[:depth])
+            found = nodes.document(above)
+            if found is None:
+                documents[above] = group_document({})[0]
+            elif found["node_type"] == "array":
+                raise TargetExistsError(f"{above}: an array, and no group that {self._group} could be in")
+        for path, group in tree.walk():
+            if path not in known:
+                documents[self._path(path)] = group_document(group.attributes)[0]
+            for name, array in group.arrays.items():
+                inner = f"{path}/{name}".lstrip("/")
+                if inner in known:
+                    raise TargetExistsError(f"{inner}: staged in this session already")
+                documents[self._path(inner)] = array_document(array.metadata)[0]
+        nodes.set_documents(documents)
+
+
+def _used_files(arrays: Mapping[str, VirtualArray]) -> dict[int, tuple[FileTable, NDArray[np.uint32]]]:
+    """The file tables of some arrays by identity, each with the rows that are referred to."""
+    tables: dict[int, tuple[FileTable, list[NDArray[np.uint32]]]] = {}
+    for array in arrays.values():
+        files = array.manifest.files
+        tables.setdefault(id(files), (files, []))[1].append(used_rows(array.manifest))
+    return {key: (files, np.unique(np.concatenate(rows))) for key, (files, rows) in tables.items()}

@@ -1,0 +1,350 @@
+"""What happens between opening a store for writing and the commit: our own transaction, or the caller's session.
+
+A transaction of our own stores what was staged as a snapshot that no branch points to whenever it has become large,
+goes on from there on a branch of its own, and moves the wanted branch to the last snapshot in one step at the end. A
+new local repository is made beside its place and renamed into it at the end. So nothing is visible before the commit,
+and what a killed process leaves is never in the way.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import icechunk
+from manifestry.errors import OptionError, SourceError, TargetExistsError, UnsupportedFeatureError, WriteError
+from manifestry.storage.registry import StoreRegistry
+
+from manifestry_icechunk.calls import Call
+from manifestry_icechunk.containers import Container, containers_of, merge_containers
+from manifestry_icechunk.faults import icechunk_errors
+from manifestry_icechunk.locking import RepositoryLock
+from manifestry_icechunk.options import IcechunkWriteOptions
+from manifestry_icechunk.repositories import authorisation, create_repository, open_repository, save_config
+from manifestry_icechunk.splitting import add_splits
+from manifestry_icechunk.storages import RepositoryPlace, container_access
+
+__all__ = ["BorrowedTransaction", "OwnTransaction", "Transaction"]
+
+type Splits = Mapping[str, tuple[int, ...]]
+
+
+class Transaction(Protocol):
+    """One open change of a store."""
+
+    def containers(self) -> Sequence[Container]:
+        """The containers that the repository has."""
+        ...
+
+    def reading(self) -> icechunk.IcechunkStore | None:
+        """The store as it is, what was staged included; None when there is none yet."""
+        ...
+
+    def writing(self, containers: Iterable[Container], splits: Splits) -> icechunk.IcechunkStore:
+        """The store to stage changes in."""
+        ...
+
+    def relieve(self) -> icechunk.IcechunkStore:
+        """Store what was staged, invisibly, where that is possible; the store to go on with."""
+        ...
+
+    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:
+        """Make everything visible; returns the snapshot, or ``""`` when the caller commits."""
+        ...
+
+    def restart(self) -> None:
+        """Forget what was staged and begin anew on what others have committed."""
+        ...
+
+    def close(self) -> None:
+        """Forget what was staged and let go of everything. May be called at any time."""
+        ...
+
+
+class OwnTransaction:
+    """A transaction that commits.
+
+    Parameters
+    ----------
+    place
+        Where the repository is, None for an open repository of the caller's.
+    repository
+        That repository.
+    create
+        Nothing is at the place: make the repository.
+    """
+
+    def __init__(
+        self,
+        place: RepositoryPlace | None,
+        options: IcechunkWriteOptions,
+        stores: StoreRegistry,
+        *,
+        create: bool,
+        repository: icechunk.Repository | None = None,
+    ) -> None:
+        self._place = place
+        self._options = options
+        self._stores = stores
+        self._create = create
+        self._given = repository
+        self._label = place.url if place else "<Repository>"
+        self._lock = RepositoryLock(None if create or place is None else place.path, options.lock_timeout)
+        self._staging: Path | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._repository: icechunk.Repository | None = None
+        self._session: icechunk.Session | None = None
+        self._base = ""
+        self._temporary = ""
+        self._new_branch = False
+        self._needed: dict[str, Container] = {}
+        self._splits: dict[str, tuple[int, ...]] = {}
+
+    def containers(self) -> Sequence[Container]:
+        """See `Transaction`."""
+        if self._create and self._repository is None:
+            return ()
+        found = {container.prefix: container for container in containers_of(self._open().config)} | self._needed
+        return sorted(found.values(), key=lambda container: len(container.prefix), reverse=True)
+
+    def reading(self) -> icechunk.IcechunkStore | None:
+        """See `Transaction`."""
+        if self._session is not None:
+            return self._session.store
+        if self._create:
+            return None
+        with icechunk_errors(f"{self._label}: opening branch {self._options.branch}"):
+            repository = self._open()
+            return repository.readonly_session(self._branch_or_main(repository)).store
+
+    def _branch_or_main(self, repository: icechunk.Repository) -> str:
+        return self._options.branch if self._options.branch in repository.list_branches() else "main"
+
+    def _open(self) -> icechunk.Repository:
+        """The repository, locked, and readable where the sources can be reached."""
+        if self._repository is None:
+            self._lock.acquire()
+            repository = self._given
+            if repository is None:
+                assert self._place is not None
+                repository = open_repository(self._place)
+                with icechunk_errors(f"{self._label}: opening the repository"):
+                    repository = repository.reopen(authorize_virtual_chunk_access=self._access(repository.config))
+            self._check_tag(repository)
+            self._repository = repository
+        return self._repository
+
+    def _access(self, config: icechunk.RepositoryConfig) -> dict[str, Any]:
+        return authorisation(
+            config, lambda prefix: container_access(prefix, self._options.sources, self._stores).make()
+        )
+
+    def _check_tag(self, repository: icechunk.Repository) -> None:
+        if self._options.tag is not None and self._options.tag in repository.list_tags():
+            raise TargetExistsError(f"{self._label}: the tag {self._options.tag!r} exists; tags never move")
+
+    def writing(self, containers: Iterable[Container], splits: Splits) -> icechunk.IcechunkStore:
+        """See `Transaction`."""
+        self._needed |= {container.prefix: container for container in containers}
+        wider = any(self._splits.get(path) != sizes for path, sizes in splits.items())
+        self._splits |= splits
+        if self._session is not None and not wider:
+            return self._session.store
+        if self._session is not None:
+            self.relieve()  # the rules of manifests belong to a session: go on with another one
+        with icechunk_errors(f"{self._label}: opening branch {self._options.branch}"):
+            repository = self._new() if self._create and self._repository is None else self._open()
+            config = repository.config
+            if self._configure(config):
+                repository = self._repository = repository.reopen(config=config)
+            return self._begin(repository)
+
+    def _configure(self, config: icechunk.RepositoryConfig) -> bool:
+        """Add what this transaction needs to a configuration; whether anything was new."""
+        merged = merge_containers(config, self._needed.values(), self._options.sources, self._stores)
+        return add_splits(config, self._splits) or merged
+
+    def _new(self) -> icechunk.Repository:
+        """A new repository: beside its place on a local file system, else at its place."""
+        assert self._place is not None
+        config = icechunk.RepositoryConfig.default()
+        self._configure(config)
+        place = self._place
+        if place.path is not None:
+            self._staging = place.path.with_name(f".{place.path.name}.{uuid4().hex[:8]}.manifestry")
+            place = RepositoryPlace(
+                place.url, self._staging, Call("local_filesystem_storage", {"path": str(self._staging)})
+            )
+            try:
+                self._staging.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise WriteError(f"{self._label}: {error.strerror}") from error
+        self._repository = create_repository(place, config)
+        return self._repository
+
+    def _begin(self, repository: icechunk.Repository) -> icechunk.IcechunkStore:
+        branch = self._temporary or self._options.branch
+        if not self._temporary:
+            if branch not in repository.list_branches():
+                repository.create_branch(branch, repository.lookup_branch("main"))
+                self._new_branch = True
+            self._base = repository.lookup_branch(branch)
+        self._session = repository.writable_session(branch)
+        return self._session.store
+
+    def relieve(self) -> icechunk.IcechunkStore:
+        """See `Transaction`."""
+        session, repository = self._session, self._repository
+        assert session is not None
+        assert repository is not None
+        with icechunk_errors(f"{self._label}: storing references"):
+            if not session.has_uncommitted_changes:
+                return session.store
+            if self._temporary:
+                session.commit("part of a larger commit")
+            else:
+                snapshot = session.flush("part of a larger commit")
+                name = f"manifestry-{uuid4().hex[:12]}"
+                repository.create_branch(name, snapshot)
+                self._temporary = name
+            self._session = repository.writable_session(self._temporary)
+            return self._session.store
+
+    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:
+        """See `Transaction`."""
+        if self._session is None:
+            self.writing((), {})
+        session, repository, branch = self._session, self._repository, self._options.branch
+        assert session is not None
+        assert repository is not None
+        with icechunk_errors(f"{self._label}: committing"):
+            if not self._create:
+                self._save_config(repository)
+            if self._temporary:
+                snapshot = session.commit(message, dict(metadata), allow_empty=True)
+                repository.reset_branch(branch, snapshot, from_snapshot_id=self._base)
+                repository.delete_branch(self._temporary)
+                self._temporary = ""
+            else:
+                solver = icechunk.ConflictDetector()
+                snapshot = session.commit(
+                    message, dict(metadata), rebase_with=solver, rebase_tries=10, allow_empty=True
+                )
+            self._new_branch = False
+            self._verify(repository, snapshot)
+            if self._options.tag is not None:
+                repository.create_tag(self._options.tag, snapshot)
+        self._move_into_place()
+        return snapshot
+
+    def _save_config(self, repository: icechunk.Repository) -> None:
+        storage = repository.storage if self._place is None else self._place.storage.make()
+        save_config(repository, storage, self._configure)
+
+    def _verify(self, repository: icechunk.Repository, snapshot: str) -> None:
+        """Make sure that the branch really has the commit: a local file system may have lost it to another writer."""
+        if any(ancestor.id == snapshot for ancestor in repository.ancestry(branch=self._options.branch)):
+            return
+        raise WriteError(
+            f"{self._label}: another program committed at the same moment and this commit is not on the branch "
+            f"{self._options.branch}; write again (on local file systems Icechunk cannot protect against programs that "
+            "do not take manifestry's lock)"
+        )
+
+    def _move_into_place(self) -> None:
+        if self._staging is None:
+            return
+        assert self._place is not None
+        assert self._place.path is not None
+        try:
+            self._staging.rename(self._place.path)
+        except OSError as error:
+            raise TargetExistsError(f"{self._label}: something has appeared there meanwhile") from error
+        self._staging = None
+
+    def restart(self) -> None:
+        """See `Transaction`."""
+        self._drop()
+        self._forget()
+
+    def _drop(self) -> None:
+        """Take back what is stored and not visible."""
+        if self._repository is not None and not self._staging:
+            obsolete = [self._temporary, self._options.branch if self._new_branch else ""]
+            for name in filter(None, obsolete):
+                with icechunk_errors(f"{self._label}: forgetting {name}"):
+                    self._repository.delete_branch(name)
+        if self._session is not None and not self._session.read_only:
+            self._session.discard_changes()
+
+    def close(self) -> None:
+        """See `Transaction`."""
+        try:
+            self._drop()
+        except (WriteError, SourceError):
+            pass  # the storage is gone: what is left there no branch points to
+        finally:
+            self._forget()
+            if self._staging is not None:
+                shutil.rmtree(self._staging, ignore_errors=True)
+                self._staging = None
+            self._lock.release()
+
+
+class BorrowedTransaction:
+    """The caller's session: changes are left in it uncommitted.
+
+    Parameters
+    ----------
+    session
+        A writable session; what it holds already stays.
+    """
+
+    def __init__(self, session: icechunk.Session) -> None:
+        if session.read_only:
+            raise WriteError("the session is read-only; make one with repository.writable_session(branch)")
+        self._session = session
+        self._clean = not session.has_uncommitted_changes
+
+    def containers(self) -> Sequence[Container]:
+        """See `Transaction`."""
+        return containers_of(self._session.config)
+
+    def reading(self) -> icechunk.IcechunkStore:
+        """See `Transaction`."""
+        return self._session.store
+
+    def writing(self, containers: Iterable[Container], splits: Splits) -> icechunk.IcechunkStore:  # noqa: ARG002 the caller's session has its rules already
+        """See `Transaction`; containers and rules of manifests are the caller's business, and checked before."""
+        known = self.containers()
+        for container in containers:
+            if container not in known:
+                raise UnsupportedFeatureError(
+                    f"no virtual chunk container for {container.prefix}",
+                    "",
+                    "register one with config.set_virtual_chunk_container(icechunk.VirtualChunkContainer("
+                    f"{container.prefix!r}, ...)) and repository.reopen(config=config) before making the session",
+                )
+        return self._session.store
+
+    def relieve(self) -> icechunk.IcechunkStore:
+        """See `Transaction`; everything stays in the session."""
+        return self._session.store
+
+    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:  # noqa: ARG002 the caller commits
+        """See `Transaction`; nothing is committed."""
+        return ""
+
+    def restart(self) -> None:
+        """See `Transaction`; only the caller can."""
+        raise OptionError("a session of the caller's cannot be begun anew")
+
+    def close(self) -> None:
+        """See `Transaction`; changes that the caller had made before stay, and ours with them."""
+        if self._clean and not self._session.read_only:
+            self._session.discard_changes()
