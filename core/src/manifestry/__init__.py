@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from manifestry.reading import parse
     from manifestry.report import WriteReport
     from manifestry.storage.source import Source
+    from manifestry.verification import VerifyReport, verify
     from manifestry.writing import write
     from manifestry.zarr_store import ManifestStore
 
@@ -67,12 +68,14 @@ _WHERE = {
     "TargetExistsError": "errors",
     "UnknownFormatError": "errors",
     "UnsupportedFeatureError": "errors",
+    "VerifyReport": "verification",
     "VirtualArray": "model.tree",
     "VirtualGroup": "model.tree",
     "WriteError": "errors",
     "WriteReport": "report",
     "convert": "conversion.running",
     "parse": "reading",
+    "verify": "verification",
     "write": "writing",
 }
 
@@ -100,12 +103,14 @@ __all__ = [
     "TargetExistsError",
     "UnknownFormatError",
     "UnsupportedFeatureError",
+    "VerifyReport",
     "VirtualArray",
     "VirtualGroup",
     "WriteError",
     "WriteReport",
     "convert",
     "parse",
+    "verify",
     "write",
 ]
 

@@ -20,7 +20,7 @@ from manifestry.storage.faults import source_errors
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.urls import local_path
 
-__all__ = ["RangeReader", "check_unchanged"]
+__all__ = ["RangeReader", "check_unchanged", "difference"]
 
 MAX_GAP: Final = 64 << 10
 """Ranges of one object with at most this many bytes between them become one request."""
@@ -180,19 +180,21 @@ def _seen(url: str, meta: Any) -> SourceFile:
 def check_unchanged(parsed: SourceFile, seen: SourceFile) -> None:
     """Make sure that an object is the one that was parsed, as far as both descriptions tell.
 
-    The size counts, then the entity tag, and the time only where there is no tag to compare.
-
     Raises
     ------
     SourceError
         It is another one.
     """
-    change = _change(parsed, seen)
+    change = difference(parsed, seen)
     if change:
         raise SourceError(f"{parsed.url}: has changed since it was parsed: {change}; parse it again")
 
 
-def _change(parsed: SourceFile, seen: SourceFile) -> str:
+def difference(parsed: SourceFile, seen: SourceFile) -> str:
+    """How an object differs from the one that was parsed, ``""`` when nothing tells so.
+
+    The size counts, then the entity tag, and the time only where there is no tag to compare.
+    """
     if None not in (parsed.size, seen.size) and parsed.size != seen.size:
         return f"it had {parsed.size} bytes, and has {seen.size}"
     if parsed.etag is not None and seen.etag is not None:

@@ -1,0 +1,98 @@
+"""The program: commands are imported when they are called, errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final, NoReturn
+
+import click
+
+import manifestry
+from manifestry.cli.output import Output, printable
+from manifestry.errors import ManifestryError, UnsupportedFeatureError
+from manifestry.formats.boundary import PluginBoundary, import_object
+from manifestry.model.issues import Issue
+
+__all__ = ["main", "run"]
+
+COMMANDS: Final = ("convert", "inspect", "identify", "formats", "plugins", "verify")
+"""In the order in which people need them. Each is the object ``command`` of the module of its name."""
+
+EXIT_FAILED: Final = 1
+EXIT_INTERRUPTED: Final = 130
+
+_EPILOG: Final = """\b
+Exit codes: 0 done, 1 conversion or verification failed, 2 usage, 3 format unknown or ambiguous, 4 a feature that is
+refused, 5 source or target cannot be reached, 6 the plugin asked for is broken, 130 interrupted."""
+
+
+class _Commands(click.Group):
+    """Commands by name, each imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 as above
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_object(f"manifestry.cli.{cmd_name}:command")
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
+@click.version_option(manifestry.__version__, prog_name="manifestry")
+def program() -> None:
+    """Archives as virtual Zarr stores, without copying a byte of data."""
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit code. No traceback is shown unless ``-v`` was given."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of any script, on terminals of any encoding
+    output = Output()
+    with PluginBoundary() as boundary:
+        return _run(arguments, output)
+    _fail(output, "Defect", f"this is a defect of manifestry, please report it: {boundary.reason}", boundary.trace)
+    return EXIT_FAILED
+
+
+def _run(arguments: Sequence[str], output: Output) -> int:
+    try:
+        return program.main(list(arguments), prog_name="manifestry", standalone_mode=False, obj=output) or 0
+    except ManifestryError as error:
+        issues = error.issues if isinstance(error, UnsupportedFeatureError) else ()
+        _fail(output, type(error).__name__, str(error), traceback.format_exc(), issues)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        output.message("manifestry: interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read what we print has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _fail(output: Output, kind: str, message: str, trace: str, issues: Sequence[Issue] = ()) -> None:
+    """Say what went wrong: on standard error for people, with ``--json`` as the document as well."""
+    if output.verbose:
+        output.message(trace)
+    output.message(f"manifestry: {printable(message)}")
+    if output.json:
+        error = {"type": kind, "message": message, "issues": [asdict(issue) for issue in issues]}
+        output.document("error", {"error": error})

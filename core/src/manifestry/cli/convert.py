@@ -1,0 +1,136 @@
+"""`manifestry convert`: archives into a virtual store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from manifestry.cli.arguments import common_options, named_values, parse_samples, reading_options
+from manifestry.cli.output import Output, human_bytes, pass_output
+from manifestry.cli.progress import open_progress
+from manifestry.combine.options import CombineOptions
+from manifestry.conversion.report import ConvertReport
+from manifestry.conversion.running import convert
+from manifestry.errors import OptionError, SourceError
+from manifestry.formats.options import make_options
+
+__all__ = ["command"]
+
+
+@click.command("convert", short_help="Archives into a virtual Zarr store.")
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
+@click.argument("target", metavar="DST")
+@reading_options(on_unsupported="raise")
+@click.option(
+    "--to", "target_format", metavar="FMT", help="Format to write, instead of the one that DST's ending means."
+)
+@click.option(
+    "--co", metavar="K=V", multiple=True, help="Option for writing; see `manifestry formats NAME`. Repeatable."
+)
+@click.option("--concat-dim", metavar="DIM", help="Join the sources along this dimension.")
+@click.option("--combine", metavar="K=V", multiple=True, help="What to do where sources differ. Repeatable.")
+@click.option("--overwrite", is_flag=True, help="Replace DST, if it is an output of the same format.")
+@click.option("--append", is_flag=True, help="Continue DST along --concat-dim.")
+@click.option("--resume", is_flag=True, help="Leave out sources that DST holds already.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="Sources that cannot be read: stop, or go on without them and end with exit code 1.",
+)
+@click.option("--relocate", metavar="OLD=NEW", multiple=True, help="Write references to NEW... for OLD.... Repeatable.")
+@click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
+@click.option("--verify", metavar="N|all", callback=parse_samples, help="Compare N chunks of each array afterwards.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Parse with N processes.")
+@click.option("--dask", metavar="ADDRESS", help="Parse with the workers of a Dask scheduler.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
+@common_options
+@click.pass_context
+@pass_output
+def command(output: Output, context: click.Context, /, *, quiet: bool, **given: Any) -> None:
+    """Describe archives as a virtual Zarr store at DST, without copying their data.
+
+    SRC is a path, URL, pattern, @LIST of them, or a prefix that ends with a slash.
+    """
+    arguments = _arguments(given)
+    with _executor(given["jobs"], given["dask"]) as executor, open_progress(quiet=quiet or output.json) as progress:
+        report = convert(given["sources"], given["target"], executor=executor, progress=progress, **arguments)
+    if output.json:
+        output.document("convert", {"report": report.to_json()})
+    else:
+        _show(output, report)
+    context.exit(1 if report.failed or (report.verified is not None and not report.verified.ok) else 0)
+
+
+def _arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `manifestry.convert`."""
+    if given["append"] and given["overwrite"]:
+        raise click.UsageError("--append and --overwrite exclude each other")
+    if given["append"] and not given["concat_dim"]:
+        raise click.UsageError("--append needs --concat-dim: the dimension along which DST is continued")
+    return {
+        "format": given["source_format"],
+        "to": given["target_format"],
+        "open_options": named_values(given["oo"], "--oo"),
+        "creation_options": named_values(given["co"], "--co"),
+        "include": given["include"],
+        "exclude": given["exclude"],
+        "concat_dim": given["concat_dim"],
+        "combine": make_options(CombineOptions, named_values(given["combine"], "--combine"), "--combine"),
+        "relocate": named_values(given["relocate"], "--relocate") or None,
+        "overwrite": given["overwrite"],
+        "append_dim": given["concat_dim"] if given["append"] else None,
+        "resume": given["resume"],
+        "on_unsupported": given["on_unsupported"],
+        "on_error": given["on_error"],
+        "dry_run": given["dry_run"],
+        "verify": given["verify"],
+    }
+
+
+@contextmanager
+def _executor(jobs: int | None, dask: str | None) -> Iterator[Executor | int | None]:
+    """What parses: this process, several, or the workers of a Dask scheduler."""
+    if jobs is not None and dask is not None:
+        raise click.UsageError("-j and --dask exclude each other")
+    if dask is None:
+        yield jobs
+        return
+    try:
+        from distributed import Client  # noqa: PLC0415 only for those who have a cluster
+    except ImportError as error:
+        raise OptionError("--dask needs the package distributed: pip install distributed") from error
+    try:
+        client = Client(dask)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TimeoutError) as error:
+        raise SourceError(f"{dask}: no Dask scheduler answers: {error}") from error
+    with client:
+        yield client.get_executor()  # type: ignore[no-untyped-call]
+
+
+def _show(output: Output, report: ConvertReport) -> None:
+    for source in report.failed:
+        output.message(f"manifestry: left out {source.url}: {source.error}")
+    written = report.written
+    if written is None:
+        output.line(f"{report.target}: nothing to write")
+    else:
+        doing = "would hold" if report.dry_run else "holds"
+        output.line(
+            f"{report.target} ({written.format}) {doing} {written.arrays} arrays, {written.references:,} references to "
+            f"{human_bytes(written.described_bytes)}, {written.inlined:,} chunks inlined"
+        )
+        for issue in written.issues:
+            output.line(f"  {issue.severity}: {issue}")
+        if written.packages:
+            output.line(f"readers need: {', '.join(written.packages)}")
+    if report.verified is not None:
+        output.line(report.verified.summary())
+    if written is not None and written.reader and not report.dry_run:
+        output.line("open it with:\n")
+        output.block(written.reader)

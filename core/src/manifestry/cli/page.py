@@ -1,0 +1,98 @@
+"""A description as one page of HTML that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+from manifestry.cli.description import ARRAY_COLUMNS, Description, array_cells
+from manifestry.cli.output import human_bytes
+from manifestry.errors import WriteError
+
+__all__ = ["page", "write_page"]
+
+_STYLE: Final = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
+h1 { font-size: 1.3rem; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top; }
+td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+td:first-child, dt { font-family: ui-monospace, monospace; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0 .5rem 1.2rem; }
+dd { margin: 0; overflow-wrap: anywhere; }
+.refused { color: #b00020; }
+"""
+
+_NUMBERS: Final = frozenset({"chunks", "stored", "ratio"})
+
+
+def write_page(target: Path, found: Description) -> None:
+    """Write the page; what was at the target is replaced at once, or not at all.
+
+    Raises
+    ------
+    WriteError
+        The file cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(page(found))
+            Path(name).chmod(0o644)
+            Path(name).replace(target)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def page(found: Description) -> str:
+    """The page. Whatever a source says of itself is text in it, never markup."""
+    return "\n".join(_lines(found)) + "\n"
+
+
+def _lines(found: Description) -> Iterator[str]:
+    title = escape(found.source)
+    yield "<!doctype html>"
+    yield f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head><body>'
+    size = "" if found.file_bytes is None else f", {human_bytes(found.file_bytes)}"
+    yield f"<h1>{title}</h1>"
+    yield f"<p>{escape(found.format)}: {len(found.arrays)} arrays in {found.files} files{size}</p>"
+    yield from _table(ARRAY_COLUMNS, [array_cells(row) for row in found.arrays])
+    yield "<h2>Attributes</h2>"
+    for group in found.groups:
+        yield from _attributes(group.path or "/", group.attributes, opened=not group.path)
+    for array in found.arrays:
+        yield from _attributes(array.path, array.attributes)
+    if found.issues:
+        yield "<h2>Issues</h2><ul>"
+        yield from (f'<li class="{issue.severity}">{escape(str(issue))}</li>' for issue in found.issues)
+        yield "</ul>"
+    yield "</body></html>"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    marks = [' class="number"' if column in _NUMBERS else "" for column in columns]
+    yield "<table><thead><tr>"
+    yield "".join(f"<th{mark}>{escape(column)}</th>" for mark, column in zip(marks, columns, strict=True))
+    yield "</tr></thead><tbody>"
+    for row in rows:
+        cells = (f"<td{mark}>{escape(cell)}</td>" for mark, cell in zip(marks, row, strict=True))
+        yield f"<tr>{''.join(cells)}</tr>"
+    yield "</tbody></table>"
+
+
+def _attributes(path: str, attributes: Mapping[str, Any], *, opened: bool = False) -> Iterator[str]:
+    if not attributes:
+        return
+    yield f"<details{' open' if opened else ''}><summary>{escape(path)}</summary><dl>"
+    for name, value in attributes.items():
+        yield f"<dt>{escape(name)}</dt><dd>{escape(json.dumps(value, ensure_ascii=False))}</dd>"
+    yield "</dl></details>"

@@ -1,0 +1,59 @@
+"""`manifestry verify`: whether an output still says what its sources hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from manifestry.cli.arguments import common_options, parse_samples
+from manifestry.cli.output import Output, pass_output
+
+if TYPE_CHECKING:
+    from manifestry.verification import VerifyReport
+
+__all__ = ["command"]
+
+
+@click.command("verify", short_help="Compare an output with its sources.")
+@click.argument("target", metavar="DST")
+@click.option("--from", "target_format", metavar="FMT", help="Format of the output, instead of looking.")
+@click.option(
+    "--samples",
+    metavar="N|all",
+    default="16",
+    show_default=True,
+    callback=parse_samples,
+    help="How many chunks of each array to compare.",
+)
+@common_options
+@click.pass_context
+@pass_output
+def command(
+    output: Output, context: click.Context, target: str, target_format: str | None, samples: int | Literal["all"]
+) -> None:
+    """Compare an output with its sources, read by the library of their own format where there is one.
+
+    Exit code 1: values differ, or a source has changed or is gone.
+    """
+    from manifestry.verification import verify  # noqa: PLC0415 it imports zarr, which `manifestry --help` does not need
+
+    report = verify(target, samples=samples, format=target_format)
+    if output.json:
+        output.document("verify", {"report": report.to_json()})
+    else:
+        _show(output, report)
+    context.exit(0 if report.ok else 1)
+
+
+def _show(output: Output, report: VerifyReport) -> None:
+    rows = [[a.path, str(a.compared), str(len(a.mismatches)), a.oracle, a.message] for a in report.arrays]
+    if rows:
+        output.table(
+            ["array", "chunks compared", "different", "compared with", "remark"],
+            rows,
+            right=("chunks compared", "different"),
+        )
+    for source in report.changed:
+        output.line(f"{source.status}: {source.url}: {source.message}")
+    output.line(report.summary())

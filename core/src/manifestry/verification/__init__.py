@@ -1,0 +1,14 @@
+"""Whether an output still says what its sources hold: from the output alone.
+
+=============  ==================================================================================
+`report`       VerifyReport: what was compared, and what differs
+`origins`      the sources that provenance names: unchanged, parsed afresh, read by an oracle
+`placing`      which region of which source a chunk of the output stands for
+`comparing`    `verify`: samples of every array, compared element by element
+=============  ==================================================================================
+"""
+
+from manifestry.verification.comparing import verify
+from manifestry.verification.report import ArrayCheck, SourceCheck, VerifyReport
+
+__all__ = ["ArrayCheck", "SourceCheck", "VerifyReport", "verify"]

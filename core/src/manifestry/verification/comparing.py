@@ -1,0 +1,185 @@
+"""`verify`: samples of every array of an output, compared element by element with their sources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from manifestry.errors import ManifestryError, OptionError, UnsupportedFeatureError
+from manifestry.formats.boundary import PluginCall
+from manifestry.formats.contracts import ParseContext
+from manifestry.formats.detection import detect
+from manifestry.formats.loading import FormatRegistry, installed_formats
+from manifestry.formats.options import make_options
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.validation import validate_tree
+from manifestry.storage.source import Source
+from manifestry.verification.origins import Origins
+from manifestry.verification.placing import Placing, chunk_region
+from manifestry.verification.report import ArrayCheck, Oracle, VerifyReport
+
+__all__ = ["identical", "verify", "verify_source"]
+
+type Samples = int | Literal["all"]
+
+_MISSING_SAMPLES: Final = 2  # chunks that are not stored, beside those that are
+_SEED: Final = 20_112_026  # the same samples every time
+
+
+def verify(
+    target: str | os.PathLike[str] | Source,
+    *,
+    samples: Samples = 16,
+    format: str | None = None,  # noqa: A002 the field's word, and only a keyword
+    stores: Any = None,
+) -> VerifyReport:
+    """Compare an output with the sources that it was made from.
+
+    The output says itself what it was made from. Of every array, chunks are read from the output through Zarr, and from
+    the sources by the library of their own format, and compared bit by bit.
+
+    Parameters
+    ----------
+    target
+        Path or URL of the output.
+    samples
+        How many stored chunks of each array to compare, the first and the last among them; or ``"all"``.
+    format
+        Format of the output; found from the content when not given.
+    stores
+        Object stores by URL prefix, as for `manifestry.parse`.
+
+    Raises
+    ------
+    SourceError, UnknownFormatError, OptionError, MalformedFileError, PluginError
+        The output cannot be read.
+    UnsupportedFeatureError
+        It does not say what it was made from.
+    """
+    source = target if isinstance(target, Source) else Source(target, stores)
+    return verify_source(source, samples, format, formats=installed_formats())
+
+
+def verify_source(source: Source, samples: Samples, fmt: str | None, *, formats: FormatRegistry) -> VerifyReport:
+    """As `verify`, with the formats that are known."""
+    if samples != "all" and samples < 1:
+        raise OptionError(f"samples is a number of chunks or 'all', not {samples!r}")
+    name, tree = _read_output(source, fmt, formats)
+    if not tree.provenance:
+        raise UnsupportedFeatureError(
+            "output without provenance", source.url, "only what manifestry wrote says what it was made from"
+        )
+    root = zarr.open_group(tree.store(stores=source.registry), mode="r")
+    with Origins(tree.provenance, source.registry, formats) as origins:
+        sources = tuple(origin.check for origin in origins)
+        bad = {check.url for check in sources if check.status != "unchanged"}
+        arrays = tuple(_check(path, array, root, origins, samples, bad) for path, array in tree.walk_arrays())
+    return VerifyReport(source.url, name, sources, arrays)
+
+
+def _read_output(source: Source, fmt: str | None, formats: FormatRegistry) -> tuple[str, VirtualGroup]:
+    """The format and the tree of an output, with the provenance that it carries itself and no other."""
+    entry = detect(source, formats) if fmt is None else formats.parser(fmt)
+    options = make_options(entry.options_type(), {}, entry.descriptor.name)
+    context = ParseContext(on_unsupported="skip")
+    with PluginCall(f"{source.url}: the parser {entry.label} {entry.version}"):
+        tree: VirtualGroup = entry.load().parse(source, options, context)
+    validate_tree(tree)
+    return entry.descriptor.name, tree
+
+
+def _check(
+    path: str, array: VirtualArray, root: zarr.Group, origins: Origins, samples: Samples, bad: set[str]
+) -> ArrayCheck:
+    """Compare samples of one array; what goes wrong with it costs the others nothing."""
+    placing = Placing(path, array, origins)
+    compared = skipped = 0
+    wrong: list[str] = []
+    oracle: Oracle = "none"
+    remark = ""
+    failed = False
+    try:
+        for at in _sample(array.manifest, samples):
+            place = placing.place(at)
+            if place is None or place.origin.url in bad:
+                skipped += 1
+                continue
+            expected = place.origin.read(place.path, place.region)
+            oracle = place.origin.oracle
+            found = _read(root, path, chunk_region(array.metadata, at))
+            compared += 1
+            if place.misplaced or not identical(found, expected):
+                wrong.append(".".join(map(str, at)) or "0")
+                remark = remark or place.misplaced
+    except ManifestryError as error:
+        remark, failed = str(error), True
+    if skipped and not remark:
+        remark = f"{skipped} chunks not compared: their place in a source is not known, or the source has changed"
+    return ArrayCheck(
+        path, array.manifest.size, compared, skipped, tuple(wrong), oracle, remark, failed=failed or bool(wrong)
+    )
+
+
+def _read(root: zarr.Group, path: str, region: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+    """A region of the output as readers see it; whatever a codec raises is an error of this array."""
+    with PluginCall(f"{path}: reading it through zarr"):
+        array = root[path]
+        assert isinstance(array, zarr.Array)
+        return np.asarray(array[region])
+
+
+def _sample(manifest: ChunkManifest, samples: Samples) -> Iterator[tuple[int, ...]]:
+    """Coordinates of the chunks to compare: of those that are stored, and a few that are not."""
+    rng = np.random.default_rng(_SEED)
+    if manifest.lengths.ndim:
+        stored, missing = np.flatnonzero(manifest.stored), np.flatnonzero(~manifest.stored)
+        picked = [stored[_pick(rng, stored.size, samples)], missing[_pick(rng, missing.size, _MISSING_SAMPLES)]]
+    else:
+        wanted = samples if manifest.stored_count else _MISSING_SAMPLES
+        picked = [_pick(rng, manifest.size, wanted)]
+    for flat in np.sort(np.concatenate(picked)).tolist():
+        yield tuple(int(i) for i in np.unravel_index(flat, manifest.grid_shape)) if manifest.grid_shape else ()
+
+
+def _pick(rng: np.random.Generator, count: int, samples: Samples) -> NDArray[np.int64]:
+    """Positions below `count`: the first, the last, and some between."""
+    if samples == "all" or count <= samples:
+        return np.arange(count)
+    ends = [0, count - 1][:samples]
+    return np.concatenate([ends, rng.choice(count - 2, samples - len(ends), replace=False) + 1]).astype("i8")
+
+
+def identical(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> bool:
+    """Whether two arrays hold the same bits; NaN equals NaN, and byte order and padding do not count."""
+    if found.shape != expected.shape:
+        return False
+    if found.dtype.names is not None and expected.dtype.names is not None:
+        return len(found.dtype.names) == len(expected.dtype.names) and all(
+            identical(found[a], expected[b]) for a, b in zip(found.dtype.names, expected.dtype.names, strict=True)
+        )
+    if {found.dtype.kind, expected.dtype.kind} & set("OTSU"):
+        return [_as_bytes(v) for v in found.ravel().tolist()] == [_as_bytes(v) for v in expected.ravel().tolist()]
+    mine, theirs = (np.ascontiguousarray(a.astype(a.dtype.newbyteorder("="), copy=False)) for a in (found, expected))
+    if mine.dtype.itemsize != theirs.dtype.itemsize:
+        return False
+    if mine.tobytes() == theirs.tobytes():
+        return True
+    return mine.dtype == theirs.dtype and mine.dtype.kind in "fc" and _same_but_nan(mine, theirs)
+
+
+def _same_but_nan(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> bool:
+    parts = mine.real.dtype
+    width = np.dtype(f"u{parts.itemsize}") if parts.itemsize <= 8 else None
+    a, b = mine.reshape(-1).view(parts), theirs.reshape(-1).view(parts)
+    equal = a == b if width is None else a.view(width) == b.view(width)
+    return bool((equal | (np.isnan(a) & np.isnan(b))).all())
+
+
+def _as_bytes(value: Any) -> Any:
+    return value.encode(errors="surrogateescape") if isinstance(value, str) else value

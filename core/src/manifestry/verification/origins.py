@@ -1,0 +1,153 @@
+"""The sources that provenance names: whether they are unchanged, what a fresh parse says of them, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import zarr
+
+from manifestry.errors import AmbiguousFormatError, SourceError, UnknownFormatError, UnsupportedFeatureError
+from manifestry.formats.boundary import PluginCall
+from manifestry.formats.contracts import NativeReader
+from manifestry.formats.descriptors import Capability
+from manifestry.formats.detection import detect
+from manifestry.formats.loading import FormatRegistry
+from manifestry.formats.options import make_options
+from manifestry.model.files import SourceFile
+from manifestry.model.provenance import Provenance
+from manifestry.model.tree import VirtualGroup
+from manifestry.reading import CommonOptions, parse_source
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.source import Source
+from manifestry.verification.report import Oracle, SourceCheck
+from manifestry.zarr_store.ranges import difference
+
+__all__ = ["Origin", "Origins"]
+
+
+class Origin:
+    """One source, as provenance describes it.
+
+    Attributes
+    ----------
+    url
+        Its canonical URL.
+    """
+
+    def __init__(self, part: Provenance, file: SourceFile, registry: StoreRegistry, formats: FormatRegistry) -> None:
+        self.url = file.url
+        self._part = part
+        self._file = file
+        self._source = Source.at(file.url, registry)
+        self._formats = formats
+
+    @cached_property
+    def check(self) -> SourceCheck:
+        """Whether it is still the one that was parsed."""
+        try:
+            change = difference(self._file, self._source.file)
+        except SourceError as error:
+            return SourceCheck(self.url, "missing", str(error))
+        return SourceCheck(self.url, "changed" if change else "unchanged", change)
+
+    @cached_property
+    def is_parsed(self) -> bool:
+        """Whether this is what the parser was given, not a file that such a document points at."""
+        try:
+            return detect(self._source, self._formats).descriptor.name == self._part.parser.rpartition(":")[2]
+        except (UnknownFormatError, AmbiguousFormatError, SourceError):
+            return False
+
+    @cached_property
+    def tree(self) -> VirtualGroup:
+        """What the parser says of it now, with the options of then."""
+        return parse_source(self._source, self._part.parser, "skip", self._part.options, formats=self._formats)
+
+    @cached_property
+    def _reader(self) -> tuple[NativeReader, Oracle]:
+        entry = self._formats.parser(self._part.parser)
+        if Capability.NATIVE in entry.descriptor.capabilities:
+            own = {k: v for k, v in self._part.options.items() if k not in CommonOptions.__struct_fields__}
+            options = make_options(entry.options_type(), own, entry.descriptor.name)
+            try:
+                with PluginCall(f"{self.url}: opening it with the library of {entry.label}"):
+                    return entry.load().open_native(self._source, options), "native"
+            except UnsupportedFeatureError:
+                pass  # the library is not installed, or cannot open this source: the second best oracle then
+        return _ParsedReader(self.tree, self._source.registry), "parsed afresh"
+
+    @property
+    def oracle(self) -> Oracle:
+        """What reads the values."""
+        return self._reader[1]
+
+    def read(self, path: str, region: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+        """The raw elements of a region of the array at `path` of `tree`."""
+        reader, oracle = self._reader
+        group = str(self._part.options.get("group", "")).strip("/")
+        inside = f"{group}/{path}" if group and oracle == "native" else path
+        with PluginCall(f"{self.url}: reading {inside} ({oracle})"):
+            return np.asarray(reader.read(inside, region))
+
+    def close(self) -> None:
+        """Let go of the source."""
+        if "_reader" in self.__dict__:
+            self._reader[0].close()
+
+
+class _ParsedReader:
+    """A fresh parse as an oracle: its values through Zarr."""
+
+    def __init__(self, tree: VirtualGroup, registry: StoreRegistry) -> None:
+        self._root = zarr.open_group(tree.store(stores=registry), mode="r")
+
+    def read(self, path: str, selection: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+        array = self._root[path]
+        assert isinstance(array, zarr.Array)
+        return np.asarray(array[selection])
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Origins:
+    """All sources of an output; a context that closes what it opened."""
+
+    def __init__(self, provenance: Sequence[Provenance], registry: StoreRegistry, formats: FormatRegistry) -> None:
+        self._parts = [[Origin(part, file, registry, formats) for file in part.sources] for part in provenance]
+
+    def __iter__(self) -> Iterator[Origin]:
+        return (origin for part in self._parts for origin in part)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        for origin in self:
+            with closing(origin):
+                pass
+
+    @cached_property
+    def parsed(self) -> list[Origin]:
+        """Those that the parsers were given, in order."""
+        return [origin for part in self._parts for origin in _documents(part)]
+
+    def of_file(self, url: str) -> Origin | None:
+        """The source whose parse refers to the file of a URL: that file itself, or a document that points at it."""
+        for part in self._parts:
+            for origin in part:
+                if origin.url == url and origin.is_parsed:
+                    return origin
+        return next((o for o in self.parsed if o.url == url or url in o.tree.files.urls), None)
+
+
+def _documents(part: Sequence[Origin]) -> list[Origin]:
+    """What was parsed, of the sources of one parser; all of them where the format cannot be told by looking."""
+    return [origin for origin in part if origin.is_parsed] or list(part)

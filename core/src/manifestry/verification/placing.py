@@ -1,0 +1,178 @@
+"""Which region of which source a chunk of the output stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.model.manifest import ChunkManifest, ChunkReference
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.verification.origins import Origin, Origins
+
+__all__ = ["Place", "Placing", "chunk_region"]
+
+type Coordinates = tuple[int, ...]
+
+_MANY: Final = 64  # sources that are parsed for the sake of chunks that refer to none of them
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A region of an array of a source."""
+
+    origin: Origin
+    path: str
+    region: tuple[slice, ...]
+    misplaced: str = ""  # how the chunk lies elsewhere than the other chunks of its source do
+
+
+def chunk_region(metadata: ArrayMetadata, at: Coordinates) -> tuple[slice, ...]:
+    """The elements of one chunk, cut at the edges of the array."""
+    if isinstance(metadata.chunk_grid, RegularGrid):
+        lows = [i * n for i, n in zip(at, metadata.chunk_grid.chunk_shape, strict=True)]
+        highs = [low + n for low, n in zip(lows, metadata.chunk_grid.chunk_shape, strict=True)]
+    else:
+        ends = [[0, *accumulate(edges)] for edges in metadata.chunk_grid.edges]
+        lows = [end[i] for end, i in zip(ends, at, strict=True)]
+        highs = [end[i + 1] for end, i in zip(ends, at, strict=True)]
+    return tuple(slice(low, min(high, n)) for low, high, n in zip(lows, highs, metadata.shape, strict=True))
+
+
+class Placing:
+    """The chunks of one array of the output, in the sources.
+
+    A chunk that refers to a source is found by its reference; all chunks from one source must have moved by the same
+    number of chunks. One that refers to none (inline, or not stored) is found by the shapes of the arrays of its name.
+    """
+
+    def __init__(self, path: str, array: VirtualArray, origins: Origins) -> None:
+        self._path = path
+        self._array = array
+        self._origins = origins
+        self._shifts: dict[tuple[str, str], NDArray[np.int64] | None] = {}
+
+    def place(self, at: Coordinates) -> Place | None:
+        """Where the values of a chunk come from; None when it cannot be said."""
+        reference = self._array.manifest[at]
+        if reference is not None and reference.file is not None:
+            found = self._by_reference(at, reference)
+            if found is not None:
+                return found
+        return self._by_shape(at)
+
+    def _by_reference(self, at: Coordinates, reference: ChunkReference) -> Place | None:
+        assert reference.file is not None
+        origin = self._origins.of_file(reference.file.url)
+        if origin is None:
+            return None
+        for path, array in _candidates(origin.tree, self._path):
+            flat = _positions(array.manifest, reference)
+            if not flat.size:
+                continue
+            spots = [_coordinates(int(i), array.manifest.grid_shape) for i in flat]
+            shift = self._shift(path, array, reference.file.url)
+            fitting = [s for s in spots if shift is None or (np.subtract(at, s) == shift).all()]
+            spot = (fitting or spots)[0]
+            misplaced = "" if fitting else f"chunk {_dotted(spot)} of {path} in {origin.url} lies at another place"
+            return Place(origin, path, chunk_region(array.metadata, spot), misplaced)
+        return None
+
+    def _shift(self, path: str, array: VirtualArray, url: str) -> NDArray[np.int64] | None:
+        """By how many chunks the chunks of one file have moved, from the first of them along each dimension."""
+        if len(array.shape) != len(self._array.shape):
+            return None
+        if (path, url) not in self._shifts:
+            here, there = _first(self._array.manifest, url), _first(array.manifest, url)
+            self._shifts[path, url] = None if here is None or there is None else here - there
+        return self._shifts[path, url]
+
+    def _by_shape(self, at: Coordinates) -> Place | None:
+        region = chunk_region(self._array.metadata, at)
+        if self._pieces is None:
+            return None
+        axis, pieces = self._pieces
+        if axis is None:
+            return Place(pieces[0][0], self._path, region)
+        for origin, start, stop in pieces:
+            cut = region[axis]
+            if start <= cut.start and cut.stop <= stop:
+                moved = (*region[:axis], slice(cut.start - start, cut.stop - start), *region[axis + 1 :])
+                return Place(origin, self._path, moved)
+        return None
+
+    @cached_property
+    def _pieces(self) -> tuple[int | None, list[tuple[Origin, int, int]]] | None:
+        """How the arrays of this name in all sources make up the array: as one, or end to end along one dimension."""
+        origins = self._origins.parsed
+        if len(origins) > _MANY:
+            return None
+        shapes = [_shape_at(origin.tree, self._path) for origin in origins]
+        whole = self._array.shape
+        held = [(o, s) for o, s in zip(origins, shapes, strict=True) if s is not None]
+        if not held:
+            return None
+        if all(s == whole for _, s in held):
+            return None, [(held[0][0], 0, 0)]
+        if any(len(s) != len(whole) for _, s in held):
+            return None
+        joined = [i for i, n in enumerate(whole) if any(s[i] != n for _, s in held)]
+        if len(joined) != 1 or sum(s[joined[0]] for _, s in held) != whole[joined[0]]:
+            return None
+        axis = joined[0]
+        ends = list(accumulate(s[axis] for _, s in held))
+        return axis, [(o, end - s[axis], end) for (o, s), end in zip(held, ends, strict=True)]
+
+
+def _candidates(tree: VirtualGroup, path: str) -> list[tuple[str, VirtualArray]]:
+    """Arrays that may be the origin of the one at `path`: that of its name first."""
+    arrays = dict(tree.walk_arrays())
+    first = [(path, arrays.pop(path))] if path in arrays else []
+    return [*first, *arrays.items()]
+
+
+def _shape_at(tree: VirtualGroup, path: str) -> Coordinates | None:
+    try:
+        node = tree[path]
+    except KeyError:
+        return None
+    return node.shape if isinstance(node, VirtualArray) else None
+
+
+def _of_file(manifest: ChunkManifest, url: str) -> NDArray[np.bool_]:
+    """Which chunks are stored in the file of a URL, shape ``(size,)``."""
+    if url not in manifest.files.urls:
+        return np.zeros(manifest.size, bool)
+    row = manifest.files.urls.index(url)  # never that of inline chunks
+    return np.logical_and(manifest.columns()[0] == row, manifest.stored)
+
+
+def _positions(manifest: ChunkManifest, reference: ChunkReference) -> NDArray[np.int64]:
+    """The chunks that a manifest has at the byte range of a reference, in C order."""
+    assert reference.file is not None
+    _, offsets, lengths = manifest.columns()
+    same = (offsets == reference.offset) & (lengths == reference.length)
+    return np.flatnonzero(same & _of_file(manifest, reference.file.url)) if same.any() else np.empty(0, "i8")
+
+
+def _first(manifest: ChunkManifest, url: str) -> NDArray[np.int64] | None:
+    """The least coordinate along each dimension of the chunks in one file."""
+    flat = np.flatnonzero(_of_file(manifest, url))
+    if not flat.size:
+        return None
+    if not manifest.grid_shape:
+        return np.empty(0, "i8")
+    return np.array([axis.min() for axis in np.unravel_index(flat, manifest.grid_shape)], "i8")
+
+
+def _coordinates(flat: int, shape: Coordinates) -> Coordinates:
+    return tuple(int(i) for i in np.unravel_index(flat, shape)) if shape else ()
+
+
+def _dotted(at: Any) -> str:
+    return ".".join(map(str, at)) or "0"

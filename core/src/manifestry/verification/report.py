@@ -1,0 +1,109 @@
+"""VerifyReport: what was compared, and what differs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+__all__ = ["ArrayCheck", "Oracle", "SourceCheck", "VerifyReport"]
+
+SCHEMA_VERSION: Final = 1
+
+Oracle = Literal["native", "parsed afresh", "none"]
+"""``native``: the library of the source's own format. ``parsed afresh``: that format has no such reader, so the source
+was parsed once more and read through Zarr: references and codecs are compared, the parser itself is not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCheck:
+    """One source of the output: ``unchanged`` as far as size, entity tag and time tell, ``changed`` or ``missing``."""
+
+    url: str
+    status: Literal["unchanged", "changed", "missing"]
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayCheck:
+    """One array of the output.
+
+    Attributes
+    ----------
+    chunks
+        Chunks of its grid.
+    compared, skipped
+        Sampled chunks that were compared, and those for which no region of a source could be named.
+    mismatches
+        Coordinates of the chunks whose values differ.
+    oracle
+        What they were compared with.
+    message
+        Why something could not be compared, or differs beyond its values.
+    failed
+        Whether the array is wrong or cannot be read.
+    """
+
+    path: str
+    chunks: int
+    compared: int
+    skipped: int
+    mismatches: tuple[str, ...]
+    oracle: Oracle
+    message: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    target, format
+        The output.
+    sources, arrays
+        What was found of each.
+    """
+
+    target: str
+    format: str
+    sources: tuple[SourceCheck, ...]
+    arrays: tuple[ArrayCheck, ...]
+
+    @property
+    def changed(self) -> tuple[SourceCheck, ...]:
+        """Sources that are not what was parsed, or are gone."""
+        return tuple(source for source in self.sources if source.status != "unchanged")
+
+    @property
+    def wrong(self) -> tuple[ArrayCheck, ...]:
+        """Arrays whose values differ, or that cannot be read."""
+        return tuple(array for array in self.arrays if array.failed)
+
+    @property
+    def compared(self) -> int:
+        """Number of chunks that were compared."""
+        return sum(array.compared for array in self.arrays)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong: no value differs, and every source is what was parsed."""
+        return not self.changed and not self.wrong
+
+    def summary(self) -> str:
+        """The report in one line."""
+        counted = f"{self.compared} chunks of {len(self.arrays)} arrays compared, {len(self.sources)} sources looked at"
+        if self.ok:
+            skipped = sum(array.skipped for array in self.arrays)
+            left = f"; {skipped} chunks could not be compared" if skipped else ""
+            return f"verified: {counted}{left}"
+        parts = [
+            f"{len(found)} {what}"
+            for found, what in ((self.wrong, "arrays differ or cannot be read"), (self.changed, "sources changed"))
+            if found
+        ]
+        return f"NOT verified: {', '.join(parts)}; {counted}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON, with the version of its layout."""
+        return {"schema_version": SCHEMA_VERSION, "ok": self.ok, **asdict(self)}
