@@ -9,6 +9,8 @@ Kerchunk) and zarr-python (Zarr v3). Names and configurations are written into s
 `hdf5_filters`       filters of HDF5: scaleoffset, nbit, bitshuffle, blosc2, zfp, tolerant shuffle
 `hdf5_storage`       how HDF5 stores elements: skipped filters, reduced precision, padded records and strings
 `hdf5_v3`            these codecs in Zarr v3 pipelines
+`tiff`               bit order, superfluous bytes and complex integers of TIFF
+`tiff_v3`            these codecs in Zarr v3 pipelines
 ===================  =======================================================================================
 
 A new codec takes three steps: a subclass of `base.BytesCodec` or `base.ArrayCodec` with its ``codec_id``; a class of
