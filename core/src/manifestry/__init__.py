@@ -13,6 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from manifestry.combine.concatenate import concat
+    from manifestry.combine.merging import merge
+    from manifestry.combine.options import CombineOptions
+    from manifestry.combine.stacking import stack
     from manifestry.conversion.report import ConvertReport
     from manifestry.conversion.running import convert
     from manifestry.errors import (
@@ -49,6 +53,7 @@ _WHERE = {
     "ArrayMetadata": "model.metadata",
     "ChunkManifest": "model.manifest",
     "Codec": "model.metadata",
+    "CombineOptions": "combine.options",
     "ConvertReport": "conversion.report",
     "FileTable": "model.files",
     "IncompatibleArraysError": "errors",
@@ -73,9 +78,12 @@ _WHERE = {
     "VirtualGroup": "model.tree",
     "WriteError": "errors",
     "WriteReport": "report",
+    "concat": "combine.concatenate",
     "convert": "conversion.running",
+    "merge": "combine.merging",
     "parse": "reading",
     "verify": "verification",
+    "stack": "combine.stacking",
     "write": "writing",
 }
 
@@ -84,6 +92,7 @@ __all__ = [
     "ArrayMetadata",
     "ChunkManifest",
     "Codec",
+    "CombineOptions",
     "ConvertReport",
     "FileTable",
     "IncompatibleArraysError",
@@ -108,8 +117,11 @@ __all__ = [
     "VirtualGroup",
     "WriteError",
     "WriteReport",
+    "concat",
     "convert",
+    "merge",
     "parse",
+    "stack",
     "verify",
     "write",
 ]

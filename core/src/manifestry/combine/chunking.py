@@ -1,0 +1,198 @@
+"""Arrays of different lengths along one dimension as one array with one chunk grid, without changing a value.
+
+In this order: whole chunks beside each other; uncompressed chunks split to a length that fits all; chunks that end
+inside the dimension read and encoded anew, within a limit; a rectilinear grid, only when asked for; else refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from manifestry.combine.manifests import FileMerger, concat_manifests, slice_manifest, split_manifest
+from manifestry.combine.options import CombineOptions
+from manifestry.combine.values import encode_values, read_values
+from manifestry.errors import IncompatibleArraysError
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
+from manifestry.model.tree import VirtualArray
+from manifestry.storage.registry import StoreRegistry
+
+__all__ = ["join_along"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One array and the elements ``start:stop`` of the whole that it is."""
+
+    array: VirtualArray
+    start: int
+    stop: int
+
+
+def join_along(
+    arrays: Sequence[VirtualArray],
+    axis: int,
+    path: str,
+    options: CombineOptions,
+    stores: StoreRegistry,
+    merger: FileMerger | None = None,
+) -> VirtualArray:
+    """Arrays that decode alike, beside each other along `axis`; the first gives the metadata.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        A chunk ends inside the dimension and can neither be split nor copied within ``options.inline_limit``.
+    """
+    arrays = [array for array in arrays if array.shape[axis]] or list(arrays[:1])
+    total = sum(array.shape[axis] for array in arrays)
+    metadata = arrays[0].metadata
+    metadata = metadata.with_(shape=(*metadata.shape[:axis], total, *metadata.shape[axis + 1 :]))
+    merger = merger or FileMerger()
+    if any(isinstance(array.metadata.chunk_grid, RectilinearGrid) for array in arrays):
+        return _rectilinear(arrays, axis, path, metadata, merger)
+    size = _common_size(arrays, axis)
+    if size is not None:
+        return _split_to(arrays, axis, size, metadata, merger)
+    if options.partial == "rectilinear":
+        return _rectilinear(arrays, axis, path, metadata, merger)
+    return _assemble(arrays, axis, path, metadata, options, stores, merger)
+
+
+def _common_size(arrays: Sequence[VirtualArray], axis: int) -> int | None:
+    """The largest chunk length that all arrays can have without reading a byte, None when there is none."""
+    sizes = [array.metadata.chunk_shape[axis] for array in arrays]
+    inner = math.gcd(*(array.shape[axis] for array in arrays[:-1]))
+    size = math.gcd(inner, *sizes)
+    if all(size == chunk for chunk in sizes) or all(_splits(array.metadata, axis) for array in arrays):
+        return size
+    return None
+
+
+def _splits(metadata: ArrayMetadata, axis: int) -> bool:
+    """Whether a range of a chunk along `axis` is a range of its bytes: uncompressed, and nothing varies slower."""
+    if metadata.dtype.kind in "TO" or any(codec.name != "bytes" for codec in metadata.codecs):
+        return False
+    return all(n == 1 for n in metadata.chunk_shape[:axis])
+
+
+def _split_to(
+    arrays: Sequence[VirtualArray], axis: int, size: int, metadata: ArrayMetadata, merger: FileMerger
+) -> VirtualArray:
+    parts = [
+        split_manifest(array.manifest, axis, array.metadata.chunk_shape[axis] // size, -(-array.shape[axis] // size))
+        for array in arrays
+    ]
+    return VirtualArray(_with_chunk(metadata, axis, size), concat_manifests(parts, axis, merger))
+
+
+def _with_chunk(metadata: ArrayMetadata, axis: int, size: int) -> ArrayMetadata:
+    shape = metadata.chunk_shape
+    return metadata.with_(chunk_grid=RegularGrid((*shape[:axis], size, *shape[axis + 1 :])))
+
+
+def _rectilinear(
+    arrays: Sequence[VirtualArray], axis: int, path: str, metadata: ArrayMetadata, merger: FileMerger
+) -> VirtualArray:
+    """A grid with the chunk lengths as they are; every stored chunk must be whole."""
+    edges: list[tuple[int, ...]] = []
+    for array in arrays:
+        own = _edges(array.metadata)
+        if isinstance(array.metadata.chunk_grid, RegularGrid) and array.shape[axis] % array.metadata.chunk_shape[axis]:
+            raise _refusal(arrays, axis, path, "a rectilinear grid cannot hold a chunk that is longer than its part")
+        edges = edges or list(own)
+        if any(own[i] != edges[i] for i in range(len(own)) if i != axis):
+            raise _refusal(arrays, axis, path, "the chunks differ in other dimensions too")
+    edges[axis] = tuple(n for array in arrays for n in _edges(array.metadata)[axis])
+    joined = concat_manifests([array.manifest for array in arrays], axis, merger)
+    return VirtualArray(metadata.with_(chunk_grid=RectilinearGrid(tuple(edges))), joined)
+
+
+def _edges(metadata: ArrayMetadata) -> tuple[tuple[int, ...], ...]:
+    grid = metadata.chunk_grid
+    if isinstance(grid, RectilinearGrid):
+        return grid.edges
+    return tuple((c,) * n for c, n in zip(grid.chunk_shape, metadata.grid_shape, strict=True))
+
+
+def _assemble(
+    arrays: Sequence[VirtualArray],
+    axis: int,
+    path: str,
+    metadata: ArrayMetadata,
+    options: CombineOptions,
+    stores: StoreRegistry,
+    merger: FileMerger,
+) -> VirtualArray:
+    """The chunk grid of the first array; chunks that no source holds whole are read and encoded anew."""
+    size = metadata.chunk_shape[axis]
+    ends = np.cumsum([array.shape[axis] for array in arrays]).tolist()
+    pieces = [_Piece(array, end - array.shape[axis], end) for array, end in zip(arrays, ends, strict=True)]
+    runs = list(_runs(pieces, axis, size))
+    copied = sum(run.stop - run.start for run in runs if run.array is None)
+    per_element = math.prod(metadata.shape[:axis]) * math.prod(metadata.shape[axis + 1 :]) * metadata.dtype.itemsize
+    if options.partial == "raise" or copied * per_element > options.inline_limit:
+        advice = (
+            f"{copied * per_element} bytes would have to be copied; the limit is inline_limit={options.inline_limit}"
+        )
+        raise _refusal(arrays, axis, path, advice)
+    parts = [
+        slice_manifest(run.array.manifest, axis, run.first, run.first + -(-(run.stop - run.start) // size))
+        if run.array is not None
+        else _copy(pieces, run, axis, metadata, stores)
+        for run in runs
+    ]
+    return VirtualArray(metadata, concat_manifests(parts, axis, merger))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Elements ``start:stop`` of the whole: chunks of one array from its chunk `first` on, or (None) to be copied."""
+
+    start: int
+    stop: int
+    array: VirtualArray | None = None
+    first: int = 0
+
+
+def _runs(pieces: Sequence[_Piece], axis: int, size: int) -> Iterator[_Run]:
+    """The whole as runs of chunks that one array holds, and runs between them that have to be copied."""
+    total = pieces[-1].stop
+    done = 0
+    for piece in pieces:
+        if piece.array.metadata.chunk_shape[axis] != size or piece.start % size:
+            continue
+        last = piece.stop if piece.stop == total else piece.stop // size * size
+        if last <= piece.start:
+            continue
+        if done < piece.start:
+            yield _Run(done, piece.start)
+        yield _Run(piece.start, last, piece.array)
+        done = last
+    if done < total:
+        yield _Run(done, total)
+
+
+def _copy(
+    pieces: Sequence[_Piece], run: _Run, axis: int, metadata: ArrayMetadata, stores: StoreRegistry
+) -> ChunkManifest:
+    values = []
+    for piece in pieces:
+        start, stop = max(piece.start, run.start), min(piece.stop, run.stop)
+        if start < stop:
+            inside = [slice(None)] * metadata.ndim
+            inside[axis] = slice(start - piece.start, stop - piece.start)
+            values.append(read_values(piece.array, stores, tuple(inside)))
+    return encode_values(np.concatenate(values, axis), metadata).manifest
+
+
+def _refusal(arrays: Sequence[VirtualArray], axis: int, path: str, advice: str) -> IncompatibleArraysError:
+    pairs = [(array.shape[axis], _edges(array.metadata)[axis][:1]) for array in arrays]
+    shown = ", ".join(f"{n} in chunks of {c[0] if c else 0}" for n, c in pairs[:6]) + (", …" if len(pairs) > 6 else "")
+    return IncompatibleArraysError(
+        f"{path}: chunks end inside dimension {axis} and cannot be split (lengths {shown}): {advice}"
+    )

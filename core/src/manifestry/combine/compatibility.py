@@ -1,0 +1,160 @@
+"""Whether the bytes of two arrays mean the same: decided by what decodes them, not by what once encoded them.
+
+Compared are data types, dimensions, codecs without the parameters that only an encoder needs, what missing chunks read
+as where there are any, and the attributes that change what values mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from manifestry.model.attributes import Attributes, values_equal
+from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.tree import VirtualArray
+
+__all__ = ["MEANING", "Difference", "decoding", "differences", "inherited_attributes"]
+
+MEANING: Final = frozenset(
+    {
+        "_FillValue", "_Unsigned", "add_offset", "calendar", "flag_masks", "flag_meanings", "flag_values",
+        "grid_mapping", "missing_value", "positive", "scale_factor", "units", "valid_max", "valid_min", "valid_range",
+    }
+)  # fmt: skip
+"""Attributes that say what the stored numbers mean (CF conventions, and ``_Unsigned`` of the netCDF users' guide)."""
+
+_ENCODE_ONLY: Final[Mapping[str, set[str]]] = {
+    "gzip": {"level"},
+    "zstd": {"level", "checksum"},
+    # Everything that decodes a Blosc buffer stands in its own header.
+    "blosc": {"cname", "clevel", "shuffle", "typesize", "blocksize"},
+    "numcodecs.blosc": {"cname", "clevel", "shuffle", "typesize", "blocksize"},
+    "numcodecs.bz2": {"level"},
+    "numcodecs.gzip": {"level"},
+    "numcodecs.lz4": {"acceleration"},
+    "numcodecs.lzma": {"preset"},
+    "numcodecs.zlib": {"level"},
+    "numcodecs.zstd": {"level", "checksum"},
+    "imagecodecs_deflate": {"level"},
+    "imagecodecs_lz4": {"level"},
+    "imagecodecs_lzma": {"level"},
+    "imagecodecs_zlib": {"level"},
+    "imagecodecs_zstd": {"level"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One respect in which an array does not decode like the first one."""
+
+    what: str
+    first: Any
+    other: Any
+
+    def __str__(self) -> str:
+        return f"{self.what} is {_shown(self.other)} instead of {_shown(self.first)}"
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def decoding(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+    """The codecs without the parameters that do not matter for decoding."""
+    return tuple(_decoding(codec) for codec in codecs)
+
+
+def _decoding(codec: Codec) -> Codec:
+    unimportant = _ENCODE_ONLY.get(codec.name, set())
+    kept = {key: value for key, value in codec.configuration.items() if key not in unimportant}
+    if codec.name == "sharding_indexed":
+        for part in ("codecs", "index_codecs"):
+            inner = (Codec(c["name"], c.get("configuration") or {}) for c in kept.get(part, ()))
+            kept[part] = [c.to_zarr() for c in decoding(tuple(inner))]
+    return Codec(codec.name, kept)
+
+
+def differences(
+    first: VirtualArray,
+    other: VirtualArray,
+    axis: int | None,
+    inherited: tuple[Attributes, Attributes] = ({}, {}),
+    *,
+    values_only: bool = False,
+) -> list[Difference]:
+    """In what `other` decodes differently from `first`.
+
+    Parameters
+    ----------
+    axis
+        The dimension along which they may have different lengths and chunk lengths, or None.
+    inherited
+        Attributes that each has from the variable it describes the bounds of (see `inherited_attributes`).
+    values_only
+        The values are read and stored anew: codecs, chunks and fill values do not matter.
+    """
+    a, b = first.metadata, other.metadata
+    found = []
+    if a.dtype != b.dtype:
+        found.append(Difference("the data type", a.dtype, b.dtype))
+    if a.dims != b.dims:
+        found.append(Difference("the dimensions", a.dims, b.dims))
+    if len(a.shape) != len(b.shape) or any(
+        m != n for i, (m, n) in enumerate(zip(a.shape, b.shape, strict=False)) if i != axis
+    ):
+        found.append(Difference("the shape", a.shape, b.shape))
+    elif not values_only:
+        found += _storage_differences(first, other, axis)
+    found += _meaning_differences({**inherited[0], **a.attributes}, {**inherited[1], **b.attributes})
+    return found
+
+
+def _storage_differences(first: VirtualArray, other: VirtualArray, axis: int | None) -> list[Difference]:
+    a, b = first.metadata, other.metadata
+    found = []
+    if a.codecs != b.codecs and decoding(a.codecs) != decoding(b.codecs):
+        found.append(Difference("the codec pipeline", _pipeline(a), _pipeline(b)))
+    if _chunks_across(a, axis) != _chunks_across(b, axis):
+        found.append(Difference("the chunk shape", _chunks(a), _chunks(b)))
+    if not values_equal(a.fill_value, b.fill_value) and other.manifest.stored_count < other.manifest.size:
+        found.append(Difference("what missing chunks read as", a.fill_value, b.fill_value))
+    return found
+
+
+def _pipeline(metadata: ArrayMetadata) -> str:
+    return " → ".join(f"{c.name}{dict(c.configuration) or ''}" for c in metadata.codecs)
+
+
+def _chunks(metadata: ArrayMetadata) -> Any:
+    grid = metadata.chunk_grid
+    return grid.chunk_shape if isinstance(grid, RegularGrid) else grid.edges
+
+
+def _chunks_across(metadata: ArrayMetadata, axis: int | None) -> list[Any]:
+    """The chunk lengths along all dimensions but `axis`; a chunk as long as its dimension or longer is one chunk."""
+    return [n for i, n in enumerate(_chunks(metadata)) if i != axis]
+
+
+def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
+    names = MEANING & (a.keys() | b.keys())
+    return [
+        Difference(f"the attribute {name}", a.get(name), b.get(name))
+        for name in sorted(names)
+        if not (name in a and name in b and values_equal(a[name], b[name]))
+    ]
+
+
+def inherited_attributes(arrays: Mapping[str, VirtualArray]) -> dict[str, Attributes]:
+    """What bounds variables have from the variables they belong to: their units and calendar.
+
+    Source: CF conventions 7.1, "Cell Boundaries": a boundary variable needs no units of its own.
+    """
+    found: dict[str, Attributes] = {}
+    for array in arrays.values():
+        for link in ("bounds", "climatology"):
+            name = array.attributes.get(link)
+            if isinstance(name, str) and name in arrays:
+                found[name] = {k: array.attributes[k] for k in ("units", "calendar") if k in array.attributes}
+    return found

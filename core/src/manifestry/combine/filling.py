@@ -1,0 +1,68 @@
+"""Variables that some sources lack, as missing chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from manifestry.errors import IncompatibleArraysError
+from manifestry.model.attributes import values_equal
+from manifestry.model.issues import Issue
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata
+from manifestry.model.tree import VirtualArray
+
+__all__ = ["fill_value_for_missing", "missing_part"]
+
+
+def missing_part(like: VirtualArray, axis: int, length: int) -> VirtualArray:
+    """An array of which nothing is stored, as long as `length` along `axis` and otherwise as `like`."""
+    shape = like.shape
+    metadata = like.metadata.with_(shape=(*shape[:axis], length, *shape[axis + 1 :]))
+    return VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape))
+
+
+def fill_value_for_missing(
+    path: str, first: VirtualArray, parts: Sequence[VirtualArray], report: Callable[[Issue], None]
+) -> Any:
+    """What missing chunks have to read as, so that readers see missing values where a source lacks the variable.
+
+    That is ``_FillValue``, or NaN for floats without one. Chunks that are missing in a source read as that source's
+    fill value, which then must be the same.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        Chunks that are missing already read as something else.
+    """
+    wanted = _missing_value(first.metadata)
+    if wanted is None:
+        fill = first.metadata.fill_value
+        report(Issue(path, "filled with ordinary values", f"missing sources read as {fill}", severity="reported"))
+        return fill
+    for part in parts:
+        sparse = part.manifest.stored_count < part.manifest.size
+        if sparse and not values_equal(part.metadata.fill_value, wanted):
+            raise IncompatibleArraysError(
+                f"{path}: chunks that are missing read as {part.metadata.fill_value}, and those of sources that lack the "
+                f"variable would have to read as {wanted}; missing='drop' leaves it out"
+            )
+    return wanted
+
+
+def filled_before(first: VirtualArray, parts: Sequence[VirtualArray]) -> bool:
+    """Whether missing chunks were made to read as missing values when parts of `parts` were combined."""
+    wanted = _missing_value(first.metadata)
+    if wanted is None or values_equal(first.metadata.fill_value, wanted):
+        return False
+    return any(values_equal(part.metadata.fill_value, wanted) for part in parts)
+
+
+def _missing_value(metadata: ArrayMetadata) -> Any:
+    """What readers take for a missing value: ``_FillValue``, NaN for floats without one, else None."""
+    if "_FillValue" not in metadata.attributes:
+        return metadata.dtype.type(np.nan) if metadata.dtype.kind == "f" else None
+    value = np.asarray(metadata.attributes["_FillValue"]).reshape(-1)[0]
+    return metadata.dtype.type(value) if metadata.dtype.kind in "biufc" else value

@@ -1,0 +1,112 @@
+"""The coordinate of the combined dimension: its values are copied into the output, and its order looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.combine.compatibility import differences
+from manifestry.combine.harmonise import harmonise_values
+from manifestry.combine.options import CombineOptions
+from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values
+from manifestry.errors import IncompatibleArraysError
+from manifestry.model.attributes import Attributes
+from manifestry.model.issues import Issue
+from manifestry.model.tree import VirtualArray
+from manifestry.storage.registry import StoreRegistry
+
+__all__ = ["check_order", "load_along"]
+
+
+def load_along(
+    arrays: Sequence[VirtualArray],
+    axis: int,
+    path: str,
+    inherited: Sequence[Attributes],
+    like: tuple[VirtualArray, Attributes],
+    options: CombineOptions,
+    stores: StoreRegistry,
+    labels: Callable[[int], str],
+) -> VirtualArray:
+    """Arrays beside each other along `axis`, their values copied.
+
+    Parameters
+    ----------
+    inherited
+        Attributes that each has from the variable it bounds.
+    like
+        The array that decides units and data type, and what it inherits.
+    labels
+        Names of the sources.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        They differ in what the values mean, and cannot be or are not to be harmonised; or they are too large.
+    """
+    first, first_inherited = like
+    size = sum(array.metadata.nbytes for array in arrays)
+    if size > options.inline_limit:
+        raise IncompatibleArraysError(
+            f"{path}: copying its values takes {size} bytes; the limit is inline_limit={options.inline_limit}"
+        )
+    values = read_many(arrays, stores) if first.metadata.ndim == 1 else [read_values(a, stores) for a in arrays]
+    parts = []
+    for position, (array, data) in enumerate(zip(arrays, values, strict=True)):
+        have = inherited[position]
+        found = differences(first, array, axis, (first_inherited, have), values_only=True)
+        if not found:
+            parts.append(data)
+            continue
+        if options.on_conflict != "harmonise":
+            raise IncompatibleArraysError(
+                f"{path}: {found[0]} in {labels(position)}; on_conflict='harmonise' converts such values exactly, "
+                "'drop' leaves the variable out"
+            )
+        meaning = ({**first_inherited, **first.attributes}, {**have, **array.attributes})
+        try:
+            parts.append(harmonise_values(data, first.dtype, found, meaning))
+        except IncompatibleArraysError as error:
+            raise IncompatibleArraysError(f"{path}: {found[0]} in {labels(position)}: {error}") from error
+    return _copied(np.concatenate(parts, axis), first, axis, options)
+
+
+def _copied(values: NDArray[Any], like: VirtualArray, axis: int, options: CombineOptions) -> VirtualArray:
+    chunks = list(values.shape)
+    if options.index_chunk is not None:
+        chunks[axis] = min(options.index_chunk, max(1, chunks[axis])) if like.metadata.ndim > 1 else options.index_chunk
+    return encode_values(values, plain_metadata(like.metadata, values.shape, tuple(chunks)))
+
+
+def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
+    """What is unusual about the order of a coordinate: values twice, values that go back, sources that overlap.
+
+    Parameters
+    ----------
+    lengths
+        How many of the values are from each source.
+    """
+    if values.size < 2:
+        return []
+    ends = np.cumsum(lengths)
+
+    def source(element: int) -> str:
+        return labels(int(np.searchsorted(ends, element, side="right")))
+
+    issues = []
+    up, down = values[1:] > values[:-1], values[1:] < values[:-1]
+    back = np.flatnonzero(down if np.count_nonzero(up) >= np.count_nonzero(down) else up)
+    if back.size:
+        at = int(back[0]) + 1
+        message = f"{back.size} times; first {values[at]} in {source(at)} after {values[at - 1]} in {source(at - 1)}"
+        issues.append(Issue(path, "coordinate not monotonic", message, "sort the sources", "reported"))
+    order = np.argsort(values, kind="stable")
+    same = np.flatnonzero(values[order][1:] == values[order][:-1])
+    if same.size:
+        a, b = (int(order[same[0] + i]) for i in (0, 1))
+        message = f"{same.size} times; first {values[a]} in {source(a)} and {source(b)}"
+        issues.append(Issue(path, "duplicate coordinate values", message, "leave one of the sources out", "reported"))
+    return issues

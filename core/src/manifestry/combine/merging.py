@@ -1,0 +1,116 @@
+"""`merge`: trees with different variables beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from manifestry.combine.compatibility import differences
+from manifestry.combine.constants import Constant
+from manifestry.combine.options import CombineOptions
+from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
+from manifestry.errors import IncompatibleArraysError
+from manifestry.formats.options import make_options
+from manifestry.model.attributes import values_equal
+from manifestry.model.issues import Issue
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.registry import StoreRegistry
+
+__all__ = ["merge"]
+
+
+def merge(trees: Iterable[VirtualGroup], *, stores: Any = None, **options: Any) -> VirtualGroup:
+    """Trees with different variables as one tree.
+
+    Parameters
+    ----------
+    trees
+        What they have in common must be equal, values included, and is kept once.
+    stores
+        Object stores by URL prefix, as for `manifestry.parse`: values are compared by reading them.
+    **options
+        See `manifestry.combine.CombineOptions`; ``compat``, ``attributes``, ``on_conflict`` and ``inline_limit`` count.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        Arrays of one name differ, or a dimension of a group has two lengths.
+    """
+    chosen = make_options(CombineOptions, options, "merge")
+    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+    parts = check_some(trees)
+    issues: list[Issue] = []
+
+    def labels(position: int) -> str:
+        return label(parts[position], position)
+
+    by_path: dict[str, list[tuple[int, VirtualArray]]] = {}
+    for position, tree in enumerate(parts):
+        for path, array in tree.walk_arrays():
+            by_path.setdefault(path, []).append((position, array))
+    arrays = {}
+    for path, found in by_path.items():
+        try:
+            arrays[path] = _merged(path, found, labels, chosen, registry, issues.append)
+        except IncompatibleArraysError as error:
+            if chosen.on_conflict != "drop":
+                raise
+            issues.append(Issue(path, "incompatible in some sources", str(error), "left out"))
+    _check_dimensions(arrays)
+    walked = [dict(tree.walk()) for tree in parts]
+    groups = {}
+    for path in ordered_union(walked):
+        there = [i for i, groups_of in enumerate(walked) if path in groups_of]
+        attributes = [walked[i][path].attributes for i in there]
+        groups[path] = combine_attributes(path, attributes, partial(_picked, labels, there), chosen, issues.append)
+    return build_tree(arrays, groups).with_(**shared_parts(parts, issues))
+
+
+def _merged(
+    path: str,
+    found: list[tuple[int, VirtualArray]],
+    labels: Callable[[int], str],
+    options: CombineOptions,
+    stores: StoreRegistry,
+    report: Callable[[Issue], None],
+) -> VirtualArray:
+    first = found[0][1]
+    kept = Constant(first, stores, options.inline_limit)
+    for position, other in found[1:]:
+        different = differences(first, other, None)
+        storage = {"the codec pipeline", "the chunk shape", "what missing chunks read as"}
+        matters = [difference for difference in different if difference.what not in storage]
+        where = f"{labels(found[0][0])} and {labels(position)}"
+        if matters:
+            raise IncompatibleArraysError(f"{path} is in {where}, and {'; '.join(map(str, matters))}")
+        alike = not different and values_equal(first.metadata.fill_value, other.metadata.fill_value)
+        if options.compat == "equals" and not kept.equals(other, same_decoding=alike):
+            raise IncompatibleArraysError(
+                f"{path} is in {where} with different values: {kept.first_difference(other)}; concat() or stack() join "
+                "such arrays along a dimension (--concat-dim)"
+            )
+    attributes = combine_attributes(
+        path, [a.attributes for _, a in found], partial(_picked, labels, [i for i, _ in found]), options, report
+    )
+    return VirtualArray(first.metadata.with_(attributes=attributes), first.manifest)
+
+
+def _picked(labels: Callable[[int], str], positions: Sequence[int], at: int) -> str:
+    return labels(positions[at])
+
+
+def _check_dimensions(arrays: dict[str, VirtualArray]) -> None:
+    """A dimension of a group has one length."""
+    lengths: dict[tuple[str, str], tuple[int, str]] = {}
+    for path, array in arrays.items():
+        group = path.rpartition("/")[0]
+        for dim, length in zip(array.dims or (), array.shape, strict=False):
+            if dim is None:
+                continue
+            known, other = lengths.setdefault((group, dim), (length, path))
+            if known != length:
+                raise IncompatibleArraysError(
+                    f"the dimension {dim} has length {known} in {other} and {length} in {path}; "
+                    "concat() joins trees along a dimension (--concat-dim)"
+                )

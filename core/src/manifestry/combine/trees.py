@@ -1,0 +1,103 @@
+"""Trees side by side: their arrays by path, the names of their sources, and a tree made of paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from manifestry.combine.options import CombineOptions
+from manifestry.errors import IncompatibleArraysError, OptionError
+from manifestry.model.attributes import Attributes, values_equal
+from manifestry.model.issues import Issue
+from manifestry.model.provenance import merge_provenance
+from manifestry.model.tree import VirtualArray, VirtualGroup
+
+__all__ = ["build_tree", "check_some", "combine_attributes", "label", "ordered_union", "shared_parts"]
+
+
+def label(tree: VirtualGroup, position: int) -> str:
+    """What messages call a tree: the URL of its first source or file, or its position."""
+    for part in tree.provenance:
+        if len(part.sources):
+            return part.sources.urls[0]
+    return next(iter(tree.files.urls), f"tree {position}")
+
+
+def check_some(trees: Iterable[VirtualGroup]) -> list[VirtualGroup]:
+    """The trees as a list.
+
+    Raises
+    ------
+    OptionError
+        There is none.
+    """
+    found = list(trees)
+    if not found:
+        raise OptionError("there is nothing to combine")
+    return found
+
+
+def ordered_union(collections: Iterable[Iterable[str]]) -> list[str]:
+    """Every name once, in the order of first appearance."""
+    return list(dict.fromkeys(name for names in collections for name in names))
+
+
+def build_tree(arrays: Mapping[str, VirtualArray], groups: Mapping[str, Attributes]) -> VirtualGroup:
+    """A tree of arrays by path, and of group attributes by path (``""`` is the root)."""
+
+    def build(prefix: str) -> VirtualGroup:
+        start = f"{prefix}/" if prefix else ""
+        return VirtualGroup(
+            {path.removeprefix(start): a for path, a in arrays.items() if _is_child(path, start)},
+            {path.removeprefix(start): build(path) for path in groups if path and _is_child(path, start)},
+            groups.get(prefix, {}),
+        )
+
+    return build("")
+
+
+def _is_child(path: str, start: str) -> bool:
+    return path.startswith(start) and "/" not in path[len(start) :]
+
+
+def shared_parts(trees: Sequence[VirtualGroup], found: Sequence[Issue] = ()) -> dict[str, Any]:
+    """Issues (each once) and provenance of a tree made of others."""
+    issues = dict.fromkeys([*(issue for tree in trees for issue in tree.issues), *found])
+    return {
+        "issues": tuple(issues),
+        "provenance": merge_provenance([part for tree in trees for part in tree.provenance]),
+    }
+
+
+def combine_attributes(
+    path: str,
+    attributes: Sequence[Attributes],
+    labels: Callable[[int], str],
+    options: CombineOptions,
+    report: Callable[[Issue], None],
+) -> Attributes:
+    """The attributes of the combined node; what changes the meaning of values was compared before."""
+    first = attributes[0]
+    differ: dict[str, int] = {}
+    for position, other in enumerate(attributes[1:], 1):
+        if other is first:
+            continue
+        for name in first.keys() | other.keys():
+            if name not in differ and not (
+                name in first
+                and name in other
+                and (first[name] is other[name] or values_equal(first[name], other[name]))
+            ):
+                differ[name] = position
+    if not differ:
+        return first
+    if options.attributes == "raise":
+        name = min(differ)
+        raise IncompatibleArraysError(
+            f"{path or '/'}: the attribute {name} differs between {labels(0)} and {labels(differ[name])}; "
+            f"attributes='first' keeps that of the first, 'drop' leaves it out"
+        )
+    kept = "left out" if options.attributes == "drop" else "as in the first source"
+    for name in sorted(differ):
+        report(Issue(f"{path}@{name}", "attribute differs between sources", kept, severity="reported"))
+    return {k: v for k, v in first.items() if k not in differ} if options.attributes == "drop" else first

@@ -1,0 +1,179 @@
+"""Reading and encoding the values of small arrays: coordinates, and chunks that have to be made anew."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.abc.buffer import Buffer
+from zarr.buffer import cpu
+from zarr.storage import MemoryStore
+
+from manifestry.combine.manifests import FileMerger, concat_manifests
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.attributes import values_equal
+from manifestry.model.datatypes import default_fill, is_variable_length
+from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.zarr_v3 import array_document
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.source import Source
+from manifestry.zarr_store import ManifestStore
+
+__all__ = ["encode_values", "inline_array", "plain_metadata", "read_many", "read_values", "stored_chunks"]
+
+_BATCH_BYTES = 64 << 20
+
+
+def read_values(array: VirtualArray, stores: StoreRegistry, selection: tuple[slice, ...] | None = None) -> NDArray[Any]:
+    """The elements of an array, or of a region of it, as they are stored (no CF decoding)."""
+    store = ManifestStore(VirtualGroup({"array": array}), stores=stores)
+    opened = zarr.open_array(store, path="array", mode="r", zarr_format=3)
+    return np.asarray(opened[selection if selection is not None else ...])
+
+
+def read_many(arrays: Sequence[VirtualArray], stores: StoreRegistry) -> list[NDArray[Any]]:
+    """The elements of many one-dimensional arrays; those that decode alike are read as one.
+
+    A chunk that is longer than its array (the coordinate of an unlimited dimension) is decoded whole, so they are
+    taken in groups of bounded size.
+    """
+    found: list[NDArray[Any]] = []
+    at = 0
+    while at < len(arrays):
+        stop = at + 1
+        width = _padded_bytes(arrays[at])
+        while stop < len(arrays) and width < _BATCH_BYTES and _alike(arrays[at].metadata, arrays[stop].metadata):
+            width += _padded_bytes(arrays[stop])
+            stop += 1
+        found += _read_as_one(arrays[at:stop], stores)
+        at = stop
+    return found
+
+
+def _padded_bytes(array: VirtualArray) -> int:
+    return array.manifest.size * math.prod(array.metadata.chunk_shape) * array.dtype.itemsize
+
+
+def _alike(a: ArrayMetadata, b: ArrayMetadata) -> bool:
+    same_storage = (a.dtype, a.chunk_grid, a.codecs) == (b.dtype, b.chunk_grid, b.codecs)
+    return same_storage and values_equal(a.fill_value, b.fill_value)
+
+
+def _read_as_one(arrays: Sequence[VirtualArray], stores: StoreRegistry) -> list[NDArray[Any]]:
+    if len(arrays) == 1:
+        return [read_values(arrays[0], stores)]
+    chunk = arrays[0].metadata.chunk_shape[0]
+    joined = concat_manifests([a.manifest for a in arrays], 0, FileMerger())
+    metadata = arrays[0].metadata.with_(shape=(joined.grid_shape[0] * chunk,))
+    values = read_values(VirtualArray(metadata, joined), stores)
+    starts = np.cumsum([0, *(a.manifest.grid_shape[0] * chunk for a in arrays)]).tolist()
+    return [values[start : start + a.shape[0]] for start, a in zip(starts, arrays, strict=False)]
+
+
+def stored_chunks(array: VirtualArray, stores: StoreRegistry) -> list[bytes | None]:
+    """The bytes of every chunk as they are stored, in C order; None where a chunk is not stored."""
+    manifest = array.manifest
+    found: list[bytes | None] = [None] * manifest.size
+    _, offsets, lengths = manifest.columns()
+    for run in manifest.runs():
+        if run.file is None:
+            continue
+        ends = (offsets[run.start : run.stop] + lengths[run.start : run.stop]).tolist()
+        ranges = list(zip(offsets[run.start : run.stop].tolist(), ends, strict=True))
+        if run.file == INLINE:
+            found[run.start : run.stop] = [manifest.inline[a:b] for a, b in ranges]
+        else:
+            found[run.start : run.stop] = Source.at(manifest.files.urls[run.file], stores).ranges(ranges)
+    return found
+
+
+def plain_metadata(
+    like: ArrayMetadata, shape: tuple[int, ...], chunk_shape: tuple[int, ...] | None = None
+) -> ArrayMetadata:
+    """The metadata of an array that is copied: as `like`, uncompressed and little-endian, in one chunk by default."""
+    chunks = tuple(max(1, n) for n in chunk_shape or shape)
+    return like.with_(shape=shape, chunk_grid=RegularGrid(chunks), codecs=(_plain_codec(like.dtype),))
+
+
+def _plain_codec(dtype: np.dtype[Any]) -> Codec:
+    if is_variable_length(dtype):
+        return Codec("vlen-utf8" if dtype.kind == "T" else "vlen-bytes")
+    if dtype.itemsize == 1 or dtype.kind in "SV":
+        return Codec("bytes")
+    return Codec("bytes", {"endian": "little"})
+
+
+def inline_array(values: Any, dims: Sequence[str], attributes: Mapping[str, Any] | None = None) -> VirtualArray:
+    """An array whose values are copied into the manifest.
+
+    Parameters
+    ----------
+    values
+        What numpy makes an array of. Text becomes variable-length strings.
+    dims
+        Names of its dimensions.
+    attributes
+        Its attributes.
+    """
+    data = np.asarray(values)
+    if data.dtype.kind == "U":
+        data = data.astype(np.dtypes.StringDType())
+    dtype = data.dtype.newbyteorder("=") if data.dtype.kind not in "TO" else data.dtype
+    like = ArrayMetadata(
+        data.shape,
+        dtype,
+        RegularGrid(tuple(max(1, n) for n in data.shape)),
+        (),
+        default_fill(dtype),
+        tuple(dims),
+        dict(attributes or {}),
+    )
+    return encode_values(data, plain_metadata(like, data.shape))
+
+
+def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray:
+    """An array whose chunks are inline, encoded as `metadata` says.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        A codec can decode only.
+    """
+    shaped = metadata.with_(shape=values.shape)
+    if shaped.codecs == (_plain_codec(shaped.dtype),) and not is_variable_length(shaped.dtype) and values.ndim <= 1:
+        return VirtualArray(shaped, _encode_plain(values, shaped))
+    document, _ = array_document(shaped.with_(attributes={}))
+    held: dict[str, Buffer] = {"zarr.json": cpu.Buffer.from_bytes(json.dumps(document).encode())}
+    try:
+        opened = zarr.open_array(MemoryStore(held), mode="r+", zarr_format=3, config={"write_empty_chunks": True})
+        opened[...] = values
+    except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
+        names = ", ".join(codec.name for codec in shaped.codecs)
+        raise UnsupportedFeatureError(f"encoding with {names}", "", f"only decoding is possible: {error}") from error
+    grid = shaped.grid_shape
+    chunks = {}
+    for key in held.keys() - {"zarr.json"}:
+        at = tuple(int(part) for part in key.split("/")[1:])
+        chunks[int(np.ravel_multi_index(at, grid)) if at else 0] = held[key].to_bytes()
+    return VirtualArray(shaped, ChunkManifest.from_inline(grid, dict(sorted(chunks.items()))))
+
+
+def _encode_plain(values: NDArray[Any], metadata: ArrayMetadata) -> ChunkManifest:
+    """Chunks of a one-dimensional or scalar array, the last filled up."""
+    data = values.astype(metadata.dtype.newbyteorder("<"), copy=False)
+    if not data.ndim:
+        return ChunkManifest.from_inline((), [data.tobytes()])
+    (chunk,), (count,) = metadata.chunk_shape, metadata.grid_shape
+    padded = np.full(count * chunk, metadata.fill_value, data.dtype)
+    padded[: data.size] = data
+    size = chunk * data.itemsize
+    return ChunkManifest.from_columns(
+        (count,), (), INLINE, np.arange(count, dtype="u8") * np.uint64(size), size, padded.tobytes()
+    )

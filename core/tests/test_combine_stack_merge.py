@@ -1,0 +1,128 @@
+"""`stack` and `merge`."""
+
+from pathlib import Path
+
+import manifestry as mf
+import numpy as np
+import pytest
+import zarr
+from manifestry.combine import inline_array
+from manifestry.combine.times import convert_times
+from manifestry.model.metadata import Codec
+from manifestry.model.validation import validate_tree
+from manifestry.testing.building import TreeBuilder
+
+LITTLE = Codec("bytes", {"endian": "little"})
+
+
+def scene(directory: Path, name: str, value: int, **extra):
+    (directory / name).mkdir()
+    builder = TreeBuilder(directory / name)
+    pixels = np.full((4, 6), value, "u2")
+    builder.array("band", pixels, (2, 3), dims=("y", "x"), codecs=(LITTLE, Codec("numcodecs.zlib", {"level": 1})),
+                  attributes={"grid_mapping": "crs"})  # fmt: skip
+    builder.array(
+        "mask",
+        pixels.T.copy() > 2,
+        (6, 2),
+        dims=("x", "y"),
+        codecs=(Codec("transpose", {"order": [1, 0]}), Codec("bytes")),
+    )
+    builder.array("crs", np.array(0, "i4"), attributes={"epsg": 4326})
+    builder.array("x", np.arange(6.0) + extra.get("shift", 0), dims=("x",))
+    return builder.tree()
+
+
+def read(tree, path):
+    validate_tree(tree)
+    return np.asarray(zarr.open_group(tree.store(), mode="r")[path][...])
+
+
+def test_scenes_become_a_time_series(tmp_path):
+    trees = [scene(tmp_path, name, i) for i, name in enumerate("abc")]
+    tree = mf.stack(
+        trees, "time", coords={"time": inline_array([3, 5, 9], ("time",), {"units": "days since 2000-01-01"})}
+    )
+    assert tree["band"].dims == ("time", "y", "x")
+    assert tree["band"].metadata.chunk_shape == (1, 2, 3)
+    assert tree["crs"].dims is None or tree["crs"].dims == ()
+    assert tree["x"].dims == ("x",)
+    np.testing.assert_array_equal(read(tree, "band"), np.arange(3).reshape(3, 1, 1) * np.ones((3, 4, 6)))
+    np.testing.assert_array_equal(read(tree, "mask"), np.zeros((3, 6, 4), bool) | (np.arange(3) > 2)[:, None, None])
+    np.testing.assert_array_equal(read(tree, "time"), [3, 5, 9])
+    assert tree["time"].attributes == {"units": "days since 2000-01-01"}
+
+
+def test_stacking_refuses_what_is_not_the_same(tmp_path):
+    trees = [scene(tmp_path, "a", 0), scene(tmp_path, "b", 1, shift=0.25)]
+    with pytest.raises(mf.IncompatibleArraysError, match=r"^x: it has no dimension 'time' and differs"):
+        mf.stack(trees, "time")
+    tree = mf.stack(trees, "time", variables=["x"])
+    np.testing.assert_array_equal(read(tree, "x"), [np.arange(6.0), np.arange(6.0) + 0.25])
+    with pytest.raises(mf.OptionError, match="there is a dimension 'x' already"):
+        mf.stack(trees, "x")
+    with pytest.raises(mf.OptionError, match="time needs one value for each of the 2 trees"):
+        mf.stack(trees, "time", coords={"time": [1]})
+
+
+def test_codec_that_knows_dimensions_is_refused(tmp_path):
+    tree = scene(tmp_path, "a", 0)
+    band = tree.arrays["band"]
+    odd = mf.VirtualArray(band.metadata.with_(codecs=(Codec("imagecodecs_jpeg2k"),)), band.manifest)
+    with pytest.raises(
+        mf.IncompatibleArraysError, match="band: the codec imagecodecs_jpeg2k depends on the dimensions"
+    ):
+        mf.stack([tree.with_(arrays={"band": odd})], "time")
+
+
+def test_text_coordinate(tmp_path):
+    trees = [scene(tmp_path, name, i) for i, name in enumerate("ab")]
+    tree = mf.stack(trees, "scene", coords={"scene": ["first", "zweite ß"]})
+    assert read(tree, "scene").tolist() == ["first", "zweite ß"]
+
+
+def test_merge_puts_variables_beside_each_other(tmp_path):
+    whole = scene(tmp_path, "a", 5)
+    left = whole.with_(arrays={k: whole.arrays[k] for k in ("band", "crs", "x")})
+    right = scene(tmp_path, "b", 7)
+    right = right.with_(arrays={"other": right.arrays["band"], "crs": right.arrays["crs"], "x": right.arrays["x"]})
+    tree = mf.merge([left, right])
+    assert list(tree.arrays) == ["band", "crs", "x", "other"]
+    assert read(tree, "other")[0, 0] == 7
+    with pytest.raises(
+        mf.IncompatibleArraysError, match=r"band is in .* with different values: element .* is 7 instead of 5"
+    ):
+        mf.merge([whole, scene(tmp_path, "c", 7)])
+    assert "band" not in mf.merge([whole, scene(tmp_path, "d", 7)], on_conflict="drop").arrays
+
+
+def test_merge_refuses_two_lengths_of_a_dimension():
+    a = mf.VirtualGroup({"a": inline_array(np.arange(3), ("x",))})
+    b = mf.VirtualGroup({"b": inline_array(np.arange(4), ("x",))})
+    with pytest.raises(mf.IncompatibleArraysError, match="the dimension x has length 3 in a and 4 in b"):
+        mf.merge([a, b])
+
+
+@pytest.mark.parametrize(
+    ("values", "have", "want", "expected"),
+    [
+        (np.array([0, 36], "i4"), "hours since 2000-02-28", "minutes since 2000-02-28 12:00", [-720, 1440]),
+        (np.array([1], "i8"), "days since 2000-02-29", "seconds since 2000-03-01T00:00:00Z", [0]),
+        (np.array([1.5]), "days since 1999-12-31 00:00:00 +01:00", "hours since 2000-01-01", [11.0]),
+    ],
+)
+def test_times(values, have, want, expected):
+    np.testing.assert_array_equal(convert_times(values, {"units": have}, {"units": want}), expected)
+
+
+def test_times_keep_missing_values_and_calendars():
+    have = {"units": "days since 2001-03-01", "calendar": "noleap", "_FillValue": np.int32(-9)}
+    want = {"units": "days since 2000-01-01", "calendar": "365_day", "_FillValue": np.int32(-1)}
+    assert convert_times(np.array([0, -9], "i4"), have, want).tolist() == [365 + 59, -1]
+    with pytest.raises(ValueError, match="calendar noleap are not times of 360_day"):
+        convert_times(np.array([0], "i4"), have, {**want, "calendar": "360_day"})
+    with pytest.raises(ValueError, match="no time unit of fixed length"):
+        convert_times(np.array([0], "i4"), {"units": "months since 2000-01-01"}, want)
+    with pytest.raises(ValueError, match="before the Gregorian reform"):
+        convert_times(np.array([-900000.0]), {"units": "days since 2000-01-01"},
+                      {"units": "days since 2000-01-01", "calendar": "proleptic_gregorian"})  # fmt: skip
