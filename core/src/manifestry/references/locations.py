@@ -1,0 +1,80 @@
+"""URLs of references as fsspec spells them, and which of them an untrusted document may point at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from manifestry.errors import SourceError
+from manifestry.storage.source import Source
+from manifestry.storage.urls import canonical_url, join_url, split_url
+
+__all__ = ["ReferencePolicy", "reader_lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePolicy:
+    """Turns the locations of a document into canonical URLs, and refuses those it may not point at.
+
+    A document that lies in a remote store may point into its own bucket or host and into the caller's stores; a local
+    document may point anywhere. `allow` replaces that rule for both.
+
+    Attributes
+    ----------
+    base
+        The document, or None for references that were made in memory.
+    allow
+        URL prefixes, for example ``"s3://bucket/data/"`` or ``"/data/"``; None for the rule above.
+    """
+
+    base: Source | None
+    allow: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, base: Source | None, allow: Sequence[str] | None) -> ReferencePolicy:
+        """The policy with its prefixes in canonical form."""
+        return cls(base, None if allow is None else tuple(map(_canonical_prefix, allow)))
+
+    def resolve(self, location: str) -> str:
+        """The canonical URL of a location in the document.
+
+        Raises
+        ------
+        SourceError
+            The document may not point there, or no store knows such URLs.
+        """
+        url = canonical_url(location) if self.base is None else join_url(self.base.url, location)
+        if not self._may(url):
+            document = "the references" if self.base is None else self.base.url
+            raise SourceError(
+                f"{document}: points at {url}, which is not allowed; if you trust it, add "
+                f"allow=[{split_url(url)[0] + '/'!r}]"
+            )
+        return url
+
+    def _may(self, url: str) -> bool:
+        if self.allow is not None:
+            return any(url == prefix.removesuffix("/") or url.startswith(prefix) for prefix in self.allow)
+        if self.base is None or self.base.url.startswith("file://"):
+            return True
+        return split_url(url)[0] == split_url(self.base.url)[0] or self.base.registry.serves(url)
+
+
+def _canonical_prefix(prefix: str) -> str:
+    """A prefix that ends where a segment of the path does."""
+    url = canonical_url(prefix)
+    return url if url.endswith("/") else url + "/"
+
+
+def reader_lines(target: str, protocol: str, zarr_format: int) -> str:
+    """Lines of Python that open an output of references."""
+    if zarr_format == 2:
+        options = f'storage_options={{"remote_protocol": "{protocol}"}}'
+        return f'import xarray as xr\nds = xr.open_dataset("{target}", engine="kerchunk", {options})'
+    options = f'storage_options={{"fo": "{target}", "remote_protocol": "{protocol}"}}'
+    return f'import xarray as xr\nds = xr.open_zarr("reference://", consolidated=False, {options})'
+
+
+def reference_location(url: str) -> str:
+    """A canonical URL as fsspec and GDAL take it: the raw key, not percent-encoded."""
+    return url

@@ -1,0 +1,112 @@
+"""Reads outputs of references with other people's software, in a process that cannot import manifestry.
+
+Run as a script: ``python reference_readers.py JOBS RESULTS``. JOBS is a JSON list of ``{"name", "target", "arrays",
+"zarr_format", "options"}``; RESULTS becomes a pickle of ``{(name, reader, array): ndarray or text of the error}``. The
+readers are fsspec with zarr, xarray's kerchunk engine (Zarr v2, groups one by one) and GDAL (arrays of numbers in two
+dimensions, JSON).
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["read_job"]
+
+type Found = dict[tuple[str, str, str], Any]
+
+
+class _Ban(MetaPathFinder):
+    """Readers must not need what wrote."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002 the interface
+        if fullname.partition(".")[0] == "manifestry":
+            raise ImportError("manifestry is not available to readers")
+
+
+def read_job(job: Mapping[str, Any]) -> Found:
+    """Every array of one output by every reader that can read it."""
+    readers: dict[str, Callable[[str], Any]] = {"fsspec+zarr": _zarr_reader(job)}
+    if job["zarr_format"] != 3:
+        readers["xarray"] = _xarray_reader(job)
+    if job["zarr_format"] != 3 and job["target"].endswith(".json"):
+        readers["GDAL"] = _gdal_reader(job)
+    found: Found = {}
+    for name, read in readers.items():
+        for array in _readable(name, job):
+            try:
+                value = read(array)
+                found[job["name"], name, array] = np.array(value, copy=True)
+            except Exception as error:  # noqa: BLE001 whatever a reader raises is its answer
+                found[job["name"], name, array] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def _readable(reader: str, job: Mapping[str, Any]) -> Iterable[str]:
+    return [a for a, kind in job["arrays"].items() if reader != "GDAL" or kind == "plane"]
+
+
+def _store(job: Mapping[str, Any]) -> Any:
+    import fsspec  # noqa: PLC0415 none of these is a dependency
+    import zarr  # noqa: PLC0415 as above
+
+    options = {"fo": job["target"], "remote_protocol": "file", **job.get("options", {})}
+    system = fsspec.filesystem("reference", asynchronous=True, skip_instance_cache=True, **options)
+    return zarr.storage.FsspecStore(system, read_only=True, path="")
+
+
+def _zarr_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
+    import zarr  # noqa: PLC0415 as above
+
+    version = 2 if job["zarr_format"] == 2 else 3
+    root: Any = zarr.open_group(_store(job), mode="r", zarr_format=version)  # type: ignore[arg-type]
+    return lambda array: root[array][...]
+
+
+def _xarray_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
+    import xarray as xr  # noqa: PLC0415 as above
+
+    def read(array: str) -> Any:
+        group, _, name = array.rpartition("/")
+        dataset = xr.open_dataset(
+            job["target"],
+            engine="kerchunk",
+            storage_options={"remote_protocol": "file", **job.get("options", {})},
+            open_dataset_options={"group": group or None},
+        )
+        return dataset[name].values
+
+    return read
+
+
+def _gdal_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
+    rasterio = import_module("rasterio")
+
+    def read(array: str) -> Any:
+        with rasterio.open(f'ZARR:"/vsikerchunk_json_ref/{{{job["target"]}}}":/{array}') as dataset:
+            return dataset.read(1)
+
+    return read
+
+
+def _main(jobs: str, results: str) -> None:
+    warnings.simplefilter("ignore")
+    sys.meta_path.insert(0, _Ban())
+    found: Found = {}
+    for job in json.loads(Path(jobs).read_text(encoding="utf-8")):
+        found |= read_job(job)
+    with Path(results).open("wb") as handle:
+        pickle.dump(found, handle)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

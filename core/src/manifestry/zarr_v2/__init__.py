@@ -1,0 +1,11 @@
+"""Zarr v2 metadata of the model, and the model of Zarr v2 metadata: what both Kerchunk formats and native stores share.
+
+=============  ======================================================================================
+`datatypes`    numpy dtypes and fill values as ``.zarray`` has them
+`codecs`       codec pipelines as ``filters``, ``compressor`` and ``order``, and back
+`imagecodecs`  the codecs of imagecodecs, whose numcodecs classes want what Zarr v3 tells them anyway
+`documents`    ``.zarray``, ``.zattrs`` and ``.zgroup``, made from the model and read back
+=============  ======================================================================================
+
+Source: Zarr storage specification version 2. A codec or type that version 2 cannot express is refused by name.
+"""

@@ -1,0 +1,53 @@
+"""zstd: in the standard library from Python 3.14 on, by its backport before."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Final, cast
+
+from manifestry.errors import MalformedFileError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+__all__ = ["ZSTD_MAGIC", "compressing", "decompressed", "decompressed_head"]
+
+ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+
+
+@contextmanager
+def compressing(handle: BinaryIO, level: int) -> Iterator[BinaryIO]:
+    """A file whose content goes to `handle` as one zstd frame."""
+    with zstd.ZstdFile(handle, "wb", level=level) as stream:
+        yield cast("BinaryIO", stream)
+
+
+def decompressed_head(data: bytes) -> bytes:
+    """What the first bytes of a zstd file hold, as far as they go."""
+    try:
+        return zstd.ZstdDecompressor().decompress(data, 1 << 16)
+    except zstd.ZstdError:
+        return b""
+
+
+def decompressed(data: bytes, limit: int, where: str) -> bytes:
+    """The content of a zstd file.
+
+    Raises
+    ------
+    MalformedFileError
+        It is none, or holds more than `limit` bytes.
+    """
+    try:
+        with zstd.ZstdFile(io.BytesIO(data)) as stream:
+            found = stream.read(limit + 1)
+    except (zstd.ZstdError, EOFError) as error:
+        raise MalformedFileError(f"{where}: no valid zstd file: {error}") from error
+    if len(found) > limit:
+        raise MalformedFileError(f"{where}: holds more than {limit} bytes, the limit for a document")
+    return found
