@@ -149,7 +149,8 @@ def _of_file(manifest: ChunkManifest, url: str) -> NDArray[np.bool_]:
     if url not in manifest.files.urls:
         return np.zeros(manifest.size, bool)
     row = manifest.files.urls.index(url)  # never that of inline chunks
-    return np.logical_and(manifest.columns()[0] == row, manifest.stored)
+    found: NDArray[np.bool_] = np.logical_and(manifest.columns()[0] == row, manifest.stored)
+    return found
 
 
 def _positions(manifest: ChunkManifest, reference: ChunkReference) -> NDArray[np.int64]:

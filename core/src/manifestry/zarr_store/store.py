@@ -83,7 +83,10 @@ class ManifestStore(Store):
         return hash(self._tree)
 
     def __repr__(self) -> str:
-        return f"<ManifestStore of {self._tree!r}>"
+        # zarr asks for this whenever it opens an array: nothing here may depend on how large the tree is.
+        sources = [part.sources.urls for part in self._tree.provenance[:1]]
+        what = next((urls[0] for urls in sources if urls), f"{len(self._tree.arrays)} arrays")
+        return f"<ManifestStore of {what}>"
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """The bytes of a key, or a part of them; None where there is no such key.
