@@ -338,15 +338,22 @@ def _column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -> ND
     given = np.asarray(values)
     if given.size and given.dtype.kind not in "iu":
         raise ManifestError(f"{name} holds {given.dtype}, not integers")
-    flat = given.reshape(-1) if given.ndim else given
-    if flat.ndim and flat.size != size:
+    if given.ndim == 0:
+        return np.array(_checked(name, int(given), dtype), dtype)
+    flat = given.reshape(-1)
+    if flat.size != size:
         raise ManifestError(f"{name} has {flat.size} entries for {size} chunks")
     if flat.size and given.dtype != dtype:
-        low, high = int(flat.min()), int(flat.max())
-        if low < 0 or high > np.iinfo(dtype).max:
-            raise ManifestError(f"{name} holds {low if low < 0 else high}, which is not a {dtype} number")
-    own = np.ascontiguousarray(flat, dtype=dtype) if flat.ndim else flat.astype(dtype)
+        _checked(name, int(flat.min()), dtype)
+        _checked(name, int(flat.max()), dtype)
+    own = np.ascontiguousarray(flat, dtype=dtype)
     return own.copy() if own.flags.writeable and np.may_share_memory(own, given) else own
+
+
+def _checked(name: str, number: int, dtype: np.dtype[Any]) -> int:
+    if not 0 <= number <= np.iinfo(dtype).max:
+        raise ManifestError(f"{name} holds {number}, which is not a {dtype} number")
+    return number
 
 
 def _scatter(values: NDArray[Any], flat: NDArray[np.int64], size: int) -> NDArray[Any]:
