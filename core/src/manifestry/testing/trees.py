@@ -161,7 +161,7 @@ def _groups(b: TreeBuilder) -> _Json:
     b.array("t", np.arange(3.0), dims=("time",), attributes={"level": np.int32(0)})
     b.array("g/t", np.arange(3.0) + 10, dims=("time",), attributes={"level": np.int32(1)})
     b.group("g", {"title": "child"})
-    b.array("g/h/t", np.arange(4.0) + 20, (2,), dims=("time",))
+    b.array("g/h/t", np.arange(4.0) + 20, (2,), dims=("step",))
     b.group("void/inner", {"title": "no arrays"})
     return {
         "": {"title": "root"},
