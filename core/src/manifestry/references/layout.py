@@ -21,13 +21,14 @@ from manifestry.references.chunks import encoded_fill_chunk, with_inline_chunks,
 from manifestry.storage.registry import StoreRegistry
 from manifestry.zarr_v2.documents import array_documents, group_documents
 
-__all__ = ["PROVENANCE_KEY", "Preparation", "PreparedArray", "ZarrFormat", "to_strict_json"]
+__all__ = ["PROVENANCE_KEY", "Preparation", "PreparedArray", "ZarrFormat", "to_strict_json", "zarr_format_of"]
 
 PROVENANCE_KEY: Final = ".manifestry/provenance.json"
 
 type ZarrFormat = Literal[2, 3, "both"]
 
-_RESERVED: Final = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata", ".manifestry", "zarr.json"})
+_RESERVED: Final = frozenset({".manifestry", "zarr.json"})
+"""And everything that begins with ``.z``: fsspec takes it for metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Preparation:
             issues += [
                 Issue(f"{path}/{name}".strip("/"), "reserved name", f"{name!r} is the name of a document of Zarr")
                 for name in (*group.arrays, *group.groups)
-                if name in _RESERVED
+                if name in _RESERVED or name.startswith(".z")
             ]
         for path, array in tree.walk_arrays():
             try:
@@ -179,6 +180,11 @@ class Preparation:
             path,
             f"the limit is {self.limits.max_inline_bytes}; write zarr_format=3, Kerchunk Parquet or Icechunk",
         )
+
+
+def zarr_format_of(option: int | str) -> ZarrFormat:
+    """The version that an option means, which a command line gives as text."""
+    return "both" if option == "both" else 3 if int(option) == 3 else 2
 
 
 def to_strict_json(value: Any) -> str:

@@ -23,7 +23,7 @@ from manifestry.formats.contracts import Mode, Target
 from manifestry.storage.faults import source_errors
 from manifestry.storage.source import Source
 
-__all__ = ["StagedDirectory", "StagedFile", "check_target", "write_errors"]
+__all__ = ["StagedDirectory", "StagedFile", "check_target", "write_durably", "write_errors"]
 
 _MULTIPART_BYTES = 16 << 20
 
@@ -36,6 +36,15 @@ def write_errors(target: Target) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise WriteError(f"{target}: could not be written: {reason}; what was there is unchanged") from error
+
+
+@contextmanager
+def write_durably(path: Path) -> Iterator[BinaryIO]:
+    """A new file to write to, whose content is on the disk when the block ends."""
+    with path.open("xb") as handle:
+        yield handle
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def check_target(target: Target, mode: Mode, title: str, is_output: Callable[[Source], bool]) -> None:
@@ -79,10 +88,8 @@ class StagedFile:
         path = self._target.local_path
         with write_errors(self._target):
             self._staged = _sibling(path) if path is not None else Path(tempfile.mkdtemp()) / "output"
-            with self._staged.open("xb") as handle:
+            with write_durably(self._staged) as handle:
                 yield handle
-                handle.flush()
-                os.fsync(handle.fileno())
 
     def publish(self) -> None:
         """Put the file where it belongs, at once.

@@ -6,14 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
-from manifestry.model.issues import Issue
-from manifestry.model.tree import VirtualGroup
-from manifestry.references.layout import PROVENANCE_KEY, Preparation, PreparedArray, to_strict_json
-from manifestry.references.locations import reader_lines
+from manifestry.formats.contracts import Mode, Target, WriteContext
+from manifestry.references.layout import PROVENANCE_KEY, PreparedArray, to_strict_json, zarr_format_of
+from manifestry.references.session import ReferenceSession
 from manifestry.references.targets import StagedFile, check_target
-from manifestry.report import WriteReport
 
 from manifestry_kerchunk_json.compression import compressing
 from manifestry_kerchunk_json.lines import reference_lines
@@ -34,51 +30,28 @@ class KerchunkJsonWriter:
         return KerchunkJsonSession(target, mode, options, context)
 
 
-class KerchunkJsonSession:
+class KerchunkJsonSession(ReferenceSession):
     """A document that appears at its target when it is complete."""
 
+    format_name = "kerchunk-json"
+
     def __init__(self, target: Target, mode: Mode, options: KerchunkJsonWriterOptions, context: WriteContext) -> None:
-        self._target, self._options, self._context = target, options, context
+        zarr_format = zarr_format_of(options.zarr_format)
+        super().__init__(target, context, zarr_format, options.inline_below, copies_share_bytes=False)
+        self._options = options
         self._file = StagedFile(target, mode)
-        zarr_format = options.zarr_format if options.zarr_format == "both" else int(options.zarr_format)
-        self._preparation = Preparation(
-            zarr_format,  # type: ignore[arg-type]
-            options.inline_below,
-            copies_share_bytes=False,
-            stores=target.stores,
-            limits=context.limits,
-            prefix=target.group,
-        )
-        self._tree: VirtualGroup | None = None
-
-    def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
-        """What of the tree Zarr metadata of the version asked for cannot hold."""
-        assert at is None
-        return self._preparation.check(tree)
-
-    def write(self, tree: VirtualGroup, at: Placement | None = None) -> None:
-        """Take the one tree of the document."""
-        assert at is None
-        if self._tree is not None:
-            raise UnsupportedFeatureError("several trees in one document", "", "combine them first")
-        self._tree = tree
-
-    def commit(self, metadata: Mapping[str, Any]) -> WriteReport:
-        """Write the document and put it in its place."""
-        tree = self._tree or VirtualGroup()
-        prepared = [self._preparation.array(path, array) for path, array in tree.walk_arrays()]
-        with self._file.open() as handle, self._compressed(handle) as stream:
-            for text in self._document(tree, prepared, metadata):
-                stream.write(text.encode("ascii"))
-        self._file.publish()
-        protocol = self._target.url.partition("://")[0] if not tree.files else tree.files.urls[0].partition("://")[0]
-        version = 3 if self._options.zarr_format in (3, "3") else 2
-        lines = reader_lines(str(self._target.local_path or self._target.url), protocol, version)
-        return WriteReport.of(str(self._target), "kerchunk-json", [tree], reader=lines)
 
     def abort(self) -> None:
         """Forget the document."""
         self._file.discard()
+
+    def _publish(
+        self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray], metadata: Mapping[str, Any]
+    ) -> None:
+        with self._file.open() as handle, self._compressed(handle) as stream:
+            for text in self._document({**documents, PROVENANCE_KEY: dict(metadata)}, prepared):
+                stream.write(text.encode("ascii"))
+        self._file.publish()
 
     @contextmanager
     def _compressed(self, handle: BinaryIO) -> Iterator[BinaryIO]:
@@ -89,18 +62,8 @@ class KerchunkJsonSession:
         else:
             yield handle
 
-    def _document(
-        self, tree: VirtualGroup, prepared: Sequence[PreparedArray], metadata: Mapping[str, Any]
-    ) -> Iterator[str]:
+    def _document(self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray]) -> Iterator[str]:
         """The text of the document: all metadata first, then references array by array."""
-        documents: dict[str, Any] = {}
-        for parent in self._preparation.parents():
-            documents |= parent
-        for path, group in tree.walk():
-            documents |= self._preparation.group_documents(path, group)
-        for array in prepared:
-            documents |= array.documents
-        documents[PROVENANCE_KEY] = dict(metadata)
         members = (f"{to_strict_json(key)}:{to_strict_json(to_strict_json(value))}" for key, value in documents.items())
         yield '{"version":1,"refs":{\n' + ",\n".join(members)
         for array in prepared:

@@ -1,1 +1,24 @@
-"""Kerchunk Parquet writer and parser."""
+"""Kerchunk Parquet: the entry point of the plugin. Writer and parser are imported on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from manifestry.formats import hookimpl
+from manifestry.formats.descriptors import Capability, WriterDescriptor
+
+_EXTENSIONS = (".parq", ".parquet")
+_CAPABILITIES = frozenset({Capability.GROUPS, Capability.REMOTE})
+
+
+@hookimpl
+def manifestry_writers() -> Iterator[WriterDescriptor]:
+    """The writer of directories of references."""
+    yield WriterDescriptor(
+        name="kerchunk-parquet",
+        title="Kerchunk references in Parquet",
+        writer="manifestry_kerchunk_parquet.writer:KerchunkParquetWriter",
+        options="manifestry_kerchunk_parquet.options:KerchunkParquetWriterOptions",
+        extensions=_EXTENSIONS,
+        capabilities=_CAPABILITIES,
+    )

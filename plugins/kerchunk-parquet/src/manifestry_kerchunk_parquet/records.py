@@ -1,0 +1,100 @@
+"""The tables of references: ``<array>/refs.<n>.parq``, row by row the chunks of an array in C order.
+
+Columns are path, offset, size and raw. A chunk in the table itself has `raw`; one that is not stored has neither path
+nor raw. What other readers need, found out with fsspec and pandas: `path` must be dictionary-encoded, or nulls come
+back as NaN; `offset` and `size` need column statistics, or they come back as floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.references.locations import reference_location
+from numpy.typing import NDArray
+
+__all__ = ["record_name", "record_tables", "write_record"]
+
+_SCHEMA: Final = pa.schema(
+    [
+        pa.field("path", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("raw", pa.dictionary(pa.int32(), pa.binary())),
+    ]
+)
+
+
+def record_name(number: int) -> str:
+    """The name of a table by its number."""
+    return f"refs.{number}.parq"
+
+
+def record_tables(manifest: ChunkManifest, record_size: int, where: str = "") -> Iterator[Any]:
+    """The references of an array as Arrow tables of `record_size` rows; the last one is not padded.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        An offset has no place in 63 bits.
+    """
+    index, offsets, lengths = manifest.columns()
+    for start in range(0, manifest.size, record_size):
+        rows = slice(start, start + record_size)
+        yield _table(manifest, index[rows], offsets[rows], lengths[rows], where)
+
+
+def _table(
+    manifest: ChunkManifest,
+    index: NDArray[np.uint32],
+    offsets: NDArray[np.uint64],
+    lengths: NDArray[np.uint64],
+    where: str,
+) -> Any:
+    stored = lengths != 0
+    inline = stored & (index == INLINE)
+    elsewhere = stored & ~inline
+    if int(offsets.max(initial=0)) > np.iinfo("i8").max:
+        raise UnsupportedFeatureError("offset beyond 2**63 in Kerchunk Parquet", where, "write Kerchunk JSON")
+    files, rows = np.unique(index[elsewhere], return_inverse=True)
+    urls = [reference_location(manifest.files.urls[row]) for row in files.tolist()]
+    path = _dictionary(elsewhere, rows, pa.array(urls, pa.string()))
+    chunks, rows = _inline_chunks(manifest, offsets[inline], lengths[inline])
+    raw = _dictionary(inline, rows, pa.array(chunks, pa.binary()))
+    offset = np.where(elsewhere, offsets, np.uint64(0)).astype("i8")
+    size = np.where(elsewhere, lengths, np.uint64(0)).astype("i8")
+    return pa.Table.from_arrays([path, pa.array(offset), pa.array(size), raw], schema=_SCHEMA)
+
+
+def _dictionary(present: NDArray[np.bool_], rows: NDArray[np.intp], values: Any) -> Any:
+    """A dictionary-encoded column with `rows` of `values` where `present`, and nulls elsewhere."""
+    indices = np.zeros(present.size, "i4")
+    indices[present] = rows
+    return pa.DictionaryArray.from_arrays(pa.array(indices, mask=~present), values)
+
+
+def _inline_chunks(
+    manifest: ChunkManifest, offsets: NDArray[np.uint64], lengths: NDArray[np.uint64]
+) -> tuple[list[bytes], NDArray[np.intp]]:
+    """The distinct inline chunks, and which of them each reference means: fill chunks are many and equal."""
+    pairs, rows = np.unique(np.stack([offsets, lengths], axis=1), axis=0, return_inverse=True)
+    return [manifest.inline[start : start + count] for start, count in pairs.tolist()], rows.reshape(-1)
+
+
+def write_record(table: Any, handle: BinaryIO) -> None:
+    """Write one table as other readers need it."""
+    pq.write_table(
+        table,
+        handle,
+        compression="zstd",
+        use_dictionary=["path", "raw"],
+        column_encoding={"offset": "DELTA_BINARY_PACKED", "size": "DELTA_BINARY_PACKED"},
+        write_statistics=["offset", "size"],
+        store_schema=False,
+        dictionary_pagesize_limit=1 << 30,
+    )

@@ -1,0 +1,55 @@
+"""A directory of Kerchunk Parquet, and whether something is one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from manifestry.errors import MalformedFileError
+from manifestry.storage.source import Source
+
+__all__ = ["METADATA", "is_store", "read_metadata"]
+
+METADATA: Final = ".zmetadata"
+_OWN_FILE: Final = re.compile(
+    r"(?:.*/)?(?:\.z(?:metadata|group|attrs|array)|refs\.\d+\.parq|\.manifestry/provenance\.json)"
+)
+
+
+def read_metadata(source: Source) -> dict[str, Any]:
+    """``.zmetadata`` of a store.
+
+    Raises
+    ------
+    MalformedFileError
+        It has no metadata or no record size.
+    """
+    child = source.child(METADATA)
+    try:
+        found = json.loads(child.range(0, child.size))
+    except ValueError as error:
+        raise MalformedFileError(f"{child.url}: no JSON: {error}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+        raise MalformedFileError(f"{child.url}: has no metadata")
+    record_size = found.get("record_size")
+    if not isinstance(record_size, int) or record_size < 1:
+        raise MalformedFileError(f"{child.url}: record_size is {record_size!r}")
+    return found
+
+
+def is_store(source: Source) -> bool:
+    """Whether something that exists is such a store and holds nothing else, so that it may be replaced."""
+    if not source.is_prefix or METADATA not in source.list():
+        return False
+    try:
+        read_metadata(source)
+    except MalformedFileError:
+        return False
+    return source.local_path is None or _holds_only_own_files(source.local_path)
+
+
+def _holds_only_own_files(root: Path) -> bool:
+    files = (path for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
+    return all(_OWN_FILE.fullmatch(path.relative_to(root).as_posix()) for path in files)

@@ -1,0 +1,88 @@
+"""Writes trees as directories of Kerchunk references in Parquet, by pyarrow alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from manifestry.errors import UnsupportedFeatureError, WriteError
+from manifestry.formats.contracts import Mode, Target, WriteContext
+from manifestry.references.layout import PROVENANCE_KEY, PreparedArray, to_strict_json, zarr_format_of
+from manifestry.references.session import ReferenceSession
+from manifestry.references.targets import StagedDirectory, check_target, write_durably, write_errors
+
+from manifestry_kerchunk_parquet.options import KerchunkParquetWriterOptions
+from manifestry_kerchunk_parquet.records import record_name, record_tables, write_record
+from manifestry_kerchunk_parquet.store import METADATA, is_store
+
+__all__ = ["KerchunkParquetWriter"]
+
+
+class KerchunkParquetWriter:
+    """One directory for a tree: a document of all metadata, and tables of references for each array."""
+
+    def open(
+        self, target: Target, mode: Mode, options: KerchunkParquetWriterOptions, context: WriteContext
+    ) -> KerchunkParquetSession:
+        """Begin; the target is looked at and not touched.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            fsspec would not read a target of this name.
+        """
+        if ".json" in target.url:
+            raise UnsupportedFeatureError(
+                "'.json' in the path of Kerchunk Parquet", target.url, "fsspec takes it for JSON; choose another name"
+            )
+        check_target(target, mode, "store of Kerchunk Parquet and nothing else", is_store)
+        return KerchunkParquetSession(target, mode, options, context)
+
+
+class KerchunkParquetSession(ReferenceSession):
+    """A directory that appears at its target when it is complete."""
+
+    format_name = "kerchunk-parquet"
+
+    def __init__(
+        self, target: Target, mode: Mode, options: KerchunkParquetWriterOptions, context: WriteContext
+    ) -> None:
+        zarr_format = zarr_format_of(options.zarr_format)
+        super().__init__(target, context, zarr_format, options.inline_below, copies_share_bytes=True)
+        self._record_size = options.record_size
+        self._directory = StagedDirectory(target, mode, METADATA)
+
+    def abort(self) -> None:
+        """Forget the directory."""
+        self._directory.discard()
+
+    def _publish(
+        self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray], metadata: Mapping[str, Any]
+    ) -> None:
+        root = self._directory.path
+        with write_errors(self._target):
+            for array in prepared:
+                self._write_records(root, array)
+                self._context.progress.advance(references=array.array.manifest.stored_count)
+            _write_json(root / PROVENANCE_KEY, dict(metadata))
+            _write_json(root / METADATA, {"metadata": documents, "record_size": self._record_size})
+        self._directory.publish()
+
+    def _write_records(self, root: Path, array: PreparedArray) -> None:
+        place = root / array.path
+        place.mkdir(parents=True, exist_ok=True)
+        for number, table in enumerate(record_tables(array.array.manifest, self._record_size, array.path)):
+            path = place / record_name(number)
+            with write_durably(path) as handle:
+                try:
+                    write_record(table, handle)
+                except pa.ArrowException as error:
+                    raise WriteError(f"{self._target}: {array.path}: {error}") from error
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_durably(path) as handle:
+        handle.write(to_strict_json(value).encode("ascii"))
