@@ -1,0 +1,129 @@
+"""Attribute messages → typed attributes (HDF5 File Format Specification, section IV.A.2.m)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import h5py
+import numpy as np
+from h5py import h5a, h5i, h5r, h5t
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.attributes import Reference
+
+from manifestry_hdf5.library import LIBRARY_ERRORS
+
+__all__ = ["PLUMBING", "decode_text", "first_elements", "read_attributes", "visible_attributes"]
+
+_SCALE_PLUMBING: Final = frozenset({"CLASS", "NAME"})
+_LIST_PLUMBING: Final = frozenset({"DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS"})
+_NETCDF_PLUMBING: Final = frozenset({"_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict"})
+
+PLUMBING: Final = _SCALE_PLUMBING | _LIST_PLUMBING | _NETCDF_PLUMBING
+"""Attributes by which the dimension scale interface and netCDF-4 keep their books: no attributes of the model."""
+
+
+def read_attributes(identifier: Any, path: str, context: ParseContext) -> dict[str, Any]:
+    """All attributes of an object by name, in HDF5's types; one that cannot be read is reported and left out."""
+    found = {}
+    for index in range(h5a.get_num_attrs(identifier)):
+        name = f"attribute {index}"
+        try:
+            attribute = h5a.open(identifier, index=index)
+            name = decode_text(attribute.get_name())
+            found[name] = _value(attribute)
+        except LIBRARY_ERRORS as error:
+            first = (str(error).splitlines() or [""])[0]
+            context.report(f"{path}@{name}", "attribute that cannot be read", first)
+    return found
+
+
+def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bool) -> dict[str, Any]:
+    """Attributes without the plumbing of dimension scales and netCDF-4.
+
+    Parameters
+    ----------
+    scale
+        Whether the object is a dimension scale, so that ``CLASS`` and ``NAME`` are plumbing.
+    netcdf
+        Whether netCDF-4 wrote the file: every name of the plumbing is reserved, and attributes of one number are
+        scalars, because netCDF knows no difference.
+    """
+    hidden = PLUMBING if netcdf else _LIST_PLUMBING | _NETCDF_PLUMBING | (_SCALE_PLUMBING if scale else frozenset())
+    visible = {name: value for name, value in attributes.items() if name not in hidden}
+    return dict(first_elements(visible)) if netcdf else visible
+
+
+def first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Attributes with the only element in place of an array or list of one."""
+    for name, value in attributes.items():
+        if isinstance(value, np.ndarray) and value.ndim and value.size == 1:
+            yield name, value.reshape(-1)[0]
+        elif isinstance(value, list) and len(value) == 1:
+            yield name, value[0]
+        else:
+            yield name, value
+
+
+def decode_text(value: bytes) -> str:
+    """UTF-8, or else Latin-1: what files of old declare ASCII and are not."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _value(attribute: Any) -> Any:
+    shape, dtype = attribute.shape, attribute.dtype
+    text = h5t.check_string_dtype(dtype)
+    if shape is None:  # null dataspace: an attribute without a value
+        return "" if text else np.empty(0, dtype if dtype.kind != "O" else "f8")
+    if dtype.subdtype is not None:
+        dtype, inner = dtype.subdtype
+        shape += inner
+    values = np.zeros(shape, dtype)
+    attribute.read(values)
+    if dtype.kind not in "OSV" and dtype.metadata is None:
+        return values if values.ndim else values[()]
+    if dtype.kind == "S":
+        values = _without_padding(values, attribute.get_type())
+    return _plain(values, dtype, attribute)
+
+
+def _without_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, Any]:
+    """Fixed strings without the blanks that their type calls padding."""
+    padded = tid.get_class() == h5t.STRING and tid.get_strpad() == h5t.STR_SPACEPAD
+    return np.strings.rstrip(values, b" ") if padded else values
+
+
+def _plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
+    """Strings as text, references as paths, sequences as lists; numbers, enumerations and records as they are."""
+    if isinstance(values, np.ndarray) and values.ndim:
+        if dtype.kind in "OS" or dtype.hasobject:
+            return [_plain(row, dtype, origin) for row in values]
+        return values.astype(_base_type(dtype), copy=False)
+    item = values[()] if isinstance(values, np.ndarray | np.void) and not dtype.fields else values
+    if isinstance(item, h5py.Reference | h5py.RegionReference):
+        return _reference(item, origin)
+    if isinstance(item, bytes):
+        return decode_text(item)
+    if isinstance(item, np.ndarray) and item.ndim:  # one variable-length sequence
+        return _plain(item, h5t.check_vlen_dtype(dtype) or item.dtype, origin)
+    if dtype.fields and dtype.hasobject:
+        return {name: _plain(item[name], dtype[name], origin) for name in dtype.names or ()}
+    if dtype.fields:
+        return item[()] if isinstance(item, np.ndarray) else item
+    return np.asarray(item).astype(_base_type(dtype), copy=False)[()] if dtype.kind in "biuf" else item
+
+
+def _base_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """A dtype without the notes that h5py attaches to it."""
+    return np.dtype(dtype.str) if dtype.fields is None and dtype.metadata is not None else dtype
+
+
+def _reference(reference: Any, origin: Any) -> Reference | None:
+    """What a reference points to, by path; None for a null reference or one whose target is gone."""
+    if not reference:
+        return None
+    path = h5i.get_name(h5r.dereference(reference, origin))
+    return Reference(decode_text(path)) if path else None

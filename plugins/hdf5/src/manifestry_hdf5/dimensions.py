@@ -1,0 +1,229 @@
+"""Dimension scales and netCDF-4's conventions → dimension names.
+
+netCDF-4 keeps its dimensions as HDF5 dimension scales (HDF5 Dimension Scale Specification) and says more in attributes
+whose names begin with ``_Netcdf4`` (netCDF-4 file format, "Dimensions without HDF5 dimension scales" and following):
+
+===========================  ===================================================================================
+``CLASS = DIMENSION_SCALE``  the dataset is a scale; the last segment of its path is the name of a dimension
+``NAME``                     begins with `ONLY_DIMENSION` where the scale is no variable
+``DIMENSION_LIST``           for each axis, references to the scales attached to it
+``_Netcdf4Dimid``            number of the dimension, unique in the file
+``_Netcdf4Coordinates``      numbers of the dimensions of a scale that is a variable of several dimensions
+===========================  ===================================================================================
+
+An axis without a scale gets a name like ``phony_dim_3``, chosen as netCDF-C does: one for each size in a group, numbered
+through the whole file after the dimensions that have names, groups below before those above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from h5py import h5a, h5i, h5r
+
+from manifestry_hdf5.attributes import decode_text
+from manifestry_hdf5.library import address_of
+
+__all__ = ["ONLY_DIMENSION", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
+
+ONLY_DIMENSION: Final = b"This is a netCDF dimension but not a netCDF variable"
+_NOT_COORDINATE: Final = "_nc4_non_coord_"
+"""What netCDF-4 puts before the name of a variable that has the name of a dimension and is not its coordinate."""
+
+
+@dataclass(slots=True)
+class Scale:
+    """What a dataset says about dimensions.
+
+    Attributes
+    ----------
+    identity
+        Number of the file and address of the object header.
+    is_scale
+        Whether the dataset is a dimension scale.
+    only_dimension
+        Whether it stands for a dimension of netCDF-4 and holds no variable.
+    number
+        ``_Netcdf4Dimid``, or None.
+    coordinates
+        ``_Netcdf4Coordinates``, or None.
+    attached
+        For each axis, the identities of the scales attached to it; None where the dataset has no list.
+    labels
+        For each axis, its label or ``""``.
+    length, unlimited
+        Of the first axis.
+    """
+
+    identity: tuple[int, int]
+    is_scale: bool = False
+    only_dimension: bool = False
+    number: int | None = None
+    coordinates: tuple[int, ...] | None = None
+    attached: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    labels: tuple[str, ...] = ()
+    length: int = 0
+    unlimited: bool = False
+
+
+_WANTED: Final = ("CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST")
+
+
+def read_scale(identifier: Any, attributes: Mapping[str, Any] | None = None) -> Scale:
+    """What the attributes of a dataset say about dimensions.
+
+    Parameters
+    ----------
+    attributes
+        Those of the dataset, when they have been read already.
+    """
+    names = attributes if attributes is not None else [n for n in _WANTED if h5a.exists(identifier, n.encode())]
+    scale = Scale(address_of(identifier))
+    if "CLASS" in names:
+        scale.is_scale = _text(identifier, "CLASS") == b"DIMENSION_SCALE"
+        scale.only_dimension = (
+            scale.is_scale and "NAME" in names and _text(identifier, "NAME").startswith(ONLY_DIMENSION)
+        )
+        if scale.is_scale:
+            space = identifier.get_space()
+            shape = space.get_simple_extent_dims()
+            scale.length = int(shape[0]) if shape else 1
+            scale.unlimited = bool(shape) and int(space.get_simple_extent_dims(maxdims=True)[0]) not in shape[:1]
+    if "_Netcdf4Dimid" in names:
+        scale.number = next(iter(_integers(identifier, "_Netcdf4Dimid")), None)
+    if "_Netcdf4Coordinates" in names:
+        scale.coordinates = _integers(identifier, "_Netcdf4Coordinates") or None
+    if "DIMENSION_LIST" in names:
+        scale.attached = _attached(identifier)
+    if attributes is not None and isinstance(attributes.get("DIMENSION_LABELS"), list):
+        scale.labels = tuple(str(v) for v in attributes["DIMENSION_LABELS"])
+    return scale
+
+
+def _text(identifier: Any, name: str) -> bytes:
+    attribute = h5a.open(identifier, name.encode())
+    if attribute.shape != () or attribute.dtype.kind not in "SO":
+        return b""
+    value = np.zeros((), attribute.dtype)
+    attribute.read(value)
+    return bytes(value[()]) if isinstance(value[()], bytes) else b""
+
+
+def _integers(identifier: Any, name: str) -> tuple[int, ...]:
+    attribute = h5a.open(identifier, name.encode())
+    if attribute.dtype.kind not in "iu" or attribute.shape is None:
+        return ()
+    values = np.zeros(attribute.shape, attribute.dtype)
+    attribute.read(values)
+    return tuple(int(v) for v in values.reshape(-1))
+
+
+def _attached(identifier: Any) -> tuple[tuple[tuple[int, int], ...], ...] | None:
+    """The scales of each axis; a reference whose target is gone counts as none."""
+    attribute = h5a.open(identifier, b"DIMENSION_LIST")
+    if attribute.shape is None or len(attribute.shape) != 1 or attribute.dtype.kind != "O":
+        return None
+    values = np.zeros(attribute.shape, attribute.dtype)
+    attribute.read(values)
+    axes = []
+    for references in values:
+        found = []
+        for reference in references if isinstance(references, np.ndarray) else ():
+            try:
+                found.append(address_of(h5r.dereference(reference, identifier)))
+            except (ValueError, RuntimeError, KeyError, OSError, TypeError):
+                continue
+        axes.append(tuple(found))
+    return tuple(axes)
+
+
+def scale_name(path: str) -> str:
+    """The name of the dimension that the scale at `path` stands for."""
+    return path.rpartition("/")[2].removeprefix(_NOT_COORDINATE)
+
+
+def name_by_reference(identifier: Any, target: tuple[int, int], references: Iterable[Any]) -> str | None:
+    """The name of a scale outside the groups that were walked."""
+    for reference in references:
+        scale = h5r.dereference(reference, identifier)
+        if address_of(scale) == target:
+            return scale_name(decode_text(h5i.get_name(scale) or b"")) or None
+    return None
+
+
+def is_netcdf(attributes: Mapping[str, Any], scales: Iterable[Scale]) -> bool:
+    """Whether netCDF-4 wrote a file, judged by the attributes of its root group and the books of its dimensions."""
+    marked = "_NCProperties" in attributes or "_nc3_strict" in attributes
+    return marked or any(s.number is not None or s.coordinates is not None or s.only_dimension for s in scales)
+
+
+@dataclass(slots=True)
+class _Variable:
+    """An array whose dimensions are being named."""
+
+    shape: tuple[int, ...]
+    unlimited: tuple[bool, ...]
+    names: list[str | None]
+
+
+class DimensionNames:
+    """The dimension names of all arrays of a file.
+
+    Parameters
+    ----------
+    scales
+        For each group path, the scales in it by name, those of groups above the one that was asked for among them.
+    """
+
+    def __init__(self, scales: Mapping[str, Mapping[str, Scale]]) -> None:
+        self._by_identity: dict[tuple[int, int], str] = {}
+        self._by_number: dict[int, str] = {}
+        self._sizes: dict[str, list[tuple[str, int, bool]]] = {}  # group → its dimensions with names
+        self._next = 0
+        for group, members in scales.items():
+            for name, scale in members.items():
+                if scale.is_scale:
+                    self._enter(group, scale_name(name), scale)
+
+    def _enter(self, group: str, name: str, scale: Scale) -> None:
+        if scale.identity in self._by_identity:
+            return
+        self._by_identity[scale.identity] = name
+        if scale.number is not None:
+            self._by_number.setdefault(scale.number, name)
+        self._sizes.setdefault(group, []).append((name, scale.length, scale.unlimited))
+        self._next = max(self._next, 0 if scale.number is None else scale.number + 1, len(self._by_identity))
+
+    def named(self, name: str, scale: Scale, ndim: int) -> tuple[list[str | None], list[int]]:
+        """The names that the file gives to the axes of one array, and the axes with several scales."""
+        names: list[str | None] = [None] * ndim
+        if scale.coordinates is not None and len(scale.coordinates) == ndim:
+            names = [self._by_number.get(number) for number in scale.coordinates]
+        elif scale.is_scale and ndim:
+            names[0] = scale_name(name)
+        several = []
+        for axis, targets in enumerate((scale.attached or ())[:ndim]):
+            known = [self._by_identity[t] for t in targets if t in self._by_identity]
+            if names[axis] is None and known:
+                names[axis] = known[0]
+            if len(known) > 1:
+                several.append(axis)
+        return names, several
+
+    def phony(self, group: str, shape: Sequence[int], unlimited: Sequence[bool], names: list[str | None]) -> None:
+        """Name the axes that have none; call it for the groups below before those above."""
+        pool = self._sizes.setdefault(group, [])
+        taken = {name for name in names if name is not None}
+        for axis, (size, grows) in enumerate(zip(shape, unlimited, strict=True)):
+            if names[axis] is not None:
+                continue
+            match = next((n for n, s, u in pool if (s, u) == (size, grows) and n not in taken), None)
+            if match is None:
+                match = f"phony_dim_{self._next}"
+                self._next += 1
+                pool.append((match, size, grows))
+            names[axis] = match
+            taken.add(match)

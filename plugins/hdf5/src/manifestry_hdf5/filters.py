@@ -1,0 +1,193 @@
+"""Filter pipeline message → codecs (HDF5 File Format Specification, section IV.A.2.l).
+
+A pipeline is read from the creation properties by position: a filter may stand in it twice. HDF5 applies its filters in
+the order of Zarr's codecs after ``bytes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from h5py import h5z
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.metadata import Codec
+
+from manifestry_hdf5.datatypes import ElementType
+
+__all__ = ["Chain", "Filter", "codec_chain", "read_pipeline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter of a pipeline: its registered number, flags, client data and the name that the file has for it."""
+
+    number: int
+    flags: int
+    client_data: tuple[int, ...]
+    name: str
+
+    @property
+    def optional(self) -> bool:
+        """Whether the filter may be skipped for a chunk that it fails on or makes larger."""
+        return bool(self.flags & h5z.FLAG_OPTIONAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The codecs of a pipeline; `replaces_bytes` when the first takes the place of the ``bytes`` codec."""
+
+    codecs: tuple[Codec, ...]
+    replaces_bytes: bool = False
+
+
+def read_pipeline(properties: Any) -> tuple[Filter, ...]:
+    """The filters of a dataset in the order in which they were applied."""
+    found = []
+    for position in range(properties.get_nfilters()):
+        number, flags, client_data, name = properties.get_filter(position)
+        text = name.decode("utf-8", "replace").split("\0")[0]
+        found.append(Filter(int(number), int(flags), tuple(int(v) for v in client_data), text))
+    return tuple(found)
+
+
+def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: int) -> Chain:
+    """The codecs of a pipeline.
+
+    Parameters
+    ----------
+    chunk_bytes
+        Bytes of a chunk before the first filter.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        No codec decodes one of the filters.
+    """
+    codecs: list[Codec] = []
+    replaces_bytes = False
+    aligned = True  # whether the bytes that reach the next filter are whole elements still
+    for position, item in enumerate(filters):
+        if item.number in _IMAGE_CODECS:
+            if position or element.storage:
+                raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another codec")
+            codecs.append(Codec(_IMAGE_CODECS[item.number]))
+            replaces_bytes = True
+        elif item.number == h5z.FILTER_SHUFFLE:
+            size = item.client_data[0] if item.client_data else element.dtype.itemsize
+            whole = aligned and chunk_bytes % size == 0
+            codecs.append(Codec("numcodecs.shuffle" if whole else "manifestry.shuffle", {"elementsize": size}))
+        else:
+            codecs.append(_codec(item, element))
+        aligned = aligned and item.number == h5z.FILTER_SHUFFLE
+    return Chain(tuple(codecs), replaces_bytes)
+
+
+def _codec(item: Filter, element: ElementType) -> Codec:
+    make = _CODECS.get(item.number)
+    if make is None:
+        hint = "repack with a filter that Zarr readers have (h5repack)"
+        raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)})", hint=hint)
+    try:
+        return make(item.client_data, element)
+    except (IndexError, ValueError) as error:
+        raise UnsupportedFeatureError(f"filter {item.number} with client data {item.client_data}") from error
+
+
+def _label(item: Filter) -> str:
+    return _NAMES.get(item.number) or item.name.split(";")[0][:40] or "unknown"
+
+
+def _deflate(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 one signature for all
+    return Codec("numcodecs.zlib", {"level": min(data[0], 9) if data else 6})
+
+
+def _fletcher32(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+    return Codec("numcodecs.fletcher32", {})
+
+
+def _szip(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+    mask, block, depth, scanline = data[:4]
+    options = {"options_mask": mask, "pixels_per_block": block, "bits_per_pixel": depth}
+    return Codec("imagecodecs_szip", {**options, "pixels_per_scanline": scanline, "header": True})
+
+
+def _bzip2(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+    return Codec("numcodecs.bz2", {"level": data[0] if data and 1 <= data[0] <= 9 else 9})
+
+
+def _lzf(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+    return Codec("imagecodecs_lzf", {"header": False})
+
+
+_BLOSC_COMPRESSORS: Final = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")
+_BLOSC_SHUFFLES: Final = ("noshuffle", "shuffle", "bitshuffle")
+
+
+def _blosc(data: tuple[int, ...], element: ElementType) -> Codec:
+    padded = (
+        [*data, *[5, 1, 0][max(0, len(data) - 4) :]] if len(data) >= 4 else [2, 2, element.dtype.itemsize, 0, 5, 1, 0]
+    )
+    name = _BLOSC_COMPRESSORS[padded[6]]
+    if name == "snappy":
+        raise UnsupportedFeatureError("filter 32001 (blosc) with snappy", hint="numcodecs is built without it")
+    options = {"typesize": max(1, padded[2]), "cname": name, "clevel": min(padded[4], 9)}
+    return Codec("blosc", {**options, "shuffle": _BLOSC_SHUFFLES[padded[5]], "blocksize": 0})
+
+
+def _lz4(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+    return Codec("imagecodecs_lz4h5", {})
+
+
+def _zstd(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+    level = int(np.array(data[0], "u4").astype("i4")) if data else 3
+    return Codec("zstd", {"level": level if -131072 <= level <= 22 else 3, "checksum": False})
+
+
+def _with_client_data(name: str) -> Callable[[tuple[int, ...], ElementType], Codec]:
+    def make(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+        return Codec(name, {"client_data": list(data)})
+
+    return make
+
+
+def _blosc2(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+    return Codec("manifestry.blosc2", {})
+
+
+def _zfp(data: tuple[int, ...], element: ElementType) -> Codec:
+    if len(data) < 2:
+        raise ValueError("no header")
+    return Codec("manifestry.zfp", {"client_data": list(data), "order": element.endian or "little"})
+
+
+_CODECS: Final[dict[int, Callable[[tuple[int, ...], ElementType], Codec]]] = {
+    1: _deflate,
+    3: _fletcher32,
+    4: _szip,
+    5: _with_client_data("manifestry.nbit"),
+    6: _with_client_data("manifestry.scaleoffset"),
+    307: _bzip2,
+    32000: _lzf,
+    32001: _blosc,
+    32004: _lz4,
+    32008: _with_client_data("manifestry.bitshuffle"),
+    32013: _zfp,
+    32015: _zstd,
+    32026: _blosc2,
+}
+_IMAGE_CODECS: Final = {32018: "imagecodecs_jpegls", 32033: "imagecodecs_htj2k"}
+"""Filters whose codec gives an array, so that it stands in the place of ``bytes``."""
+
+_NAMES: Final = {
+    257: "hzip",
+    305: "lzo",
+    32002: "mafisc",
+    32017: "sz",
+    32019: "jpeg",
+    32024: "sz3",
+    32028: "sperr",
+}
+"""Registered filters without a codec, by the names they are known under."""

@@ -1,0 +1,138 @@
+"""Reading many indexes at once: one round trip for each level of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from manifestry.errors import ManifestryError
+from manifestry.storage import Source
+from numpy.typing import NDArray
+
+__all__ = ["Blocks", "Fetch", "IndexReader", "local_fetch", "read_together", "remote_fetch"]
+
+
+class Blocks(NamedTuple):
+    """Blocks of one length at several places.
+
+    Attributes
+    ----------
+    positions
+        Absolute positions in the file, int64.
+    length
+        Bytes of each; what lies beyond the end of the file is zero.
+    """
+
+    positions: NDArray[np.int64]
+    length: int
+
+
+type IndexReader[T] = Generator[Blocks, NDArray[np.uint8], T]
+"""Yields the blocks it needs next, is sent their bytes as ``(n, length)``, and returns what it made of them."""
+
+type Fetch = Callable[[Sequence[Blocks]], list[NDArray[np.uint8]]]
+
+
+def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T | ManifestryError]:
+    """Run readers in step: what all of them need next is fetched together.
+
+    Returns
+    -------
+    list
+        What each returned, or the error that ended it.
+    """
+    results: list[Any] = [None] * len(readers)
+    sent: list[tuple[int, Any]] = [(i, None) for i in range(len(readers))]
+    while sent:
+        asked: list[tuple[int, Blocks]] = []
+        for number, data in sent:
+            try:
+                asked.append((number, readers[number].send(data)))
+            except StopIteration as stop:
+                results[number] = stop.value
+            except ManifestryError as error:
+                results[number] = error
+        sent = []  # the blocks of the last round are not needed any more
+        if asked:
+            data = fetch([blocks for _, blocks in asked])
+            sent = [(number, part) for (number, _), part in zip(asked, data, strict=True)]
+    return results
+
+
+def local_fetch(source: Source) -> Fetch:
+    """Blocks of a local file, from its memory map."""
+    file = np.memmap(str(source.local_path), "u1", "r") if source.size else np.empty(0, "u1")
+
+    def fetch(wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
+        return [_gather(file, blocks) for blocks in wanted]
+
+    return fetch
+
+
+def _gather(file: NDArray[np.uint8], blocks: Blocks) -> NDArray[np.uint8]:
+    positions, length = blocks
+    if not len(positions) or not length:
+        return np.zeros((len(positions), length), "u1")
+    inside = len(file) - length
+    if int(positions.max()) <= inside:
+        if len(positions) == 1:
+            start = int(positions[0])
+            return file[start : start + length].reshape(1, length)
+        return np.lib.stride_tricks.sliding_window_view(file, length)[positions]
+    found = np.zeros((len(positions), length), "u1")
+    for row, start in enumerate(positions.tolist()):
+        part = file[start : start + length] if start < len(file) else file[:0]
+        found[row, : len(part)] = part
+    return found
+
+
+GAP: Final = 64 << 10
+"""Bytes between two blocks up to which one request costs less than two: a request's share of latency at the usual
+concurrency, times the usual bandwidth. Dense indexes become long requests by this, up to the whole file."""
+
+PIECE: Final = 8 << 20
+"""Long requests are divided into pieces that travel side by side."""
+
+
+def remote_fetch(source: Source) -> Fetch:
+    """Blocks of a remote file, by concurrent ranges."""
+
+    def fetch(wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
+        starts = np.concatenate([blocks.positions for blocks in wanted])
+        lengths = np.repeat([blocks.length for blocks in wanted], [len(blocks.positions) for blocks in wanted])
+        stops = np.minimum(starts + lengths, source.size)
+        ranges = _merge(np.minimum(starts, stops), stops)
+        low = np.array([a for a, _ in ranges], "i8")
+        base = np.cumsum([0, *(b - a for a, b in ranges)])
+        data = np.frombuffer(b"".join(source.ranges(ranges, coalesce=0)) if ranges else b"", "u1")
+        found = []
+        for blocks in wanted:
+            part = np.zeros((len(blocks.positions), blocks.length), "u1")
+            for row, start in enumerate(blocks.positions.tolist()):
+                stop = min(start + blocks.length, source.size)
+                if start < stop:
+                    at = int(np.searchsorted(low, start, "right")) - 1
+                    offset = int(base[at]) + start - int(low[at])
+                    part[row, : stop - start] = data[offset : offset + stop - start]
+            found.append(part)
+        return found
+
+    return fetch
+
+
+def _merge(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ranges that cover all given ones: neighbours joined over short gaps, long ones divided.
+
+    The pieces of a divided range follow each other without a gap, so blocks may lie across their borders.
+    """
+    order = np.argsort(starts, kind="stable")
+    runs: list[list[int]] = []
+    for start, stop in zip(starts[order].tolist(), stops[order].tolist(), strict=True):
+        if stop <= start:
+            continue
+        if runs and start <= runs[-1][1] + GAP:
+            runs[-1][1] = max(runs[-1][1], stop)
+        else:
+            runs.append([start, stop])
+    return [(a, min(a + PIECE, stop)) for start, stop in runs for a in range(start, stop, PIECE)]

@@ -1,0 +1,110 @@
+"""Version 1 B-tree of raw data chunks (specification, section III.A.1, node type 1)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from manifestry.errors import MalformedFileError
+from numpy.typing import NDArray
+
+from manifestry_hdf5.index.blocks import Blocks, IndexReader
+from manifestry_hdf5.index.superblock import Superblock
+
+__all__ = ["Leaves", "read_btree_v1"]
+
+_USUAL_RANK: Final = 32
+"""``Indexed Storage Internal Node K`` where nobody changed it; nodes that hold more are read again."""
+BATCH: Final = 2048
+"""Nodes that are in memory at once."""
+
+
+class Leaves(NamedTuple):
+    """Chunks as the leaves list them: element coordinates ``(n, ndim)``, address, stored bytes, filter mask."""
+
+    coordinates: NDArray[np.uint64]
+    addresses: NDArray[np.uint64]
+    sizes: NDArray[np.uint64]
+    masks: NDArray[np.uint32]
+
+
+def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: int) -> IndexReader[list[Leaves]]:
+    """The leaves of the B-tree at an address, level by level.
+
+    Raises
+    ------
+    MalformedFileError
+        A node is no node, is on the wrong level, is there twice, or there are more chunks than allowed.
+    """
+    node = _Node(superblock, ndim)
+    positions = np.array([superblock.base + address], "i8")
+    level = None
+    while True:
+        children, leaves = [], []
+        for start in range(0, len(positions), BATCH):
+            batch = positions[start : start + BATCH]
+            data = yield Blocks(batch, node.length)
+            while (most := node.check(data, batch, level)) > node.rank * 2:
+                node.grow(most)
+                data = yield Blocks(batch, node.length)
+            level = int(data[0, 5])
+            records = node.records(data)
+            if level:
+                children.append(records["child"].astype("i8"))
+            else:
+                leaves.append(_leaves(records, ndim))
+        if not level:
+            return leaves
+        positions = superblock.base + np.concatenate(children)
+        if len(positions) > most_chunks or len(np.unique(positions)) != len(positions):
+            raise MalformedFileError(f"version 1 B-tree at {address:#x}: a node is there twice, or there are too many")
+        if positions.size and int(positions.min()) < 0:
+            raise MalformedFileError(f"version 1 B-tree at {address:#x}: a child at an impossible address")
+        level -= 1
+
+
+class _Node:
+    """The form of the nodes of one tree: a header, then keys and children in turn."""
+
+    def __init__(self, superblock: Superblock, ndim: int) -> None:
+        child = f"<u{superblock.offset_size}" if superblock.offset_size in (2, 4, 8) else "<u8"
+        self._record = np.dtype([("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (ndim + 1,)), ("child", child)])
+        self._header = 8 + 2 * superblock.offset_size
+        self.rank = _USUAL_RANK
+
+    @property
+    def length(self) -> int:
+        """Bytes of a node without its last key."""
+        return self._header + 2 * self.rank * self._record.itemsize
+
+    def grow(self, entries: int) -> None:
+        """Take nodes of more entries."""
+        self.rank = -(-entries // 2)
+
+    def check(self, data: NDArray[np.uint8], positions: NDArray[np.int64], level: int | None) -> int:
+        """Make sure that blocks are nodes of the right level; returns the largest number of entries in one."""
+        head = data[:, :6]
+        wanted = np.frombuffer(b"TREE\x01", "u1")
+        good = (head[:, :5] == wanted).all(axis=1)
+        good &= head[:, 5] == (head[0, 5] if level is None else level)
+        if not good.all():
+            at = int(positions[int(np.argmin(good))])
+            raise MalformedFileError(f"version 1 B-tree node at byte {at}: no node of raw data chunks on its level")
+        return int(self._used(data).max(initial=0))
+
+    def _used(self, data: NDArray[np.uint8]) -> NDArray[np.int64]:
+        return data[:, 6].astype("i8") | data[:, 7].astype("i8") << 8
+
+    def records(self, data: NDArray[np.uint8]) -> NDArray[np.void]:
+        """The entries that are used, of all nodes one after the other."""
+        table = np.ascontiguousarray(data[:, self._header :]).view(self._record)
+        return table[np.arange(2 * self.rank) < self._used(data)[:, None]]
+
+
+def _leaves(records: NDArray[np.void], ndim: int) -> Leaves:
+    return Leaves(
+        np.ascontiguousarray(records["at"][:, :ndim]),
+        records["child"].astype("u8"),
+        records["size"].astype("u8"),
+        records["mask"].astype("u4"),
+    )

@@ -1,0 +1,156 @@
+"""The index of one dataset as a table of chunks, whatever its kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from manifestry.errors import MalformedFileError
+from numpy.typing import NDArray
+
+from manifestry_hdf5.index.blocks import IndexReader
+from manifestry_hdf5.index.btree_v1 import Leaves, read_btree_v1
+from manifestry_hdf5.index.btree_v2 import read_btree_v2
+from manifestry_hdf5.index.entries import Entries
+from manifestry_hdf5.index.extensible_array import read_extensible_array
+from manifestry_hdf5.index.fixed_array import read_fixed_array
+from manifestry_hdf5.index.layout import ChunkIndex, ChunkLayout
+from manifestry_hdf5.index.superblock import Superblock
+
+__all__ = ["ChunkTable", "Extent", "read_chunks"]
+
+
+class ChunkTable(NamedTuple):
+    """The stored chunks of a dataset, in any order.
+
+    Attributes
+    ----------
+    positions
+        Position in the chunk grid of the present shape, C order, int64.
+    offsets, sizes
+        Absolute position and stored bytes.
+    masks
+        Filter masks: bit ``i`` set means that filter ``i`` was skipped.
+    """
+
+    positions: NDArray[np.int64]
+    offsets: NDArray[np.uint64]
+    sizes: NDArray[np.uint64]
+    masks: NDArray[np.uint32]
+
+
+class Extent(NamedTuple):
+    """The chunk grid of a dataset as it is and as it may become (None: without limit)."""
+
+    grid: tuple[int, ...]
+    most: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, shape: Sequence[int], maximum: Sequence[int], chunk_shape: Sequence[int]) -> Extent:
+        """From shapes in elements; a negative maximum means that there is no limit."""
+        grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
+        most = tuple(None if n < 0 else -(-n // c) for n, c in zip(maximum, chunk_shape, strict=True))
+        return cls(grid, most)
+
+
+def read_chunks(
+    layout: ChunkLayout, superblock: Superblock, extent: Extent, most_chunks: int
+) -> IndexReader[ChunkTable]:
+    """The stored chunks of a dataset.
+
+    Raises
+    ------
+    MalformedFileError
+        The index is damaged; the message names the structure and its place.
+    """
+    address, ndim = layout.address, len(layout.chunk_shape)
+    if address is None:
+        return _empty()
+    match layout.index:
+        case ChunkIndex.BTREE_V1:
+            leaves = yield from read_btree_v1(superblock, address, ndim, most_chunks)
+            steps = np.array(layout.chunk_shape, "u8")
+            return _from_leaves(
+                [part._replace(coordinates=part.coordinates // steps) for part in leaves], extent, superblock
+            )
+        case ChunkIndex.BTREE_V2:
+            leaves = yield from read_btree_v2(superblock, address, ndim, layout.chunk_bytes, most_chunks)
+            return _from_leaves(leaves, extent, superblock)
+        case ChunkIndex.FIXED_ARRAY:
+            entries = yield from read_fixed_array(superblock, address, layout.chunk_bytes, most_chunks)
+        case ChunkIndex.EXTENSIBLE_ARRAY:
+            entries = yield from read_extensible_array(superblock, address, layout.chunk_bytes, most_chunks)
+        case ChunkIndex.IMPLICIT:
+            entries = _implicit(layout, address, extent)
+        case ChunkIndex.SINGLE:
+            size = layout.chunk_bytes if layout.single_size is None else layout.single_size
+            where, mask = np.zeros(1, "i8"), np.array([layout.single_mask], "u4")
+            entries = Entries(where, np.array([address], "u8"), np.array([size], "u8"), mask)
+    return _from_entries(entries, extent, superblock)
+
+
+def _empty() -> ChunkTable:
+    return ChunkTable(np.empty(0, "i8"), np.empty(0, "u8"), np.empty(0, "u8"), np.empty(0, "u4"))
+
+
+def _implicit(layout: ChunkLayout, address: int, extent: Extent) -> Entries:
+    """Chunks one after the other, all of them, in the order of the largest grid (section VII.B)."""
+    count = math.prod(n or 0 for n in extent.most)
+    grid = math.prod(extent.grid)
+    if count < grid:
+        raise MalformedFileError("implicit chunk index: the array may be smaller than it is")
+    places = np.arange(count) if count == grid else _numbers(extent)
+    addresses = np.uint64(address) + places.astype("u8") * np.uint64(layout.chunk_bytes)
+    return Entries(places, addresses, np.full(len(places), layout.chunk_bytes, "u8"), np.zeros(len(places), "u4"))
+
+
+def _numbers(extent: Extent) -> NDArray[np.int64]:
+    """The numbers, in the largest grid, of the chunks of the present one."""
+    numbers = np.zeros(1, "i8")
+    for here, most in zip(extent.grid, extent.most, strict=True):
+        numbers = (numbers[:, None] * (most or 0) + np.arange(here)).reshape(-1)
+    return numbers
+
+
+def _from_leaves(leaves: Sequence[Leaves], extent: Extent, superblock: Superblock) -> ChunkTable:
+    parts = [_table(part, extent, superblock) for part in leaves]
+    return ChunkTable(*map(np.concatenate, zip(*parts, strict=True))) if parts else _empty()
+
+
+def _table(part: Leaves, extent: Extent, superblock: Superblock) -> ChunkTable:
+    coordinates = part.coordinates
+    inside = (coordinates < np.array(extent.grid, "u8")).all(axis=1)
+    if not inside.all():  # what a dataset keeps beyond its present shape
+        part = Leaves(*(column[inside] for column in part))
+        coordinates = part.coordinates
+    positions = np.zeros(len(coordinates), "i8")
+    for axis, n in enumerate(extent.grid):
+        positions = positions * n + coordinates[:, axis].astype("i8")
+    return ChunkTable(positions, part.addresses + np.uint64(superblock.base), part.sizes, part.masks)
+
+
+def _from_entries(entries: Entries, extent: Extent, superblock: Superblock) -> ChunkTable:
+    """Chunks from their numbers, which run through the largest grid with an unlimited dimension in front."""
+    order = sorted(range(len(extent.grid)), key=lambda axis: extent.most[axis] is not None)
+    places = entries.places
+    sizes = [extent.most[axis] for axis in order]
+    if order == list(range(len(order))) and sizes[1:] == list(extent.grid[1:]):
+        positions = places
+        keep = places < math.prod(extent.grid)
+    else:
+        coordinates: dict[int, NDArray[np.int64]] = {}
+        for axis, size in zip(reversed(order[1:]), reversed(sizes[1:]), strict=True):
+            assert size is not None
+            places, coordinates[axis] = np.divmod(places, max(size, 1))
+        if order:
+            coordinates[order[0]] = places
+        positions, keep = np.zeros(len(places), "i8"), np.ones(len(places), bool)
+        for axis, n in enumerate(extent.grid):
+            keep &= coordinates[axis] < n
+            positions = positions * n + coordinates[axis]
+    offsets = entries.addresses + np.uint64(superblock.base)
+    if keep.all():
+        return ChunkTable(positions, offsets, entries.sizes, entries.masks)
+    return ChunkTable(positions[keep], offsets[keep], entries.sizes[keep], entries.masks[keep])

@@ -1,0 +1,199 @@
+"""Extensible array (specification, section VII.D).
+
+The first elements stand in the index block. The others are in data blocks that become longer: super block ``u`` has
+``2**(u // 2)`` data blocks of ``2**((u + 1) // 2)`` times the smallest number of elements. The index block holds the
+addresses of the data blocks of the first super blocks, and of the later super blocks themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from manifestry.errors import MalformedFileError
+from numpy.typing import NDArray
+
+from manifestry_hdf5.index.blocks import Blocks, IndexReader
+from manifestry_hdf5.index.checksum import check_blocks
+from manifestry_hdf5.index.entries import Entries, decode_entries, integers
+from manifestry_hdf5.index.superblock import Superblock
+
+__all__ = ["read_extensible_array"]
+
+_CHECKSUM: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """The header of an array."""
+
+    superblock: Superblock
+    filtered: int
+    size: int  # bytes of an element
+    bits: int  # width of an element number
+    direct: int  # elements in the index block
+    smallest: int  # elements of the smallest data block
+    pointers: int  # data blocks of the smallest super block with an address of its own
+    page: int  # elements of a page
+    index_block: int
+
+    @property
+    def offset_width(self) -> int:
+        """Bytes of the element number at the head of super and data blocks."""
+        return (self.bits + 7) // 8
+
+    @property
+    def super_blocks(self) -> int:
+        """Number of super blocks, those without an address among them."""
+        return 1 + self.bits - (self.smallest.bit_length() - 1)
+
+    @property
+    def unnamed(self) -> int:
+        """Super blocks whose data blocks the index block addresses."""
+        return 2 * (self.pointers.bit_length() - 1)
+
+    def shape(self, super_block: int) -> tuple[int, int]:
+        """Data blocks of a super block, and elements of each."""
+        return 1 << super_block // 2, (1 << (super_block + 1) // 2) * self.smallest
+
+
+class _Found:
+    """Elements as they are found: bytes and numbers."""
+
+    def __init__(self, size: int) -> None:
+        self.octets = [np.empty((0, size), "u1")]
+        self.places = [np.empty(0, "i8")]
+
+    def add(self, octets: NDArray[np.uint8], places: NDArray[np.int64]) -> None:
+        """Elements ``(n, size)`` and their numbers ``(n,)``."""
+        self.octets.append(octets)
+        self.places.append(places)
+
+
+def read_extensible_array(
+    superblock: Superblock, address: int, chunk_bytes: int, most_chunks: int
+) -> IndexReader[Entries]:
+    """The elements of the extensible array at an address; an element's place is the number of its chunk.
+
+    Raises
+    ------
+    MalformedFileError
+        A structure is not what it should be or damaged, or there are more chunks than allowed.
+    """
+    array = yield from _header(superblock, superblock.base + address, most_chunks)
+    found = _Found(array.size)
+    if array.index_block == superblock.undefined:
+        return decode_entries(found.octets[0], array.filtered, superblock.offset_size, chunk_bytes)
+    blocks, supers = yield from _index_block(array, found)
+    first = array.direct
+    wanted: dict[int, list[tuple[int, int, NDArray[np.uint8] | None]]] = {}
+    position = 0
+    for number in range(array.unnamed):
+        count, elements = array.shape(number)
+        for pointer in blocks[position : position + count].tolist():
+            if pointer != superblock.undefined:
+                wanted.setdefault(elements, []).append((pointer, first, None))
+            first += elements
+        position += count
+    for number, pointer in enumerate(supers.tolist(), array.unnamed):
+        count, elements = array.shape(number)
+        if pointer != superblock.undefined:
+            parts = yield from _super_block(array, pointer, first, count, elements)
+            wanted.setdefault(elements, []).extend(parts)
+        first += count * elements
+    if sum(elements * len(parts) for elements, parts in wanted.items()) > 2 * most_chunks + array.direct:
+        raise MalformedFileError(f"extensible array at {address:#x}: more elements than chunks are allowed")
+    for elements, parts in wanted.items():
+        yield from _data_blocks(array, elements, parts, found)
+    octets, places = np.concatenate(found.octets), np.concatenate(found.places)
+    return decode_entries(octets, array.filtered, superblock.offset_size, chunk_bytes, places)
+
+
+def _header(superblock: Superblock, start: int, most_chunks: int) -> IndexReader[_Array]:
+    o, n = superblock.offset_size, superblock.length_size
+    data = yield Blocks(np.array([start], "i8"), 12 + 6 * n + o + _CHECKSUM)
+    octets = data[0].tobytes()
+    if octets[:5] != b"EAHD\0" or octets[5] not in (0, 1):
+        raise MalformedFileError(f"extensible array header at byte {start}: no extensible array of chunks")
+    check_blocks(data, len(octets) - _CHECKSUM, np.array([start]), "extensible array header")
+    filtered, size, bits, direct, smallest, pointers, page_bits = octets[5:12]
+    if not smallest or not pointers or smallest & (smallest - 1) or pointers & (pointers - 1) or bits > 64:
+        raise MalformedFileError(f"extensible array header at byte {start}: impossible parameters {octets[6:12].hex()}")
+    stored = int.from_bytes(octets[12 + 4 * n : 12 + 5 * n], "little")
+    if stored > most_chunks:
+        raise MalformedFileError(f"extensible array header at byte {start}: {stored} elements, more than {most_chunks}")
+    block = int.from_bytes(octets[12 + 6 * n : 12 + 6 * n + o], "little")
+    return _Array(superblock, filtered, size, bits, direct, smallest, pointers, 1 << page_bits, block)
+
+
+def _index_block(array: _Array, found: _Found) -> IndexReader[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
+    """Addresses of the data blocks of the first super blocks, and of the later super blocks."""
+    o = array.superblock.offset_size
+    start = array.superblock.base + array.index_block
+    blocks, supers = 2 * (array.pointers - 1), array.super_blocks - array.unnamed
+    if supers < 0:
+        raise MalformedFileError(f"extensible array index block at byte {start}: impossible parameters")
+    first = 6 + o + array.direct * array.size
+    length = first + (blocks + supers) * o
+    data = yield Blocks(np.array([start], "i8"), length + _CHECKSUM)
+    _expect(data, np.array([start]), b"EAIB", array, "index block")
+    check_blocks(data, length, np.array([start]), "extensible array index block")
+    found.add(data[0, 6 + o : first].reshape(array.direct, array.size), np.arange(array.direct))
+    pointers = integers(data[0, first:length].reshape(-1, o))
+    return pointers[:blocks], pointers[blocks:]
+
+
+def _expect(data: NDArray[np.uint8], positions: NDArray[np.int64], signature: bytes, array: _Array, name: str) -> None:
+    good = (data[:, :6] == np.frombuffer(signature + bytes([0, array.filtered]), "u1")).all(axis=1)
+    if not good.all():
+        at = int(positions[int(np.argmin(good))])
+        raise MalformedFileError(f"extensible array {name} at byte {at}: no {name} of this array")
+
+
+def _super_block(
+    array: _Array, pointer: int, first: int, count: int, elements: int
+) -> IndexReader[list[tuple[int, int, NDArray[np.uint8] | None]]]:
+    """For each data block that exists: its address, its first element and the bitmap of its pages."""
+    o = array.superblock.offset_size
+    start = array.superblock.base + pointer
+    pages = elements // array.page if elements > array.page else 0
+    bitmap = (pages + 7) // 8
+    prefix = 6 + o + array.offset_width
+    length = prefix + count * (bitmap + o)
+    data = yield Blocks(np.array([start], "i8"), length + _CHECKSUM)
+    _expect(data, np.array([start]), b"EASB", array, "super block")
+    check_blocks(data, length, np.array([start]), "extensible array super block")
+    maps = data[0, prefix : prefix + count * bitmap].reshape(count, bitmap)
+    pointers = integers(data[0, prefix + count * bitmap : length].reshape(count, o))
+    return [
+        (address, first + i * elements, np.unpackbits(maps[i])[:pages] if pages else None)
+        for i, address in enumerate(pointers.tolist())
+        if address != array.superblock.undefined
+    ]
+
+
+def _data_blocks(
+    array: _Array, elements: int, parts: list[tuple[int, int, NDArray[np.uint8] | None]], found: _Found
+) -> IndexReader[None]:
+    """The elements of data blocks of one length."""
+    positions = array.superblock.base + np.array([address for address, _, _ in parts], "i8")
+    firsts = np.array([first for _, first, _ in parts], "i8")
+    prefix = 6 + array.superblock.offset_size + array.offset_width
+    if elements <= array.page:
+        length = prefix + elements * array.size
+        data = yield Blocks(positions, length + _CHECKSUM)
+        _expect(data, positions, b"EADB", array, "data block")
+        check_blocks(data, length, positions, "extensible array data block")
+        found.add(data[:, prefix:length].reshape(-1, array.size), (firsts[:, None] + np.arange(elements)).reshape(-1))
+        return
+    data = yield Blocks(positions, prefix + _CHECKSUM)
+    _expect(data, positions, b"EADB", array, "data block")
+    check_blocks(data, prefix, positions, "extensible array data block")
+    stride = array.page * array.size + _CHECKSUM
+    written = [np.flatnonzero(bitmap) for _, _, bitmap in parts if bitmap is not None]
+    starts = np.concatenate([p + prefix + _CHECKSUM + w * stride for p, w in zip(positions, written, strict=True)])
+    places = np.concatenate([f + w * array.page for f, w in zip(firsts, written, strict=True)])
+    data = yield Blocks(starts, stride)
+    check_blocks(data, stride - _CHECKSUM, starts, "extensible array page")
+    found.add(data[:, :-_CHECKSUM].reshape(-1, array.size), (places[:, None] + np.arange(array.page)).reshape(-1))

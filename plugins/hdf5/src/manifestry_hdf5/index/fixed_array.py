@@ -1,0 +1,75 @@
+"""Fixed array (specification, section VII.C)."""
+
+from __future__ import annotations
+
+import numpy as np
+from manifestry.errors import MalformedFileError
+
+from manifestry_hdf5.index.blocks import Blocks, IndexReader
+from manifestry_hdf5.index.checksum import check_blocks
+from manifestry_hdf5.index.entries import Entries, decode_entries
+from manifestry_hdf5.index.superblock import Superblock
+
+__all__ = ["read_fixed_array"]
+
+_CHECKSUM = 4
+
+
+def read_fixed_array(superblock: Superblock, address: int, chunk_bytes: int, most_chunks: int) -> IndexReader[Entries]:
+    """The elements of the fixed array at an address; an element's place is the number of its chunk.
+
+    Raises
+    ------
+    MalformedFileError
+        A structure is not what it should be or damaged, or there are more chunks than allowed.
+    """
+    o, n = superblock.offset_size, superblock.length_size
+    start = superblock.base + address
+    data = yield Blocks(np.array([start], "i8"), 8 + n + o + _CHECKSUM)
+    octets = data[0].tobytes()
+    if octets[:5] != b"FAHD\0" or octets[5] not in (0, 1):
+        raise MalformedFileError(f"fixed array header at byte {start}: no fixed array of chunks")
+    check_blocks(data, len(octets) - _CHECKSUM, np.array([start]), "fixed array header")
+    filtered, size, page = octets[5], octets[6], 1 << octets[7]
+    count = int.from_bytes(octets[8 : 8 + n], "little")
+    block = int.from_bytes(octets[8 + n : 8 + n + o], "little")
+    if count > most_chunks:
+        raise MalformedFileError(f"fixed array header at byte {start}: {count} elements, more than {most_chunks}")
+    if block == superblock.undefined or not count:
+        return decode_entries(np.empty((0, size), "u1"), filtered, o, chunk_bytes)
+    at = superblock.base + block
+    pages = -(-count // page) if count > page else 0
+    prefix = 6 + o + (pages + 7) // 8
+    length = prefix + _CHECKSUM + (0 if pages else count * size)
+    data = yield Blocks(np.array([at], "i8"), length)
+    if data[0, :6].tobytes() != b"FADB\0" + bytes([filtered]):
+        raise MalformedFileError(f"fixed array data block at byte {at}: no data block of this array")
+    if not pages:
+        # One block of any length: its checksum is a single chain of operations, and too slow to follow here.
+        elements = data[0, prefix : prefix + count * size].reshape(count, size)
+        return decode_entries(elements, filtered, o, chunk_bytes)
+    check_blocks(data, prefix, np.array([at]), "fixed array data block")
+    initialised = np.flatnonzero(np.unpackbits(data[0, 6 + o : prefix])[:pages])
+    return (yield from _pages(at + length, initialised, count, page, size, filtered, o, chunk_bytes))
+
+
+def _pages(
+    start: int, initialised: np.ndarray[tuple[int], np.dtype[np.int64]], count: int, page: int, size: int,
+    filtered: int, offset_size: int, chunk_bytes: int,
+) -> IndexReader[Entries]:  # fmt: skip
+    """The elements of the pages that were written; the last page may be shorter."""
+    stride, last = page * size + _CHECKSUM, (count - 1) // page
+    parts, places = [], []
+    for whole in (True, False):
+        wanted = initialised[(initialised < last) == whole]
+        if not len(wanted):
+            continue
+        elements = page if whole else count - last * page
+        positions = start + wanted * stride
+        data = yield Blocks(positions, elements * size + _CHECKSUM)
+        check_blocks(data, elements * size, positions, "fixed array page")
+        parts.append(data[:, :-_CHECKSUM].reshape(-1, size))
+        places.append((wanted[:, None] * page + np.arange(elements)).reshape(-1))
+    if not parts:
+        return decode_entries(np.empty((0, size), "u1"), filtered, offset_size, chunk_bytes)
+    return decode_entries(np.concatenate(parts), filtered, offset_size, chunk_bytes, np.concatenate(places))

@@ -1,0 +1,147 @@
+"""Data layout message of a chunked dataset, versions 1 to 5 (specification, section IV.A.2.i)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+
+from manifestry_hdf5.index.superblock import Superblock
+
+__all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "parse_layout"]
+
+LAYOUT_MESSAGE: Final = 0x08
+_CHUNKED: Final = 2
+_EDGES_UNFILTERED: Final = 0x01
+_SINGLE_FILTERED: Final = 0x02
+
+
+class ChunkIndex(IntEnum):
+    """How the chunks of a dataset are found."""
+
+    BTREE_V1 = 0
+    SINGLE = 1
+    IMPLICIT = 2
+    FIXED_ARRAY = 3
+    EXTENSIBLE_ARRAY = 4
+    BTREE_V2 = 5
+
+
+_PARAMETERS: Final = {ChunkIndex.FIXED_ARRAY: 1, ChunkIndex.EXTENSIBLE_ARRAY: 5, ChunkIndex.BTREE_V2: 6}
+"""Bytes of creation parameters before the address of the index; the index repeats those that matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLayout:
+    """Where the chunk index of a dataset is.
+
+    Attributes
+    ----------
+    index
+        Its kind.
+    address
+        Where it begins (of the chunk itself for `SINGLE`, of the first for `IMPLICIT`); None when nothing is stored.
+    chunk_shape
+        Elements along each dimension of a chunk.
+    element_size
+        Bytes of an element before filters.
+    edges_unfiltered
+        Whether the chunks that reach over the upper edges were stored without filters.
+    single_size, single_mask
+        Stored bytes and filter mask of a filtered single chunk.
+    """
+
+    index: ChunkIndex
+    address: int | None
+    chunk_shape: tuple[int, ...]
+    element_size: int
+    edges_unfiltered: bool = False
+    single_size: int | None = None
+    single_mask: int = 0
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk before filters."""
+        size = self.element_size
+        for n in self.chunk_shape:
+            size *= n
+        return size
+
+
+class _Fields:
+    """Little-endian integers one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, size: int) -> int:
+        """The next integer of `size` bytes."""
+        part = self._data[self._at : self._at + size]
+        if len(part) != size:
+            raise MalformedFileError("data layout message: too short")
+        self._at += size
+        return int.from_bytes(part, "little")
+
+    def skip(self, size: int) -> None:
+        """Leave `size` bytes out."""
+        self._at += size
+
+
+def parse_layout(message: bytes, superblock: Superblock) -> ChunkLayout:
+    """The data layout message of a chunked dataset.
+
+    Raises
+    ------
+    MalformedFileError
+        It is too short, or not of a chunked dataset.
+    UnsupportedFeatureError
+        Its version or its index is not known.
+    """
+    fields = _Fields(message)
+    version = fields.take(1)
+    if version in (1, 2):
+        ndim, kind = fields.take(1), fields.take(1)
+        fields.skip(5)
+    elif version in (3, 4, 5):
+        kind = fields.take(1)
+    else:
+        raise UnsupportedFeatureError(f"data layout message of version {version}")
+    if kind != _CHUNKED:
+        raise MalformedFileError(f"data layout message: class {kind} where chunks are due")
+    if version >= 4:
+        return _version_4(fields, superblock)
+    if version == 3:
+        ndim = fields.take(1)
+    address = _address(fields, superblock)
+    dims = [fields.take(4) for _ in range(ndim)]
+    return _layout(ChunkIndex.BTREE_V1, address, dims)
+
+
+def _version_4(fields: _Fields, superblock: Superblock) -> ChunkLayout:
+    flags, ndim, width = fields.take(1), fields.take(1), fields.take(1)
+    dims = [fields.take(width) for _ in range(ndim)]
+    number = fields.take(1)
+    if number not in (1, 2, 3, 4, 5):
+        raise UnsupportedFeatureError(f"chunk index of type {number}")
+    index = ChunkIndex(number)
+    size, mask = None, 0
+    if index is ChunkIndex.SINGLE and flags & _SINGLE_FILTERED:
+        size, mask = fields.take(superblock.length_size), fields.take(4)
+    fields.skip(_PARAMETERS.get(index, 0))
+    return _layout(index, _address(fields, superblock), dims, flags, size, mask)
+
+
+def _address(fields: _Fields, superblock: Superblock) -> int | None:
+    address = fields.take(superblock.offset_size)
+    return None if address == superblock.undefined else address
+
+
+def _layout(
+    index: ChunkIndex, address: int | None, dims: list[int], flags: int = 0, size: int | None = None, mask: int = 0
+) -> ChunkLayout:
+    if len(dims) < 2 or not all(dims):
+        raise MalformedFileError(f"data layout message: chunk dimensions {dims}")
+    return ChunkLayout(index, address, tuple(dims[:-1]), dims[-1], bool(flags & _EDGES_UNFILTERED), size, mask)

@@ -1,0 +1,18 @@
+"""Options of the HDF5 parser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["Hdf5Options"]
+
+
+class Hdf5Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What can be chosen for HDF5 beyond what every format has."""
+
+    follow_external: Annotated[
+        bool, Meta(description="Follow external links: their arrays refer to the other file.")
+    ] = True

@@ -1,0 +1,80 @@
+"""From an HDF5 file to a tree: the order of work."""
+
+from __future__ import annotations
+
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.files import FileTable
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage import Source
+
+from manifestry_hdf5.arrays import build_array
+from manifestry_hdf5.attributes import visible_attributes
+from manifestry_hdf5.datasets import UNLIMITED, Dataset
+from manifestry_hdf5.dimensions import DimensionNames, is_netcdf
+from manifestry_hdf5.library import open_file
+from manifestry_hdf5.options import Hdf5Options
+from manifestry_hdf5.walk import Group, Walker
+
+__all__ = ["Hdf5Parser"]
+
+
+class Hdf5Parser:
+    """Reads HDF5 and netCDF-4 files."""
+
+    def parse(self, source: Source, options: Hdf5Options, context: ParseContext) -> VirtualGroup:  # noqa: ARG002 soon
+        """The tree of a file; see `manifestry.formats.contracts.Parser`."""
+        with open_file(source) as file:
+            walker = Walker(file, context)
+            root = walker.walk(context.group)
+            assembly = _Assembly(root, walker.outer, source, context)
+            return assembly.tree()
+
+
+class _Assembly:
+    """Makes the tree of what the walk found."""
+
+    def __init__(self, root: Group, outer: list[Group], source: Source, context: ParseContext) -> None:
+        self._root = root
+        self._context = context
+        self._files = FileTable([source.file])
+        groups = [*outer, *root.walk()]
+        self._names = DimensionNames({group.path: group.scales for group in groups})
+        top = outer[0] if outer else root
+        self._netcdf = is_netcdf(top.attributes, (s for group in groups for s in group.scales.values()))
+        self._dims: dict[str, tuple[str | None, ...]] = {}
+
+    def tree(self) -> VirtualGroup:
+        """The whole tree."""
+        self._name_dimensions(self._root)
+        return self._group(self._root)
+
+    def _name_dimensions(self, group: Group) -> None:
+        for child in group.groups.values():
+            self._name_dimensions(child)
+        for name, dataset in group.datasets.items():
+            path = f"{group.path}/{name}".lstrip("/")
+            shape = dataset.shape + dataset.element.shape
+            names, several = self._names.named(name, group.scales[name], len(shape))
+            for axis in several:
+                self._context.report(path, "several scales on one dimension", f"axis {axis} is called {names[axis]}")
+            unlimited = [n == UNLIMITED for n in dataset.maximum] + [False] * len(dataset.element.shape)
+            self._names.phony(group.path, shape, unlimited, names)
+            self._dims[path] = tuple(names)
+
+    def _group(self, group: Group) -> VirtualGroup:
+        arrays = {}
+        for name, dataset in group.datasets.items():
+            path = f"{group.path}/{name}".lstrip("/")
+            with self._context.isolate(path):
+                arrays[name] = self._array(dataset, group, name, path)
+        return VirtualGroup(
+            arrays,
+            {name: self._group(child) for name, child in group.groups.items()},
+            visible_attributes(group.attributes, scale=False, netcdf=self._netcdf),
+        )
+
+    def _array(self, dataset: Dataset, group: Group, name: str, path: str) -> VirtualArray:
+        array = build_array(dataset, self._files, self._context)
+        scale = group.scales[name].is_scale
+        attributes = visible_attributes(array.attributes, scale=scale, netcdf=self._netcdf)
+        return VirtualArray(array.metadata.with_(attributes=attributes, dims=self._dims[path]), array.manifest)
