@@ -44,7 +44,7 @@ def netcdf(tmp_path):
         t = nc.createVariable("t", "i2", ("time", "lat", "lon"), zlib=True, shuffle=True, fill_value=-999)
         t.scale_factor = 0.01
         t.add_offset = 273.15
-        t.valid_min = np.float32(-0.1)
+        t.threshold = np.float32(-0.1)
         t.valid_range = np.array([-100, 100], "i2")
         t.set_auto_scale(False)
         t[:] = np.arange(140).reshape(4, 5, 7)
@@ -79,7 +79,7 @@ def test_netcdf_equals_h5netcdf_in_xarray(netcdf, group):
 
 def test_attributes_keep_their_types(netcdf):
     attributes = mf.parse(netcdf).arrays["t"].attributes
-    assert attributes["valid_min"].dtype == np.float32
+    assert attributes["threshold"].dtype == np.float32
     assert attributes["_FillValue"] == -999
     assert attributes["_FillValue"].dtype == np.int16
     assert attributes["valid_range"].tolist() == [-100, 100]
