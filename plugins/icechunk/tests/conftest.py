@@ -1,4 +1,4 @@
-"""Outputs are read in fresh processes that cannot import manifestry, by the lines that the report prints."""
+"""Outputs are read in another process that cannot import manifestry, by the lines that the report prints."""
 
 import json
 import os
@@ -9,44 +9,43 @@ from pathlib import Path
 
 import pytest
 
-READER = Path(__file__).with_name("fresh_reader.py")
-
 
 class FreshReader:
-    """Runs the lines of reports in one new interpreter and brings back every array of each store.
+    """One interpreter with icechunk, zarr and xarray, which runs the lines of reports in empty namespaces.
 
     The result of each is ``{"arrays": {path: (values, dims, attributes)}, "groups": {path: attributes}}``, with the
-    values of ``ds`` or ``tree`` of xarray under ``"decoded"``.
+    values that xarray decodes under ``"decoded"``, or ``{"error": ...}``.
     """
 
     def __init__(self, directory):
-        self.directory = directory
+        self.answer = directory / "answer.pickle"
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", Path(__file__).with_name("fresh_reader.py"), self.answer],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "ICECHUNK_LOG": "error"},
+        )
 
     def read(self, *reports, env=None):
-        answer = self.directory / "answer.pickle"
-        jobs = json.dumps([report if isinstance(report, str) else report.reader for report in reports])
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", READER, answer],
-            input=jobs,
-            text=True,
-            capture_output=True,
-            check=False,
-            env={**os.environ, "ICECHUNK_LOG": "error", **(env or {})},
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        results = pickle.loads(answer.read_bytes())
+        lines = [report if isinstance(report, str) else report.reader for report in reports]
+        self.process.stdin.write(json.dumps({"lines": lines, "env": env or {}}) + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+        results = pickle.loads(self.answer.read_bytes())
         return results[0] if len(reports) == 1 else results
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait(60) == 0
 
 
 @pytest.fixture(scope="session")
-def reader_class():
-    return FreshReader
-
-
-@pytest.fixture
-def fresh(tmp_path):
-    return FreshReader(tmp_path)
+def fresh(tmp_path_factory):
+    reader = FreshReader(tmp_path_factory.mktemp("reader"))
+    yield reader
+    reader.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """The other process of `conftest.FreshReader`: icechunk, zarr and xarray, and nothing of manifestry."""
 
 import json
+import os
 import pickle
 import sys
 from importlib.abc import MetaPathFinder
@@ -42,10 +43,14 @@ def read(lines):
     return found
 
 
-results = []
-for job in json.load(sys.stdin):
-    try:
-        results.append(read(job))
-    except Exception as error:
-        results.append({"error": f"{type(error).__name__}: {error}"})
-Path(sys.argv[1]).write_bytes(pickle.dumps(results))
+for request in sys.stdin:
+    job = json.loads(request)
+    os.environ.update(job["env"])
+    results = []
+    for lines in job["lines"]:
+        try:
+            results.append(read(lines))
+        except Exception as error:
+            results.append({"error": f"{type(error).__name__}: {error}"})
+    Path(sys.argv[1]).write_bytes(pickle.dumps(results))
+    print("done", flush=True)

@@ -21,7 +21,7 @@ def same(mine, theirs):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory, reader_class):
+def written(tmp_path_factory, fresh):
     """All samples, written and read: one process reads them all."""
     base = tmp_path_factory.mktemp("samples")
     samples, reports = {}, {}
@@ -30,7 +30,7 @@ def written(tmp_path_factory, reader_class):
             continue
         samples[name] = make_sample(name, base / name)
         reports[name] = mf.write(samples[name].tree, base / f"{name}.icechunk")
-    found = reader_class(base).read(*reports.values())
+    found = fresh.read(*reports.values())
     return samples, reports, dict(zip(reports, found, strict=True))
 
 

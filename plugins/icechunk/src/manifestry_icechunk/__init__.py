@@ -10,9 +10,13 @@
 `nodes`            Zarr documents and native chunks of a store
 `references`       virtual references of an array in few calls, with the checksum of each file
 `placement`        append and region: everything that is checked before anything is changed
+`comparing`        whether two arrays have the same values
 `locking`          one writer at a time in a local repository
 `repositories`     creating, opening and configuring repositories
 `transactions`     session, slabs, commit: our own, or the caller's session
+`staging`          trees into a transaction: documents, native chunks, references
+`checks`           what a repository cannot hold
+`lines`            the Python that opens what was written
 `writer`           the write session of the plugin interface
 `distributed`      several processes write one commit
 `parser`           a repository as a tree
@@ -43,5 +47,14 @@ def manifestry_writers() -> Iterator[WriterDescriptor]:
             "icechunk.session.ForkSession",
             "icechunk.store.IcechunkStore",
         ),
-        capabilities=frozenset({Capability.GROUPS, Capability.REMOTE, Capability.OBJECTS, Capability.SLABS}),
+        capabilities=frozenset(
+            {
+                Capability.APPEND,
+                Capability.GROUPS,
+                Capability.OBJECTS,
+                Capability.REGION,
+                Capability.REMOTE,
+                Capability.SLABS,
+            }
+        ),
     )

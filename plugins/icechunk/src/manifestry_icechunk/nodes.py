@@ -121,6 +121,23 @@ class Nodes:
 
         complete(send())
 
+    def stale_keys(self, path: str, manifest: ChunkManifest, offset: tuple[int, ...]) -> list[str]:
+        """Keys of the chunks that the store has and `manifest`, put at `offset` of the stored grid, has not."""
+
+        async def collect() -> list[str]:
+            stale: list[str] = []
+            missing = ~manifest.stored
+            async for batch in self.chunks(path):
+                local = batch[0].astype("i8") - np.array(offset, "i8")
+                inside = ((local >= 0) & (local < np.array(manifest.grid_shape, "i8"))).all(axis=1)
+                rows = local[inside]
+                flat = np.ravel_multi_index(tuple(rows.T), manifest.grid_shape) if rows.size else np.zeros(0, "i8")
+                gone = batch[0][inside][missing[flat]]
+                stale += [chunk_key(path, at) for at in gone.tolist()]
+            return stale
+
+        return complete(collect())
+
     def delete_below(self, path: str) -> None:
         """Delete the array or group at a path and everything below it."""
         complete(self.store.delete_dir(path))

@@ -46,6 +46,12 @@ class IcechunkWriteOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unk
     references_per_commit: Annotated[
         int, Meta(ge=1000, description="After this many references what was staged is stored, to bound memory.")
     ] = 2_000_000
+    rewrite_below: Annotated[
+        int,
+        Meta(
+            ge=0, description="Append and region store arrays of up to this many bytes anew when chunks do not align."
+        ),
+    ] = 8 << 20
     on_conflict: Annotated[
         Literal["raise", "retry"],
         Meta(description="What to do when somebody else committed a change that contradicts this one."),

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import icechunk
 import numpy as np
-from manifestry.errors import TargetExistsError, UnsupportedFeatureError
+import zarr
+from manifestry.errors import IncompatibleArraysError, TargetExistsError
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.model.files import FileTable
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.zarr_v3 import array_document, group_document
 from numpy.typing import NDArray
 
-from manifestry_icechunk.containers import choose_containers, locations_of, used_rows
+from manifestry_icechunk.comparing import read_region, same_values
+from manifestry_icechunk.containers import Container, choose_containers, locations_of, used_rows
 from manifestry_icechunk.nodes import Nodes, native_chunks
 from manifestry_icechunk.options import IcechunkWriteOptions
+from manifestry_icechunk.placement import Destination, place_tree
 from manifestry_icechunk.references import LocatedFiles, checksum_groups, set_references
 from manifestry_icechunk.splitting import split_sizes
 from manifestry_icechunk.transactions import Transaction
 
 __all__ = ["Staging", "refuse_occupied"]
+
+_KEEP_ALL: Final[Any] = {"write_empty_chunks": True}
+"""Chunks of nothing but fill values are stored: zarr takes -0.0 for 0.0 when it looks for them."""
 
 
 def refuse_occupied(nodes: Nodes, target: Target | str) -> None:
@@ -50,20 +56,20 @@ class Staging:
     ----------
     transaction
         Where.
-    group
-        Path of the group that becomes the root of the trees.
-    mode, options, context
+    target, mode, options, context
         As given to the writer.
     """
 
     def __init__(
-        self, transaction: Transaction, group: str, mode: Mode, options: IcechunkWriteOptions, context: WriteContext
+        self, transaction: Transaction, target: Target, mode: Mode, options: IcechunkWriteOptions, context: WriteContext
     ) -> None:
         self._transaction = transaction
-        self._group = group
+        self._group = target.group
         self._mode = mode
         self._options = options
         self._progress = context.progress
+        self._stores = target.stores
+        self._equal: dict[tuple[str, str, int], bool] = {}
         self.restart()
 
     def restart(self) -> None:
@@ -86,45 +92,94 @@ class Staging:
             self._store = self._transaction.relieve()
             self._pending = 0
 
-    def place(self, tree: VirtualGroup, at: Placement, store: icechunk.IcechunkStore | None) -> None:
-        """Make sure that a tree goes at a place of what is there."""
-        raise UnsupportedFeatureError("append and region", "", "write the whole tree anew")
+    def place(self, tree: VirtualGroup, at: Placement, store: icechunk.IcechunkStore | None) -> dict[str, Destination]:
+        """Where the arrays of a tree go in what is stored.
+
+        Raises
+        ------
+        IncompatibleArraysError
+            The tree does not go there.
+        """
+        if store is None:
+            raise IncompatibleArraysError("nothing is stored yet that could be continued or changed")
+        snapshot = store.session.snapshot_id
+
+        def same(path: str, array: VirtualArray) -> bool:
+            key = (snapshot, path, id(array))
+            if key not in self._equal:
+                self._equal[key] = same_values(store, self._path(path), array, self._stores)
+            return self._equal[key]
+
+        return place_tree(tree, at, Nodes(store).documents(self._group), same, self._options.rewrite_below)
 
     def stage(self, tree: VirtualGroup, at: Placement | None) -> None:
         """Put a tree into the transaction."""
         arrays = dict(tree.walk_arrays())
+        destinations: dict[str, Destination] = {}
+        before = self._transaction.reading()
+        if at is not None:
+            destinations = self.place(tree, at, before)
+            arrays = {path: array for path, array in arrays.items() if path in destinations}
         used = _used_files(arrays)
         urls = {files.urls[row] for files, rows in used.values() for row in rows.tolist()}
-        relative = self._options.relative
-        containers = choose_containers(urls, self._transaction.containers(), relative=relative)
-        self._store = self._transaction.writing(containers, self._splits(arrays))
-        offsets: dict[str, tuple[int, ...]] = {}
-        self._stage_documents(tree)
+        containers = choose_containers(urls, self._transaction.containers(), relative=self._options.relative)
+        self._store = self._transaction.writing(containers, self._splits(arrays, destinations))
+        if at is None:
+            self._stage_documents(tree)
+        else:
+            if before is not None and before.session.snapshot_id != self._store.session.snapshot_id:
+                destinations = self.place(tree, at, self._store)  # somebody else has committed in between
+            self._stage_changes(arrays, destinations)
         self._first = False
-        located = {
-            key: LocatedFiles(
-                locations_of(files, containers, rows, relative=relative),
-                *checksum_groups(files, wanted=self._options.checksums),
-            )
-            for key, (files, rows) in used.items()
-        }
+        located = {key: self._located(files, rows, containers) for key, (files, rows) in used.items()}
         for path, array in arrays.items():
-            offset = offsets.get(path, (0,) * array.metadata.ndim)
-            where = self._path(path)
-            Nodes(self.store).set(native_chunks(where, array.manifest, offset))
-            set_references(self, where, array.manifest, located[id(array.manifest.files)], offset)
+            offset = destinations[path].offset if path in destinations else (0,) * array.metadata.ndim
+            if offset is not None:
+                where = self._path(path)
+                Nodes(self.store).set(native_chunks(where, array.manifest, offset))
+                set_references(self, where, array.manifest, located[id(array.manifest.files)], offset)
+
+    def _located(self, files: FileTable, rows: NDArray[np.uint32], containers: Sequence[Container]) -> LocatedFiles:
+        locations = locations_of(files, containers, rows, relative=self._options.relative)
+        return LocatedFiles(locations, *checksum_groups(files, wanted=self._options.checksums))
 
     def _path(self, path: str) -> str:
         return f"{self._group}/{path}".strip("/")
 
-    def _splits(self, arrays: Mapping[str, VirtualArray]) -> dict[str, tuple[int, ...]]:
-        """Rules of manifests for the arrays whose grids are large."""
+    def _splits(
+        self, arrays: Mapping[str, VirtualArray], destinations: Mapping[str, Destination]
+    ) -> dict[str, tuple[int, ...]]:
+        """Rules of manifests for the arrays whose grids are, or become, large."""
         found = {}
         for path, array in arrays.items():
-            sizes = split_sizes(array.manifest.grid_shape, self._options.references_per_manifest)
+            grid = array.manifest.grid_shape
+            if path in destinations:
+                chunks = array.metadata.chunk_shape
+                grid = tuple(-(-n // c) for n, c in zip(destinations[path].shape, chunks, strict=True))
+            sizes = split_sizes(grid, self._options.references_per_manifest)
             if sizes is not None and array.manifest.stored_count:
                 found[self._path(path)] = sizes
         return found
+
+    def _stage_changes(self, arrays: Mapping[str, VirtualArray], destinations: Mapping[str, Destination]) -> None:
+        """Let arrays grow, store small ones anew, and delete chunks that the tree does not have."""
+        nodes = Nodes(self.store)
+        stored = {path: nodes.document(self._path(path)) or {} for path in arrays}
+        grown = {
+            self._path(path): {**document, "shape": list(destinations[path].shape)}
+            for path, document in stored.items()
+            if list(destinations[path].shape) != document["shape"]
+        }
+        nodes.set_documents(grown)
+        for path, array in arrays.items():
+            to = destinations[path]
+            if to.offset is None:
+                target: Any = zarr.open_array(
+                    self.store, path=self._path(path), mode="r+", zarr_format=3, config=_KEEP_ALL
+                )
+                target[to.region] = read_region(array, self._stores)
+            elif array.manifest.stored_count < array.manifest.size:
+                nodes.delete(nodes.stale_keys(self._path(path), array.manifest, to.offset))
 
     def _stage_documents(self, tree: VirtualGroup) -> None:
         """Documents of the groups above, of the tree's groups and of its arrays."""

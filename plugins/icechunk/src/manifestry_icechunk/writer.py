@@ -67,7 +67,7 @@ class IcechunkSession:
             None if target.object is not None else repository_place(target.url, target.stores, options.storage)
         )
         self._transaction = self._open()
-        self._staging = Staging(self._transaction, target.group, mode, options, context)
+        self._staging = Staging(self._transaction, target, mode, options, context)
         self._staged: list[tuple[VirtualGroup, Placement | None]] = []
 
     def _open(self) -> Transaction:
