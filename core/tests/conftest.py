@@ -9,13 +9,12 @@ from types import ModuleType
 
 import pytest
 import zarr
-from zarr.buffer import cpu
-from zarr.storage import MemoryStore
-
 from manifestry.formats import loading
 from manifestry.model.zarr_v3 import array_document, group_document
 from manifestry.storage.source import Source
 from manifestry.testing.trees import SAMPLES, make_sample
+from zarr.buffer import cpu
+from zarr.storage import MemoryStore
 
 
 @pytest.fixture(params=SAMPLES)

@@ -6,19 +6,18 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import manifestry as mf
 import numpy as np
 import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from obstore import exceptions as obs
-from obstore.store import MemoryStore
-from zarr.core.buffer import default_buffer_prototype
-
-import manifestry as mf
 from manifestry.testing.building import TreeBuilder
 from manifestry.zarr_store import ranges
 from manifestry.zarr_store.ranges import RangeReader, check_unchanged
+from obstore import exceptions as obs
+from obstore.store import MemoryStore
+from zarr.core.buffer import default_buffer_prototype
 
 PROTOTYPE = default_buffer_prototype()
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)

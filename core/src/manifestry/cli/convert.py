@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+import manifestry
 from manifestry.cli.arguments import common_options, named_values, parse_samples, reading_options
 from manifestry.cli.output import Output, human_bytes, pass_output
 from manifestry.cli.progress import open_progress
-from manifestry.combine.options import CombineOptions
-from manifestry.conversion.report import ConvertReport
-from manifestry.conversion.running import convert
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.options import make_options
+
+if TYPE_CHECKING:
+    from manifestry.conversion.report import ConvertReport
 
 __all__ = ["command"]
 
@@ -59,7 +60,9 @@ def command(output: Output, context: click.Context, /, *, quiet: bool, **given: 
     """
     arguments = _arguments(given)
     with _executor(given["jobs"], given["dask"]) as executor, open_progress(quiet=quiet or output.json) as progress:
-        report = convert(given["sources"], given["target"], executor=executor, progress=progress, **arguments)
+        report = manifestry.convert(
+            given["sources"], given["target"], executor=executor, progress=progress, **arguments
+        )
     if output.json:
         output.document("convert", {"report": report.to_json()})
     else:
@@ -69,6 +72,8 @@ def command(output: Output, context: click.Context, /, *, quiet: bool, **given: 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments of `manifestry.convert`."""
+    from manifestry.combine.options import CombineOptions  # noqa: PLC0415 combining imports zarr, `--help` need not
+
     if given["append"] and given["overwrite"]:
         raise click.UsageError("--append and --overwrite exclude each other")
     if given["append"] and not given["concat_dim"]:

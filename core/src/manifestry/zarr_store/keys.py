@@ -111,7 +111,7 @@ def _make_document(path: str, node: VirtualArray | VirtualGroup) -> bytes:
         document, issues = group_document(node.attributes, path)
     for issue in issues:
         _logger.warning("%s", issue)
-    return json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
+    return json.dumps(document, allow_nan=False).encode()
 
 
 def _coordinates(segments: list[str], grid_shape: tuple[int, ...]) -> tuple[int, ...] | None:
