@@ -43,7 +43,16 @@ class ReferencePolicy:
         SourceError
             The document may not point there, or no store knows such URLs.
         """
-        url = canonical_url(location) if self.base is None else join_url(self.base.url, location)
+        return self.permit(canonical_url(location) if self.base is None else join_url(self.base.url, location))
+
+    def permit(self, url: str) -> str:
+        """A URL that is canonical already, when the document may point there.
+
+        Raises
+        ------
+        SourceError
+            It may not.
+        """
         if not self._may(url):
             document = "the references" if self.base is None else self.base.url
             raise SourceError(
