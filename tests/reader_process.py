@@ -52,7 +52,8 @@ def main(fmt: str, target: str, result: str, *groups: str) -> None:
     found = {}
     for group in groups:
         dataset = opener(target, "" if group == "/" else group).load()
-        found[group] = dataset.to_dict(data="array", encoding=False)
+        variables = {str(name): (v.dims, v.values, v.attrs) for name, v in dataset.variables.items()}
+        found[group] = (dataset.attrs, variables)
     Path(result).write_bytes(pickle.dumps(found))
     assert not any(name.startswith("manifestry") for name in sys.modules)
 

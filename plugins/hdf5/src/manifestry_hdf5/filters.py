@@ -68,7 +68,7 @@ def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: in
     """
     codecs: list[Codec] = []
     replaces_bytes = False
-    aligned = True  # whether the bytes that reach the next filter are whole elements still
+    length: int | None = chunk_bytes  # bytes that reach the next filter, while that does not depend on the data
     for position, item in enumerate(filters):
         if item.number in _IMAGE_CODECS:
             if position or element.storage:
@@ -77,11 +77,14 @@ def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: in
             replaces_bytes = True
         elif item.number == h5z.FILTER_SHUFFLE:
             size = item.client_data[0] if item.client_data else element.dtype.itemsize
-            whole = aligned and chunk_bytes % size == 0
+            whole = size == 1 or (length is not None and length % size == 0)
             codecs.append(Codec("numcodecs.shuffle" if whole else "manifestry.shuffle", {"elementsize": size}))
         else:
             codecs.append(_codec(item, element))
-        aligned = aligned and item.number == h5z.FILTER_SHUFFLE
+        if item.number == h5z.FILTER_FLETCHER32 and length is not None:
+            length += 4
+        elif item.number != h5z.FILTER_SHUFFLE:
+            length = None
     return Chain(tuple(codecs), replaces_bytes)
 
 
