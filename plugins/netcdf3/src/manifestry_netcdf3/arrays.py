@@ -10,7 +10,7 @@ from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatur
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.source import Source
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ class ArrayBuilder:
             chunk_shape = self._chunk_shape(extent, kind, cut_off=missing > 0)
             manifest = self._references(extent, chunk_shape, kind, fill)
         metadata = ArrayMetadata(
-            extent.shape, kind.native, RegularGrid(chunk_shape), _codecs(kind), fill, dims, attributes
+            extent.shape, kind.native, RegularGrid(chunk_shape), (kind.codec,), fill, dims, attributes
         )
         return VirtualArray(metadata, manifest)
 
@@ -131,6 +131,8 @@ class ArrayBuilder:
         length = math.prod(chunk_shape) * kind.stored.itemsize
         if not math.prod(grid):
             return ChunkManifest.missing(grid)
+        if math.prod(grid) == 1 and extent.end <= self._source.size:
+            return ChunkManifest.from_columns(grid, self._files, 0, extent.begin, length)
         if extent.is_contiguous:
             offsets = extent.begin + length * np.arange(math.prod(grid), dtype="u8")
         else:
@@ -180,10 +182,6 @@ class ArrayBuilder:
             raise UnsupportedFeatureError(
                 f"{count} bytes to copy", hint=f"the limit is {limit} (limits.max_inline_bytes); choose a smaller chunk"
             )
-
-
-def _codecs(kind: ExternalType) -> tuple[Codec, ...]:
-    return (Codec("bytes", {"endian": "big"}) if kind.stored.itemsize > 1 else Codec("bytes"),)
 
 
 def _fill_value(kind: ExternalType, attributes: dict[str, Any]) -> Any:

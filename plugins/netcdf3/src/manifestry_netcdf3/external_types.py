@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from manifestry.model.metadata import Codec
 
 __all__ = ["EXTERNAL_TYPES", "NC_CHAR", "ExternalType"]
 
@@ -27,6 +28,8 @@ class ExternalType:
         The dtype of the bytes in the file, big-endian.
     native
         The same in native byte order.
+    codec
+        The codec that reads it.
     fill
         The default fill value, a scalar of `native`.
     """
@@ -34,12 +37,14 @@ class ExternalType:
     name: str
     stored: np.dtype[Any]
     native: np.dtype[Any]
+    codec: Codec
     fill: Any
 
 
 def _external(name: str, code: str, fill: float | bytes) -> ExternalType:
     native = np.dtype(code)
-    return ExternalType(name, native.newbyteorder(">"), native, np.array(fill, native)[()])
+    codec = Codec("bytes", {"endian": "big"}) if native.itemsize > 1 else Codec("bytes")
+    return ExternalType(name, native.newbyteorder(">"), native, codec, np.array(fill, native)[()])
 
 
 EXTERNAL_TYPES: Final = {

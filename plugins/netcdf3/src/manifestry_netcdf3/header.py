@@ -110,14 +110,14 @@ class _HeaderReader:
     def __init__(self, source: Source, limits: Limits) -> None:
         self._source = source
         self._limits = limits
-        self._data = bytearray(source.head(HEAD_BYTES))
+        self._data = source.head(HEAD_BYTES)
         self._at = 0
         self._count_bytes = 4
         self._offset_bytes = 4
 
     def header(self) -> Header:
         """``header = magic numrecs dim_list gatt_list var_list``."""
-        magic = self._take(4)
+        magic = self._padded(4)
         version = magic[3]
         if magic[:3] != b"CDF" or version not in _VERSIONS:
             raise MalformedFileError(f"{self._source.url}: no netCDF classic file: it begins with {magic.hex(' ')}")
@@ -193,19 +193,19 @@ class _HeaderReader:
         return self._number(self._count_bytes)
 
     def _number(self, size: int) -> int:
-        return int.from_bytes(self._take(size), "big")
-
-    def _padded(self, size: int) -> bytes:
-        data = self._take(size)
-        self._at += -size % 4
-        return data
-
-    def _take(self, size: int) -> bytes:
         end = self._at + size
         if end > len(self._data):
             self._fetch(end)
-        data = bytes(self._data[self._at : end])
+        number = int.from_bytes(self._data[self._at : end], "big")
         self._at = end
+        return number
+
+    def _padded(self, size: int) -> bytes:
+        end = self._at + size
+        if end > len(self._data):
+            self._fetch(end)
+        data = self._data[self._at : end]
+        self._at = end + -size % 4
         return data
 
     def _fetch(self, end: int) -> None:

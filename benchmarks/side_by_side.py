@@ -1,0 +1,79 @@
+"""Running subjects side by side: each round in a fresh process, subjects in turn, so that all see the same machine.
+
+A subject is an interpreter and a Python text with two parts, ``SETUP`` (imports, not timed) and the timed statement.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PEER_PYTHON = os.environ.get("MANIFESTRY_PEER_PYTHON", "/work/peer-env/bin/python")
+
+_RUNNER = """
+import json, resource, sys, time, warnings
+warnings.simplefilter("ignore")
+{setup}
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+{statement}
+spent = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([spent, peak / 1024, (peak - base) / 1024]))
+"""
+
+
+@dataclass
+class Subject:
+    """Something that is measured."""
+
+    name: str
+    setup: str
+    statement: str
+    python: str = sys.executable
+    seconds: list[float] = field(default_factory=list)
+    peak_mb: list[float] = field(default_factory=list)
+    added_mb: list[float] = field(default_factory=list)
+
+    def run(self) -> None:
+        text = _RUNNER.format(setup=self.setup, statement=self.statement)
+        done = subprocess.run([self.python, "-c", text], capture_output=True, text=True, check=True, timeout=600)
+        spent, peak, added = json.loads(done.stdout.strip().splitlines()[-1])
+        self.seconds.append(spent)
+        self.peak_mb.append(peak)
+        self.added_mb.append(added)
+
+
+def compare(title: str, subjects: list[Subject], rounds: int = 5) -> str:
+    """Measure all subjects and return a Markdown table; the first subject is ours, ratios are against it."""
+    for _ in range(rounds):
+        for subject in subjects:
+            subject.run()
+    ours = subjects[0]
+    rows = [
+        f"### {title}",
+        "",
+        "| | time (median) | fastest | slower by | peak memory | added by the parse |",
+        "|---|---|---|---|---|---|",
+    ]
+    for subject in subjects:
+        median = statistics.median(subject.seconds)
+        ratio = median / statistics.median(ours.seconds)
+        rows.append(
+            f"| {subject.name} | {median * 1000:.0f} ms | {min(subject.seconds) * 1000:.0f} ms "
+            f"| {'' if subject is ours else f'{ratio:.1f} times'} | {statistics.median(subject.peak_mb):.0f} MB "
+            f"| {statistics.median(subject.added_mb):.0f} MB |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def write_page(path: Path, heading: str, introduction: str, tables: list[str]) -> None:
+    """The page of one format under docs/benchmarks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"# {heading}\n\n{introduction}\n\n" + "\n".join(tables))
+    print(path.read_text())
