@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
-from time import perf_counter
+from dataclasses import replace
 from typing import Any, Literal
 
 from manifestry.combine.options import CombineOptions
-from manifestry.conversion.report import ConvertReport, SourceReport
+from manifestry.conversion.batches import BatchJob
+from manifestry.conversion.coordinates import CoordinateRule
+from manifestry.conversion.pipeline import Output, Run
+from manifestry.conversion.preparing import Preparation
+from manifestry.conversion.report import ConvertReport
 from manifestry.conversion.sources import SourceLike, expand_sources
 from manifestry.errors import OptionError
-from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target
+from manifestry.formats.contracts import Mode, OnUnsupported, Target
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
+from manifestry.parallel import ExecutorLike
 from manifestry.progress import Progress, SilentProgress
-from manifestry.reading import parse_source
 from manifestry.storage.registry import StoreRegistry
-from manifestry.writing import write_tree
+from manifestry.verification import verify as verify_output
 
 __all__ = ["convert"]
 
@@ -46,47 +49,111 @@ def convert(
     resume: bool = False,
     on_unsupported: OnUnsupported = "raise",
     on_error: Literal["raise", "skip"] = "raise",
-    executor: Executor | int | Literal["auto"] | None = None,
+    executor: ExecutorLike = None,
     slab_files: int | None = None,
     dry_run: bool = False,
     verify: int | Literal["all"] | None = None,
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> ConvertReport:
-    """Convert sources into one virtual store."""
-    watch = progress or SilentProgress()
+    r"""Convert sources into one virtual store.
+
+    Parameters
+    ----------
+    sources
+        One or several paths, URLs, patterns, prefixes, ``@lists`` or `Source` objects (see `expand_sources`).
+    target
+        Path or URL of the output, or an open object of its format.
+    format, to
+        Formats of the sources and of the output; found from content and ending when not given.
+    group
+        Path of the group inside the output that becomes the root.
+    stores
+        Object stores by URL prefix. They travel to workers, with their credentials.
+    open_options, creation_options
+        Options of the format that is read, and of the format that is written.
+    include, exclude
+        Names, paths or patterns of arrays and groups of every source.
+    rename
+        New names of arrays, groups and dimensions, as for `VirtualGroup.rename`.
+    preprocess
+        A function of each tree. Workers that are processes must be able to import it.
+    coords
+        Coordinates from names or attributes of the sources, for example ``r"time:%Y%m%d=regex:S2_(\d{8})"``: sources
+        without the dimension become one step of it.
+    concat_dim
+        The dimension along which several sources are combined; without one they are merged.
+    combine
+        What to do where sources differ.
+    relocate
+        Prefixes under which the output shall have the sources, ``{old: new}``.
+    overwrite
+        Replace what is at the target, if it is an output of this format.
+    append_dim
+        Continue the output at the target along this dimension. Sources that it holds already are left out.
+    resume
+        As `append_dim` along `concat_dim`, or a new output when there is none: goes on where a run was ended.
+    on_unsupported
+        ``"raise"``, or ``"skip"`` to leave out the arrays that cannot be expressed exactly.
+    on_error
+        ``"raise"``, or ``"skip"`` to leave out the sources that cannot be read or do not fit the others.
+    executor
+        What parses: None (this process), a number of processes, ``"auto"``, or any ``concurrent.futures.Executor``, for
+        example that of a Dask client (``client.get_executor()``).
+    slab_files
+        Sources of one commit, where the format can be written in several; by default as many as fit into memory well.
+    dry_run
+        Check everything, write nothing.
+    verify
+        Compare so many chunks of each array (or ``"all"``) with the sources afterwards.
+    limits
+        What sources may make us allocate, and what may be copied.
+    progress
+        Told how far the run has come.
+
+    Returns
+    -------
+    ConvertReport
+        What became of every source, and what was written.
+
+    Raises
+    ------
+    ManifestryError
+        See `manifestry.errors`. Commits that were made before stay: ``resume=True`` goes on from there.
+
+    Examples
+    --------
+    >>> convert("daily/*.nc", "cube.icechunk", concat_dim="time", executor=4)  # doctest: +SKIP
+    """
+    if append_dim is not None and concat_dim not in (None, append_dim):
+        raise OptionError(f"concat_dim={concat_dim!r} and append_dim={append_dim!r} are different dimensions")
+    dim = concat_dim if append_dim is None else append_dim
+    if resume and dim is None:
+        raise OptionError("resume needs a concat_dim: the dimension along which the output is continued (--concat-dim)")
+    if overwrite and (resume or append_dim is not None):
+        raise OptionError("overwrite replaces the whole output; it does not go with append_dim or resume")
     registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
-    found = expand_sources(sources, registry)
-    options = {**(open_options or {}), **_selection(include, exclude)}
-    place = Target.of(os.fspath(target) if isinstance(target, os.PathLike) else target, group, registry)
-    mode = Mode.APPEND if append_dim is not None else Mode.OVERWRITE if overwrite else Mode.CREATE
-    at = Placement(append_dim) if append_dim is not None else None
-    if len(found) > 1:
-        raise OptionError("several sources need a concat_dim")
-    began = perf_counter()
-    watch.start("parse", len(found))
-    tree = parse_source(found[0], format, on_unsupported, options, limits=limits, progress=watch)
-    parsed = SourceReport.of(found[0].url, tree)
-    watch.advance(1, parsed.references, parsed.described_bytes)
-    watch.finish()
-    middle = perf_counter()
-    if relocate:
-        tree = tree.relocate(relocate)
-    written = write_tree(
-        tree,
-        place,
-        to,
-        mode,
-        at,
+    selection = {key: tuple(names) for key, names in (("include", include), ("exclude", exclude)) if names}
+    rules = tuple(CoordinateRule.parse(text) for text in coords)
+    job = BatchJob(
+        format,
+        {**(open_options or {}), **selection},
         on_unsupported,
-        creation_options or {},
-        limits=limits,
-        progress=watch,
-        dry_run=dry_run,
+        limits,
+        Preparation(rename or {}, preprocess, rules, dim),
+        dim,
+        combine or CombineOptions(),
+        registry,
+        on_error,
     )
-    seconds = {"parse": middle - began, "write": perf_counter() - middle}
-    return ConvertReport(str(place), written, (parsed,), seconds, dry_run)
-
-
-def _selection(include: Sequence[str], exclude: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    return {k: tuple(v) for k, v in (("include", include), ("exclude", exclude)) if v}
+    place = Target.of(os.fspath(target) if isinstance(target, os.PathLike) else target, group, registry)
+    mode = Mode.OVERWRITE if overwrite else Mode.CREATE
+    output = Output(place, to, mode, dim, on_unsupported, limits, relocate or {}, creation_options or {}, dry_run)
+    run = Run(job, output, progress or SilentProgress())
+    found = expand_sources(sources, registry)
+    report = run(found, executor, slab_files, continued=append_dim is not None or resume, must_exist=not resume)
+    if verify is None or dry_run or report.written is None:
+        return report
+    with run.timed("verify"):
+        checked = verify_output(place.url, samples=verify, format=output.format, stores=registry)
+    return replace(report, verified=checked)

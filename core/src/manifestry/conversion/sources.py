@@ -92,7 +92,8 @@ def _is_pattern(text: str, registry: StoreRegistry) -> bool:
 def _listing(prefix: str, registry: StoreRegistry) -> Iterator[Source]:
     """All objects below a prefix; a directory that is one source of a format (a Zarr store, say) stays one."""
     whole = Source(prefix.rstrip("/") or "/", registry)
-    if matches(whole, installed_formats()):
+    listable = registry.serves(whole.url) or not whole.url.startswith("http")
+    if listable and matches(whole, installed_formats()):
         yield whole
         return
     found = _objects(whole.url.rstrip("/") + "/", registry)

@@ -1,0 +1,170 @@
+"""The task of a worker: parse a batch of sources and fold their trees into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from manifestry.combine.concatenate import Concatenation
+from manifestry.combine.merging import merge
+from manifestry.combine.options import CombineOptions
+from manifestry.conversion.preparing import Preparation
+from manifestry.conversion.report import SourceReport
+from manifestry.errors import IncompatibleArraysError, ManifestryError, OptionError
+from manifestry.formats.contracts import OnUnsupported
+from manifestry.model.limits import Limits
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.reading import parse_source
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.source import Source
+
+__all__ = ["Batch", "BatchJob", "BatchResult", "template_of"]
+
+type OnError = Literal["raise", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some sources, and the tree that decides what theirs must be like (None for the first source of all)."""
+
+    urls: tuple[str, ...]
+    like: VirtualGroup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The tree of a batch, None when every source failed, and what became of each source.
+
+    Attributes
+    ----------
+    lengths
+        How long the combined dimension is in each source of the tree, by URL.
+    """
+
+    tree: VirtualGroup | None
+    reports: tuple[SourceReport, ...]
+    lengths: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def references(self) -> int:
+        """References parsed."""
+        return sum(report.references for report in self.reports)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """How sources are parsed, prepared and folded; travels to workers, with its stores and their credentials.
+
+    Attributes
+    ----------
+    format, options, on_unsupported, limits
+        As for `manifestry.parse`.
+    preparation
+        What is done to each tree.
+    dim
+        The dimension that trees are combined along; None: they are merged.
+    combine
+        What to do where trees differ.
+    stores
+        Object stores by URL prefix.
+    on_error
+        Whether a source that fails fails the run.
+    """
+
+    format: str | None
+    options: Mapping[str, Any]
+    on_unsupported: OnUnsupported
+    limits: Limits | None
+    preparation: Preparation
+    dim: str | None
+    combine: CombineOptions
+    stores: StoreRegistry
+    on_error: OnError = "raise"
+
+    def __call__(self, batch: Batch) -> BatchResult:
+        """Parse and fold a batch.
+
+        Raises
+        ------
+        ManifestryError
+            A source cannot be parsed or does not fit the others, and ``on_error`` is ``"raise"``.
+        """
+        trees: dict[str, VirtualGroup] = {}
+        reports: dict[str, SourceReport] = {}
+        for url in batch.urls:
+            try:
+                tree = self.parse(url)
+            except ManifestryError as error:
+                if self.on_error == "raise" or isinstance(error, OptionError):
+                    raise
+                reports[url] = _failure(url, error)
+                continue
+            trees[url], reports[url] = tree, SourceReport.of(url, tree)
+        if self.on_error == "skip" and self.dim is not None and batch.like is not None:
+            for url, misfit in self._misfits(trees, batch.like).items():
+                del trees[url]
+                reports[url] = _failure(url, misfit)
+        found = tuple(reports[url] for url in batch.urls)
+        lengths = {} if self.dim is None else {url: _length(tree, self.dim) for url, tree in trees.items()}
+        return BatchResult(self.fold(list(trees.values()), batch.like), found, lengths)
+
+    def parse(self, url: str) -> VirtualGroup:
+        """The prepared tree of one source."""
+        source = Source.at(url, self.stores)
+        tree = parse_source(source, self.format, self.on_unsupported, self.options, limits=self.limits)
+        return self.preparation.apply(tree, url)
+
+    def fold(self, trees: Sequence[VirtualGroup], like: VirtualGroup | None) -> VirtualGroup | None:
+        """Trees as one, None of none."""
+        if not trees:
+            return None
+        if self.dim is not None:
+            return self._concatenation(trees, like).run()
+        if len(trees) == 1:
+            return trees[0]
+        chosen = {name: getattr(self.combine, name) for name in self.combine.__struct_fields__}
+        return merge(trees, stores=self.stores, **chosen)
+
+    def _concatenation(self, trees: Sequence[VirtualGroup], like: VirtualGroup | None) -> Concatenation:
+        assert self.dim is not None
+        return Concatenation(trees, self.dim, self.combine, like=like, stores=self.stores, check_order=False)
+
+    def _misfits(self, trees: Mapping[str, VirtualGroup], like: VirtualGroup) -> dict[str, ManifestryError]:
+        """The sources that cannot be combined with the first one: looked for one by one only when together they fail."""
+        if not trees:
+            return {}
+        try:
+            self._concatenation(list(trees.values()), like).run()
+        except IncompatibleArraysError:
+            pass
+        else:
+            return {}
+        found: dict[str, ManifestryError] = {}
+        for url, tree in trees.items():
+            try:
+                self._concatenation([tree], like).run()
+            except IncompatibleArraysError as error:
+                found[url] = error
+        return found
+
+
+def _failure(url: str, error: ManifestryError) -> SourceReport:
+    return SourceReport(url, "failed", error=f"{type(error).__name__}: {error}")
+
+
+def _length(tree: VirtualGroup, dim: str) -> int:
+    lengths = [n for _, a in tree.walk_arrays() for name, n in zip(a.dims or (), a.shape, strict=False) if name == dim]
+    return lengths[0] if lengths else 0
+
+
+def template_of(tree: VirtualGroup, dim: str | None) -> VirtualGroup:
+    """What a tree says of all others, without the references of the arrays that are joined: it travels to workers."""
+
+    def lean(_: str, array: VirtualArray) -> VirtualArray:
+        if dim not in (array.dims or ()):
+            return array
+        return VirtualArray(array.metadata, ChunkManifest.missing(array.manifest.grid_shape))
+
+    return tree.map_arrays(lean).with_(issues=(), provenance=())

@@ -1,0 +1,227 @@
+"""One run of `convert`: batches parsed on workers, gathered into slabs, each slab one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import batched
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+
+from manifestry.conversion.batches import Batch, BatchJob, BatchResult, template_of
+from manifestry.conversion.report import ConvertReport, SourceReport
+from manifestry.conversion.resuming import read_existing
+from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
+from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target
+from manifestry.formats.descriptors import Capability
+from manifestry.formats.loading import installed_formats
+from manifestry.model.limits import Limits
+from manifestry.model.tree import VirtualGroup
+from manifestry.parallel import ExecutorLike, choose_workers, must_travel, run_tasks
+from manifestry.progress import Progress, SilentProgress
+from manifestry.report import WriteReport
+from manifestry.storage.source import Source
+from manifestry.writing import choose_writer, write_tree
+
+__all__ = ["Output", "Run"]
+
+_BATCH: Final = 64
+"""Sources of a task at most: enough to make a process worth its messages, few enough to show progress."""
+
+
+@dataclass(slots=True)
+class Output:
+    """Where slabs go, and how the next one is written.
+
+    Attributes
+    ----------
+    target, to
+        Where, and the format; found from the target when None.
+    mode
+        Of the next commit.
+    dim
+        The dimension that later commits continue.
+    on_unsupported, limits, relocate, options, dry_run
+        As for `manifestry.convert`.
+    written
+        What the commits so far have written.
+    format
+        Name of the format.
+    divisible
+        Whether the output can be written in several commits.
+    """
+
+    target: Target
+    to: str | None
+    mode: Mode
+    dim: str | None
+    on_unsupported: OnUnsupported
+    limits: Limits | None
+    relocate: Mapping[str, str]
+    options: Mapping[str, Any]
+    dry_run: bool
+    written: WriteReport | None = None
+    format: str = ""
+    divisible: bool = False
+
+    def __post_init__(self) -> None:
+        descriptor = choose_writer(self.target, self.to, installed_formats()).descriptor
+        self.format = descriptor.name
+        able = {Capability.SLABS, Capability.APPEND} <= descriptor.capabilities
+        self.divisible = able and self.target.object is None and self.dim is not None and not self.dry_run
+
+    def write(self, tree: VirtualGroup, progress: Progress) -> None:
+        """Make one commit of a tree; later ones are appended."""
+        report = write_tree(
+            tree.relocate(self.relocate) if self.relocate else tree,
+            self.target,
+            self.format,
+            self.mode,
+            Placement(self.dim) if self.mode is Mode.APPEND else None,
+            self.on_unsupported,
+            self.options,
+            limits=self.limits,
+            progress=progress,
+            dry_run=self.dry_run,
+        )
+        self.written = add_reports(self.written, report)
+        self.mode = Mode.APPEND
+
+
+@dataclass(slots=True)
+class Run:
+    """One call of `manifestry.convert`.
+
+    Attributes
+    ----------
+    job
+        The task of workers.
+    output
+        Where it goes.
+    progress
+        Told how far it has come.
+    reports
+        What became of the sources so far, by URL.
+    seconds
+        Time taken by each stage.
+    like
+        The tree that decides what all sources must be like: the first source, or the output that is continued.
+    """
+
+    job: BatchJob
+    output: Output
+    progress: Progress
+    reports: dict[str, SourceReport] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    like: VirtualGroup | None = None
+
+    def __call__(
+        self,
+        sources: Sequence[Source],
+        executor: ExecutorLike,
+        slab_files: int | None,
+        *,
+        continued: bool,
+        must_exist: bool,
+    ) -> ConvertReport:
+        """Convert.
+
+        Parameters
+        ----------
+        continued
+            Leave out what the output holds already, and append the rest.
+        must_exist
+            There is an output to continue.
+        """
+        new = self._continue(sources, must_exist=must_exist) if continued else list(sources)
+        workers = choose_workers(executor, len(new))
+        if workers != 1:
+            must_travel("the stores", self.job.stores, "give stores of a remote service, or convert in this process")
+        if isinstance(workers, int) and workers > 1:
+            must_travel("the task", self.job, "preprocess is a function of a module that workers can import")
+        order = OrderWatch(self.job.dim)
+        self.progress.start("parse", len(new))
+        for slab, last in slabs_of(self._parsed(new, workers, slab_files), slab_files, divide=self.output.divisible):
+            self._write(slab, order, last=last)
+        self.progress.finish()
+        found = tuple(self.reports[source.url] for source in sources)
+        return ConvertReport(str(self.output.target), self.output.written, found, self.seconds, self.output.dry_run)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Inside, time counts for a stage."""
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + perf_counter() - began
+
+    def _continue(self, sources: Sequence[Source], *, must_exist: bool) -> list[Source]:
+        """Look at the output, and leave out the sources that it holds."""
+        with self.timed("look"):
+            existing = read_existing(self.output.target, self.output.format, installed_formats())
+        if existing.tree is None:
+            if must_exist:
+                self.output.mode = Mode.APPEND  # the writer says that there is nothing
+            return list(sources)
+        new, known = existing.split(sources, self.output.relocate)
+        self.reports |= {report.url: report for report in known}
+        self.like = template_of(existing.tree, self.job.dim)
+        self._chunk_index_like(self.like)
+        self.output.mode = Mode.APPEND
+        return new
+
+    def _chunk_index_like(self, tree: VirtualGroup) -> None:
+        """From now on, the combined coordinate gets chunks as it has them in a tree."""
+        assert self.job.dim is not None
+        size = index_chunk(tree, self.job.dim)
+        if size is not None:
+            self.job = replace(self.job, combine=msgspec.structs.replace(self.job.combine, index_chunk=size))
+
+    def _parsed(
+        self, sources: Sequence[Source], workers: Executor | int, slab_files: int | None
+    ) -> Iterator[BatchResult]:
+        """Batches in order. The first source alone decides what all others must be like, so that no batch differs."""
+        urls = [source.url for source in sources]
+        while self.like is None and urls and self.job.dim is not None:
+            with self.timed("parse"):
+                result = self.job(Batch((urls.pop(0),)))
+            if result.tree is not None:
+                self.like = template_of(result.tree, self.job.dim)
+            yield self._told(result)
+        size = _BATCH if isinstance(workers, Executor) else max(1, -(-len(urls) // (4 * workers)))
+        batches = (Batch(part, self.like) for part in batched(urls, min(_BATCH, size, slab_files or _BATCH)))
+        results = run_tasks(self.job, batches, workers)
+        while True:
+            with self.timed("parse"):
+                found = next(results, None)
+            if found is None:
+                return
+            yield self._told(found)
+
+    def _told(self, result: BatchResult) -> BatchResult:
+        self.reports |= {report.url: report for report in result.reports}
+        described = sum(report.described_bytes for report in result.reports)
+        self.progress.advance(len(result.reports), result.references, described)
+        return result
+
+    def _write(self, slab: Slab, order: OrderWatch, *, last: bool) -> None:
+        """Combine a slab and commit it."""
+        with self.timed("combine"):
+            tree = slab.tree(self.job, self.like)
+            if tree is None:
+                return
+            if not last and self.output.written is None:
+                self._chunk_index_like(tree)  # whole slabs are whole chunks of the coordinate
+            issues = order.look(tree, self.job, slab.lengths)
+            tree = tree.with_(issues=(*tree.issues, *issues))
+        alone = last and self.output.written is None
+        if alone:
+            self.progress.finish()
+            self.progress.start("write")
+        with self.timed("write"):
+            self.output.write(tree, self.progress if alone else SilentProgress())

@@ -1,0 +1,124 @@
+"""Batches into slabs, and slabs into commits: what is in memory at once has a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from manifestry.combine.index import check_order
+from manifestry.combine.values import read_values
+from manifestry.conversion.batches import BatchJob, BatchResult
+from manifestry.model.issues import Issue
+from manifestry.model.tree import VirtualGroup
+from manifestry.report import WriteReport
+
+__all__ = ["SLAB_REFERENCES", "OrderWatch", "Slab", "add_reports", "index_chunk", "slabs_of"]
+
+SLAB_REFERENCES: Final = 5_000_000
+"""References of a slab after which it is committed: about 100 MB of columns, and twice that while they are joined."""
+
+
+@dataclass(slots=True)
+class Slab:
+    """Batches that are written together."""
+
+    results: list[BatchResult] = field(default_factory=list)
+    files: int = 0
+    references: int = 0
+
+    def add(self, result: BatchResult) -> None:
+        """Take one more batch."""
+        self.results.append(result)
+        self.files += sum(report.status != "failed" for report in result.reports)
+        self.references += result.references
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """How long the combined dimension is in each source, by URL."""
+        return {url: n for result in self.results for url, n in result.lengths.items()}
+
+    def tree(self, job: BatchJob, like: VirtualGroup | None) -> VirtualGroup | None:
+        """The tree of all batches."""
+        return job.fold([result.tree for result in self.results if result.tree is not None], like)
+
+
+def slabs_of(results: Iterable[BatchResult], files: int | None, *, divide: bool) -> Iterator[tuple[Slab, bool]]:
+    """Batches gathered into slabs, and whether each is the last one.
+
+    Parameters
+    ----------
+    files
+        Sources of a slab; None: as many as have `SLAB_REFERENCES` references.
+    divide
+        Whether the output can be written in several commits; else all is one slab.
+    """
+    slab = Slab()
+    for result in results:
+        if divide and slab.results and _full(slab, files):
+            yield slab, False
+            slab = Slab()
+        slab.add(result)
+    yield slab, True
+
+
+def _full(slab: Slab, files: int | None) -> bool:
+    return slab.references >= SLAB_REFERENCES if files is None else slab.files >= files
+
+
+class OrderWatch:
+    """Looks at the order of the combined coordinate across slabs.
+
+    Parameters
+    ----------
+    dim
+        Name of the coordinate; None: nothing is looked at.
+    """
+
+    def __init__(self, dim: str | None) -> None:
+        self._dim = dim
+        self._last: dict[str, tuple[Any, str]] = {}
+
+    def look(self, tree: VirtualGroup, job: BatchJob, lengths: Mapping[str, int]) -> list[Issue]:
+        """The issues of one slab more; `lengths` by URL of its sources."""
+        issues: list[Issue] = []
+        for path, array in tree.walk_arrays():
+            if path.rpartition("/")[2] != self._dim or array.dims != (self._dim,) or not array.shape[0]:
+                continue
+            values = read_values(array, job.stores)
+            counts, names = list(lengths.values()), list(lengths)
+            if path in self._last:
+                value, name = self._last[path]
+                values = np.concatenate([np.asarray([value], values.dtype), values])
+                counts, names = [1, *counts], [name, *names]
+            issues += check_order(path, values, counts, _name_of(names))
+            self._last[path] = (values[-1], names[-1])
+        return issues
+
+
+def _name_of(names: list[str]) -> Callable[[int], str]:
+    return lambda at: names[min(at, len(names) - 1)]
+
+
+def index_chunk(tree: VirtualGroup, dim: str) -> int | None:
+    """The chunk length of the combined coordinate in a tree, None where there is none."""
+    for path, array in tree.walk_arrays():
+        if array.dims == (dim,) and path.rpartition("/")[2] == dim:
+            return array.metadata.chunk_shape[0]
+    return None
+
+
+def add_reports(first: WriteReport | None, other: WriteReport) -> WriteReport:
+    """The report of several commits of one output; what is said of its state is that of the last."""
+    if first is None:
+        return other
+    return replace(
+        other,
+        references=first.references + other.references,
+        inlined=first.inlined + other.inlined,
+        described_bytes=first.described_bytes + other.described_bytes,
+        issues=tuple(dict.fromkeys([*first.issues, *other.issues])),
+        packages=tuple(sorted({*first.packages, *other.packages})),
+    )
