@@ -1,7 +1,7 @@
 """Formats for tests of the frame: `raw` and `plain` are read, `box` is written and read.
 
 A raw file is ``RAWF``, a line of JSON, and the elements (little-endian int32, chunks of one row). Its header may ask for
-what formats do: ``refuse``, ``malformed``, ``crash``, ``interrupt``. A plain file is the same with ``PLNF``, and has no
+what formats do: ``refuse``, ``crash``, ``interrupt``, ``sleep``. A plain file is the same with ``PLNF``, and has no
 native reader. A box is a pickled tree with its provenance.
 
 Run as a program, this is the command line with these formats and no others.
@@ -11,7 +11,9 @@ import json
 import os
 import pickle
 import sys
+import time
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -45,6 +47,9 @@ class RawParser:
             raise KeyError("boom")
         if header.get("interrupt"):
             raise KeyboardInterrupt
+        if "sleep" in header:
+            Path(header["sleep"]).touch()
+            time.sleep(100)
         rows, columns = header["shape"]
         start = len(line) + 1
         if source.size < start + 4 * rows * columns:
