@@ -14,7 +14,7 @@ from manifestry.formats.contracts import ParseContext
 from manifestry_hdf5.datatypes import ElementType, element_type
 from manifestry_hdf5.fill import fill_value, is_undefined
 from manifestry_hdf5.filters import Filter, read_pipeline
-from manifestry_hdf5.library import library_errors
+from manifestry_hdf5.library import Identity, OpenFile, library_errors
 
 __all__ = ["UNLIMITED", "Dataset", "read_dataset"]
 
@@ -32,8 +32,10 @@ class Dataset:
         h5py's low-level identifier, for reading values where there are no references.
     path
         Where it was found first.
+    file
+        The file that it is in.
     identity
-        Number of the file and address of the object header.
+        URL of that file and address of the object header.
     shape, maximum
         Dimensions of the dataspace and how far they may grow, without those of an array datatype.
     layout
@@ -46,7 +48,8 @@ class Dataset:
 
     id: Any
     path: str
-    identity: tuple[int, int]
+    file: OpenFile
+    identity: Identity
     shape: tuple[int, ...]
     maximum: tuple[int, ...]
     layout: int
@@ -75,7 +78,7 @@ class Dataset:
 
 
 def read_dataset(
-    identifier: Any, path: str, identity: tuple[int, int], attributes: dict[str, Any], context: ParseContext
+    file: OpenFile, identifier: Any, path: str, attributes: dict[str, Any], context: ParseContext
 ) -> Dataset:
     """Describe an open dataset.
 
@@ -107,7 +110,7 @@ def read_dataset(
     if null:
         context.report(path, "null dataspace", "an array without elements stands for it")
     return Dataset(
-        identifier, path, identity, shape, maximum, layout, chunk_shape, element, filters, fill, attributes,
+        identifier, path, file, file.identity(identifier), shape, maximum, layout, chunk_shape, element, filters, fill, attributes,
         properties, null,
     )  # fmt: skip
 

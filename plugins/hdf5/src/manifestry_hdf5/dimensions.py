@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from h5py import h5a, h5i, h5r
+from h5py import h5a, h5r
 
-from manifestry_hdf5.attributes import decode_text
-from manifestry_hdf5.library import address_of
+from manifestry_hdf5.library import Identity, OpenFile
 
 __all__ = ["ONLY_DIMENSION", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
 
@@ -41,7 +40,7 @@ class Scale:
     Attributes
     ----------
     identity
-        Number of the file and address of the object header.
+        URL of the file and address of the object header.
     is_scale
         Whether the dataset is a dimension scale.
     only_dimension
@@ -58,12 +57,12 @@ class Scale:
         Of the first axis.
     """
 
-    identity: tuple[int, int]
+    identity: Identity
     is_scale: bool = False
     only_dimension: bool = False
     number: int | None = None
     coordinates: tuple[int, ...] | None = None
-    attached: tuple[tuple[tuple[int, int], ...], ...] | None = None
+    attached: tuple[tuple[Identity, ...], ...] | None = None
     labels: tuple[str, ...] = ()
     length: int = 0
     unlimited: bool = False
@@ -72,7 +71,7 @@ class Scale:
 _WANTED: Final = ("CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST")
 
 
-def read_scale(identifier: Any, attributes: Mapping[str, Any] | None = None) -> Scale:
+def read_scale(file: OpenFile, identifier: Any, attributes: Mapping[str, Any] | None = None) -> Scale:
     """What the attributes of a dataset say about dimensions.
 
     Parameters
@@ -81,7 +80,7 @@ def read_scale(identifier: Any, attributes: Mapping[str, Any] | None = None) -> 
         Those of the dataset, when they have been read already.
     """
     names = attributes if attributes is not None else [n for n in _WANTED if h5a.exists(identifier, n.encode())]
-    scale = Scale(address_of(identifier))
+    scale = Scale(file.identity(identifier))
     if "CLASS" in names:
         scale.is_scale = _text(identifier, "CLASS") == b"DIMENSION_SCALE"
         scale.only_dimension = (
@@ -97,7 +96,7 @@ def read_scale(identifier: Any, attributes: Mapping[str, Any] | None = None) -> 
     if "_Netcdf4Coordinates" in names:
         scale.coordinates = _integers(identifier, "_Netcdf4Coordinates") or None
     if "DIMENSION_LIST" in names:
-        scale.attached = _attached(identifier)
+        scale.attached = _attached(file, identifier)
     if attributes is not None and isinstance(attributes.get("DIMENSION_LABELS"), list):
         scale.labels = tuple(str(v) for v in attributes["DIMENSION_LABELS"])
     return scale
@@ -121,7 +120,7 @@ def _integers(identifier: Any, name: str) -> tuple[int, ...]:
     return tuple(int(v) for v in values.reshape(-1))
 
 
-def _attached(identifier: Any) -> tuple[tuple[tuple[int, int], ...], ...] | None:
+def _attached(file: OpenFile, identifier: Any) -> tuple[tuple[Identity, ...], ...] | None:
     """The scales of each axis; a reference whose target is gone counts as none."""
     attribute = h5a.open(identifier, b"DIMENSION_LIST")
     if attribute.shape is None or len(attribute.shape) != 1 or attribute.dtype.kind != "O":
@@ -133,7 +132,7 @@ def _attached(identifier: Any) -> tuple[tuple[tuple[int, int], ...], ...] | None
         found = []
         for reference in references if isinstance(references, np.ndarray) else ():
             try:
-                found.append(address_of(h5r.dereference(reference, identifier)))
+                found.append(file.identity(h5r.dereference(reference, identifier)))
             except (ValueError, RuntimeError, KeyError, OSError, TypeError):
                 continue
         axes.append(tuple(found))
@@ -143,15 +142,6 @@ def _attached(identifier: Any) -> tuple[tuple[tuple[int, int], ...], ...] | None
 def scale_name(path: str) -> str:
     """The name of the dimension that the scale at `path` stands for."""
     return path.rpartition("/")[2].removeprefix(_NOT_COORDINATE)
-
-
-def name_by_reference(identifier: Any, target: tuple[int, int], references: Iterable[Any]) -> str | None:
-    """The name of a scale outside the groups that were walked."""
-    for reference in references:
-        scale = h5r.dereference(reference, identifier)
-        if address_of(scale) == target:
-            return scale_name(decode_text(h5i.get_name(scale) or b"")) or None
-    return None
 
 
 def is_netcdf(attributes: Mapping[str, Any], scales: Iterable[Scale]) -> bool:
@@ -179,7 +169,7 @@ class DimensionNames:
     """
 
     def __init__(self, scales: Mapping[str, Mapping[str, Scale]]) -> None:
-        self._by_identity: dict[tuple[int, int], str] = {}
+        self._by_identity: dict[Identity, str] = {}
         self._by_number: dict[int, str] = {}
         self._sizes: dict[str, list[tuple[str, int, bool]]] = {}  # group → its dimensions with names
         self._next = 0

@@ -14,10 +14,11 @@ import numpy as np
 from h5py import h5z
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import Codec
+from numpy.typing import NDArray
 
 from manifestry_hdf5.datatypes import ElementType
 
-__all__ = ["Chain", "Filter", "codec_chain", "read_pipeline"]
+__all__ = ["Chain", "Filter", "codec_chain", "optional_chain", "read_pipeline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,54 @@ def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: in
         elif item.number != h5z.FILTER_SHUFFLE:
             length = None
     return Chain(tuple(codecs), replaces_bytes)
+
+
+def optional_chain(
+    filters: Sequence[Filter],
+    element: ElementType,
+    chunk_bytes: int,
+    masks: NDArray[np.uint32],
+    sizes: NDArray[np.uint64],
+) -> Chain | None:
+    """The codecs when one filter was skipped for exactly the chunks that have their full size without it.
+
+    Returns
+    -------
+    Chain or None
+        None when that is not so, or more than one filter was skipped for some chunks only.
+    """
+    always = int(np.bitwise_and.reduce(masks))
+    some = int(np.bitwise_or.reduce(masks)) & ~always
+    if some.bit_count() != 1:
+        return None
+    toggled = some.bit_length() - 1
+    active = [(bit, item) for bit, item in enumerate(filters) if not always >> bit & 1]
+    before = [item for bit, item in active if bit < toggled]
+    after = [item for bit, item in active if bit > toggled]
+    if any(item.number != h5z.FILTER_SHUFFLE for item in before) or filters[toggled].number in _IMAGE_CODECS:
+        return None
+    if any(item.number != h5z.FILTER_FLETCHER32 for item in after):
+        return None
+    full = sizes == chunk_bytes + _CHECKSUM_BYTES * len(after)
+    if not np.array_equal(full, masks >> np.uint32(toggled) & 1):
+        return None
+    chain = codec_chain([item for _, item in active], element, chunk_bytes)
+    codecs = list(chain.codecs)
+    inner = codecs[len(before)]
+    codecs[len(before)] = Codec("manifestry.optional", {"size": chunk_bytes, "codec": _numcodecs_configuration(inner)})
+    return Chain(tuple(codecs))
+
+
+_CHECKSUM_BYTES: Final = 4
+
+
+def _numcodecs_configuration(codec: Codec) -> dict[str, Any]:
+    """A codec as numcodecs has it; what blosc needs for decoding stands in the chunks."""
+    if codec.name == "blosc":
+        return {"id": "blosc"}
+    if codec.name == "zstd":
+        return {"id": "zstd", "level": codec.configuration["level"]}
+    return {"id": codec.name.removeprefix("numcodecs."), **codec.configuration}
 
 
 def _codec(item: Filter, element: ElementType) -> Codec:

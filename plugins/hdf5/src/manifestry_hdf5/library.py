@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Final, Self
 
 import h5py
+import numpy as np
 from h5py import h5f, h5g, h5p
 from manifestry.errors import MalformedFileError
+from manifestry.model.files import FileTable
 from manifestry.storage import BlockReader, Source
 
-__all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "OpenFile", "address_of", "library_errors", "open_file"]
+from manifestry_hdf5.index.blocks import Fetch, local_fetch, remote_fetch
+from manifestry_hdf5.index.superblock import Superblock, read_superblock
+
+__all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "library_errors"]
+
+type Identity = tuple[str, int]
+"""URL of a file and address of an object header in it: the same for every path to an object."""
 
 HEAD_BYTES: Final = 256 << 10
 """Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
@@ -40,32 +50,95 @@ class OpenFile:
         Where it is.
     id
         h5py's low-level identifier.
-    blocks
-        The reader with a block cache through which libhdf5 reads a remote file; None for a local one.
+    files
+        The file as the table that manifests share.
+    number
+        What libhdf5 tells files apart by.
     """
 
     def __init__(self, source: Source, fid: Any, blocks: BlockReader | None) -> None:
         self.source = source
         self.id = fid
-        self.blocks = blocks
+        self.files = FileTable([source.file])
+        self.number = _status(fid)[0]
+        self._blocks = blocks
+
+    @property
+    def remote(self) -> bool:
+        """Whether libhdf5 reads it through the block cache of its source."""
+        return self._blocks is not None
+
+    @cached_property
+    def superblock(self) -> Superblock:
+        """Base address and sizes of addresses."""
+        return read_superblock(self.id)
+
+    @cached_property
+    def fetch(self) -> Fetch:
+        """How blocks of chunk indexes are read."""
+        return remote_fetch(self.source) if self.remote else local_fetch(self.source)
+
+    @cached_property
+    def _map(self) -> Any:
+        return np.memmap(str(self.source.local_path), "u1", "r")
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes by absolute position, fewer where the file ends."""
+        if self._blocks is not None:
+            return self._blocks.read_range(start, stop)
+        return bytes(self._map[start:stop])
 
     def prefetch(self, addresses: list[int], count: int) -> None:
         """Fetch `count` bytes at each address in one round trip, where that saves anything."""
-        if self.blocks is not None:
-            self.blocks.prefetch([(address, address + count) for address in addresses])
+        if self._blocks is not None and addresses:
+            base = self.superblock.base
+            self._blocks.prefetch([(base + address, base + address + count) for address in addresses])
+
+    def identity(self, identifier: Any) -> Identity:
+        """What an open object of this file is known by.
+
+        ``H5Oget_info`` would tell as well, but reads the whole chunk index of a dataset to do so.
+        """
+        return self.source.url, _status(identifier)[1]
+
+    def owns(self, identifier: Any) -> bool:
+        """Whether an open object is in this file, and not in one that a link led to."""
+        return _status(identifier)[0] == self.number
+
+
+class OpenFiles:
+    """The files that one parse has open, each once; a context that closes them all."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._open: dict[str, OpenFile] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def open(self, source: Source) -> OpenFile:
+        """The file of a source, opened when it was not before.
+
+        Raises
+        ------
+        MalformedFileError
+            libhdf5 cannot open it.
+        SourceError
+            It cannot be read.
+        """
+        if source.url not in self._open:
+            self._open[source.url] = self._stack.enter_context(_open_file(source))
+        return self._open[source.url]
 
 
 @contextmanager
-def open_file(source: Source) -> Iterator[OpenFile]:
-    """Open a file for reading: a local one by its path, a remote one through the block cache of its source.
-
-    Raises
-    ------
-    MalformedFileError
-        libhdf5 cannot open it.
-    SourceError
-        It cannot be read.
-    """
+def _open_file(source: Source) -> Iterator[OpenFile]:
+    """Open a file for reading: a local one by its path, a remote one through the block cache of its source."""
     size = source.size  # a missing file is said to be missing, not malformed
     with library_errors(source.url):
         if source.local_path is not None:
@@ -86,10 +159,7 @@ def open_file(source: Source) -> Iterator[OpenFile]:
             fid.close()
 
 
-def address_of(identifier: Any) -> tuple[int, int]:
-    """Number of the file and address of the object header of an open object: its identity.
-
-    ``H5Oget_info`` would tell as well, but reads the whole chunk index of a dataset to do so.
-    """
+def _status(identifier: Any) -> tuple[int, int]:
+    """Number of the file and address of the object header of an open object."""
     status = h5g.get_objinfo(identifier)
     return int(status.fileno[0]), int(status.objno[0]) | int(status.objno[1]) << 64

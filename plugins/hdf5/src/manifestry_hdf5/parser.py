@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.files import FileTable
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage import Source
 
-from manifestry_hdf5.arrays import build_array
+from manifestry_hdf5.arrays import ArrayBuilder
 from manifestry_hdf5.attributes import visible_attributes
 from manifestry_hdf5.datasets import UNLIMITED, Dataset
 from manifestry_hdf5.dimensions import DimensionNames, is_netcdf
-from manifestry_hdf5.library import open_file
+from manifestry_hdf5.library import Identity, OpenFiles
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.walk import Group, Walker
 
@@ -21,27 +20,27 @@ __all__ = ["Hdf5Parser"]
 class Hdf5Parser:
     """Reads HDF5 and netCDF-4 files."""
 
-    def parse(self, source: Source, options: Hdf5Options, context: ParseContext) -> VirtualGroup:  # noqa: ARG002 soon
+    def parse(self, source: Source, options: Hdf5Options, context: ParseContext) -> VirtualGroup:
         """The tree of a file; see `manifestry.formats.contracts.Parser`."""
-        with open_file(source) as file:
-            walker = Walker(file, context)
-            root = walker.walk(context.group)
-            assembly = _Assembly(root, walker.outer, source, context)
-            return assembly.tree()
+        with OpenFiles() as files:
+            walker = Walker(files, context, follow_external=options.follow_external)
+            root = walker.walk(files.open(source), context.group)
+            return _Assembly(root, walker.outer, context).tree()
 
 
 class _Assembly:
     """Makes the tree of what the walk found."""
 
-    def __init__(self, root: Group, outer: list[Group], source: Source, context: ParseContext) -> None:
+    def __init__(self, root: Group, outer: list[Group], context: ParseContext) -> None:
         self._root = root
         self._context = context
-        self._files = FileTable([source.file])
         groups = [*outer, *root.walk()]
+        self._builder = ArrayBuilder((d for group in root.walk() for d in group.datasets.values()), context)
         self._names = DimensionNames({group.path: group.scales for group in groups})
         top = outer[0] if outer else root
         self._netcdf = is_netcdf(top.attributes, (s for group in groups for s in group.scales.values()))
         self._dims: dict[str, tuple[str | None, ...]] = {}
+        self._built: dict[Identity, VirtualArray] = {}
 
     def tree(self) -> VirtualGroup:
         """The whole tree."""
@@ -74,7 +73,10 @@ class _Assembly:
         )
 
     def _array(self, dataset: Dataset, group: Group, name: str, path: str) -> VirtualArray:
-        array = build_array(dataset, self._files, self._context)
+        """The array of a dataset under one of its names; several hard links share the references."""
+        array = self._built.get(dataset.identity)
+        if array is None:
+            array = self._built[dataset.identity] = self._builder.build(dataset)
         scale = group.scales[name].is_scale
         attributes = visible_attributes(array.attributes, scale=scale, netcdf=self._netcdf)
         return VirtualArray(array.metadata.with_(attributes=attributes, dims=self._dims[path]), array.manifest)

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from h5py import h5d, h5g, h5l, h5o
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 
-from manifestry_hdf5.attributes import read_attributes
+from manifestry_hdf5.attributes import decode_text, read_attributes
 from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.dimensions import Scale, read_scale
-from manifestry_hdf5.library import LIBRARY_ERRORS, OpenFile, address_of, library_errors
+from manifestry_hdf5.library import LIBRARY_ERRORS, Identity, OpenFile, OpenFiles, library_errors
 
 __all__ = ["Group", "Walker"]
 
-OBJECT_HEADER_BYTES = 512
+_OBJECT_HEADER_BYTES: Final = 512
 """What is fetched ahead of an object header; most are shorter."""
+
+_MOST_FILES: Final = 100
+"""Files that external links may lead through, one after the other."""
 
 
 @dataclass(slots=True)
@@ -51,53 +54,61 @@ class Group:
 
 
 class Walker:
-    """Walks one file by its links.
+    """Walks a file by its links, and the files that external links lead to.
 
     Parameters
     ----------
-    file
-        The open file.
+    files
+        The files that are open.
     context
         Selection, limits, and where refusals go.
+    follow_external
+        Whether external links are followed.
+
+    Attributes
+    ----------
+    outer
+        Groups above the one that was asked for, from the root on, with nothing but their scales and attributes.
     """
 
-    def __init__(self, file: OpenFile, context: ParseContext) -> None:
-        self._file = file
+    def __init__(self, files: OpenFiles, context: ParseContext, *, follow_external: bool) -> None:
+        self._files = files
         self._context = context
-        self._number = address_of(file.id)[0]
-        self._above: list[tuple[int, int]] = []  # identities of the groups that are being walked
+        self._follow_external = follow_external
+        self._above: list[Identity] = []  # the groups that are being walked
         self._count = 0
-        self._datasets: dict[tuple[int, int], Dataset] = {}
+        self._datasets: dict[Identity, Dataset] = {}
         self.outer: list[Group] = []
 
-    def walk(self, path: str) -> Group:
-        """The group at `path` of the file and everything below it.
+    def walk(self, file: OpenFile, path: str) -> Group:
+        """The group at `path` of a file and everything below it.
 
         Raises
         ------
         MalformedFileError
             There is no such group, or it cannot be read.
         """
-        with library_errors(f"{self._file.source.url}: group {path or '/'}"):
-            identifier = h5g.open(self._file.id, f"/{path}".encode())
+        with library_errors(f"{file.source.url}: group {path or '/'}"):
+            identifier = h5g.open(file.id, f"/{path}".encode())
         parts = path.split("/") if path else []
         for depth in range(len(parts)):
-            self.outer.append(self._scales_of("/" + "/".join(parts[:depth])))
-        return self._group(identifier, "")
+            self.outer.append(self._scales_of(file, "/" + "/".join(parts[:depth])))
+        return self._group(file, identifier, "")
 
-    def _scales_of(self, path: str) -> Group:
-        """A group above the one asked for: only its dimension scales matter."""
+    def _scales_of(self, file: OpenFile, path: str) -> Group:
+        """A group above the one asked for: only what it says about dimensions matters."""
         group = Group(path)
         with library_errors(f"group {path}"):
-            identifier = h5g.open(self._file.id, path.encode())
-            for name, kind in self._links(identifier, path):
+            identifier = h5g.open(file.id, path.encode())
+            group.attributes = read_attributes(identifier, path, self._context)
+            for name, kind in self._links(file, identifier, path):
                 if kind == h5l.TYPE_HARD:
                     child = h5o.open(identifier, name)
                     if isinstance(child, h5d.DatasetID):
-                        group.scales[name.decode("utf-8", "replace")] = read_scale(child)
+                        group.scales[decode_text(name)] = read_scale(file, child)
         return group
 
-    def _links(self, identifier: Any, path: str) -> list[tuple[bytes, int]]:
+    def _links(self, file: OpenFile, identifier: Any, path: str) -> list[tuple[bytes, int]]:
         """Names and kinds of the links of a group; the headers they lead to are fetched ahead."""
         found: list[tuple[bytes, int]] = []
         hard: list[int] = []
@@ -109,19 +120,19 @@ class Walker:
 
         with library_errors(f"group {path or '/'}"):
             identifier.links.iterate(take, info=True)
-        self._file.prefetch(hard, OBJECT_HEADER_BYTES)
+        file.prefetch(hard, _OBJECT_HEADER_BYTES)
         return found
 
-    def _group(self, identifier: Any, path: str) -> Group:
+    def _group(self, file: OpenFile, identifier: Any, path: str) -> Group:
         group = Group(path)
-        self._above.append(address_of(identifier))
+        self._above.append(file.identity(identifier))
         try:
             group.attributes = read_attributes(identifier, path, self._context)
-            for raw, kind in self._links(identifier, path):
+            for raw, kind in self._links(file, identifier, path):
                 name = self._name(raw, path)
                 if name is not None:
                     with self._context.isolate(f"{path}/{name}".lstrip("/")):
-                        self._link(group, identifier, name, kind)
+                        self._link(file, group, identifier, name, kind)
         finally:
             self._above.pop()
         return group
@@ -141,46 +152,89 @@ class Walker:
             return None
         return name
 
-    def _link(self, group: Group, identifier: Any, name: str, kind: int) -> None:
+    def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, kind: int) -> None:
         path = f"{group.path}/{name}".lstrip("/")
+        if kind == h5l.TYPE_EXTERNAL:
+            self._external(file, group, identifier, name, path)
+            return
+        if kind == h5l.TYPE_SOFT and file.remote:
+            self._refuse_detour(file, identifier, name, path)
         try:
             child = h5o.open(identifier, name.encode())
         except LIBRARY_ERRORS as error:
             if kind == h5l.TYPE_HARD:
                 raise MalformedFileError(f"{path}: {(str(error).splitlines() or [''])[0]}") from error
-            label = {h5l.TYPE_SOFT: "soft link", h5l.TYPE_EXTERNAL: "external link"}.get(kind, "user-defined link")
+            label = "soft link" if kind == h5l.TYPE_SOFT else "user-defined link"
             self._context.report(path, f"{label} that leads nowhere")
             return
-        if address_of(child)[0] != self._number:
-            raise UnsupportedFeatureError("link to an object of another file", path, "parse that file")
+        if not file.owns(child):
+            raise UnsupportedFeatureError("soft link through an external link", path, "parse the other file")
+        self._take(file, group, child, name, path)
+
+    def _external(self, file: OpenFile, group: Group, identifier: Any, name: str, path: str) -> None:
+        """An object of another file: libhdf5 is not let go there, since it looks in other places than we do."""
+        if not self._follow_external:
+            self._context.report(path, "external link", "not followed because follow_external is false")
+            return
+        with library_errors(path):
+            target, inside = identifier.links.get_val(name.encode())
+        if len(self._above) > _MOST_FILES:
+            raise MalformedFileError(f"{path}: external links lead in a circle")
+        try:
+            other = self._files.open(file.source.resolve(decode_text(target)))
+            with library_errors(path):
+                child = h5o.open(other.id, inside)
+        except (MalformedFileError, SourceError) as error:
+            self._context.report(path, "external link that leads nowhere", str(error))
+            return
+        if not other.owns(child):
+            raise UnsupportedFeatureError("external link through another one", path, "parse the other file")
+        self._take(other, group, child, name, path)
+
+    def _refuse_detour(self, file: OpenFile, identifier: Any, name: str, path: str) -> None:
+        """Refuse soft links through external ones: for a file it reads from an object, libhdf5 stays in that object."""
+        with library_errors(path):
+            target = identifier.links.get_val(name.encode())
+            here = file.id if target.startswith(b"/") else identifier
+            for part in filter(None, target.split(b"/")):
+                group = h5g.open(here, b".") if here is file.id else here
+                if not isinstance(group, h5g.GroupID) or not group.links.exists(part):
+                    return
+                if group.links.get_info(part).type == h5l.TYPE_EXTERNAL:
+                    raise UnsupportedFeatureError("soft link through an external link", path, "parse the other file")
+                if group.links.get_info(part).type != h5l.TYPE_HARD:
+                    return
+                here = h5o.open(group, part)
+
+    def _take(self, file: OpenFile, group: Group, child: Any, name: str, path: str) -> None:
+        """What a link leads to."""
         self._count += 1
         if self._count > self._context.limits.max_arrays:
             raise MalformedFileError(f"{path}: more than {self._context.limits.max_arrays} objects")
         if isinstance(child, h5g.GroupID):
-            self._subgroup(group, child, name, path)
+            self._subgroup(file, group, child, name, path)
         elif isinstance(child, h5d.DatasetID):
-            self._dataset(group, child, name, path)
+            self._dataset(file, group, child, name, path)
 
-    def _subgroup(self, group: Group, child: Any, name: str, path: str) -> None:
+    def _subgroup(self, file: OpenFile, group: Group, child: Any, name: str, path: str) -> None:
         if not self._context.wants_group(path):
             return
-        if address_of(child) in self._above:
+        if file.identity(child) in self._above:
             self._context.report(path, "link to a group that it is in", "the cycle is cut here")
         elif len(self._above) >= self._context.limits.max_depth:
             raise MalformedFileError(f"{path}: groups nested deeper than {self._context.limits.max_depth}")
         else:
-            group.groups[name] = self._group(child, path)
+            group.groups[name] = self._group(file, child, path)
 
-    def _dataset(self, group: Group, child: Any, name: str, path: str) -> None:
+    def _dataset(self, file: OpenFile, group: Group, child: Any, name: str, path: str) -> None:
         if not self._context.wants(path):
             with library_errors(path):
-                group.scales[name] = read_scale(child)
+                group.scales[name] = read_scale(file, child)
             return
         with library_errors(path):
-            identity = address_of(child)
-            known = self._datasets.get(identity)
+            known = self._datasets.get(file.identity(child))
             attributes = known.attributes if known else read_attributes(child, path, self._context)
-            scale = group.scales[name] = read_scale(child, attributes)
+            scale = group.scales[name] = read_scale(file, child, attributes)
         if not scale.only_dimension:
-            group.datasets[name] = known or read_dataset(child, path, identity, attributes, self._context)
-            self._datasets[identity] = group.datasets[name]
+            group.datasets[name] = known or read_dataset(file, child, path, attributes, self._context)
+            self._datasets[group.datasets[name].identity] = group.datasets[name]

@@ -9,6 +9,7 @@ from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.index.blocks import Blocks, IndexReader
+from manifestry_hdf5.index.entries import integers
 from manifestry_hdf5.index.superblock import Superblock
 
 __all__ = ["Leaves", "read_btree_v1"]
@@ -50,7 +51,7 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: 
             level = int(data[0, 5])
             records = node.records(data)
             if level:
-                children.append(records["child"].astype("i8"))
+                children.append(integers(records["child"]).astype("i8"))
             else:
                 leaves.append(_leaves(records, ndim))
         if not level:
@@ -67,8 +68,8 @@ class _Node:
     """The form of the nodes of one tree: a header, then keys and children in turn."""
 
     def __init__(self, superblock: Superblock, ndim: int) -> None:
-        child = f"<u{superblock.offset_size}" if superblock.offset_size in (2, 4, 8) else "<u8"
-        self._record = np.dtype([("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (ndim + 1,)), ("child", child)])
+        child = ("child", "u1", (superblock.offset_size,))
+        self._record = np.dtype([("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (ndim + 1,)), child])
         self._header = 8 + 2 * superblock.offset_size
         self.rank = _USUAL_RANK
 
@@ -104,7 +105,7 @@ class _Node:
 def _leaves(records: NDArray[np.void], ndim: int) -> Leaves:
     return Leaves(
         np.ascontiguousarray(records["at"][:, :ndim]),
-        records["child"].astype("u8"),
+        integers(records["child"]),
         records["size"].astype("u8"),
         records["mask"].astype("u4"),
     )

@@ -42,17 +42,28 @@ class ChunkTable(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """The chunk grid of a dataset as it is and as it may become (None: without limit)."""
+    """The chunk grid of a dataset as it is, and as it may become.
+
+    Attributes
+    ----------
+    grid
+        Chunks along each dimension.
+    most
+        Chunks along each dimension at most; None without limit.
+    cut
+        Whether the last chunk along a dimension reaches over the edge of the array.
+    """
 
     grid: tuple[int, ...]
     most: tuple[int | None, ...]
+    cut: tuple[bool, ...]
 
     @classmethod
     def of(cls, shape: Sequence[int], maximum: Sequence[int], chunk_shape: Sequence[int]) -> Extent:
         """From shapes in elements; a negative maximum means that there is no limit."""
         grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
         most = tuple(None if n < 0 else -(-n // c) for n, c in zip(maximum, chunk_shape, strict=True))
-        return cls(grid, most)
+        return cls(grid, most, tuple(n % c != 0 for n, c in zip(shape, chunk_shape, strict=True)))
 
 
 def read_chunks(
@@ -65,6 +76,20 @@ def read_chunks(
     MalformedFileError
         The index is damaged; the message names the structure and its place.
     """
+    table = yield from _read(layout, superblock, extent, most_chunks)
+    return _mark_edges(table, extent) if layout.edges_unfiltered else table
+
+
+def _mark_edges(table: ChunkTable, extent: Extent) -> ChunkTable:
+    """Set all bits of the masks of chunks that reach over an edge: the index does not say that no filter was used."""
+    edge = np.zeros(len(table.positions), bool)
+    for index, n, cut in zip(np.unravel_index(table.positions, extent.grid), extent.grid, extent.cut, strict=True):
+        if cut:
+            edge |= index == n - 1
+    return table._replace(masks=np.where(edge, np.uint32(0xFFFF_FFFF), table.masks))
+
+
+def _read(layout: ChunkLayout, superblock: Superblock, extent: Extent, most_chunks: int) -> IndexReader[ChunkTable]:
     address, ndim = layout.address, len(layout.chunk_shape)
     if address is None:
         return _empty()

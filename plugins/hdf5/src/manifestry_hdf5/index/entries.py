@@ -21,9 +21,17 @@ class Entries(NamedTuple):
 
 
 def integers(octets: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Little-endian unsigned integers of any width from ``(n, width)`` bytes."""
+    """Little-endian unsigned integers of any width from ``(n, width)`` bytes.
+
+    Raises
+    ------
+    MalformedFileError
+        One needs more than 64 bits.
+    """
+    if octets.shape[1] > 8 and octets[:, 8:].any():
+        raise MalformedFileError("an address or length of more than 64 bits")
     wide = np.zeros((len(octets), 8), "u1")
-    wide[:, : octets.shape[1]] = octets
+    wide[:, : octets.shape[1]] = octets[:, :8]
     return wide.view("<u8")[:, 0].astype("u8", copy=False)
 
 

@@ -1,0 +1,122 @@
+"""Contiguous datasets: one run of bytes in the file, or in raw files beside it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.files import SourceFile
+from manifestry.model.manifest import ChunkManifest
+
+from manifestry_hdf5.attributes import decode_text
+from manifestry_hdf5.datasets import Dataset
+from manifestry_hdf5.library import library_errors
+
+__all__ = ["contiguous_storage"]
+
+_TO_THE_END: Final = (1 << 64) - 1
+"""Size of a raw file in the list that takes all that is left."""
+
+
+def contiguous_storage(dataset: Dataset, context: ParseContext) -> tuple[ChunkManifest, tuple[int, ...]]:
+    """References to the elements, and the shape of a chunk.
+
+    Without `chunk_bytes` in the context, all elements are one chunk where they are in one file.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        The raw files divide the elements where no chunk ends.
+    SourceError
+        A raw file is missing.
+    """
+    raw = _raw_files(dataset)
+    if raw is not None:
+        return _external(dataset, raw, context)
+    with library_errors(dataset.path):
+        offset = dataset.id.get_offset()
+    chunk_shape = _rows(dataset, context.chunk_bytes)
+    grid = _grid(dataset, chunk_shape)
+    if offset is None:
+        return ChunkManifest.missing(grid), chunk_shape
+    size = math.prod(chunk_shape) * dataset.stored_itemsize
+    offsets = int(offset) + np.arange(math.prod(grid), dtype="u8") * np.uint64(size)
+    return ChunkManifest.from_columns(grid, dataset.file.files, 0, offsets, size), chunk_shape
+
+
+def _grid(dataset: Dataset, chunk_shape: tuple[int, ...]) -> tuple[int, ...]:
+    grid = tuple(-(-n // c) for n, c in zip(dataset.shape, chunk_shape, strict=True))
+    return grid + (1,) * len(dataset.element.shape)
+
+
+def _rows(dataset: Dataset, chunk_bytes: int | None, whole: int = 1) -> tuple[int, ...]:
+    """The shape of chunks of about `chunk_bytes` that follow each other in the file and end with the array.
+
+    Zarr's last chunk along a dimension has full size, so a dimension is divided into equal parts only.
+
+    Parameters
+    ----------
+    whole
+        Least number of equal parts.
+    """
+    shape = list(dataset.shape)
+    if chunk_bytes is None and whole == 1:
+        return tuple(max(1, n) for n in shape)
+    target = chunk_bytes or dataset.nbytes // whole
+    for axis, n in enumerate(shape):
+        inner = math.prod(shape[axis + 1 :]) * dataset.stored_itemsize
+        if n * inner <= target:
+            break
+        parts = next(p for p in range(max(1, -(-n * inner // target)), n + 1) if n % p == 0)
+        shape[axis] = n // parts
+        if shape[axis] > 1 or inner <= target:
+            break
+    return tuple(max(1, n) for n in shape)
+
+
+def _raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
+    """Name, offset and size of the external raw files; None where there are none (section IV.A.2.h)."""
+    with library_errors(dataset.path):
+        count = dataset.properties.get_external_count()
+        if not count:
+            return None
+        found: list[Any] = [dataset.properties.get_external(i) for i in range(count)]
+    return [(decode_text(name), int(offset), int(size)) for name, offset, size in found]
+
+
+def _external(
+    dataset: Dataset, raw: list[tuple[str, int, int]], context: ParseContext
+) -> tuple[ChunkManifest, tuple[int, ...]]:
+    """References into raw files. Those are looked for beside the HDF5 file."""
+    sources = [dataset.file.source.resolve(name) for name, _, _ in raw]
+    ends: list[int] = []
+    total = 0
+    for _, _, size in raw:
+        total = dataset.nbytes if size in (_TO_THE_END, -1) else total + size
+        ends.append(min(total, dataset.nbytes))
+    starts = [0, *ends[:-1]]
+    chunk_shape = _rows(dataset, context.chunk_bytes)
+    if len([None for a, b in zip(starts, ends, strict=True) if b > a]) > 1:
+        chunk_shape = _rows(dataset, math.gcd(*ends))
+    grid, size = _grid(dataset, chunk_shape), math.prod(chunk_shape) * dataset.stored_itemsize
+    first = np.arange(math.prod(grid), dtype="i8") * size
+    rows = np.searchsorted(ends, first, "right")
+    within = rows < len(ends)
+    if not within.all() or (first + size > np.array(ends)[np.minimum(rows, len(ends) - 1)]).any():
+        raise UnsupportedFeatureError("external raw files that end inside a chunk", dataset.path)
+    offsets = first - np.array(starts)[rows] + np.array([offset for _, offset, _ in raw])[rows]
+    files: list[SourceFile] = []
+    table: dict[str, int] = {}
+    for source in sources:
+        if source.url not in table:
+            table[source.url] = len(files)
+            files.append(source.file)
+    number = np.array([table[source.url] for source in sources])[rows]
+    room = np.array([f.size or 0 for f in files])[number]
+    if (offsets + size > room).any():
+        hint = "what is missing reads as zeros in HDF5; repack the file"
+        raise UnsupportedFeatureError("external raw file that is shorter than its part", dataset.path, hint)
+    return ChunkManifest.from_columns(grid, files, number, offsets, size), chunk_shape
