@@ -53,4 +53,5 @@ for request in sys.stdin:
         except Exception as error:
             results.append({"error": f"{type(error).__name__}: {error}"})
     Path(sys.argv[1]).write_bytes(pickle.dumps(results))
-    print("done", flush=True)
+    sys.stdout.write("done\n")
+    sys.stdout.flush()

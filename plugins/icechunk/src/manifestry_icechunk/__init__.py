@@ -20,6 +20,8 @@
 `writer`           the write session of the plugin interface
 `distributed`      several processes write one commit
 `parser`           a repository as a tree
+`chunks`           stored chunks as a manifest
+`histories`        provenance of a snapshot from its commits
 `faults`           icechunk's exceptions and panics as errors of manifestry
 =================  =====================================================================================
 """
@@ -29,7 +31,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, WriterDescriptor
+from manifestry.formats.descriptors import Capability, ParserDescriptor, WriterDescriptor
+
+
+@hookimpl
+def manifestry_parsers() -> Iterator[ParserDescriptor]:
+    """The Icechunk parser."""
+    yield ParserDescriptor(
+        name="icechunk",
+        title="Icechunk repository",
+        parser="manifestry_icechunk.parser:IcechunkParser",
+        options="manifestry_icechunk.options:IcechunkReadOptions",
+        extensions=(".icechunk",),
+        sentinels=("snapshots", "transactions"),
+        capabilities=frozenset({Capability.GROUPS, Capability.REMOTE}),
+    )
 
 
 @hookimpl

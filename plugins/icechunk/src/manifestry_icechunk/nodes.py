@@ -14,6 +14,9 @@ import numpy as np
 from manifestry.model.manifest import ChunkManifest
 from zarr.buffer import cpu
 
+_IMPLICIT: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+"""A group that has children and no document of its own."""
+
 __all__ = ["Nodes", "chunk_key", "complete", "native_chunks"]
 
 _BATCH = 1024
@@ -91,9 +94,8 @@ class Nodes:
             paths = [f"{group}/{name}".lstrip("/") for name in some]
             texts = await asyncio.gather(*(self._document(f"{base}/{path}".strip("/")) for path in paths))
             for path, document in zip(paths, texts, strict=True):
-                if document is not None:
-                    into[path] = document
-                if document is None or document["node_type"] == "group":
+                into[path] = document or _IMPLICIT
+                if into[path]["node_type"] == "group":
                     await self._collect(base, path, into)
 
     def set(self, values: Iterable[tuple[str, bytes]]) -> None:
