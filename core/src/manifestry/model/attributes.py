@@ -189,4 +189,6 @@ def values_equal(mine: Any, other: Any) -> bool:
         return attributes_equal(mine, other)
     if isinstance(mine, list | tuple):
         return len(mine) == len(other) and all(map(values_equal, mine, other))
+    if isinstance(mine, complex):
+        return values_equal(mine.real, other.real) and values_equal(mine.imag, other.imag)
     return bool(mine == other) or (isinstance(mine, float) and math.isnan(mine) and math.isnan(other))

@@ -20,7 +20,17 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 
 __all__ = ["is_node_name", "validate_array", "validate_names", "validate_tree"]
 
-_ARRAY_TO_ARRAY = {"transpose"}
+_SIZE_KEEPING = {"transpose", "imagecodecs_bitorder", "imagecodecs_delta", "imagecodecs_xor"}
+_ARRAY_TO_ARRAY = _SIZE_KEEPING | {
+    "imagecodecs_cms",
+    "imagecodecs_quantize",
+    "numcodecs.astype",
+    "numcodecs.bitround",
+    "numcodecs.delta",
+    "numcodecs.fixedscaleoffset",
+    "numcodecs.packbits",
+    "numcodecs.quantize",
+}
 _ARRAY_TO_BYTES = {"bytes", "vlen-utf8", "vlen-bytes", "sharding_indexed"}
 
 
@@ -108,7 +118,7 @@ def _check_codecs(metadata: ArrayMetadata, where: str) -> None:
         if name in _ARRAY_TO_ARRAY | _ARRAY_TO_BYTES:
             raise ManifestError(f"{where}the codec {name} comes after {names[serializer]}, which makes bytes")
     for codec in metadata.codecs[:serializer]:
-        if sorted(codec.configuration.get("order", ())) != list(range(metadata.ndim)):
+        if codec.name == "transpose" and sorted(codec.configuration.get("order", ())) != list(range(metadata.ndim)):
             raise ManifestError(f"{where}transposing {metadata.ndim} dimensions by {codec.configuration.get('order')}")
     codec = metadata.codecs[serializer]
     if codec.name == "bytes":
@@ -156,6 +166,6 @@ def _fixed_chunk_bytes(metadata: ArrayMetadata) -> int | None:
     """Bytes of every stored chunk when no codec changes the number, else None."""
     if not isinstance(metadata.chunk_grid, RegularGrid) or is_variable_length(metadata.dtype):
         return None
-    if any(codec.name not in {"bytes", *_ARRAY_TO_ARRAY} for codec in metadata.codecs):
+    if any(codec.name not in {"bytes", *_SIZE_KEEPING} for codec in metadata.codecs):
         return None
     return math.prod(metadata.chunk_shape) * metadata.dtype.itemsize

@@ -138,7 +138,12 @@ def attribute_values() -> st.SearchStrategy[Any]:
         st.lists(st.integers(0, 1), max_size=3),
     )
     leaves = _TEXT | st.integers(-(2**70), 2**70) | st.floats() | st.booleans() | st.none() | numbers | arrays
-    leaves |= st.binary(max_size=5) | _TEXT.map(Reference) | _TEXT.map(np.str_) | st.complex_numbers()
+    leaves |= (
+        st.binary(max_size=5)
+        | _TEXT.map(Reference)
+        | _TEXT.map(lambda text: np.str_(text.rstrip("\0")))
+        | st.complex_numbers()
+    )
     return st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3))
 
 
@@ -172,19 +177,17 @@ def chunk_manifests(
         return draw(st.lists(st.integers(least, most), min_size=size, max_size=size))
 
     lengths = column(1, 40) if chunk_bytes is None else [chunk_bytes] * size
-    ends = [0] * len(names)
     index, offsets, inline = [], [], bytearray()
     for kind, length, file, far in zip(kinds, lengths, column(0, len(names) - 1), column(0, _FAR), strict=True):
         row = file if kind == "file" else INLINE
         offset = len(inline) if kind == "inline" else far
         if kind == "inline":
             inline += draw(st.binary(min_size=length, max_size=length))
-        elif kind == "file":
-            ends[row] = max(ends[row], offset + length)
         index.append(0 if kind == "missing" else row)
         offsets.append(offset)
     stored = [0 if kind == "missing" else length for kind, length in zip(kinds, lengths, strict=True)]
-    sources = [SourceFile(url, draw(st.none() | st.integers(end, 2**42))) for url, end in zip(names, ends, strict=True)]
+    # One URL has one size, in whichever manifest of a tree it is.
+    sources = [SourceFile(url, 2 * _FAR if len(url) % 2 else None) for url in names]
     return ChunkManifest.from_columns(
         grid, sources, np.array(index, "u4"), np.array(offsets, "u8"), np.array(stored, "u8"), bytes(inline)
     )
