@@ -24,7 +24,7 @@ from manifestry.verification.origins import Origins
 from manifestry.verification.placing import Placing, chunk_region
 from manifestry.verification.report import ArrayCheck, Oracle, VerifyReport
 
-__all__ = ["identical", "verify", "verify_source"]
+__all__ = ["identical", "sample_chunks", "verify", "verify_source"]
 
 type Samples = int | Literal["all"]
 
@@ -105,7 +105,7 @@ def _check(
     remark = ""
     failed = False
     try:
-        for at in _sample(array.manifest, samples):
+        for at in sample_chunks(array.manifest, samples):
             place = placing.place(at)
             if place is None or place.origin.url in bad:
                 skipped += 1
@@ -134,7 +134,7 @@ def _read(root: zarr.Group, path: str, region: tuple[slice, ...]) -> np.ndarray[
         return np.asarray(array[region])
 
 
-def _sample(manifest: ChunkManifest, samples: Samples) -> Iterator[tuple[int, ...]]:
+def sample_chunks(manifest: ChunkManifest, samples: Samples) -> Iterator[tuple[int, ...]]:
     """Coordinates of the chunks to compare: of those that are stored, and a few that are not."""
     rng = np.random.default_rng(_SEED)
     if manifest.lengths.ndim:
@@ -166,7 +166,10 @@ def identical(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> bo
     if {found.dtype.kind, expected.dtype.kind} & set("OTSU"):
         return [_as_bytes(v) for v in found.ravel().tolist()] == [_as_bytes(v) for v in expected.ravel().tolist()]
     mine, theirs = (np.ascontiguousarray(a.astype(a.dtype.newbyteorder("="), copy=False)) for a in (found, expected))
-    if mine.dtype.itemsize != theirs.dtype.itemsize:
+    numbers = set("iufc")
+    if mine.dtype.itemsize != theirs.dtype.itemsize or (
+        mine.dtype.kind != theirs.dtype.kind and {mine.dtype.kind, theirs.dtype.kind} <= numbers
+    ):
         return False
     if mine.tobytes() == theirs.tobytes():
         return True

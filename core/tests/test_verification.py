@@ -1,0 +1,320 @@
+"""`verify`: what it finds, and that it finds it."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import manifestry as mf
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from manifestry.cli.application import run
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.provenance import provenance_to_json
+from manifestry.testing.building import TreeBuilder
+from manifestry.verification.comparing import identical, sample_chunks
+from manifestry.verification.placing import chunk_region
+
+VALUES = np.arange(40, dtype="i4").reshape(10, 4)
+
+
+@pytest.fixture
+def raw(toy_formats, tmp_path):
+    """A raw file, and a function that writes a tree made of it as a box."""
+    return toy_formats.raw_file(tmp_path / "a.raw", VALUES)
+
+
+def boxed(tree: mf.VirtualGroup, target: Path, provenance=None) -> Path:
+    """Write an output, right or wrong, without going through any check."""
+    metadata = provenance_to_json(tree.provenance if provenance is None else provenance)
+    target.write_bytes(b"BOXF" + pickle.dumps((tree.with_(provenance=()), metadata)))
+    return target
+
+
+def changed(tree: mf.VirtualGroup, **columns) -> mf.VirtualGroup:
+    """The tree with other columns in the manifest of its array, or other metadata."""
+    array = tree.arrays["v"]
+    old = array.manifest
+    fields = ("grid_shape", "files", "file_index", "offsets", "lengths", "inline")
+    kept = {name: columns.pop(name, getattr(old, name)) for name in fields}
+    return tree.with_(
+        arrays={"v": mf.VirtualArray(array.metadata.with_(**columns), ChunkManifest.from_columns(**kept))}
+    )
+
+
+@pytest.mark.parametrize(("fmt", "oracle"), [("raw", "native"), ("plain", "parsed afresh")])
+@pytest.mark.parametrize(("samples", "compared"), [(1, 1), (4, 4), (16, 10), ("all", 10)])
+def test_right_output(raw, tmp_path, fmt, oracle, samples, compared):
+    mf.convert(raw, tmp_path / "a.box", format=fmt)
+    report = mf.verify(tmp_path / "a.box", samples=samples)
+    assert report.ok
+    assert report.format == "box"
+    (array,) = report.arrays
+    assert (array.path, array.compared, array.chunks, array.mismatches) == ("v", compared, 10, ())
+    assert array.oracle == oracle
+    assert [(s.url, s.status) for s in report.sources] == [(f"file://{raw}", "unchanged")]
+    assert report.summary() == f"verified: {compared} chunks of 1 arrays compared, 1 sources looked at"
+
+
+def swap(tree):
+    offsets = np.array(tree.arrays["v"].manifest.offsets)
+    offsets[[3, 7]] = offsets[[7, 3]]
+    return changed(tree, offsets=offsets)
+
+
+def shift(tree):
+    offsets = np.array(tree.arrays["v"].manifest.offsets)
+    offsets[5] += np.uint64(4)
+    return changed(tree, offsets=offsets)
+
+
+def lose(tree):
+    lengths = np.broadcast_to(tree.arrays["v"].manifest.lengths, 10).copy()
+    lengths[9] = 0
+    return changed(tree, lengths=lengths)
+
+
+def invent(tree):
+    index = np.zeros(10, "u4")
+    index[2] = 0xFFFFFFFF
+    offsets = np.array(tree.arrays["v"].manifest.offsets)
+    offsets[2] = 0
+    return changed(tree, file_index=index, offsets=offsets, inline=bytes(16))
+
+
+def reverse(tree):
+    return changed(tree, codecs=(mf.Codec("bytes", {"endian": "big"}),))
+
+
+@pytest.mark.parametrize("fmt", ["raw", "plain"])
+@pytest.mark.parametrize(
+    ("damage", "wrong"),
+    [
+        (swap, ("3.0", "7.0")),
+        (shift, ("5.0",)),
+        (lose, ("9.0",)),
+        (invent, ("2.0",)),
+        (reverse, tuple(f"{i}.0" for i in range(10))),
+    ],
+)
+def test_wrong_output(raw, tmp_path, fmt, damage, wrong):
+    tree = mf.parse(raw, format=fmt)
+    report = mf.verify(boxed(damage(tree), tmp_path / "a.box"), samples="all")
+    assert not report.ok
+    (array,) = report.arrays
+    assert array.mismatches == wrong
+    assert array.compared == 10
+    assert report.wrong == (array,)
+    assert report.summary().startswith("NOT verified: 1 arrays differ or cannot be read; ")
+
+
+def test_what_cannot_be_decoded_costs_its_array_only(raw, tmp_path):
+    tree = mf.parse(raw)
+    array = tree.arrays["v"]
+    garbled = mf.VirtualArray(
+        array.metadata.with_(codecs=(*array.metadata.codecs, mf.Codec("gzip", {"level": 1}))), array.manifest
+    )
+    report = mf.verify(boxed(tree.with_(arrays={"v": array, "w": garbled}), tmp_path / "a.box"))
+    good, bad = report.arrays
+    assert not good.failed
+    assert bad.failed
+    assert "reading it through zarr" in bad.message
+
+
+def several(toy_formats, tmp_path, count=3):
+    paths = [toy_formats.raw_file(tmp_path / f"{i}.raw", VALUES + 100 * i) for i in range(count)]
+    trees = [mf.parse(path) for path in paths]
+    return mf.concat(trees, dim="y"), paths
+
+
+def test_joined_sources(toy_formats, tmp_path):
+    tree, _ = several(toy_formats, tmp_path)
+    report = mf.verify(boxed(tree, tmp_path / "a.box"), samples="all")
+    assert report.ok
+    assert report.arrays[0].compared == 30
+    assert len(report.sources) == 3
+
+
+def test_sources_joined_in_the_wrong_order_inside_one_of_them(toy_formats, tmp_path):
+    tree, _ = several(toy_formats, tmp_path)
+    offsets = tree.arrays["v"].manifest.columns()[1].copy()
+    offsets[10:20] = offsets[10:20][::-1]
+    report = mf.verify(boxed(changed(tree, offsets=offsets), tmp_path / "a.box"), samples="all")
+    assert len(report.arrays[0].mismatches) == 10
+    assert "lies at another place" in report.arrays[0].message
+
+
+def test_renamed_array_is_found_by_its_references(raw, tmp_path):
+    tree = mf.parse(raw).rename({"v": "w"})
+    report = mf.verify(boxed(tree, tmp_path / "a.box"))
+    assert report.ok
+    assert report.arrays[0].compared == 10
+
+
+def test_inline_chunks_are_found_by_shape(raw, tmp_path):
+    tree = mf.parse(raw)
+    inline = ChunkManifest.from_inline((10, 1), [VALUES[i].tobytes() for i in range(10)])
+    copied = mf.VirtualArray(tree.arrays["v"].metadata, inline)
+    report = mf.verify(boxed(tree.with_(arrays={"v": copied}), tmp_path / "a.box"), samples=4)
+    assert report.ok
+    assert report.arrays[0].compared == 4
+    elsewhere = mf.verify(boxed(tree.with_(arrays={"other": copied}), tmp_path / "a.box"), samples=4)
+    assert (elsewhere.arrays[0].compared, elsewhere.arrays[0].skipped) == (0, 4)
+    assert "4 chunks not compared" in elsewhere.arrays[0].message
+    assert "4 chunks could not be compared" in elsewhere.summary()
+
+
+def test_inline_chunks_of_joined_sources(toy_formats, tmp_path):
+    tree, _ = several(toy_formats, tmp_path)
+    whole = np.concatenate([VALUES + 100 * i for i in range(3)])
+    for wrong in ((), ("17.0",)):
+        chunks = [whole[i if f"{i}.0" not in wrong else 0].tobytes() for i in range(30)]
+        array = mf.VirtualArray(tree.arrays["v"].metadata, ChunkManifest.from_inline((30, 1), chunks))
+        report = mf.verify(boxed(tree.with_(arrays={"v": array}), tmp_path / "a.box"), samples="all")
+        assert report.arrays[0].mismatches == wrong
+
+
+def grow(path):
+    with path.open("ab") as file:
+        file.write(b"x")
+
+
+def touch(path):
+    os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        (grow, "changed", "bytes, and has"),
+        (touch, "changed", "last changed"),
+        (Path.unlink, "missing", "does not exist"),
+    ],
+)
+def test_changed_sources(toy_formats, tmp_path, change, status, message):
+    tree, paths = several(toy_formats, tmp_path)
+    target = boxed(tree, tmp_path / "a.box")
+    change(paths[1])
+    report = mf.verify(target, samples="all")
+    assert not report.ok
+    (source,) = report.changed
+    assert (source.url, source.status) == (f"file://{paths[1]}", status)
+    assert message in source.message
+    assert report.arrays[0].mismatches == ()
+    assert report.arrays[0].compared == 20
+    assert "1 sources changed" in report.summary()
+
+
+def test_output_that_does_not_say_what_it_was_made_from(raw, tmp_path):
+    target = boxed(mf.parse(raw), tmp_path / "a.box", provenance=())
+    with pytest.raises(mf.UnsupportedFeatureError, match="output without provenance"):
+        mf.verify(target)
+    with pytest.raises(mf.OptionError, match="number of chunks or 'all'"):
+        mf.verify(target, samples=0)
+
+
+def test_options_of_the_parser_are_those_of_then(raw, tmp_path):
+    mf.convert(raw, tmp_path / "a.box", open_options={"rows": 5, "name": "w"})
+    report = mf.verify(tmp_path / "a.box")
+    assert report.ok
+    assert (report.arrays[0].path, report.arrays[0].compared) == ("w", 2)
+
+
+class TestCommandLine:
+    def test_exit_codes_and_table(self, raw, tmp_path, capsys):
+        target = str(tmp_path / "a.box")
+        assert run(["convert", str(raw), target, "--verify", "3"]) == 0
+        assert "verified: 3 chunks of 1 arrays compared" in capsys.readouterr().out
+        assert run(["verify", target, "--samples", "all"]) == 0
+        out = capsys.readouterr().out
+        assert " ".join(out.splitlines()[1].split()) == "v 10 0 native"
+        boxed(swap(mf.parse(raw)), tmp_path / "a.box")
+        assert run(["verify", target]) == 1
+        assert "NOT verified" in capsys.readouterr().out
+
+    def test_json(self, raw, tmp_path, capsys):
+        target = str(boxed(swap(mf.parse(raw)), tmp_path / "a.box"))
+        assert run(["verify", target, "--json"]) == 1
+        report = json.loads(capsys.readouterr().out)["report"]
+        assert report["ok"] is False
+        assert report["arrays"][0]["mismatches"] == ["3.0", "7.0"]
+
+    def test_changed_source_is_named(self, raw, tmp_path, capsys):
+        target = str(boxed(mf.parse(raw), tmp_path / "a.box"))
+        grow(raw)
+        assert run(["verify", target]) == 1
+        assert f"changed: file://{raw}: it had" in capsys.readouterr().out
+
+    def test_no_provenance(self, raw, tmp_path):
+        assert run(["verify", str(boxed(mf.parse(raw), tmp_path / "a.box", provenance=()))]) == 4
+
+
+@given(st.integers(1, 12), st.sets(st.integers(0, 39), max_size=40), st.booleans())
+def test_samples_are_stored_chunks_and_a_few_others(samples, missing, everything):
+    lengths = np.ones(40, "u8")
+    lengths[list(missing)] = 0
+    manifest = ChunkManifest.from_columns((8, 5), [mf.SourceFile("file:///x")], 0, 0, lengths)
+    picked = [a * 5 + b for a, b in sample_chunks(manifest, "all" if everything else samples)]
+    stored = sorted({*range(40)} - missing)
+    taken = [i for i in picked if i not in missing]
+    assert picked == sorted({*picked})
+    assert len(taken) == (len(stored) if everything else min(samples, len(stored)))
+    assert len(picked) - len(taken) == min(2, len(missing))
+    if taken:
+        assert taken[0] == stored[0]
+    if len(taken) > 1:
+        assert taken[-1] == stored[-1]
+    again = [a * 5 + b for a, b in sample_chunks(manifest, "all" if everything else samples)]
+    assert again == picked
+
+
+def test_sampling_a_grid_of_any_size_costs_nothing():
+    size = 1 << 50
+    for length, count in ((1, 16), (0, 2)):
+        manifest = ChunkManifest.from_columns((size,), [mf.SourceFile("file:///x")], 0, 0, length)
+        assert len(list(sample_chunks(manifest, 16))) == count
+
+
+def test_regions_of_chunks(tmp_path):
+    builder = TreeBuilder(tmp_path)
+    builder.array("regular", np.zeros((5, 7)), (2, 3))
+    builder.array("rectilinear", np.zeros((5, 7)), mf.RectilinearGrid(((1, 4), (7,))))
+    builder.array("scalar", np.array(1.0))
+    arrays = builder.tree().arrays
+    assert chunk_region(arrays["regular"].metadata, (2, 2)) == (slice(4, 5), slice(6, 7))
+    assert chunk_region(arrays["rectilinear"].metadata, (1, 0)) == (slice(1, 5), slice(0, 7))
+    assert chunk_region(arrays["scalar"].metadata, ()) == ()
+
+
+PACKED = np.dtype([("a", "i2"), ("b", "f8")])
+PADDED = np.dtype([("a", "i2"), ("b", "f8")], align=True)
+NAN = np.array([np.nan, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (NAN, NAN.copy(), True),
+        (NAN, np.array([0x7FF8000000000001, 0x3FF0000000000000], "u8").view("f8"), True),
+        (np.array([0.0]), np.array([-0.0]), False),
+        (np.array([1, 2], "<i4"), np.array([1, 2], ">i4"), True),
+        (np.array([1, 2], "i4"), np.array([1, 2], "i8"), False),
+        (np.array([1, 2], "i4"), np.array([[1, 2]], "i4"), False),
+        (np.array([True]), np.array([1], "i1"), True),
+        (np.array([1], "u1"), np.array([1], "i1"), False),
+        (np.array([complex(np.nan, 1)]), np.array([complex(np.nan, 1)]), True),
+        (np.array([complex(np.nan, 1)]), np.array([complex(np.nan, 2)]), False),
+        (np.array([(1, 2.0)], PACKED), np.array([(1, 2.0)], PADDED), True),
+        (np.array([(1, 2.0)], PACKED), np.array([(1, 3.0)], PADDED), False),
+        (np.array(["ä", ""], np.dtypes.StringDType()), np.array(["ä", ""], object), True),
+        (np.array(["ä"], np.dtypes.StringDType()), np.array(["ä".encode()], object), True),
+        (np.array([b"ab"], "S5"), np.array([b"ab"], "S2"), True),
+        (np.array(["a"], object), np.array(["b"], object), False),
+        (np.array([], "f4"), np.array([], "f4"), True),
+    ],
+)
+def test_what_is_identical(one, other, same):
+    assert identical(one, other) is same
+    assert identical(other, one) is same
