@@ -50,6 +50,11 @@ class Stage(Protocol):
         """The store to stage in; another one after `took` has stored what there was."""
         ...
 
+    @property
+    def batch(self) -> int:
+        """Most references to stage before telling."""
+        ...
+
     def took(self, count: int) -> None:
         """So many references more are staged."""
         ...
@@ -147,11 +152,12 @@ def set_references(
     if not virtual.any():
         return
     edges = _segments(manifest, files, virtual)
+    step = min(_CALL, stage.batch)
     pieces = [
         box
         for a, b in pairwise(edges)
-        for start in range(a, b, _CALL)
-        for box in boxes(start, min(start + _CALL, b), manifest.grid_shape)
+        for start in range(a, b, step)
+        for box in boxes(start, min(start + step, b), manifest.grid_shape)
     ]
     if manifest.size < _FEW * len(pieces) and len(pieces) > 1:
         _set_objects(stage, path, manifest, files, offset, virtual)

@@ -84,6 +84,11 @@ class Staging:
         assert self._store is not None
         return self._store
 
+    @property
+    def batch(self) -> int:
+        """Most references to stage before telling."""
+        return self._options.references_per_commit
+
     def took(self, count: int) -> None:
         """So many references more are staged: store them when there are many."""
         self._pending += count

@@ -59,6 +59,10 @@ class Transaction(Protocol):
         """Forget what was staged and begin anew on what others have committed."""
         ...
 
+    def release(self) -> None:
+        """Let go of everything after a commit."""
+        ...
+
     def close(self) -> None:
         """Forget what was staged and let go of everything. May be called at any time."""
         ...
@@ -282,6 +286,11 @@ class OwnTransaction:
         if self._session is not None and not self._session.read_only:
             self._session.discard_changes()
 
+    def release(self) -> None:
+        """See `Transaction`."""
+        self._forget()
+        self._lock.release()
+
     def close(self) -> None:
         """See `Transaction`."""
         try:
@@ -343,6 +352,9 @@ class BorrowedTransaction:
     def restart(self) -> None:
         """See `Transaction`; only the caller can."""
         raise OptionError("a session of the caller's cannot be begun anew")
+
+    def release(self) -> None:
+        """See `Transaction`; the changes stay in the session."""
 
     def close(self) -> None:
         """See `Transaction`; changes that the caller had made before stay, and ours with them."""

@@ -119,7 +119,7 @@ class IcechunkSession:
             self._message(), {**self._options.metadata, **metadata, "manifestry_write": self._how()}
         )
         containers = [container.prefix for container in self._transaction.containers()]
-        self._transaction.close()
+        self._transaction.release()
         access = {p: container_access(p, self._options.sources, self._target.stores) for p in sorted(containers)}
         storage = self._place.storage if self._place is not None else None
         lines = reader_lines(storage, access, self._options.branch, self._target.group, trees)
