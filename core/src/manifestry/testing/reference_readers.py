@@ -13,6 +13,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -75,15 +76,18 @@ def _zarr_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
 def _xarray_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
     import xarray as xr  # noqa: PLC0415 as above
 
-    def read(array: str) -> Any:
-        group, _, name = array.rpartition("/")
-        dataset = xr.open_dataset(
+    @cache
+    def dataset(group: str) -> Any:
+        return xr.open_dataset(
             job["target"],
             engine="kerchunk",
             storage_options={"remote_protocol": "file", **job.get("options", {})},
             open_dataset_options={"group": group or None},
         )
-        return dataset[name].values
+
+    def read(array: str) -> Any:
+        group, _, name = array.rpartition("/")
+        return dataset(group)[name].values
 
     return read
 

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, WriterDescriptor
+from manifestry.formats.descriptors import Capability, ParserDescriptor, WriterDescriptor
+
+if TYPE_CHECKING:
+    from manifestry.model.tree import VirtualGroup
+
+__all__ = ["from_references"]
 
 _EXTENSIONS = (".json", ".json.zst")
 _CAPABILITIES = frozenset({Capability.GROUPS, Capability.REMOTE})
+
+
+@hookimpl
+def manifestry_parsers() -> Iterator[ParserDescriptor]:
+    """The parser of reference documents."""
+    yield ParserDescriptor(
+        name="kerchunk-json",
+        title="Kerchunk references in JSON",
+        parser="manifestry_kerchunk_json.parser:KerchunkJsonParser",
+        options="manifestry_kerchunk_json.options:KerchunkJsonParserOptions",
+        sniff="manifestry_kerchunk_json.sniffing:sniff",
+        extensions=_EXTENSIONS,
+        capabilities=_CAPABILITIES,
+    )
 
 
 @hookimpl
@@ -22,3 +42,18 @@ def manifestry_writers() -> Iterator[WriterDescriptor]:
         extensions=_EXTENSIONS,
         capabilities=_CAPABILITIES,
     )
+
+
+def from_references(references: Mapping[str, Any], **options: Any) -> VirtualGroup:
+    """The tree of references in memory, as the kerchunk package's translators return them.
+
+    Parameters
+    ----------
+    references
+        A document of version 0 (keys and references) or 1 (``{"version": 1, "refs": ...}``).
+    **options
+        Those of the parser.
+    """
+    from manifestry_kerchunk_json.parser import tree_from_references  # noqa: PLC0415 imported on first use
+
+    return tree_from_references(references, **options)

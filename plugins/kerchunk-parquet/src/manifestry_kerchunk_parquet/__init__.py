@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, WriterDescriptor
+from manifestry.formats.descriptors import Capability, ParserDescriptor, WriterDescriptor
 
 _EXTENSIONS = (".parq", ".parquet")
 _CAPABILITIES = frozenset({Capability.GROUPS, Capability.REMOTE})
+
+
+@hookimpl
+def manifestry_parsers() -> Iterator[ParserDescriptor]:
+    """The parser of directories of references."""
+    yield ParserDescriptor(
+        name="kerchunk-parquet",
+        title="Kerchunk references in Parquet",
+        parser="manifestry_kerchunk_parquet.parser:KerchunkParquetParser",
+        options="manifestry_kerchunk_parquet.options:KerchunkParquetParserOptions",
+        sentinels=(".zmetadata",),
+        capabilities=_CAPABILITIES,
+    )
 
 
 @hookimpl

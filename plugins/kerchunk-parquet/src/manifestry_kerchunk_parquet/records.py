@@ -7,6 +7,7 @@ back as NaN; `offset` and `size` need column statistics, or they come back as fl
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
@@ -83,7 +84,12 @@ def _inline_chunks(
 ) -> tuple[list[bytes], NDArray[np.intp]]:
     """The distinct inline chunks, and which of them each reference means: fill chunks are many and equal."""
     pairs, rows = np.unique(np.stack([offsets, lengths], axis=1), axis=0, return_inverse=True)
-    return [manifest.inline[start : start + count] for start, count in pairs.tolist()], rows.reshape(-1)
+    return [_raw(manifest.inline[start : start + count]) for start, count in pairs.tolist()], rows.reshape(-1)
+
+
+def _raw(chunk: bytes) -> bytes:
+    """A chunk as it stands in a table: readers would decode one that looks like base64, so that is what it becomes."""
+    return b"base64:" + base64.b64encode(chunk) if chunk.startswith(b"base64:") else chunk
 
 
 def write_record(table: Any, handle: BinaryIO) -> None:

@@ -1,0 +1,263 @@
+"""A tree from the documents that are found below one root, whatever holds them.
+
+Of a node that has documents of both versions, the one of Zarr v3 counts: it tells the fill value and the mask apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.errors import MalformedFileError, ManifestError, UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.limits import Limits
+from manifestry.model.metadata import ArrayMetadata
+from manifestry.model.provenance import Provenance, provenance_from_json
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.zarr_v3 import metadata_from_document
+from manifestry.references.files import LocationTable, ReferenceColumns
+from manifestry.zarr_v2.documents import metadata_from_documents
+
+__all__ = ["DOCUMENT_NAMES", "ArrayNode", "ChunkKeys", "Hierarchy", "chunk_positions", "read_provenance"]
+
+DOCUMENT_NAMES: Final = (".zarray", ".zattrs", ".zgroup", "zarr.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkKeys:
+    """How the keys of an array's chunks are made, below the path of the array.
+
+    Attributes
+    ----------
+    prefix
+        What stands before the first coordinate: ``"c/"`` in Zarr v3, nothing in v2.
+    separator
+        Between coordinates.
+    scalar
+        Key of the only chunk of a scalar.
+    """
+
+    prefix: str
+    separator: str
+    scalar: str
+
+    @classmethod
+    def of_v2(cls, zarray: Mapping[str, Any]) -> ChunkKeys:
+        """The keys of a ``.zarray``."""
+        return cls("", str(zarray.get("dimension_separator") or "."), "0")
+
+    @classmethod
+    def of_v3(cls, document: Mapping[str, Any]) -> ChunkKeys:
+        """The keys of a ``zarr.json`` (``chunk_key_encoding``)."""
+        encoding = document.get("chunk_key_encoding") or {"name": "default"}
+        encoding = {"name": encoding} if isinstance(encoding, str) else encoding
+        options = encoding.get("configuration") or {}
+        if encoding["name"] == "v2":
+            return cls("", options.get("separator", "."), "0")
+        if encoding["name"] != "default":
+            raise UnsupportedFeatureError(f"chunk key encoding {encoding['name']!r}")
+        separator = options.get("separator", "/")
+        return cls(f"c{separator}", separator, "c")
+
+    def key(self, coordinates: Sequence[int]) -> str:
+        """The key of one chunk."""
+        return self.prefix + self.separator.join(map(str, coordinates)) if coordinates else self.scalar
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayNode:
+    """An array of which the documents are known, and not yet the chunks."""
+
+    path: str
+    metadata: ArrayMetadata
+    keys: ChunkKeys
+
+
+@dataclass(slots=True)
+class Hierarchy:
+    """The groups and arrays of a store below one root.
+
+    Attributes
+    ----------
+    groups
+        Attributes of the groups by path; a group without documents is not among them.
+    arrays
+        Arrays by path that the caller wants and that have a form in the model.
+    refused
+        Paths of arrays that have none; the context knows why.
+    """
+
+    context: ParseContext
+    groups: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    arrays: dict[str, ArrayNode] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, documents: Mapping[str, Any], context: ParseContext) -> Hierarchy:
+        """Sort documents (texts, bytes or JSON values by key) into groups and arrays below the group asked for.
+
+        Raises
+        ------
+        MalformedFileError
+            There is no such group, or there are more nodes than the limit.
+        """
+        found = cls(context)
+        start = f"{context.group}/" if context.group else ""
+        nodes: dict[str, dict[str, Any]] = {}
+        for key, value in documents.items():
+            path, _, name = key.rpartition("/")
+            if name in DOCUMENT_NAMES and f"{path}/".startswith(start):
+                nodes.setdefault(path[len(start) :] if path else "", {})[name] = value
+        if len(nodes) > context.limits.max_arrays:
+            raise MalformedFileError(
+                f"{len(nodes)} arrays and groups, more than the limit of {context.limits.max_arrays}"
+            )
+        if start and not nodes:
+            raise MalformedFileError(f"there is no group {context.group!r}")
+        for path, named in nodes.items():
+            with context.isolate(path):
+                found._add(path, named)
+        return found
+
+    def _add(self, path: str, named: Mapping[str, Any]) -> None:
+        if ".zarray" in named and "zarr.json" not in named and not self.context.wants(path):
+            return
+        documents = {name: _json_object(value, f"{path}/{name}") for name, value in named.items()}
+        v3 = documents.get("zarr.json")
+        if v3 is not None and v3.get("node_type") != "array":
+            self.groups[path] = v3.get("attributes") or {}
+        elif v3 is None and ".zarray" not in documents:
+            self.groups[path] = documents.get(".zattrs", {})
+        elif self.context.wants(path):
+            self.refused.add(path)
+            self.arrays[path] = _array_node(path, documents)
+            self.refused.remove(path)
+
+    def tree(self, columns: Mapping[str, ReferenceColumns], locations: LocationTable) -> VirtualGroup:
+        """The tree of these groups, and of the arrays whose references were found."""
+        files, arrays = locations.table(), {}
+        for path, found in columns.items():
+            with self.context.isolate(path):
+                arrays[path] = VirtualArray(self.arrays[path].metadata, found.manifest(files))
+        return self.tree_of(arrays, locations.provenance)
+
+    def tree_of(self, arrays: Mapping[str, VirtualArray], provenance: Sequence[Provenance] = ()) -> VirtualGroup:
+        """The tree of these groups and of finished arrays."""
+        root = _Branch()
+        for path, attributes in self.groups.items():
+            root.descend(path, self.context.limits).attributes = attributes
+        for path, array in arrays.items():
+            parent, _, name = path.rpartition("/")
+            root.descend(parent, self.context.limits).arrays[name] = array
+        return root.group().with_(provenance=tuple(provenance))
+
+
+def _array_node(path: str, documents: Mapping[str, Mapping[str, Any]]) -> ArrayNode:
+    if "zarr.json" in documents:
+        document = documents["zarr.json"]
+        return ArrayNode(path, metadata_from_document(document), ChunkKeys.of_v3(document))
+    zarray = documents[".zarray"]
+    metadata = metadata_from_documents(zarray, documents.get(".zattrs"), path)
+    return ArrayNode(path, metadata, ChunkKeys.of_v2(zarray))
+
+
+def _json_object(value: Any, where: str) -> Mapping[str, Any]:
+    """A document as JSON value; ``NaN`` in it, which others write, is understood."""
+    if isinstance(value, str | bytes):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise MalformedFileError(f"{where}: no JSON: {error}") from error
+    if not isinstance(value, Mapping):
+        raise MalformedFileError(f"{where}: no JSON object")
+    return value
+
+
+@dataclass(slots=True)
+class _Branch:
+    """A group under construction."""
+
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    arrays: dict[str, VirtualArray] = field(default_factory=dict)
+    groups: dict[str, _Branch] = field(default_factory=dict)
+
+    def descend(self, path: str, limits: Limits) -> _Branch:
+        branch = self
+        parts = path.split("/") if path else []
+        if len(parts) > limits.max_depth:
+            raise MalformedFileError(f"{path[:80]}…: deeper than the limit of {limits.max_depth} groups")
+        for part in parts:
+            branch = branch.groups.setdefault(part, _Branch())
+        return branch
+
+    def group(self) -> VirtualGroup:
+        groups = {name: branch.group() for name, branch in self.groups.items()}
+        return VirtualGroup(self.arrays, groups, self.attributes)
+
+
+def chunk_positions(texts: Sequence[str], keys: ChunkKeys, grid: Sequence[int], where: str) -> NDArray[np.int64]:
+    """C-order positions of chunks from their keys below the path of the array; makes no object for a chunk.
+
+    Raises
+    ------
+    MalformedFileError
+        A key is none of this array's.
+    """
+    if not grid:
+        if list(texts) != [keys.scalar]:
+            raise MalformedFileError(f"{where}: {texts[0]!r} is no chunk of a scalar")
+        return np.zeros(1, "i8")
+    digits = "".join([text[len(keys.prefix) :] + keys.separator for text in texts])
+    coordinates = _whole_numbers(digits, keys.separator)
+    if coordinates.size != len(texts) * len(grid) or not all(text.startswith(keys.prefix) for text in texts):
+        raise MalformedFileError(f"{where}: keys such as {texts[0]!r} are no chunks of {len(grid)} dimensions")
+    flat = np.zeros(len(texts), "i8")
+    for axis, (column, count) in enumerate(zip(coordinates.reshape(-1, len(grid)).T, grid, strict=True)):
+        if column.size and int(column.max()) >= count:
+            raise MalformedFileError(f"{where}: chunk {int(column.max())} of {count} along dimension {axis}")
+        flat = flat * count + column
+    return flat
+
+
+def _whole_numbers(text: str, separator: str) -> NDArray[np.int64]:
+    """The numbers of a text in which each is followed by the separator; nothing when it is anything else.
+
+    Written by hand over the bytes, since numpy's own text parser takes signs, blanks and leading zeros.
+    """
+    nothing = np.empty(0, "i8")
+    try:
+        data = np.frombuffer(text.encode("ascii"), "u1")
+    except UnicodeEncodeError:
+        return nothing
+    ends = np.flatnonzero(data == ord(separator))
+    values = data.astype("i8") - ord("0")
+    values[ends] = 0
+    if bool((values < 0).any()) or bool((values > 9).any()) or not ends.size:
+        return nothing
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts
+    longest = int(lengths.max())
+    leading_zero = (lengths > 1) & (values[starts] == 0)
+    if int(lengths.min()) < 1 or longest > 18 or bool(leading_zero.any()):
+        return nothing
+    numbers = np.zeros(ends.size, "i8")
+    for digit in range(longest):
+        more = lengths > digit
+        numbers[more] = numbers[more] * 10 + values[starts[more] + digit]
+    return numbers
+
+
+def read_provenance(value: Any, context: ParseContext) -> tuple[Provenance, ...]:
+    """The provenance that an output of references carries; what cannot be understood is reported."""
+    if value is None:
+        return ()
+    try:
+        return provenance_from_json(_json_object(value, "provenance")["manifestry"])
+    except (KeyError, ManifestError, MalformedFileError) as error:
+        context.report("", "provenance not understood", str(error))
+        return ()

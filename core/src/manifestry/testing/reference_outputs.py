@@ -1,0 +1,129 @@
+"""The conformance of writers of references: every sample tree, read by other people's software in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.model.metadata import RectilinearGrid
+from manifestry.model.tree import VirtualArray
+from manifestry.testing import reference_readers
+from manifestry.testing.trees import SAMPLES, SampleTree, make_sample
+from manifestry.writing import write
+
+__all__ = ["ReferenceOutputs"]
+
+_UNREADABLE: Final = {("without-dims", "xarray")}
+"""xarray opens no array whose dimensions have no names."""
+
+
+@dataclass
+class ReferenceOutputs:
+    """Writes every sample in one format and compares what independent readers find.
+
+    Attributes
+    ----------
+    directory
+        Where sources and outputs go.
+    format, suffix
+        Name of the format, and the ending of its outputs.
+    zarr_formats
+        Values of the writer's option `zarr_format` to try.
+
+    Examples
+    --------
+    >>> def test_conformance(tmp_path):
+    ...     outputs = ReferenceOutputs(tmp_path, "kerchunk-json", ".json", [2, 3, "both"])
+    ...     assert outputs.differences() == []
+    """
+
+    directory: Path
+    format: str
+    suffix: str
+    zarr_formats: Sequence[int | str]
+    compared: int = field(default=0, init=False)
+
+    def differences(self) -> list[str]:
+        """What is not as it should be, one line for each array, output and reader. Empty when all is well."""
+        samples = {name: make_sample(name, self.directory / name) for name in SAMPLES}
+        jobs, wrong = [], []
+        for name, sample in samples.items():
+            for version in self.zarr_formats:
+                target = self.directory / f"{name}-{version}{self.suffix}"
+                report = write(sample.tree, target, format=self.format, zarr_format=version, on_unsupported="skip")
+                refused = {issue.path for issue in report.issues if issue.severity == "refused"}
+                wrong += [f"{name}: {path} is refused" for path in refused if not _may_be_refused(sample, path)]
+                jobs.append(_job(sample, f"{name}:{version}", target, version, refused))
+        for (job, reader, array), found in self._read(jobs).items():
+            sample = samples[job.partition(":")[0]]
+            self.compared += 1
+            problem = _compare(sample, reader, array, found)
+            if problem:
+                wrong.append(f"{job} {reader} {array}: {problem}")
+        return wrong
+
+    def _read(self, jobs: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str], Any]:
+        todo, results = self.directory / "jobs.json", self.directory / "results.pickle"
+        todo.write_text(json.dumps(jobs), encoding="utf-8")
+        script = str(reference_readers.__file__)
+        subprocess.run([sys.executable, script, str(todo), str(results)], check=True)  # noqa: S603 our own script
+        with results.open("rb") as handle:
+            found: dict[tuple[str, str, str], Any] = pickle.load(handle)  # noqa: S301 our own child wrote it
+        return found
+
+
+def _job(sample: SampleTree, name: str, target: Path, version: int | str, refused: set[str]) -> dict[str, Any]:
+    arrays = {path: _kind(array) for path, array in sample.tree.walk_arrays() if path not in refused}
+    return {"name": name, "target": str(target), "arrays": arrays, "zarr_format": version}
+
+
+def _kind(array: VirtualArray) -> str:
+    plane = len(array.shape) == 2 and 0 not in array.shape and array.dtype.kind in "iuf"
+    return "plane" if plane else ""
+
+
+def _may_be_refused(sample: SampleTree, path: str) -> bool:
+    array = sample.tree[path]
+    return isinstance(array, VirtualArray) and isinstance(array.metadata.chunk_grid, RectilinearGrid)
+
+
+def _compare(sample: SampleTree, reader: str, path: str, found: Any) -> str:
+    """What is wrong with the elements that a reader found, or nothing."""
+    array = sample.tree[path]
+    assert isinstance(array, VirtualArray)
+    if isinstance(found, str):
+        expected = (sample.name, reader) in _UNREADABLE or isinstance(array.metadata.chunk_grid, RectilinearGrid)
+        return "" if expected else found
+    right = sample.values[path]
+    if reader == "xarray":
+        if "units" in array.attributes and "since" in str(array.attributes["units"]):
+            return ""  # decoded to times: compared where nothing is decoded
+        if "_FillValue" in array.attributes:
+            right = _masked(right, array.attributes["_FillValue"])
+            return "" if np.array_equal(found, right, equal_nan=True) else f"{found} for {right}"
+    if found.shape != right.shape:
+        return f"shape {found.shape} for {right.shape}"
+    if right.dtype.kind in "TOSU":
+        same = _texts(found) == _texts(right)
+    else:
+        native = found.astype(found.dtype.newbyteorder("="))
+        same = native.dtype == right.dtype and native.tobytes() == right.tobytes()
+    return "" if same else f"{found.dtype} {found} for {right.dtype} {right}"
+
+
+def _masked(values: NDArray[Any], fill: Any) -> NDArray[Any]:
+    gone = np.isnan(values) if fill != fill else values == fill  # noqa: PLR0124 NaN
+    return np.where(gone, np.nan, values)
+
+
+def _texts(values: NDArray[Any]) -> list[Any]:
+    return [v.rstrip(b"\0") if isinstance(v, bytes) else str(v) for v in values.reshape(-1).tolist()]

@@ -1,0 +1,82 @@
+"""A document of references: version 0 (keys and references) or 1 (``version``, ``templates``, ``gen``, ``refs``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.model.limits import Limits
+from manifestry.storage.source import Source
+
+from manifestry_kerchunk_json.compression import ZSTD_MAGIC, decompressed
+from manifestry_kerchunk_json.templates import generated, rendered
+
+__all__ = ["read_document", "references_of"]
+
+
+def read_document(source: Source, limits: Limits) -> Mapping[str, Any]:
+    """The JSON object that a file holds, decompressed when it is zstd.
+
+    Raises
+    ------
+    MalformedFileError
+        It holds none, or is larger than the limit.
+    """
+    limit = limits.max_metadata_bytes
+    if source.size > limit:
+        raise MalformedFileError(f"{source.url}: {source.size} bytes, more than the limit of {limit} for a document")
+    data = source.range(0, source.size)
+    if data.startswith(ZSTD_MAGIC):
+        data = decompressed(data, limit, source.url)
+    try:
+        found = _decode(data)
+    except (ValueError, RecursionError) as error:
+        raise MalformedFileError(f"{source.url}: no JSON: {error}") from error
+    if not isinstance(found, Mapping):
+        raise MalformedFileError(f"{source.url}: a JSON {type(found).__name__}, not an object")
+    return found
+
+
+def _decode(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return json.loads(data)  # NaN in metadata, which others write
+
+
+def references_of(document: Mapping[str, Any], templates: Mapping[str, str], limits: Limits) -> Mapping[str, Any]:
+    """References by key, with templates filled in.
+
+    Parameters
+    ----------
+    templates
+        Values that replace those of the document.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        The document is of a later version.
+    MalformedFileError
+        It is not what its version says.
+    """
+    version = document.get("version")
+    if version is None and "refs" not in document:
+        return document
+    if version not in (None, 1):
+        raise UnsupportedFeatureError(f"Kerchunk references of version {version!r}")
+    refs = document.get("refs", {})
+    if not isinstance(refs, Mapping):
+        raise MalformedFileError("refs is no JSON object")
+    values = {**(document.get("templates") or {}), **templates}
+    if document.get("gen"):
+        refs = {**refs, **generated(document["gen"], values, limits)}
+    return {key: _filled(value, values) for key, value in refs.items()} if values else refs
+
+
+def _filled(value: Any, templates: Mapping[str, str]) -> Any:
+    if isinstance(value, list | tuple) and value and isinstance(value[0], str) and "{{" in value[0]:
+        return [rendered(value[0], templates), *value[1:]]
+    return value

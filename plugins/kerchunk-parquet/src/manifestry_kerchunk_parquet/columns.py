@@ -1,0 +1,169 @@
+"""Tables of references as columns of the model; no Python object is made for a reference."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from manifestry.errors import MalformedFileError
+from manifestry.model.limits import Limits
+from manifestry.model.manifest import INLINE
+from manifestry.references.files import LocationTable, ReferenceColumns, whole_lengths
+from manifestry.references.nodes import ArrayNode
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.source import Source
+from numpy.typing import NDArray
+
+__all__ = ["ColumnsBuilder"]
+
+_BASE64: Final = b"base64:"
+
+
+@dataclass(slots=True)
+class ColumnsBuilder:
+    """The references of one array, table by table."""
+
+    node: ArrayNode
+    locations: LocationTable
+    stores: StoreRegistry
+    limits: Limits
+    size: int = field(init=False)
+    _parts: list[tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]] = field(default_factory=list)
+    _inline: list[bytes] = field(default_factory=list)
+    _inline_size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = int(np.prod(self.node.metadata.grid_shape, dtype="u8"))
+        if self.size > self.limits.max_chunks:
+            raise MalformedFileError(
+                f"{self.node.path}: {self.size} chunks, more than the limit of {self.limits.max_chunks}"
+            )
+
+    def add_missing(self, rows: int) -> None:
+        """Chunks that no table lists."""
+        self._parts.append((np.zeros(rows, "u4"), np.zeros(rows, "u8"), np.zeros(rows, "u8")))
+
+    def add(self, source: Source, rows: int) -> None:
+        """The first `rows` rows of a table; others pad their tables with more.
+
+        Raises
+        ------
+        SourceError
+            There is no such file, or a location in it is not allowed.
+        MalformedFileError
+            It is no table of references, or a shorter one.
+        """
+        table = _read(source, self.limits)
+        if table.num_rows < rows:
+            raise MalformedFileError(f"{source.url}: {table.num_rows} references where {rows} are due")
+        table = table.slice(0, rows)
+        index, offsets, lengths = np.zeros(rows, "u4"), np.zeros(rows, "u8"), np.zeros(rows, "u8")
+        pointing = np.zeros(rows, bool)
+        if "path" in table.column_names:
+            pointing = self._add_ranges(table, index, offsets, lengths, source.url)
+        if "raw" in table.column_names:
+            self._add_inline(table.column("raw"), pointing, index, offsets, lengths, source.url)
+        self._parts.append((index, offsets, lengths))
+
+    def _add_ranges(
+        self,
+        table: Any,
+        index: NDArray[np.uint32],
+        offsets: NDArray[np.uint64],
+        lengths: NDArray[np.uint64],
+        where: str,
+    ) -> NDArray[np.bool_]:
+        """Fill in what lies in files; which rows do."""
+        values, codes = _dictionary(table.column("path"))
+        pointing = np.asarray(codes >= 0)
+        rows = np.array(self.locations.rows(map(str, values.to_pylist())), "u4")
+        index[pointing] = rows[codes[pointing]]
+        if "offset" in table.column_names and "size" in table.column_names:
+            offsets[pointing] = _integers(table.column("offset"), where)[pointing]
+            lengths[pointing] = _integers(table.column("size"), where)[pointing]
+        whole = pointing & (offsets == 0) & (lengths == 0)
+        if bool((pointing & (lengths == 0) & (offsets != 0)).any()):
+            raise MalformedFileError(f"{where}: a reference of no bytes")
+        if bool(whole.any()):
+            needed, which = np.unique(index[whole], return_inverse=True)
+            sizes = whole_lengths([self.locations.urls[row] for row in needed.tolist()], self.stores)
+            lengths[whole] = np.array(sizes, "u8")[which]
+        return pointing
+
+    def _add_inline(
+        self,
+        column: Any,
+        pointing: NDArray[np.bool_],
+        index: NDArray[np.uint32],
+        offsets: NDArray[np.uint64],
+        lengths: NDArray[np.uint64],
+        where: str,
+    ) -> None:
+        """Fill in what lies in the table itself: readers look there first."""
+        values, codes = _dictionary(column)
+        inline = np.asarray(codes >= 0)
+        if not bool(inline.any()):
+            return
+        chunks = [_decoded(value, where) for value in values.to_pylist()]
+        counts = np.fromiter(map(len, chunks), "u8", len(chunks))
+        starts = self._inline_size + np.cumsum(counts) - counts
+        if not counts.all():
+            raise MalformedFileError(f"{where}: an inline chunk of no bytes")
+        index[inline] = INLINE
+        offsets[inline], lengths[inline] = starts[codes[inline]], counts[codes[inline]]
+        self._inline += chunks
+        self._inline_size += int(counts.sum())
+        pointing[inline] = False
+
+    def columns(self) -> ReferenceColumns:
+        """All rows that were added."""
+        grid = self.node.metadata.grid_shape
+        if not self._parts:
+            self.add_missing(0)
+        index, offsets, lengths = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
+        return ReferenceColumns(grid, None, index, offsets, lengths, b"".join(self._inline))
+
+
+def _read(source: Source, limits: Limits) -> Any:
+    """One table."""
+    if source.size > limits.max_metadata_bytes:
+        raise MalformedFileError(f"{source.url}: {source.size} bytes, more than the limit for a table")
+    data = pa.BufferReader(source.range(0, source.size))
+    try:
+        return pq.read_table(data, read_dictionary=["path", "raw"])
+    except (pa.ArrowException, OSError) as error:
+        raise MalformedFileError(f"{source.url}: no Parquet file: {str(error).splitlines()[0]}") from error
+
+
+def _dictionary(column: Any) -> tuple[Any, NDArray[np.int64]]:
+    """The distinct values of a column, and for each row which one it has; -1 where it has none."""
+    combined = column.combine_chunks()
+    if isinstance(combined, pa.ChunkedArray):
+        combined = pa.concat_arrays(combined.chunks) if combined.num_chunks else pa.array([], column.type)
+    if not pa.types.is_dictionary(combined.type):
+        combined = combined.dictionary_encode()
+    codes = combined.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("i8")
+    return combined.dictionary, codes
+
+
+def _integers(column: Any, where: str) -> NDArray[np.uint64]:
+    values: NDArray[Any] = column.fill_null(0).to_numpy()
+    if values.dtype.kind not in "iuf" or bool((values < 0).any()) or bool((np.floor(values) != values).any()):
+        raise MalformedFileError(f"{where}: offsets and sizes are whole numbers, and here is something else")
+    return values.astype("u8")
+
+
+def _decoded(value: Any, where: str) -> bytes:
+    """The bytes of an inline chunk; readers decode base64 where it says so."""
+    data = value.encode("utf-8") if isinstance(value, str) else bytes(value)
+    if not data.startswith(_BASE64):
+        return data
+    try:
+        return base64.b64decode(data[len(_BASE64) :], validate=True)
+    except binascii.Error as error:
+        raise MalformedFileError(f"{where}: an inline chunk that is no base64: {error}") from error

@@ -1,0 +1,92 @@
+"""Reads directories of Kerchunk references in Parquet, written by manifestry, kerchunk or VirtualiZarr."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from manifestry.errors import MalformedFileError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.tree import VirtualGroup
+from manifestry.references.files import LocationTable, ReferenceColumns
+from manifestry.references.layout import PROVENANCE_KEY
+from manifestry.references.locations import ReferencePolicy
+from manifestry.references.nodes import ArrayNode, Hierarchy, read_provenance
+from manifestry.storage.source import Source
+
+from manifestry_kerchunk_parquet.columns import ColumnsBuilder
+from manifestry_kerchunk_parquet.options import KerchunkParquetParserOptions
+from manifestry_kerchunk_parquet.records import record_name
+from manifestry_kerchunk_parquet.store import read_metadata
+
+__all__ = ["KerchunkParquetParser"]
+
+
+class KerchunkParquetParser:
+    """The tree that a directory of references describes."""
+
+    def parse(self, source: Source, options: KerchunkParquetParserOptions, context: ParseContext) -> VirtualGroup:
+        """Read the metadata and the tables; nothing that they point at is opened, except for sizes of whole files."""
+        if not source.is_prefix:
+            raise MalformedFileError(f"{source.url}: Kerchunk Parquet is a directory")
+        metadata = read_metadata(source)
+        found = Hierarchy.of(metadata["metadata"], context)
+        document = _provenance_document(source)
+        provenance = read_provenance(document, context)
+        locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)
+        reader = _Reader(source, metadata["record_size"], locations, context, complete=document is not None)
+        columns = {}
+        for path, node in found.arrays.items():
+            with context.isolate(path):
+                columns[path] = reader.columns(node)
+        return found.tree(columns, locations)
+
+
+def _provenance_document(source: Source) -> Any:
+    child = source.child(PROVENANCE_KEY)
+    if not child.exists():
+        return None
+    try:
+        return json.loads(child.range(0, child.size))
+    except ValueError as error:
+        raise MalformedFileError(f"{child.url}: no JSON: {error}") from error
+
+
+class _Reader:
+    """Reads the tables of one store."""
+
+    def __init__(
+        self,
+        source: Source,
+        record_size: int,
+        locations: LocationTable,
+        context: ParseContext,
+        *,
+        complete: bool,
+    ) -> None:
+        self._source, self._record_size = source, record_size
+        self._locations, self._context = locations, context
+        self._complete = complete  # our own writer leaves no table out; others leave out those without references
+
+    def columns(self, node: ArrayNode) -> ReferenceColumns:
+        """The references of one array.
+
+        Raises
+        ------
+        MalformedFileError
+            A table is damaged, or one is missing that must be there.
+        """
+        builder = ColumnsBuilder(node, self._locations, self._source.registry, self._context.limits)
+        place = "/".join(filter(None, [self._context.group, node.path]))
+        for number in range(-(-builder.size // self._record_size)):
+            first = number * self._record_size
+            rows = min(self._record_size, builder.size - first)
+            child = self._source.child(f"{place}/{record_name(number)}")
+            if child.exists():
+                builder.add(child, rows)
+            elif self._complete:
+                raise MalformedFileError(f"{child.url}: this table of references is lost")
+            else:
+                self._context.report(node.path, "no table of references", f"{child.url}: its chunks are missing")
+                builder.add_missing(rows)
+        return builder.columns()

@@ -1,0 +1,266 @@
+"""Directories of references: what stands in them, that nothing is destroyed, and reading them back."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import manifestry as mf
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from manifestry.errors import MalformedFileError, SourceError, TargetExistsError, UnsupportedFeatureError, WriteError
+from manifestry.testing.trees import SAMPLES, make_sample
+from obstore.store import MemoryStore
+
+LITTLE = mf.Codec("bytes", {"endian": "little"})
+
+
+def tree(count=3, *, stored=None, url="s3://bucket/a b.bin", codecs=(LITTLE,), **more):
+    meta = mf.ArrayMetadata((2 * count,), np.dtype("i4"), mf.RegularGrid((2,)), codecs, np.int32(0), ("n",), **more)
+    lengths = np.full(count, 8, "u8") if stored is None else np.where(stored, 8, 0).astype("u8")
+    manifest = mf.ChunkManifest.from_columns((count,), [mf.SourceFile(url)], 0, np.arange(count) * 8, lengths)
+    return mf.VirtualGroup({"v": mf.VirtualArray(meta, manifest)}, attributes={"title": "x"})
+
+
+def locations(array):
+    return {
+        key: (found.data if found.file is None else (found.file.url, found.offset, found.length))
+        for key, found in array.manifest.to_dict().items()
+    }
+
+
+def contents(path):
+    return {p.relative_to(path).as_posix(): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_a_store(tmp_path):
+    target = tmp_path / "out.parq"
+    report = mf.write(tree(5), target, record_size=2)
+    assert sorted(contents(target)) == [
+        ".manifestry/provenance.json", ".zmetadata", "v/refs.0.parq", "v/refs.1.parq", "v/refs.2.parq",
+    ]  # fmt: skip
+    metadata = json.loads((target / ".zmetadata").read_bytes())
+    assert metadata["record_size"] == 2
+    assert metadata["metadata"]["v/.zattrs"] == {"_ARRAY_DIMENSIONS": ["n"]}
+    table = pq.read_table(target / "v/refs.1.parq")
+    assert table.column_names == ["path", "offset", "size", "raw"]
+    assert table.to_pylist() == [
+        {"path": "s3://bucket/a b.bin", "offset": 8 * i, "size": 8, "raw": None} for i in (2, 3)
+    ]
+    assert pq.read_metadata(target / "v/refs.2.parq").num_rows == 1  # the last table is not padded
+    assert (report.arrays, report.references) == (1, 5)
+    assert os.listdir(tmp_path) == ["out.parq"]
+
+
+def test_missing_chunks_share_their_bytes(tmp_path):
+    mf.write(tree(5000, stored=np.arange(5000) % 2 == 0), tmp_path / "out.parq")
+    table = pq.read_table(tmp_path / "out.parq/v/refs.0.parq", read_dictionary=["raw", "path"])
+    assert table.column("raw").null_count == table.column("path").null_count == 2500
+    assert [len(chunk.dictionary) for chunk in table.column("raw").chunks] == [1]
+    assert locations(mf.parse(tmp_path / "out.parq")["v"])["1"] == bytes(8)
+
+
+@pytest.mark.filterwarnings("ignore:The 'fastparquet' engine")
+def test_bytes_that_look_like_base64_stay_what_they_are(tmp_path):
+    meta = mf.ArrayMetadata((7,), np.dtype("u1"), mf.RegularGrid((7,)), (mf.Codec("bytes"),), np.uint8(0), ("n",))
+    odd = mf.VirtualGroup({"v": mf.VirtualArray(meta, mf.ChunkManifest.from_inline((1,), [b"base64:"]))})
+    mf.write(odd, tmp_path / "out.parq")
+    assert locations(mf.parse(tmp_path / "out.parq")["v"]) == {"0": b"base64:"}
+    import fsspec
+
+    system = fsspec.filesystem("reference", fo=str(tmp_path / "out.parq"), remote_protocol="file")
+    assert system.cat("v/0") == b"base64:"
+
+
+def test_what_has_no_place_is_refused(tmp_path):
+    with pytest.raises(UnsupportedFeatureError, match=r"somebody\.else"):
+        mf.write(tree(codecs=(LITTLE, mf.Codec("somebody.else"))), tmp_path / "out.parq")
+    with pytest.raises(UnsupportedFeatureError, match=r"'\.json' in the path"):
+        mf.write(tree(), tmp_path / "a.json.parq")
+    assert os.listdir(tmp_path) == []
+
+
+def test_existing_targets(tmp_path):
+    target = tmp_path / "out.parq"
+    mf.write(tree(), target)
+    before = contents(target)
+    with pytest.raises(TargetExistsError, match="overwrite=True"):
+        mf.write(tree(4), target)
+    assert contents(target) == before
+    mf.write(tree(4), target, overwrite=True)
+    assert len(locations(mf.parse(target)["v"])) == 4
+    assert os.listdir(tmp_path) == ["out.parq"]
+
+
+@pytest.mark.parametrize("name", ["precious.nc", "v/precious.nc", "refs.parq", ".hidden"])
+def test_nothing_but_such_a_store_is_replaced(tmp_path, name):
+    target = tmp_path / "out.parq"
+    target.mkdir()
+    (target / "v").mkdir()
+    (target / name).write_text("precious")
+    with pytest.raises(TargetExistsError, match="and nothing else"):
+        mf.write(tree(), target, overwrite=True)
+    mf.write(tree(), tmp_path / "other.parq")
+    (tmp_path / "other.parq" / name).write_text("precious")
+    before = contents(tmp_path / "other.parq")
+    with pytest.raises(TargetExistsError, match="and nothing else"):
+        mf.write(tree(4), tmp_path / "other.parq", overwrite=True)
+    assert contents(tmp_path / "other.parq") == before
+    assert (target / name).read_text() == "precious"
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    target = tmp_path / "out.parq"
+    mf.write(tree(), target)
+    before = contents(target)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    rng = np.random.default_rng(0)
+    try:
+        with pytest.raises(WriteError, match="unchanged"):
+            mf.write(tree(100_000, stored=rng.random(100_000) > 0.5), target, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    assert contents(target) == before
+    assert os.listdir(tmp_path) == ["out.parq"]
+
+
+KILLED = """
+import os, signal, sys
+import manifestry_kerchunk_parquet.writer as writer
+write = writer.write_record
+def deadly(table, handle):
+    write(table, handle)
+    os.kill(os.getpid(), signal.SIGKILL)
+writer.write_record = deadly
+sys.path.insert(0, sys.argv[1])
+import test_kerchunk_parquet_stores as tests
+tests.mf.write(tests.tree(100), sys.argv[2], overwrite=True)
+"""
+
+
+def test_a_killed_writer_leaves_what_was_there(tmp_path):
+    target = tmp_path / "out.parq"
+    mf.write(tree(), target)
+    before = contents(target)
+    done = subprocess.run([sys.executable, "-c", KILLED, os.path.dirname(__file__), str(target)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert contents(target) == before
+
+
+@pytest.mark.parametrize("zarr_format", [2, "both"])
+def test_what_was_written_is_read(tmp_path, zarr_format):
+    for name in SAMPLES:
+        sample = make_sample(name, tmp_path / name)
+        target = tmp_path / f"{name}.parq"
+        report = mf.write(sample.tree, target, zarr_format=zarr_format, on_unsupported="skip", record_size=7)
+        found = mf.parse(target)
+        refused = {issue.path for issue in report.issues if issue.severity == "refused"}
+        for path, before in sample.tree.walk_arrays():
+            if path in refused:
+                continue
+            after = found[path]
+            assert (after.dtype, after.shape, after.dims) == (before.dtype, before.shape, before.dims)
+            assert locations(before).items() <= locations(after).items()
+        assert {path for path, _ in found.walk()} == {path for path, _ in sample.tree.walk()}
+
+
+def test_provenance_comes_back(tmp_path):
+    mf.write(make_sample("sparse", tmp_path).tree, tmp_path / "a.parq")
+    found = mf.parse(tmp_path / "a.parq")
+    mf.write(found, tmp_path / "b.parq")
+    again = mf.parse(tmp_path / "b.parq")
+    assert again == found
+    assert again.provenance == found.provenance
+    assert [part.parser for part in again.provenance] == ["kerchunk-parquet"]
+
+
+@pytest.mark.filterwarnings("ignore:The 'fastparquet' engine")
+def test_stores_of_the_kerchunk_package(tmp_path):
+    import fsspec
+    from fsspec.implementations.reference import LazyReferenceMapper
+
+    system = fsspec.filesystem("file")
+    out = LazyReferenceMapper.create(str(tmp_path / "theirs.parq"), fs=system, record_size=4)
+    zarray = {
+        "zarr_format": 2, "shape": [12], "chunks": [2], "dtype": "<i4", "compressor": None, "fill_value": 0,
+        "order": "C", "filters": None,
+    }  # fmt: skip
+    out[".zgroup"] = b'{"zarr_format": 2}'
+    out["v/.zarray"] = json.dumps(zarray).encode()
+    for i in (0, 1, 3):
+        out[f"v/{i}"] = ["s3://bucket/x", 8 * i, 8]
+    out["v/2"] = b"base64:AAAAAAAAAAA="
+    out.flush()
+    found = mf.parse(tmp_path / "theirs.parq")
+    assert locations(found["v"]) == {
+        "0": ("s3://bucket/x", 0, 8), "1": ("s3://bucket/x", 8, 8), "2": bytes(8), "3": ("s3://bucket/x", 24, 8),
+    }  # fmt: skip
+    assert [issue.feature for issue in found.issues] == ["no table of references"]
+
+
+def test_a_lost_or_damaged_table_is_no_fill_value(tmp_path):
+    mf.write(tree(5), tmp_path / "out.parq", record_size=2)
+    lost = tmp_path / "out.parq/v/refs.1.parq"
+    content = lost.read_bytes()
+    lost.write_bytes(content[:50])
+    with pytest.raises(MalformedFileError, match="no Parquet file"):
+        mf.parse(tmp_path / "out.parq")
+    lost.unlink()
+    with pytest.raises(MalformedFileError, match="is lost"):
+        mf.parse(tmp_path / "out.parq")
+    short = pa.table({"path": ["s3://b/x"], "offset": [0], "size": [8]})
+    pq.write_table(short, lost)
+    with pytest.raises(MalformedFileError, match="1 references where 2 are due"):
+        mf.parse(tmp_path / "out.parq")
+    assert mf.parse(tmp_path / "out.parq", on_unsupported="skip").arrays == {}
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"path": ["s3://b/x"], "offset": [-1], "size": [8]}, "whole numbers"),
+        ({"path": ["s3://b/x"], "offset": [0.5], "size": [8.0]}, "whole numbers"),
+        ({"path": ["s3://b/x"], "offset": [8], "size": [0]}, "no bytes"),
+        ({"raw": [b""]}, "no bytes"),
+        ({"raw": [b"base64:!"]}, "no base64"),
+        ({"path": ["s3://b/x"], "offset": [0], "size": [4]}, "4 bytes where 8"),
+    ],
+)
+def test_tables_that_lie(tmp_path, columns, message):
+    mf.write(tree(1), tmp_path / "out.parq")
+    pq.write_table(pa.table(columns), tmp_path / "out.parq/v/refs.0.parq")
+    with pytest.raises(mf.ManifestryError, match=message):
+        mf.parse(tmp_path / "out.parq")
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"metadata": {}}', '{"metadata": 3, "record_size": 1}', '{"metadata": {}, "record_size": 0}']
+)
+def test_metadata_that_is_none(tmp_path, text):
+    (tmp_path / "x.parq").mkdir()
+    (tmp_path / "x.parq/.zmetadata").write_text(text)
+    with pytest.raises(MalformedFileError):
+        mf.parse(tmp_path / "x.parq")
+
+
+def test_a_remote_store_and_where_it_may_point(tmp_path):
+    store = MemoryStore()
+    stores = {"memory://there": store}
+    mf.write(tree(5, url="memory://there/a.bin"), "memory://there/out.parq", stores=stores, record_size=2)
+    assert len(locations(mf.parse("memory://there/out.parq", stores=stores)["v"])) == 5
+    with pytest.raises(TargetExistsError):
+        mf.write(tree(), "memory://there/out.parq", stores=stores)
+    mf.write(tree(2), "memory://there/out.parq", stores=stores, overwrite=True)
+    with pytest.raises(SourceError, match="not allowed"):
+        mf.parse("memory://there/out.parq", stores=stores)
+    found = mf.parse("memory://there/out.parq", stores=stores, allow=["s3://bucket"])
+    assert locations(found["v"]) == {"0": ("s3://bucket/a b.bin", 0, 8), "1": ("s3://bucket/a b.bin", 8, 8)}
