@@ -143,16 +143,17 @@ def test_a_defect_is_one_line_too(cli, toy_formats, tmp_path, monkeypatch):
     assert "Traceback" in cli("inspect", path, "-v")[2]
 
 
-def test_interrupted_from_outside(toy_formats, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ended_from_outside(toy_formats, tmp_path, number, code):
     source = raw(sleep=str(tmp_path / "reading"))(tmp_path, toy_formats)
     program = [sys.executable, Path(__file__).with_name("toy_formats.py"), "convert", source, tmp_path / "o.box"]
     with subprocess.Popen(list(map(str, program)), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         while not (tmp_path / "reading").exists() and process.poll() is None:
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.strip() == b"manifestry: interrupted"
+    assert process.returncode == code
+    assert err.strip() == (b"manifestry: interrupted" if code == 130 else b"")
     assert not (tmp_path / "o.box").exists()
 
 

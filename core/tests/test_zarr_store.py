@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifestry.model.provenance import Provenance
 from manifestry.model.zarr_v3 import array_document
 from manifestry.testing.building import TreeBuilder
+from manifestry.testing.strategies import virtual_groups
 from manifestry.testing.trees import SampleTree
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import cpu, default_buffer_prototype
@@ -243,5 +244,29 @@ def test_any_key_means_what_a_dictionary_says(lengths, keys):
             else:
                 found = await store.get(key, PROTOTYPE)
                 assert (found.to_bytes() if found is not None else None) == held.get(key)
+
+    asyncio.run(check())
+
+
+@settings(deadline=None)
+@given(virtual_groups())
+def test_listings_of_any_tree_agree(tree):
+    nodes = {f"{path}/zarr.json".lstrip("/") for path, _ in (*tree.walk(), *tree.walk_arrays())}
+    chunks = {
+        f"{path}/c/{at.replace('.', '/')}" if array.shape else f"{path}/c"
+        for path, array in tree.walk_arrays()
+        for at in array.manifest.to_dict()
+    }
+    keys = sorted(nodes | chunks)
+    copy = MemoryStore({key: cpu.Buffer.from_bytes(b"") for key in keys})
+    store = tree.store()
+
+    async def check() -> None:
+        assert sorted(await collect(store.list())) == keys
+        for prefix in {"", *(key.rpartition("/")[0] for key in keys), *(key[: len(key) // 2] for key in keys)}:
+            assert sorted(await collect(store.list_prefix(prefix))) == [k for k in keys if k.startswith(prefix)]
+            assert sorted(await collect(store.list_dir(prefix))) == sorted(await collect(copy.list_dir(prefix))), prefix
+        for key in chunks:
+            assert await store.exists(key)
 
     asyncio.run(check())

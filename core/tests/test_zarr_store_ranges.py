@@ -13,6 +13,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from manifestry.testing.building import TreeBuilder
+from manifestry.testing.servers import range_server
 from manifestry.zarr_store import ranges
 from manifestry.zarr_store.ranges import RangeReader, check_unchanged
 from obstore import exceptions as obs
@@ -174,6 +175,59 @@ def test_remote_object_that_is_gone():
     store.inner.delete("x.bin")
     with pytest.raises(mf.SourceError, match=r"memory://m/x.bin: does not exist"):
         read_all(tree, store)
+
+
+@pytest.fixture
+def served():
+    """A file of 100 chunks over HTTP, and the array in it."""
+    values = np.arange(1000, dtype="i4")
+    with range_server({"/x.bin": values.tobytes()}) as server:
+        source = mf.Source(f"{server.url}/x.bin")
+        metadata = mf.ArrayMetadata(
+            values.shape, values.dtype, mf.RegularGrid((10,)), (mf.Codec("bytes", {"endian": "little"}),), 0
+        )
+        manifest = mf.ChunkManifest.from_columns((100,), [source.file], 0, np.arange(100) * 40, 40)
+        yield server, mf.VirtualGroup({"v": mf.VirtualArray(metadata, manifest)}), values
+
+
+def test_http_in_few_requests_and_no_byte_too_many(served):
+    server, tree, values = served
+    array = zarr.open_array(tree.store(), path="v", mode="r")
+    server.reset()
+    np.testing.assert_array_equal(array[:], values)
+    assert server.count("HEAD") == 0
+    assert server.count("GET") <= 20
+    assert server.sent == values.nbytes
+    server.reset()
+    np.testing.assert_array_equal(array[500:510], values[500:510])
+    assert (server.count(), server.sent) == (1, 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda server: server.objects.update({"/x.bin": bytes(4000)}), "its entity tag was"),
+        (lambda server: server.objects.update({"/x.bin": bytes(4001)}), "had 4000 bytes, and has 4001"),
+        (lambda server: server.objects.update({"/x.bin": bytes(10)}), "had 4000 bytes, and has 10"),
+        (lambda server: server.objects.clear(), "does not exist"),
+        (lambda server: server.statuses.update({"/x.bin": 403}), "may not be read with these credentials"),
+        (lambda server: server.statuses.update({"/x.bin": 401}), "needs credentials"),
+        (lambda server: setattr(server, "ranges", False), "x.bin: "),
+    ],
+)
+def test_http_that_is_not_what_was_parsed(served, change, message):
+    server, tree, _ = served
+    array = zarr.open_array(tree.store(), path="v", mode="r")
+    change(server)
+    with pytest.raises(mf.SourceError, match=message):
+        array[500:]
+
+
+def test_stores_of_an_object_store_registry():
+    registries = pytest.importorskip("obspec_utils.registry")
+    tree, store = remote_array(np.arange(100, dtype="i4"), 10)
+    registry = registries.ObjectStoreRegistry({"memory://m": store.inner})
+    assert zarr.open_array(tree.store(stores=registry), path="v", mode="r")[:].tolist() == list(range(100))
 
 
 def test_object_of_unknown_size_that_ends_too_early():

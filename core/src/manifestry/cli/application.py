@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ COMMANDS: Final = ("convert", "inspect", "identify", "formats", "plugins", "veri
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
+EXIT_TERMINATED: Final = 143
 
 _EPILOG: Final = """\b
 Exit codes: 0 done, 1 conversion or verification failed, 2 usage, 3 format unknown or ambiguous, 4 a feature that is
@@ -55,6 +57,8 @@ def program() -> None:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    # A job that is ended by its scheduler clears up behind itself, as one that is interrupted does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     sys.exit(run(sys.argv[1:]))
 
 

@@ -25,8 +25,8 @@ __all__ = ["RangeReader", "check_unchanged", "difference"]
 MAX_GAP: Final = 64 << 10
 """Ranges of one object with at most this many bytes between them become one request."""
 
-MAX_REQUEST: Final = 8 << 20
-"""A request is not made longer than this by joining ranges: several in parallel are faster."""
+MAX_REQUEST: Final = 1 << 20
+"""A request is not made longer than this by joining ranges: several large ones in parallel are faster than one."""
 
 MAX_REQUESTS: Final = 32
 """Requests under way at once, of one event loop."""
