@@ -1,0 +1,113 @@
+"""Single tiles or strips, decoded while parsing exactly as the codecs of readers do, and made again losslessly.
+
+Needed for what the tags do not tell: strips with fewer rows than a chunk, streams with superfluous bytes, corrupt data.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import imagecodecs
+import numpy as np
+from manifestry.errors import UnsupportedFeatureError
+from numpy.typing import NDArray
+
+from manifestry_tiff.compression import ByteScheme, ImageScheme
+from manifestry_tiff.image import Image
+from manifestry_tiff.pipeline import Pipeline
+
+__all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows"]
+
+_SLACK: Final = 4096
+"""Superfluous bytes of a stream that are looked at; a decompression bomb ends there."""
+
+
+class StreamError(ValueError):
+    """The bytes of a tile or strip cannot be decoded."""
+
+
+def decode_rows(image: Image, pipeline: Pipeline, data: bytes) -> bytes:
+    """The rows of a tile or strip whose bytes are compressed, packed and predicted as they are stored.
+
+    Raises
+    ------
+    StreamError
+        The stream is corrupt.
+    """
+    stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
+    if not isinstance(pipeline.scheme, ByteScheme):
+        return stored
+    bound = image.segment_length * image.row_bytes + _SLACK
+    return bytes(_call(f"{pipeline.scheme.library}_decode", stored, out=bound))
+
+
+def pad_rows(image: Image, pipeline: Pipeline, rows: bytes) -> bytes:
+    """The bytes of a full chunk that begins with `rows`: predictors and packed bits work row by row.
+
+    Raises
+    ------
+    StreamError
+        It does not come back from being compressed.
+    """
+    padded = rows.ljust(image.segment_length * image.row_bytes, b"\0")
+    encoded = padded
+    if isinstance(pipeline.scheme, ByteScheme):
+        encoded = bytes(_call(f"{pipeline.scheme.library}_encode", padded))
+    stored = bytes(imagecodecs.bitorder_encode(encoded)) if pipeline.reversed_bits else encoded
+    if decode_rows(image, pipeline, stored) != padded:
+        raise StreamError("does not come back from being compressed again")
+    return stored
+
+
+def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]:
+    """The pixels of a tile or strip in an image scheme, ``(rows, columns[, components])``.
+
+    Raises
+    ------
+    StreamError
+        The stream is corrupt, or holds another type or number of components than the tags say.
+    """
+    scheme = pipeline.scheme
+    assert isinstance(scheme, ImageScheme)
+    stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
+    size = (image.segment_length, image.segment_width) if scheme.sized else ()
+    pixels: NDArray[Any] = _call(f"{scheme.library}_decode", stored, *size, **scheme.decode)
+    components = 1 if pixels.ndim == 2 else pixels.shape[2] if pixels.ndim == 3 else 0
+    if components != image.segment_samples:
+        raise StreamError(f"{components} components when decoded, {image.segment_samples} by the tags")
+    if pixels.dtype != image.dtype and not (scheme.sized and image.dtype == bool):
+        raise StreamError(f"{pixels.dtype} when decoded, {image.dtype} by the tags")
+    return pixels
+
+
+def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
+    """The bytes of a full chunk with some pixels at its upper left, losslessly encoded.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        No lossless stream decodes to the same with the codec of the other chunks.
+    """
+    scheme = pipeline.scheme
+    assert isinstance(scheme, ImageScheme)
+    rows, columns = image.segment_length - pixels.shape[0], image.segment_width - pixels.shape[1]
+    padded = np.pad(pixels, [(0, rows), (0, columns)] + [(0, 0)] * (pixels.ndim - 2))
+    for options in scheme.lossless:
+        try:
+            encoded = bytes(_call(f"{scheme.library}_encode", padded, **options))
+            if np.array_equal(decode_pixels(image, pipeline, encoded), padded):
+                return encoded
+        except StreamError:
+            continue
+    raise UnsupportedFeatureError(
+        f"a short strip or tile in compression {image.compression}",
+        image.label,
+        "parse with rectilinear=True, or rewrite the file with tiles of full size",
+    )
+
+
+def _call(function: str, *values: Any, **options: Any) -> Any:
+    try:
+        return getattr(imagecodecs, function)(*values, **options)
+    except (RuntimeError, ValueError) as error:  # RuntimeError is the base of those of imagecodecs
+        raise StreamError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,156 @@
+"""Images as a tree of groups and arrays.
+
+====================================  ==========================================================================
+one image                             array ``0`` at the root, ``mask`` beside it
+a pyramid                             groups ``0``, ``1``, ... with an array ``data`` each, ``mask`` beside it
+pages or a series that are alike      one array with a dimension for each axis, in the places above
+other images                          groups ``0``, ``1``, ... for the images, each as above
+====================================  ==========================================================================
+
+Every group has its own ``x``, ``y`` and ``spatial_ref``, so that xarray opens it by itself and as a DataTree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.tree import VirtualArray, VirtualGroup
+
+from manifestry_tiff.arrays import image_array
+from manifestry_tiff.description import describe
+from manifestry_tiff.families import Family, Level
+from manifestry_tiff.georeference import GeoReference, read_georeference
+from manifestry_tiff.geozarr import multiscales_attributes, with_conventions
+from manifestry_tiff.image import Image
+from manifestry_tiff.options import TiffOptions
+from manifestry_tiff.stacking import stack_pages, stackable
+
+__all__ = ["Layout"]
+
+DATA: Final = "data"
+MASK: Final = "mask"
+PAGE: Final = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Makes groups of images.
+
+    Attributes
+    ----------
+    options, context
+        As the parser was called with.
+    """
+
+    options: TiffOptions
+    context: ParseContext
+
+    def single(self, image: Image, name: str, mask: Image | None = None) -> VirtualGroup:
+        """One image as an array of that name, with its coordinates beside it."""
+        reference = self._reference(image, name)
+        return VirtualGroup(self._level_arrays(Level(image, mask), name, "", reference))
+
+    def images(self, families: Sequence[Family]) -> VirtualGroup:
+        """All images of a file."""
+        if len(families) == 1:
+            return self._family(families[0], "0", "")
+        pages = self._pages(families)
+        if pages is not None:
+            return pages
+        groups = {str(i): self._family(family, DATA, f"{i}/") for i, family in enumerate(families)}
+        return VirtualGroup({}, {name: group for name, group in groups.items() if group.arrays or group.groups})
+
+    def _family(self, family: Family, name: str, prefix: str) -> VirtualGroup:
+        """One image: an array of that name, or a pyramid."""
+        reference = self._reference(family.full, prefix + name)
+        if len(family.levels) == 1:
+            return VirtualGroup(self._level_arrays(family.levels[0], name, prefix, reference))
+        references = [
+            None if reference is None else reference.level(level.image.width, level.image.length)
+            for level in family.levels
+        ]
+        levels = [
+            self._level_arrays(level, DATA, f"{prefix}{i}/", known)
+            for i, (level, known) in enumerate(zip(family.levels, references, strict=True))
+        ]
+        return self.pyramid(levels, family, references)
+
+    def pyramid(
+        self,
+        levels: Sequence[dict[str, VirtualArray]],
+        family: Family,
+        references: Sequence[GeoReference | None],
+    ) -> VirtualGroup:
+        """Groups of levels, and what joins them as attributes. Levels of which nothing is left are not named."""
+        kept = [i for i, arrays in enumerate(levels) if DATA in arrays]
+        groups = {str(i): VirtualGroup(levels[i]) for i in kept}
+        if 0 not in kept:
+            return VirtualGroup({}, groups)
+        sizes = [(family.levels[i].image.width, family.levels[i].image.length) for i in kept]
+        transforms = [None if (known := references[i]) is None else known.transform for i in kept]
+        resampling = str(levels[0][DATA].attributes.get("OVERVIEW_RESAMPLING", "")).lower()
+        attributes: dict[str, Any] = {}
+        first = references[0]
+        if first is not None:
+            shared = first.conventions()
+            attributes |= {k: v for k, v in shared.items() if k not in ("spatial:shape", "spatial:transform")}
+        attributes |= multiscales_attributes(sizes, transforms, resampling, [str(i) for i in kept])
+        return VirtualGroup({}, groups, with_conventions(attributes))
+
+    def _pages(self, families: Sequence[Family]) -> VirtualGroup | None:
+        """Pages that are alike as one array, None where they are not."""
+        first = families[0].full
+        if any(len(f.levels) > 1 or f.levels[0].mask is not None or not _same(first, f.full) for f in families):
+            return None
+        if not self.context.wants("0"):
+            return VirtualGroup()
+        pages: list[VirtualArray] = []
+        reference = self._reference(first, "0")
+        for family in families:
+            with self.context.isolate("0"):
+                pages.append(image_array(family.full, "0", {}, self.options, self.context))
+        if len(pages) < len(families) or not stackable(pages):
+            return VirtualGroup() if len(pages) < len(families) else None
+        stacked = stack_pages(pages, (len(pages),), (PAGE,))
+        return VirtualGroup(self.finish(stacked, first, "0", "", reference))
+
+    def finish(
+        self, array: VirtualArray, image: Image, name: str, prefix: str, reference: GeoReference | None
+    ) -> dict[str, VirtualArray]:
+        """An array with the attributes of its image, and the coordinates beside it."""
+        attributes = describe(image, prefix + name, self.context)
+        if reference is not None:
+            attributes |= reference.array_attributes()
+        attributes |= array.attributes
+        arrays = {name: replace(array, metadata=array.metadata.with_(attributes=attributes))}
+        if reference is not None:
+            arrays |= reference.variables(self.context, coordinates=self.options.coordinates)
+        return arrays
+
+    def _level_arrays(
+        self, level: Level, name: str, prefix: str, reference: GeoReference | None
+    ) -> dict[str, VirtualArray]:
+        arrays: dict[str, VirtualArray] = {}
+        if self.context.wants(prefix + name):
+            with self.context.isolate(prefix + name):
+                array = image_array(level.image, prefix + name, {}, self.options, self.context)
+                arrays = self.finish(array, level.image, name, prefix, reference)
+        if level.mask is not None and self.context.wants(prefix + MASK):
+            with self.context.isolate(prefix + MASK):
+                arrays[MASK] = image_array(level.mask, prefix + MASK, {}, self.options, self.context)
+        return arrays
+
+    def _reference(self, image: Image, path: str) -> GeoReference | None:
+        found: list[GeoReference | None] = [None]
+        with self.context.isolate(path):
+            found[0] = read_georeference(image, path, self.context)
+        return found[0]
+
+
+def _same(mine: Image, other: Image) -> bool:
+    """Whether two images can be pages of one array, by their tags alone."""
+    names = ("shape", "bits", "sample_format", "compression", "photometric")
+    return all(getattr(mine, name) == getattr(other, name) for name in names)

@@ -1,0 +1,29 @@
+"""Options of the TIFF parser."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["TiffOptions"]
+
+
+class TiffOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Options that only TIFF files have."""
+
+    ifd: (
+        Annotated[int, Meta(ge=0, description="Read only the image file directory of this number in the main chain.")]
+        | None
+    ) = None
+    coordinates: Annotated[
+        bool, Meta(description="Add one-dimensional x and y coordinates where the transform is axis-aligned.")
+    ] = True
+    rectilinear: Annotated[
+        bool,
+        Meta(
+            description="Describe a short last strip by a rectilinear chunk grid instead of copying it. Readers with"
+            " default settings refuse such arrays, and the whole group with them."
+        ),
+    ] = False

@@ -1,0 +1,92 @@
+"""TiffParser: a file to a tree of virtual arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from manifestry.errors import MalformedFileError, OptionError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.tree import VirtualGroup
+from manifestry.storage.source import Source
+
+from manifestry_tiff.families import group_images
+from manifestry_tiff.file import TiffFile
+from manifestry_tiff.ifd import Directory, Header, read_chain, read_header
+from manifestry_tiff.image import read_image
+from manifestry_tiff.layout import Layout
+from manifestry_tiff.options import TiffOptions
+from manifestry_tiff.series import follows_convention, read_series
+from manifestry_tiff.series_layout import series_group
+
+__all__ = ["TiffParser"]
+
+
+class TiffParser:
+    """Parser of TIFF 6.0, BigTIFF, GeoTIFF and COG."""
+
+    def parse(self, source: Source, options: TiffOptions, context: ParseContext) -> VirtualGroup:
+        """The tree of a file.
+
+        Raises
+        ------
+        MalformedFileError
+            There is no TIFF header, or no directory.
+        OptionError
+            There is no directory of the number asked for.
+        """
+        file = TiffFile(source)
+        header = read_header(file)
+        layout = Layout(options, context)
+        if options.ifd is not None:
+            return _one_directory(_directory(file, header, options.ifd, context), str(options.ifd), layout)
+        directories = list(_all_directories(file, header, context))
+        if not directories:
+            raise MalformedFileError(f"{source.url}: no image file directory")
+        if follows_convention(directories[0]):
+            series = read_series(source)
+            if series is not None:
+                return series_group(series, file, header, layout)
+        return layout.images(group_images(directories, context))
+
+
+def _one_directory(directory: Directory, name: str, layout: Layout) -> VirtualGroup:
+    """One image as an array at the root; nothing of the others is read."""
+    directory.prefetch()
+    with layout.context.isolate(name):
+        return layout.single(read_image(directory), name)
+    return VirtualGroup()
+
+
+def _directory(file: TiffFile, header: Header, number: int, context: ParseContext) -> Directory:
+    count = 0
+    for directory in read_chain(file, header, header.first, limit=context.limits.max_arrays):
+        if count == number:
+            return directory
+        count += 1
+    raise OptionError(f"ifd={number}: {file.source.url} has {count} directories in its main chain")
+
+
+def _all_directories(file: TiffFile, header: Header, context: ParseContext) -> Iterator[Directory]:
+    """The main chain; where it breaks off after the first directory, that is an issue and the others are read."""
+    count = 0
+    chain = read_chain(file, header, header.first, limit=context.limits.max_arrays)
+    with context.isolate(str(count)):
+        for directory in chain:
+            directory.prefetch(*_next_of_cog(directory))
+            yield directory
+            count += 1
+
+
+def _next_of_cog(directory: Directory) -> list[tuple[int, int]]:
+    """Where the remaining directories of a cloud optimized GeoTIFF probably are, so that one request brings them all.
+
+    Its directories stand in front of all data, from fine to coarse, each with its arrays of offsets behind it; every
+    overview has a quarter of the tiles, so all of them together take a third of what the full image takes.
+    """
+    file = directory.file
+    if not directory.next or b"LAYOUT=IFDS_BEFORE_DATA" not in file.read(0, 512):
+        return []
+    own = sum(entry.nbytes for entry in directory.entries.values())
+    if own < 1 << 14:
+        return []
+    return [(directory.next, min(directory.next + own // 3 + (4 << 10), file.size))]

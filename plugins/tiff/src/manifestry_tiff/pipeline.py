@@ -1,0 +1,137 @@
+"""The codec pipeline of an image: from the pixels of an array to the bytes of a tile or strip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.metadata import Codec
+
+from manifestry_tiff.compression import BYTE_SCHEMES, ByteScheme, ImageScheme, image_scheme
+from manifestry_tiff.image import Image
+from manifestry_tiff.tags import Compression, Photometric, Predictor, SampleFormat
+
+__all__ = ["Pipeline", "make_pipeline"]
+
+_PREDICTED: Final = frozenset(BYTE_SCHEMES) - {Compression.PACKBITS}
+"""Schemes for which the Predictor tag is defined; libtiff passes over it elsewhere."""
+
+_HORIZONTAL: Final = {Predictor.HORIZONTAL: 1, Predictor.HORIZONTAL_X2: 2, Predictor.HORIZONTAL_X4: 4}
+_FLOATING: Final = {Predictor.FLOATING_POINT: 1, Predictor.FLOATING_POINT_X2: 2, Predictor.FLOATING_POINT_X4: 4}
+_CCITT: Final = frozenset({Compression.CCITT_RLE, Compression.CCITT_T4, Compression.CCITT_T6})
+_BIT_ORDER: Final = Codec("manifestry.bitorder")
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Codecs in the order of encoding.
+
+    Attributes
+    ----------
+    array
+        Array to array.
+    serializer
+        Array to bytes.
+    scheme
+        How the bytes, or the pixels, are compressed; None: not at all.
+    trim
+        Bytes of a tile or strip where the compressed streams hold more, else 0.
+    reversed_bits
+        FillOrder 2 in compressed or packed data.
+    """
+
+    array: tuple[Codec, ...]
+    serializer: Codec
+    scheme: ByteScheme | ImageScheme | None = None
+    trim: int = 0
+    reversed_bits: bool = False
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """All codecs."""
+        trim = (Codec("manifestry.trim", {"nbytes": self.trim}),) if self.trim else ()
+        compressor = (self.scheme.codec,) if isinstance(self.scheme, ByteScheme) else ()
+        order = (_BIT_ORDER,) if self.reversed_bits else ()
+        return (*self.array, self.serializer, *trim, *compressor, *order)
+
+    def trimmed(self, nbytes: int) -> Pipeline:
+        """The same for streams that hold more than the bytes of a tile or strip."""
+        return replace(self, trim=nbytes)
+
+
+def make_pipeline(image: Image) -> Pipeline:
+    """The codecs of an image.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        Something about the image has no codec that readers have; says what.
+    """
+    chunky = image.samples > 1 and not image.planar
+    transpose = (Codec("transpose", {"order": [1, 2, 0]}),) if chunky else ()
+    if image.compression != Compression.NONE and image.compression not in BYTE_SCHEMES:
+        scheme = image_scheme(image)
+        _check_image_scheme(image)
+        reversed_bits = image.fill_order == 2 and image.compression in _CCITT
+        return Pipeline(transpose, scheme.codec, scheme, reversed_bits=reversed_bits)
+    if image.subsampled:
+        raise UnsupportedFeatureError(
+            "subsampled YCbCr without JPEG", image.label, "convert the file with gdal_translate -co PHOTOMETRIC=RGB"
+        )
+    predictor, serializer = _predicted(image, chunky)
+    compressor = BYTE_SCHEMES.get(image.compression)
+    whole_bytes = compressor is None and serializer.name == "bytes" and image.dtype.kind in "iu"
+    if image.fill_order == 2 and whole_bytes:
+        return Pipeline((*transpose, Codec("imagecodecs_bitorder")), serializer)
+    return Pipeline((*transpose, *predictor), serializer, compressor, reversed_bits=image.fill_order == 2)
+
+
+def _check_image_scheme(image: Image) -> None:
+    """Image schemes bring their own type of pixel: only where it is that of the tags the values are right."""
+    if image.compression in _CCITT and (image.bits != 1 or image.samples != 1):
+        raise UnsupportedFeatureError(
+            f"CCITT compression of {image.samples} components of {image.bits} bits", image.label, "CCITT is bilevel"
+        )
+    if image.photometric == Photometric.YCBCR and image.planar:
+        raise UnsupportedFeatureError(
+            "YCbCr in separate planes", image.label, "convert the file with gdal_translate -co INTERLEAVE=PIXEL"
+        )
+
+
+def _predicted(image: Image, chunky: bool) -> tuple[tuple[Codec, ...], Codec]:  # noqa: FBT001
+    """The predictor as an array codec, and the codec that makes bytes."""
+    plain = _serializer(image)
+    predictor = image.predictor if image.compression in _PREDICTED else Predictor.NONE
+    if predictor == Predictor.NONE:
+        return (), plain
+    axis = -2 if chunky else -1
+    if plain.name != "bytes":
+        raise UnsupportedFeatureError(
+            f"predictor {predictor} on samples of {image.bits} bits", image.label, "rewrite the file without predictor"
+        )
+    if predictor in _HORIZONTAL:
+        distance = _HORIZONTAL[predictor]  # type: ignore[index]
+        return (Codec("imagecodecs_delta", {"axis": axis, "dist": distance}),), plain
+    if predictor in _FLOATING and image.dtype.kind == "f":
+        distance = _FLOATING[predictor]  # type: ignore[index]
+        return (), Codec("imagecodecs_floatpred", {"axis": axis, "dist": distance})
+    raise UnsupportedFeatureError(
+        f"predictor {predictor} on {image.dtype}", image.label, "rewrite the file without predictor"
+    )
+
+
+def _serializer(image: Image) -> Codec:
+    """How rows of components become bytes."""
+    order = image.directory.header.order
+    endian = "little" if order == "<" else "big"
+    if image.packed:
+        run = image.segment_width * image.segment_samples
+        return Codec("imagecodecs_packints", {"bitspersample": image.bits, "runlen": run})
+    if image.sample_format == SampleFormat.FLOAT and image.bits == 24:
+        return Codec("imagecodecs_float24", {"byteorder": order})
+    if image.sample_format == SampleFormat.COMPLEX_INT:
+        return Codec("manifestry.complex_integer", {"bits": image.bits // 2, "endian": endian})
+    if image.dtype.itemsize == 1:
+        return Codec("bytes")
+    return Codec("bytes", {"endian": endian})

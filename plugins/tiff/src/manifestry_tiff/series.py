@@ -1,0 +1,117 @@
+"""Series of pages with named axes, as OME-TIFF, ImageJ, MetaMorph STK, Zeiss LSM and tifffile itself define them.
+
+tifffile knows these conventions; here they are only asked for, and only in files that say they follow one.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from manifestry.storage.source import Source
+
+from manifestry_tiff.ifd import Directory
+from manifestry_tiff.tags import Tag
+
+__all__ = ["Series", "SeriesLevel", "follows_convention", "read_series"]
+
+_NAMES: Final = {
+    "T": "t", "Z": "z", "C": "c", "Y": "y", "X": "x", "S": "band", "I": "page", "Q": "page", "R": "tile", "A": "angle",
+    "P": "phase", "M": "mosaic", "B": "block", "V": "event", "H": "lifetime", "E": "lambda", "G": "position",
+}  # fmt: skip
+"""Dimension names of tifffile's axis codes; others are taken in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLevel:
+    """One resolution of a series.
+
+    Attributes
+    ----------
+    shape, dims
+        Of the dimensions in front of those of a page.
+    offsets
+        Of the directories of the pages, in C order; one only where the pages follow each other in the file.
+    data_offset
+        Where pages that follow each other begin, else None.
+    """
+
+    shape: tuple[int, ...]
+    dims: tuple[str, ...]
+    offsets: tuple[int, ...]
+    data_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series and its resolutions, from fine to coarse."""
+
+    name: str
+    levels: tuple[SeriesLevel, ...]
+
+
+def follows_convention(directory: Directory) -> bool:
+    """Whether the first directory says that pages belong together by a convention that tifffile knows."""
+    if Tag.UIC2 in directory or Tag.CZ_LSM_INFO in directory:
+        return True
+    entry = directory.entries.get(Tag.IMAGE_DESCRIPTION)
+    if entry is None or not directory.file.holds(entry.offset, entry.offset + entry.nbytes):
+        return False
+    start = directory.file.read(entry.offset, min(entry.nbytes, 4096)).lstrip()
+    return start.startswith((b"ImageJ=", b'{"shape":')) or b"<OME" in start
+
+
+def read_series(source: Source) -> list[Series] | None:
+    """The series of a file, None where tifffile finds no more than pages, or fails: then pages it is."""
+    import tifffile  # noqa: PLC0415 slow to import, and few files need it
+
+    with _quiet(), source.open() as handle:
+        try:
+            with tifffile.TiffFile(handle, name=source.name) as tif:
+                if len(tif.series) == 0 or any(page is None for series in tif.series for page in series.pages):
+                    return None
+                return [Series(series.name, tuple(_levels(series))) for series in tif.series]
+        except (tifffile.TiffFileError, ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError):
+            return None  # forged or truncated conventions; tifffile raises whatever its 28,000 lines come across
+
+
+def _levels(series: Any) -> Iterator[SeriesLevel]:
+    for level in series.levels:
+        page = level.keyframe
+        shape = tuple(int(n) for n in level.shape)
+        leading = len(shape) - len(page.shape) + _leading_ones(page)
+        inner = level.axes[len(shape) - len(page.shape) :]
+        if inner != page.axes:
+            raise ValueError(f"axes {level.axes} of pages {page.axes}")
+        front = shape[:leading]
+        dims = tuple(_NAMES.get(axis, axis.lower()) for axis in level.axes[:leading])
+        count = math.prod(front)
+        if level.dataoffset is not None and len(level.pages) != count:
+            yield SeriesLevel(front, dims, (page.offset,), int(level.dataoffset))
+        elif len(level.pages) == count:
+            yield SeriesLevel(front, dims, tuple(int(p.offset) for p in level.pages))
+        else:
+            raise ValueError(f"{len(level.pages)} pages for {front}")
+
+
+def _leading_ones(page: Any) -> int:
+    """Pages of volumes have more than two dimensions in front; none are read here."""
+    if page.imagedepth > 1:
+        raise ValueError("volume")
+    return 0
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tifffile tells its logger what it thinks of a file; what matters here becomes an issue or an error."""
+    logger = logging.getLogger("tifffile")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before

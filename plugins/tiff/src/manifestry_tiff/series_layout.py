@@ -1,0 +1,91 @@
+"""Series of pages as arrays with an axis for each of their dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.tree import VirtualArray, VirtualGroup
+
+from manifestry_tiff.arrays import image_array, plane_array
+from manifestry_tiff.families import Family, Level
+from manifestry_tiff.file import TiffFile
+from manifestry_tiff.ifd import Header, read_directory
+from manifestry_tiff.image import Image, read_image
+from manifestry_tiff.layout import DATA, Layout
+from manifestry_tiff.series import Series, SeriesLevel
+from manifestry_tiff.stacking import stack_pages, stackable
+
+__all__ = ["series_group"]
+
+
+def series_group(series: Sequence[Series], file: TiffFile, header: Header, layout: Layout) -> VirtualGroup:
+    """All series of a file, laid out like images."""
+    reader = _SeriesReader(file, header, layout)
+    if len(series) == 1:
+        return reader.group(series[0], "0", "")
+    groups = {str(i): reader.group(one, DATA, f"{i}/") for i, one in enumerate(series)}
+    return VirtualGroup({}, {name: group for name, group in groups.items() if group.arrays or group.groups})
+
+
+class _SeriesReader:
+    def __init__(self, file: TiffFile, header: Header, layout: Layout) -> None:
+        self._file = file
+        self._header = header
+        self._layout = layout
+
+    def group(self, series: Series, name: str, prefix: str) -> VirtualGroup:
+        """One series: an array of that name, or a pyramid of arrays."""
+        if len(series.levels) == 1:
+            arrays, _ = self._level(series.levels[0], name, prefix)
+            return VirtualGroup(arrays)
+        levels, family = [], Family()
+        for i, level in enumerate(series.levels):
+            arrays, image = self._level(level, DATA, f"{prefix}{i}/")
+            if image is None:
+                break
+            levels.append(arrays)
+            family.levels.append(Level(image))
+        return self._layout.pyramid(levels, family, [None] * len(levels)) if levels else VirtualGroup()
+
+    def _level(self, level: SeriesLevel, name: str, prefix: str) -> tuple[dict[str, VirtualArray], Image | None]:
+        """The arrays of one resolution, and the image of its first page."""
+        path = prefix + name
+        context = self._layout.context
+        if not context.wants(path):
+            return {}, None
+        with context.isolate(path):
+            images = [self._image(offset) for offset in level.offsets]
+            array = self._pages(level, images, path)
+            return self._layout.finish(array, images[0], name, prefix, None), images[0]
+        return {}, None
+
+    def _image(self, offset: int) -> Image:
+        directory = read_directory(self._file, self._header, offset, "page")
+        directory.prefetch()
+        return read_image(directory)
+
+    def _pages(self, level: SeriesLevel, images: list[Image], path: str) -> VirtualArray:
+        options, context = self._layout.options, self._layout.context
+        if level.data_offset is not None:
+            plane = images[0].length * images[0].row_bytes * (images[0].samples if images[0].planar else 1)
+            count = int(np.prod(level.shape, dtype="u8"))
+            pages = [plane_array(images[0], level.data_offset + i * plane) for i in range(count)]
+        else:
+            pages = [image_array(image, path, {}, options, context) for image in images]
+        if not stackable(pages):
+            raise UnsupportedFeatureError(
+                "pages of a series that are stored in different ways", path, "read the pages with ifd=N"
+            )
+        return stack_pages(pages, level.shape, _distinct(level.dims)) if level.shape else pages[0]
+
+
+def _distinct(dims: tuple[str, ...]) -> tuple[str, ...]:
+    """Dimension names of which none is there twice."""
+    seen: dict[str, int] = {}
+    names = []
+    for dim in dims:
+        seen[dim] = seen.get(dim, -1) + 1
+        names.append(f"{dim}_{seen[dim]}" if seen[dim] else dim)
+    return tuple(names)

@@ -1,0 +1,74 @@
+"""Pages that are alike as one array of more dimensions: their manifests behind each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from manifestry.model.attributes import values_equal
+from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, Codec, RectilinearGrid, RegularGrid
+from manifestry.model.tree import VirtualArray
+
+__all__ = ["stack_pages", "stackable"]
+
+
+def stackable(pages: Sequence[VirtualArray]) -> bool:
+    """Whether all pages have the same shape, type, chunks, codecs and fill value."""
+    first = pages[0].metadata
+    return all(_alike(first, page.metadata) for page in pages[1:])
+
+
+def _alike(mine: ArrayMetadata, other: ArrayMetadata) -> bool:
+    return (mine.shape, mine.dtype, mine.chunk_grid, mine.codecs) == (
+        other.shape,
+        other.dtype,
+        other.chunk_grid,
+        other.codecs,
+    ) and values_equal(mine.fill_value, other.fill_value)
+
+
+def stack_pages(pages: Sequence[VirtualArray], shape: tuple[int, ...], dims: tuple[str, ...]) -> VirtualArray:
+    """The array of pages that are `stackable`, in C order of the new leading dimensions.
+
+    Parameters
+    ----------
+    shape, dims
+        Of the new leading dimensions; as many pages as they have elements.
+    """
+    assert len(pages) == math.prod(shape)
+    first = pages[0].metadata
+    # Codecs see one page: leading dimensions of length one change neither the order of bytes nor axes from the end.
+    transposed = tuple(_shift_transpose(codec, len(shape)) for codec in first.codecs)
+    grid = first.chunk_grid
+    if isinstance(grid, RectilinearGrid):
+        chunks: RegularGrid | RectilinearGrid = RectilinearGrid((*((1,) * n for n in shape), *grid.edges))
+    else:
+        chunks = RegularGrid((*(1 for _ in shape), *grid.chunk_shape))
+    metadata = ArrayMetadata(
+        (*shape, *first.shape), first.dtype, chunks, transposed, first.fill_value, (*dims, *(first.dims or ())),
+        first.attributes,
+    )  # fmt: skip
+    return VirtualArray(metadata, _concatenate([page.manifest for page in pages], (*shape, *first.grid_shape)))
+
+
+def _shift_transpose(codec: Codec, leading: int) -> Codec:
+    """A transposition of a page, in an array with so many dimensions in front."""
+    if codec.name != "transpose":
+        return codec
+    order = codec.configuration["order"]
+    return Codec("transpose", {"order": [*range(leading), *(axis + leading for axis in order)]})
+
+
+def _concatenate(manifests: Sequence[ChunkManifest], grid_shape: tuple[int, ...]) -> ChunkManifest:
+    """All references one behind the other; pages of one file share its table."""
+    files = next((m.files for m in manifests if len(m.files)), manifests[0].files)
+    columns = [m.columns() for m in manifests]
+    before = np.cumsum([0, *(len(m.inline) for m in manifests[:-1])])
+    index = np.concatenate([c[0] for c in columns])
+    offsets = np.concatenate(
+        [np.where(i == INLINE, o + np.uint64(b), o) for (i, o, _), b in zip(columns, before.tolist(), strict=True)]
+    )
+    lengths = np.concatenate([c[2] for c in columns])
+    return ChunkManifest.from_columns(grid_shape, files, index, offsets, lengths, b"".join(m.inline for m in manifests))
