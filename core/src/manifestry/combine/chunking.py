@@ -21,7 +21,7 @@ from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGri
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
-__all__ = ["join_along"]
+__all__ = ["join_along", "splits_along"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ def _common_size(arrays: Sequence[VirtualArray], axis: int) -> int | None:
     sizes = [array.metadata.chunk_shape[axis] for array in arrays]
     inner = math.gcd(*(array.shape[axis] for array in arrays[:-1]))
     size = math.gcd(inner, *sizes)
-    if all(size == chunk for chunk in sizes) or all(_splits(array.metadata, axis) for array in arrays):
+    if all(size == chunk for chunk in sizes) or all(splits_along(array.metadata, axis) for array in arrays):
         return size
     return None
 
 
-def _splits(metadata: ArrayMetadata, axis: int) -> bool:
+def splits_along(metadata: ArrayMetadata, axis: int) -> bool:
     """Whether a range of a chunk along `axis` is a range of its bytes: uncompressed, and nothing varies slower."""
     if metadata.dtype.kind in "TO" or any(codec.name != "bytes" for codec in metadata.codecs):
         return False

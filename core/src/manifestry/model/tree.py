@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -214,17 +214,27 @@ class VirtualGroup:
 
         return ManifestStore(self, stores=stores)
 
-    def to_virtual_dataset(self, group: str = "") -> xr.Dataset:
-        """One group as an xarray Dataset of virtual arrays; of a pyramid without `group`, level 0."""
+    def to_virtual_dataset(
+        self, group: str = "", *, load: bool | Collection[str] = False, stores: Any = None
+    ) -> xr.Dataset:
+        """One group as an xarray Dataset of virtual arrays; of a pyramid without `group`, level 0.
+
+        Parameters
+        ----------
+        load
+            Names of variables whose values are read and decoded; True: the one-dimensional coordinates.
+        stores
+            Object stores by URL prefix, as for `manifestry.parse`.
+        """
         from manifestry.xarray_bridge import to_virtual_dataset  # noqa: PLC0415 as above
 
-        return to_virtual_dataset(self, group)
+        return to_virtual_dataset(self, group, load=load, stores=stores)
 
-    def to_virtual_datatree(self) -> xr.DataTree:
-        """The whole tree as an xarray DataTree of virtual arrays."""
+    def to_virtual_datatree(self, *, load: bool | Collection[str] = False, stores: Any = None) -> xr.DataTree:
+        """The whole tree as an xarray DataTree of virtual arrays; parameters as for `to_virtual_dataset`."""
         from manifestry.xarray_bridge import to_virtual_datatree  # noqa: PLC0415 as above
 
-        return to_virtual_datatree(self)
+        return to_virtual_datatree(self, load=load, stores=stores)
 
     def __eq__(self, other: object) -> bool:
         """Whether arrays, groups and attributes are equal; issues and provenance do not count."""

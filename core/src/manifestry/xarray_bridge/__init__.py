@@ -1,0 +1,28 @@
+"""Virtual trees as xarray objects, and any supported file as an xarray engine.
+
+============  ==========================================================================================
+`duck`        VirtualDuckArray: what variables of virtual datasets hold
+`indexing`    which selections of whole chunks there are
+`datasets`    a tree as a virtual Dataset or DataTree, and back
+`accessor`    ``ds.manifestry``
+`naming`      names for dimensions that have none: xarray needs some
+`engine`      ``xr.open_dataset(path, engine="manifestry")``
+============  ==========================================================================================
+"""
+
+from manifestry.xarray_bridge import accessor as _registers_the_accessors  # noqa: F401 importing it is the purpose
+from manifestry.xarray_bridge.datasets import (
+    from_virtual_dataset,
+    from_virtual_datatree,
+    to_virtual_dataset,
+    to_virtual_datatree,
+)
+from manifestry.xarray_bridge.duck import VirtualDuckArray
+
+__all__ = [
+    "VirtualDuckArray",
+    "from_virtual_dataset",
+    "from_virtual_datatree",
+    "to_virtual_dataset",
+    "to_virtual_datatree",
+]

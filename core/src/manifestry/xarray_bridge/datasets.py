@@ -1,0 +1,119 @@
+"""A tree as a virtual Dataset or DataTree, and back without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from manifestry.combine.stacking import coordinate_paths
+from manifestry.combine.values import inline_array, read_values
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.registry import StoreRegistry
+from manifestry.xarray_bridge.duck import VirtualDuckArray
+from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims
+
+__all__ = ["from_virtual_dataset", "from_virtual_datatree", "to_virtual_dataset", "to_virtual_datatree"]
+
+
+def to_virtual_dataset(
+    tree: VirtualGroup, group: str = "", *, load: bool | Collection[str] = False, stores: Any = None
+) -> xr.Dataset:
+    """One group as a Dataset of virtual arrays; nothing is read and nothing is decoded.
+
+    Parameters
+    ----------
+    tree
+        The tree.
+    group
+        Path of the group; of a pyramid without it, the level of highest resolution.
+    load
+        Names of variables whose values are read and decoded (times become dates); True: the one-dimensional
+        coordinates, which then have indexes, so that datasets can be aligned and ordered by them.
+    stores
+        Object stores by URL prefix, as for `manifestry.parse`.
+
+    Raises
+    ------
+    KeyError
+        There is no such group, or no variable of a name in `load`.
+    """
+    node = tree[base_group(tree, group)]
+    if isinstance(node, VirtualArray):
+        raise KeyError(f"{group} is an array, not a group")
+    return _dataset(node, load, stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores))
+
+
+def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreRegistry) -> xr.Dataset:  # noqa: FBT001
+    arrays = named_arrays(group)
+    indexes = {name for name, array in arrays.items() if array.dims == (name,)}
+    wanted = indexes if load is True else set(load or ())
+    unknown = sorted(wanted - arrays.keys())
+    if unknown:
+        raise KeyError(f"load: {unknown[0]} is no variable; there are: {', '.join(sorted(arrays))}")
+    flat = VirtualGroup(group.arrays, {}, group.attributes)
+    coordinates = coordinate_paths(flat) & arrays.keys()
+    variables = {
+        name: xr.Variable(array.dims or (), VirtualDuckArray(array, stores), dict(array.attributes))
+        for name, array in arrays.items()
+        if name not in wanted
+    }
+    loaded = _load({name: arrays[name] for name in arrays if name in wanted}, stores)
+    coords = xr.Coordinates({n: v for n, v in variables.items() if n in coordinates}, indexes={})
+    data = {name: variable for name, variable in variables.items() if name not in coordinates}
+    dataset = xr.Dataset(data, coords, dict(group.attributes))
+    return dataset.assign_coords({n: v for n, v in loaded.items() if n in coordinates}).assign(
+        {n: v for n, v in loaded.items() if n not in coordinates}
+    )
+
+
+def _load(arrays: dict[str, VirtualArray], stores: StoreRegistry) -> dict[Any, xr.Variable]:
+    """Values, decoded by the CF conventions as xarray decodes them."""
+    if not arrays:
+        return {}
+    raw = xr.Dataset(
+        {name: xr.Variable(a.dims or (), read_values(a, stores), dict(a.attributes)) for name, a in arrays.items()}
+    )
+    return dict(xr.decode_cf(raw, decode_coords=False).variables)
+
+
+def to_virtual_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, stores: Any = None) -> xr.DataTree:
+    """The whole tree as a DataTree of virtual arrays; `load` True or names that are looked for in every group."""
+    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+    names = load if isinstance(load, bool) else set(load)
+    nodes = {
+        f"/{path}": _dataset(group, names if isinstance(names, bool) else names & group.arrays.keys(), registry)
+        for path, group in tree.walk()
+    }
+    return xr.DataTree.from_dict(nodes)
+
+
+def from_virtual_dataset(dataset: xr.Dataset) -> VirtualGroup:
+    """The tree of a dataset: virtual variables as they are, variables in memory encoded and copied."""
+    return VirtualGroup(
+        {str(name): _array(str(name), variable) for name, variable in dataset.variables.items()},
+        {},
+        {str(key): value for key, value in dataset.attrs.items()},
+    )
+
+
+def from_virtual_datatree(tree: xr.DataTree) -> VirtualGroup:
+    """The tree of a DataTree; see `from_virtual_dataset`."""
+    root = from_virtual_dataset(tree.to_dataset(inherit=False))
+    return root.with_(groups={str(name): from_virtual_datatree(child) for name, child in tree.children.items()})
+
+
+def _array(name: str, variable: xr.Variable) -> VirtualArray:
+    data = variable.data
+    if isinstance(data, VirtualDuckArray):
+        attributes = {str(key): value for key, value in variable.attrs.items()}
+        metadata = data.array.metadata.with_(dims=original_dims(variable.dims), attributes=attributes)
+        return VirtualArray(metadata, data.array.manifest)
+    encoded = xr.conventions.encode_cf_variable(variable, name=name)
+    values = np.asarray(encoded.data)
+    if values.dtype.kind == "O":
+        values = values.astype(np.dtypes.StringDType())
+    attributes = {str(key): value for key, value in encoded.attrs.items()}
+    return inline_array(values, [str(dim) for dim in variable.dims], attributes)

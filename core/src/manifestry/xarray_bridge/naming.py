@@ -1,0 +1,52 @@
+"""Names for dimensions that have none: xarray needs some, and the way back must know them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Final
+
+from manifestry.model.tree import VirtualArray, VirtualGroup
+
+__all__ = ["base_group", "named_arrays", "original_dims", "xarray_dims"]
+
+_UNNAMED: Final = "unnamed_"
+
+
+def xarray_dims(name: str, array: VirtualArray) -> tuple[str, ...]:
+    """The dimension names of an array; one without a name is called after the array and its position."""
+    dims = array.dims if array.dims is not None else (None,) * array.metadata.ndim
+    return tuple(f"{_UNNAMED}{name}_{i}" if dim is None else dim for i, dim in enumerate(dims))
+
+
+def original_dims(dims: Sequence[Hashable]) -> tuple[str | None, ...] | None:
+    """The dimension names of the model: made-up names are none, and none at all is None."""
+    found = tuple(None if str(dim).startswith(_UNNAMED) else str(dim) for dim in dims)
+    return None if found and all(dim is None for dim in found) else found
+
+
+def named_arrays(group: VirtualGroup) -> Mapping[str, VirtualArray]:
+    """The arrays of a group with a name for every dimension."""
+    return {
+        name: VirtualArray(array.metadata.with_(dims=xarray_dims(name, array)), array.manifest)
+        for name, array in group.arrays.items()
+    }
+
+
+def base_group(tree: VirtualGroup, path: str = "") -> str:
+    """The path of the group that is opened: of a pyramid (GeoZarr ``multiscales``), the level of highest resolution.
+
+    Raises
+    ------
+    KeyError
+        There is no such group.
+    """
+    node = tree[path]
+    if isinstance(node, VirtualArray):
+        raise KeyError(f"{path} is an array, not a group")
+    layout = node.attributes.get("multiscales")
+    if node.arrays or not isinstance(layout, Mapping):
+        return path
+    levels = layout.get("layout") or layout.get("datasets") or ()
+    names = [str(level.get("asset", level.get("path", ""))) for level in levels if isinstance(level, Mapping)]
+    first = next((name for name in names if name in node.groups), None)
+    return path if first is None else f"{path}/{first}".strip("/")
