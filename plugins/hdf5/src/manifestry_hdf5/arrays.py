@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from h5py import h5d
 from manifestry.errors import ManifestryError, SourceError, UnsupportedFeatureError
@@ -15,10 +16,11 @@ from manifestry.model.tree import VirtualArray
 from manifestry_hdf5.chunked import chunked_storage, read_tables
 from manifestry_hdf5.contiguous import contiguous_storage
 from manifestry_hdf5.copying import SMALL, copy_values
-from manifestry_hdf5.datasets import Dataset
+from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.filters import Chain
 from manifestry_hdf5.index.chunks import ChunkTable
-from manifestry_hdf5.library import Identity
+from manifestry_hdf5.library import Identity, OpenFile, OpenFiles
+from manifestry_hdf5.virtual import read_mappings, virtual_storage
 
 __all__ = ["ArrayBuilder"]
 
@@ -30,19 +32,25 @@ class ArrayBuilder:
     ----------
     datasets
         All that will be asked for: their chunk indexes are read together, at once.
+    files
+        The files that are open; sources of virtual datasets are opened beside them.
     context
         Options, limits and issues.
     """
 
-    def __init__(self, datasets: Iterable[Dataset], context: ParseContext) -> None:
+    def __init__(self, datasets: Iterable[Dataset], files: OpenFiles, context: ParseContext) -> None:
         self._context = context
+        self._files = files
         self._tables: dict[Identity, ChunkTable | ManifestryError] = {}
+        self._read_indexes(datasets)
+
+    def _read_indexes(self, datasets: Iterable[Dataset]) -> None:
         by_file: dict[str, dict[Identity, Dataset]] = {}
         for dataset in datasets:
-            if _needs_index(dataset):
+            if _needs_index(dataset) and dataset.identity not in self._tables:
                 by_file.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset
         for members in by_file.values():
-            tables = read_tables(list(members.values()), context)
+            tables = read_tables(list(members.values()), self._context)
             self._tables |= dict(zip(members, tables, strict=True))
 
     def build(self, dataset: Dataset) -> VirtualArray:
@@ -66,7 +74,30 @@ class ArrayBuilder:
             return self._chunked(dataset)
         if dataset.layout == h5d.CONTIGUOUS:
             return self._contiguous(dataset)
-        raise UnsupportedFeatureError("virtual dataset", dataset.path)
+        return self._virtual(dataset)
+
+    def _virtual(self, dataset: Dataset) -> VirtualArray:
+        """References to the chunks of the sources, or copied values where there are none."""
+
+        def describe(file: OpenFile, identifier: Any, path: str) -> Dataset:
+            return read_dataset(file, identifier, path, {}, self._context)
+
+        mappings = read_mappings(dataset, self._files, describe)
+        self._read_indexes(mapping.source for mapping in mappings)
+        built: dict[Identity, VirtualArray] = {}
+
+        def build(source: Dataset) -> VirtualArray:
+            if source.identity not in built:
+                built[source.identity] = self.build(source)
+            return built[source.identity]
+
+        try:
+            storage = virtual_storage(dataset, mappings, build)
+        except UnsupportedFeatureError as error:
+            if dataset.file.remote:  # libhdf5 finds no other file from one that it reads from an object
+                raise
+            return copy_values(dataset, self._context, error.feature)
+        return _array(dataset, storage.manifest, storage.chunk_shape, Chain(storage.codecs, replaces_bytes=True))
 
     def _chunked(self, dataset: Dataset) -> VirtualArray:
         table = self._tables[dataset.identity]
@@ -113,12 +144,12 @@ def _array(
     dataset: Dataset, manifest: ChunkManifest, chunk_shape: Sequence[int], chain: Chain | None = None
 ) -> VirtualArray:
     element = dataset.element
-    front = () if chain and chain.replaces_bytes else (element.bytes_codec,)
+    front = () if chain and chain.replaces_bytes else (element.bytes_codec, *element.storage)
     metadata = ArrayMetadata(
         dataset.shape + element.shape,
         element.dtype,
         _grid(dataset, chunk_shape),
-        front + element.storage + (chain.codecs if chain else ()),
+        front + (chain.codecs if chain else ()),
         dataset.fill,
         None,
         dict(element.attributes) | dataset.attributes,

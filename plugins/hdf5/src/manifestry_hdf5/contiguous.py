@@ -15,7 +15,7 @@ from manifestry_hdf5.attributes import decode_text
 from manifestry_hdf5.datasets import Dataset
 from manifestry_hdf5.library import library_errors
 
-__all__ = ["contiguous_storage"]
+__all__ = ["contiguous_rows", "contiguous_storage"]
 
 _TO_THE_END: Final = (1 << 64) - 1
 """Size of a raw file in the list that takes all that is left."""
@@ -36,15 +36,28 @@ def contiguous_storage(dataset: Dataset, context: ParseContext) -> tuple[ChunkMa
     raw = _raw_files(dataset)
     if raw is not None:
         return _external(dataset, raw, context)
+    chunk_shape = _rows(dataset, context.chunk_bytes)
+    return contiguous_rows(dataset, chunk_shape), chunk_shape
+
+
+def contiguous_rows(dataset: Dataset, chunk_shape: tuple[int, ...]) -> ChunkManifest:
+    """References to the elements of a contiguous dataset in chunks that follow each other in the file.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        The elements are in raw files beside the file.
+    """
+    if _raw_files(dataset) is not None:
+        raise UnsupportedFeatureError("virtual dataset of external raw files", dataset.path)
     with library_errors(dataset.path):
         offset = dataset.id.get_offset()
-    chunk_shape = _rows(dataset, context.chunk_bytes)
     grid = _grid(dataset, chunk_shape)
     if offset is None:
-        return ChunkManifest.missing(grid), chunk_shape
+        return ChunkManifest.missing(grid)
     size = math.prod(chunk_shape) * dataset.stored_itemsize
     offsets = int(offset) + np.arange(math.prod(grid), dtype="u8") * np.uint64(size)
-    return ChunkManifest.from_columns(grid, dataset.file.files, 0, offsets, size), chunk_shape
+    return ChunkManifest.from_columns(grid, dataset.file.files, 0, offsets, size)
 
 
 def _grid(dataset: Dataset, chunk_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -74,7 +74,8 @@ class Dataset:
     @property
     def memory(self) -> np.dtype[Any]:
         """The dtype in which h5py reads elements."""
-        return np.dtype(self.id.dtype)
+        dtype: np.dtype[Any] = self.id.dtype
+        return dtype
 
 
 def read_dataset(

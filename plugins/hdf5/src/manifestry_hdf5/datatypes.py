@@ -64,7 +64,8 @@ def element_type(tid: Any) -> ElementType:
     reader = _READERS.get(tid.get_class())
     if reader is None:
         raise UnsupportedFeatureError(f"datatype of class {tid.get_class()}")
-    return reader(tid)
+    element: ElementType = reader(tid)
+    return element
 
 
 def _order(tid: Any) -> Endian | None:
@@ -79,11 +80,21 @@ def _order(tid: Any) -> Endian | None:
 
 
 def _integer(tid: Any) -> ElementType:
-    size, precision, offset = tid.get_size(), tid.get_precision(), tid.get_offset()
-    signed = tid.get_class() == h5t.INTEGER and tid.get_sign() == h5t.SGN_2
+    signed = tid.get_sign() == h5t.SGN_2
+    return _fixed_point(tid.get_size(), tid.get_precision(), tid.get_offset(), _order(tid), signed=signed)
+
+
+def _bitfield(tid: Any) -> ElementType:
+    """As an unsigned integer. h5py does not tell its properties, so they are read from the message itself."""
+    message = tid.encode()[2:]
+    order: Endian | None = ("big" if message[1] & 1 else "little") if tid.get_size() > 1 else None
+    offset, precision = int.from_bytes(message[8:10], "little"), int.from_bytes(message[10:12], "little")
+    return _fixed_point(tid.get_size(), precision, offset, order, signed=False)
+
+
+def _fixed_point(size: int, precision: int, offset: int, endian: Endian | None, *, signed: bool) -> ElementType:
     if size not in (1, 2, 4, 8):
         raise UnsupportedFeatureError(f"integers of {size} bytes", hint="repack with a type that Zarr has")
-    endian = _order(tid)
     dtype = np.dtype(f"{'i' if signed else 'u'}{size}")
     if (precision, offset) == (8 * size, 0):
         return ElementType(dtype, endian)
@@ -100,7 +111,17 @@ def _float(tid: Any) -> ElementType:
         raise UnsupportedFeatureError("bfloat16", hint="Zarr has no such type")
     if size > 8:
         raise UnsupportedFeatureError("long double", hint="Zarr has no such type")
-    raise UnsupportedFeatureError("floats that are not IEEE 754", hint="repack with a type that Zarr has")
+    return ElementType(_holding(tid), by_value="floats that are not IEEE 754")
+
+
+def _holding(tid: Any) -> np.dtype[Any]:
+    """The IEEE type that holds every value of a float with other fields: the one h5py reads it into."""
+    _, _, exponent, _, mantissa = tid.get_fields()
+    dtype: np.dtype[Any] = tid.dtype
+    room = {2: (5, 10), 4: (8, 23), 8: (11, 52)}.get(dtype.itemsize)
+    if dtype.kind != "f" or room is None or exponent > room[0] or mantissa > room[1]:
+        raise UnsupportedFeatureError("floats that no IEEE 754 type holds", hint="Zarr has no such type")
+    return dtype.newbyteorder("=")
 
 
 def _complex(tid: Any) -> ElementType:
@@ -233,7 +254,7 @@ def _refuse(feature: str, hint: str) -> Any:
 
 _READERS: Final = {
     h5t.INTEGER: _integer,
-    h5t.BITFIELD: _integer,
+    h5t.BITFIELD: _bitfield,
     h5t.FLOAT: _float,
     h5t.STRING: _string,
     h5t.ENUM: _enumeration,

@@ -108,7 +108,8 @@ def _text(identifier: Any, name: str) -> bytes:
         return b""
     value = np.zeros((), attribute.dtype)
     attribute.read(value)
-    return bytes(value[()]) if isinstance(value[()], bytes) else b""
+    text: Any = value[()]
+    return text if isinstance(text, bytes) else b""
 
 
 def _integers(identifier: Any, name: str) -> tuple[int, ...]:

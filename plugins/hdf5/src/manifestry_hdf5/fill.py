@@ -42,7 +42,7 @@ def fill_value(properties: Any, element: ElementType, memory: np.dtype[Any]) -> 
         given = np.zeros((1,), memory)
     properties.get_fill_value(given)
     if element.dtype.kind == "T":
-        raw = given[()]
+        raw: Any = given[()]
         return decode_text(raw) if isinstance(raw, bytes) else ""
     values = np.asarray(given, memory.base).reshape(-1)
     if element.shape and values.tobytes() != values[:1].tobytes() * len(values):

@@ -184,7 +184,7 @@ def _blosc(data: tuple[int, ...], element: ElementType) -> Codec:
     )
     name = _BLOSC_COMPRESSORS[padded[6]]
     if name == "snappy":
-        raise UnsupportedFeatureError("filter 32001 (blosc) with snappy", hint="numcodecs is built without it")
+        return Codec("imagecodecs_blosc", {})  # numcodecs is built without it
     options = {"typesize": max(1, padded[2]), "cname": name, "clevel": min(padded[4], 9)}
     return Codec("blosc", {**options, "shuffle": _BLOSC_SHUFFLES[padded[5]], "blocksize": 0})
 

@@ -25,17 +25,18 @@ class Hdf5Parser:
         with OpenFiles() as files:
             walker = Walker(files, context, follow_external=options.follow_external)
             root = walker.walk(files.open(source), context.group)
-            return _Assembly(root, walker.outer, context).tree()
+            return _Assembly(root, walker.outer, files, context).tree()
 
 
 class _Assembly:
     """Makes the tree of what the walk found."""
 
-    def __init__(self, root: Group, outer: list[Group], context: ParseContext) -> None:
+    def __init__(self, root: Group, outer: list[Group], files: OpenFiles, context: ParseContext) -> None:
         self._root = root
         self._context = context
         groups = [*outer, *root.walk()]
-        self._builder = ArrayBuilder((d for group in root.walk() for d in group.datasets.values()), context)
+        datasets = (dataset for group in root.walk() for dataset in group.datasets.values())
+        self._builder = ArrayBuilder(datasets, files, context)
         self._names = DimensionNames({group.path: group.scales for group in groups})
         top = outer[0] if outer else root
         self._netcdf = is_netcdf(top.attributes, (s for group in groups for s in group.scales.values()))

@@ -94,7 +94,9 @@ class _Node:
         return int(self._used(data).max(initial=0))
 
     def _used(self, data: NDArray[np.uint8]) -> NDArray[np.int64]:
-        return data[:, 6].astype("i8") | data[:, 7].astype("i8") << 8
+        low, high = data[:, 6].astype("i8"), data[:, 7].astype("i8")
+        used: NDArray[np.int64] = low + 256 * high
+        return used
 
     def records(self, data: NDArray[np.uint8]) -> NDArray[np.void]:
         """The entries that are used, of all nodes one after the other."""

@@ -148,7 +148,7 @@ def _table(part: Leaves, extent: Extent, superblock: Superblock) -> ChunkTable:
     coordinates = part.coordinates
     inside = (coordinates < np.array(extent.grid, "u8")).all(axis=1)
     if not inside.all():  # what a dataset keeps beyond its present shape
-        part = Leaves(*(column[inside] for column in part))
+        part = Leaves(coordinates[inside], part.addresses[inside], part.sizes[inside], part.masks[inside])
         coordinates = part.coordinates
     positions = np.zeros(len(coordinates), "i8")
     for axis, n in enumerate(extent.grid):
