@@ -14,8 +14,9 @@ from manifestry.cli.application import run
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.provenance import provenance_to_json
 from manifestry.testing.building import TreeBuilder
-from manifestry.verification.comparing import identical, sample_chunks
+from manifestry.verification.comparing import sample_chunks
 from manifestry.verification.placing import chunk_region
+from manifestry.verification.values import identical
 
 VALUES = np.arange(40, dtype="i4").reshape(10, 4)
 
@@ -174,6 +175,43 @@ def test_inline_chunks_of_joined_sources(toy_formats, tmp_path):
         array = mf.VirtualArray(tree.arrays["v"].metadata, ChunkManifest.from_inline((30, 1), chunks))
         report = mf.verify(boxed(tree.with_(arrays={"v": array}), tmp_path / "a.box"), samples="all")
         assert report.arrays[0].mismatches == wrong
+
+
+def one_inline_chunk(values, attributes) -> mf.VirtualGroup:
+    codecs = (mf.Codec("bytes", {"endian": "little"}),)
+    metadata = mf.ArrayMetadata(
+        values.shape, values.dtype, mf.RegularGrid(values.shape), codecs, 0, ("y", "x"), attributes
+    )
+    return mf.VirtualGroup({"v": mf.VirtualArray(metadata, ChunkManifest.from_inline((1, 1), [values.tobytes()]))})
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_one_chunk_copied_from_several_sources(toy_formats, tmp_path, wrong):
+    tree, _ = several(toy_formats, tmp_path)
+    whole = np.concatenate([VALUES + 100 * i for i in range(3)])
+    whole[15, 2] += wrong
+    target = boxed(one_inline_chunk(whole, {}), tmp_path / "a.box", tree.provenance)
+    report = mf.verify(target)
+    assert report.ok is not wrong
+    assert report.arrays[0].compared == 1
+    assert report.arrays[0].mismatches == (("0.0",) if wrong else ())
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "convert"),
+    [
+        ({"units": "days since 2000-01-01"}, {"units": "days since 2000-01-11"}, lambda v: v + 10),
+        ({"scale_factor": 0.5}, {"scale_factor": 2.0}, lambda v: v * 4),
+    ],
+)
+@pytest.mark.parametrize("wrong", [False, True])
+def test_copies_that_were_encoded_anew_mean_the_same(toy_formats, tmp_path, mine, theirs, convert, wrong):
+    """Each source counts its days from another day: the copy has those of the first."""
+    first = mf.parse(toy_formats.raw_file(tmp_path / "1.raw", VALUES, own=mine))
+    second = mf.parse(toy_formats.raw_file(tmp_path / "2.raw", VALUES, own=theirs))
+    whole = np.concatenate([VALUES, VALUES if wrong else convert(VALUES)]).astype("i4")
+    target = boxed(one_inline_chunk(whole, mine), tmp_path / "a.box", (*first.provenance, *second.provenance))
+    assert mf.verify(target).ok is not wrong
 
 
 def grow(path):

@@ -4,6 +4,7 @@
 `report`       VerifyReport: what was compared, and what differs
 `origins`      the sources that provenance names: unchanged, parsed afresh, read by an oracle
 `placing`      which region of which source a chunk of the output stands for
+`values`       whether elements are the same, or mean the same where they were encoded anew
 `comparing`    `verify`: samples of every array, compared element by element
 =============  ==================================================================================
 """

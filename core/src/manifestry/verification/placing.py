@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +15,38 @@ from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.verification.origins import Origin, Origins
 
-__all__ = ["Place", "Placing", "chunk_region"]
+__all__ = ["Part", "Place", "Placing", "chunk_region"]
 
 type Coordinates = tuple[int, ...]
 
-_MANY: Final = 64  # sources that are parsed for the sake of chunks that refer to none of them
-
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Part:
     """A region of an array of a source."""
 
     origin: Origin
     path: str
     region: tuple[slice, ...]
-    misplaced: str = ""  # how the chunk lies elsewhere than the other chunks of its source do
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a chunk of the output stands for.
+
+    Attributes
+    ----------
+    parts
+        One region, or several that follow each other along `axis`.
+    copied
+        Whether the chunk is a copy, and so may be encoded anew.
+    misplaced
+        How the chunk lies elsewhere than the other chunks of its source do, or ``""``.
+    """
+
+    parts: tuple[Part, ...]
+    axis: int = 0
+    copied: bool = False
+    misplaced: str = ""
 
 
 def chunk_region(metadata: ArrayMetadata, at: Coordinates) -> tuple[slice, ...]:
@@ -49,10 +66,20 @@ class Placing:
 
     A chunk that refers to a source is found by its reference; all chunks from one source must have moved by the same
     number of chunks. One that refers to none (inline, or not stored) is found by the shapes of the arrays of its name.
+
+    Parameters
+    ----------
+    path, array
+        An array of the output.
+    origins
+        The sources.
+    limit
+        Chunks that refer to no source are placed only where there are at most this many sources: all are parsed for it.
     """
 
-    def __init__(self, path: str, array: VirtualArray, origins: Origins) -> None:
+    def __init__(self, path: str, array: VirtualArray, origins: Origins, limit: int | None) -> None:
         self._path = path
+        self._limit = limit
         self._array = array
         self._origins = origins
         self._shifts: dict[tuple[str, str], NDArray[np.int64] | None] = {}
@@ -80,7 +107,7 @@ class Placing:
             fitting = [s for s in spots if shift is None or (np.subtract(at, s) == shift).all()]
             spot = (fitting or spots)[0]
             misplaced = "" if fitting else f"chunk {_dotted(spot)} of {path} in {origin.url} lies at another place"
-            return Place(origin, path, chunk_region(array.metadata, spot), misplaced)
+            return Place((Part(origin, path, chunk_region(array.metadata, spot)),), misplaced=misplaced)
         return None
 
     def _shift(self, path: str, array: VirtualArray, url: str) -> NDArray[np.int64] | None:
@@ -93,40 +120,40 @@ class Placing:
         return self._shifts[path, url]
 
     def _by_shape(self, at: Coordinates) -> Place | None:
-        region = chunk_region(self._array.metadata, at)
         if self._pieces is None:
             return None
+        region = chunk_region(self._array.metadata, at)
         axis, pieces = self._pieces
         if axis is None:
-            return Place(pieces[0][0], self._path, region)
+            return Place((Part(pieces[0][0], self._path, region),), copied=True)
+        parts = []
         for origin, start, stop in pieces:
-            cut = region[axis]
-            if start <= cut.start and cut.stop <= stop:
-                moved = (*region[:axis], slice(cut.start - start, cut.stop - start), *region[axis + 1 :])
-                return Place(origin, self._path, moved)
-        return None
+            low, high = max(region[axis].start, start), min(region[axis].stop, stop)
+            if low < high:
+                cut = slice(low - start, high - start)
+                parts.append(Part(origin, self._path, (*region[:axis], cut, *region[axis + 1 :])))
+        return Place(tuple(parts), axis, copied=True)
 
     @cached_property
     def _pieces(self) -> tuple[int | None, list[tuple[Origin, int, int]]] | None:
-        """How the arrays of this name in all sources make up the array: as one, or end to end along one dimension."""
-        origins = self._origins.parsed
-        if len(origins) > _MANY:
+        """How the arrays of this name in all sources make up the array: one of them, or end to end along a dimension.
+
+        The dimension (None for one of them), and for each source where its elements begin and end along it.
+        """
+        if self._limit is not None and len(self._origins.parsed) > self._limit:
             return None
-        shapes = [_shape_at(origin.tree, self._path) for origin in origins]
+        shapes = [(origin, _shape_at(origin.tree, self._path)) for origin in self._origins.parsed]
+        held = [(origin, shape) for origin, shape in shapes if shape is not None]
         whole = self._array.shape
-        held = [(o, s) for o, s in zip(origins, shapes, strict=True) if s is not None]
-        if not held:
+        if not held or any(len(shape) != len(whole) for _, shape in held):
             return None
-        if all(s == whole for _, s in held):
+        axes = [axis for axis, n in enumerate(whole) if any(shape[axis] != n for _, shape in held)]
+        if not axes:
             return None, [(held[0][0], 0, 0)]
-        if any(len(s) != len(whole) for _, s in held):
+        if len(axes) > 1 or sum(shape[axes[0]] for _, shape in held) != whole[axes[0]]:
             return None
-        joined = [i for i, n in enumerate(whole) if any(s[i] != n for _, s in held)]
-        if len(joined) != 1 or sum(s[joined[0]] for _, s in held) != whole[joined[0]]:
-            return None
-        axis = joined[0]
-        ends = list(accumulate(s[axis] for _, s in held))
-        return axis, [(o, end - s[axis], end) for (o, s), end in zip(held, ends, strict=True)]
+        ends = list(accumulate(shape[axes[0]] for _, shape in held))
+        return axes[0], [(o, end - s[axes[0]], end) for (o, s), end in zip(held, ends, strict=True)]
 
 
 def _candidates(tree: VirtualGroup, path: str) -> list[tuple[str, VirtualArray]]:

@@ -1,0 +1,111 @@
+"""Whether the elements of an output are those of its sources."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.formats.boundary import PluginCall
+from manifestry.model.attributes import Attributes, attributes_to_json
+from manifestry.model.tree import VirtualArray
+from manifestry.verification.placing import Part, Place
+
+__all__ = ["identical", "matches"]
+
+type Values = NDArray[Any]
+
+_DECODING: Final = ("units", "calendar", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
+"""Attributes that say what elements mean (CF conventions, "Packed data" and "Time coordinate")."""
+
+_ROUNDING: Final = 1e-12  # relative: of decoding what was packed with another scale
+
+
+def matches(found: Values, attributes: Attributes, place: Place) -> bool:
+    """Whether the elements of a chunk are those of its place in the sources.
+
+    They are compared bit by bit. Only where a chunk was copied, and the attributes that say what its elements mean are
+    not those of the source, is their meaning compared instead.
+
+    Raises
+    ------
+    SourceError, PluginError
+        A source cannot be read.
+    UnsupportedFeatureError
+        Meanings are to be compared, and xarray is not installed.
+    """
+    read = [part.origin.read(part.path, part.region) for part in place.parts]
+    meanings = [_attributes_of(part) for part in place.parts]
+    if not place.copied or all(_decoding(meaning) == _decoding(attributes) for meaning in meanings):
+        return identical(found, _joined(read, place.axis))
+    decoded = [_decoded(values, meaning) for values, meaning in zip(read, meanings, strict=True)]
+    return _equal(_decoded(found, attributes), _joined(decoded, place.axis))
+
+
+def _joined(parts: list[Values], axis: int) -> Values:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+
+
+def _attributes_of(part: Part) -> Attributes:
+    node = part.origin.tree[part.path]
+    assert isinstance(node, VirtualArray)
+    return node.attributes
+
+
+def _decoding(attributes: Attributes) -> dict[str, Any]:
+    return attributes_to_json({name: attributes[name] for name in _DECODING if name in attributes})[0]
+
+
+def _decoded(values: Values, attributes: Attributes) -> Values:
+    """What elements mean, by xarray."""
+    try:
+        import xarray as xr  # noqa: PLC0415 an optional dependency
+    except ImportError as error:
+        raise UnsupportedFeatureError("comparing copies that were encoded anew", "", "pip install xarray") from error
+    plain = {name: attributes[name] for name in _DECODING if name in attributes}
+    with PluginCall("decoding by the CF conventions"):
+        variable = xr.Variable([f"dim_{i}" for i in range(values.ndim)], values, plain)
+        return np.asarray(xr.conventions.decode_cf_variable("values", variable, decode_timedelta=False))
+
+
+def _equal(one: Values, other: Values) -> bool:
+    if one.dtype.kind == "f" and other.dtype.kind == "f":
+        return one.shape == other.shape and bool(np.allclose(one, other, rtol=_ROUNDING, atol=0, equal_nan=True))
+    if one.dtype.kind == other.dtype.kind == "M":
+        return one.shape == other.shape and bool(((one == other) | (np.isnat(one) & np.isnat(other))).all())
+    return one.shape == other.shape and bool(np.array_equal(one, other))
+
+
+def identical(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> bool:
+    """Whether two arrays hold the same bits; NaN equals NaN, and byte order and padding do not count."""
+    if found.shape != expected.shape:
+        return False
+    if found.dtype.names is not None and expected.dtype.names is not None:
+        return len(found.dtype.names) == len(expected.dtype.names) and all(
+            identical(found[a], expected[b]) for a, b in zip(found.dtype.names, expected.dtype.names, strict=True)
+        )
+    if {found.dtype.kind, expected.dtype.kind} & set("OTSU"):
+        return [_as_bytes(v) for v in found.ravel().tolist()] == [_as_bytes(v) for v in expected.ravel().tolist()]
+    mine, theirs = (np.ascontiguousarray(a.astype(a.dtype.newbyteorder("="), copy=False)) for a in (found, expected))
+    numbers = set("iufc")
+    if mine.dtype.itemsize != theirs.dtype.itemsize or (
+        mine.dtype.kind != theirs.dtype.kind and {mine.dtype.kind, theirs.dtype.kind} <= numbers
+    ):
+        return False
+    if mine.tobytes() == theirs.tobytes():
+        return True
+    return mine.dtype == theirs.dtype and mine.dtype.kind in "fc" and _same_but_nan(mine, theirs)
+
+
+def _same_but_nan(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> bool:
+    parts = mine.real.dtype
+    width = np.dtype(f"u{parts.itemsize}") if parts.itemsize <= 8 else None
+    a, b = mine.reshape(-1).view(parts), theirs.reshape(-1).view(parts)
+    equal = a == b if width is None else a.view(width) == b.view(width)
+    return bool((equal | (np.isnan(a) & np.isnan(b))).all())
+
+
+def _as_bytes(value: Any) -> Any:
+    return value.encode(errors="surrogateescape") if isinstance(value, str) else value
