@@ -64,9 +64,12 @@ class ChunkKeys:
         separator = options.get("separator", "/")
         return cls(f"c{separator}", separator, "c")
 
-    def key(self, coordinates: Sequence[int]) -> str:
-        """The key of one chunk."""
-        return self.prefix + self.separator.join(map(str, coordinates)) if coordinates else self.scalar
+    def may_be(self, text: str) -> bool:
+        """Whether a text has the form of a chunk key, whatever its numbers: not every object below an array is one."""
+        rest = text.removeprefix(self.prefix)
+        return text == self.scalar or (
+            text.startswith(self.prefix) and rest.replace(self.separator, "").isdecimal() and rest.isascii()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,26 @@ class Hierarchy:
             self.arrays[path] = _array_node(path, documents)
             self.refused.remove(path)
 
+    def owner(self, place: str) -> tuple[str, str] | None:
+        """The array that the chunks in a directory belong to, and what their keys begin with below its path.
+
+        Parameters
+        ----------
+        place
+            Path of the directory, below the root of the store (not of the group asked for).
+        """
+        start = f"{self.context.group}/" if self.context.group else ""
+        if not f"{place}/".startswith(start):
+            return None
+        below = place[len(start) :]
+        path = below
+        while path not in self.arrays:
+            if not path:
+                return None
+            path = path.rpartition("/")[0]
+        inner = below[len(path) :].lstrip("/")
+        return path, f"{inner}/" if inner else ""
+
     def tree(self, columns: Mapping[str, ReferenceColumns], locations: LocationTable) -> VirtualGroup:
         """The tree of these groups, and of the arrays whose references were found."""
         files, arrays = locations.table(), {}
@@ -160,6 +183,8 @@ class Hierarchy:
 def _array_node(path: str, documents: Mapping[str, Mapping[str, Any]]) -> ArrayNode:
     if "zarr.json" in documents:
         document = documents["zarr.json"]
+        if document.get("storage_transformers"):
+            raise UnsupportedFeatureError(f"storage transformers {document['storage_transformers']!r}", path)
         return ArrayNode(path, metadata_from_document(document), ChunkKeys.of_v3(document))
     zarray = documents[".zarray"]
     metadata = metadata_from_documents(zarray, documents.get(".zattrs"), path)

@@ -17,7 +17,7 @@ from functools import cache
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -44,12 +44,24 @@ def read_job(job: Mapping[str, Any]) -> Found:
     found: Found = {}
     for name, read in readers.items():
         for array in _readable(name, job):
-            try:
-                value = read(array)
-                found[job["name"], name, array] = np.array(value, copy=True)
-            except Exception as error:  # noqa: BLE001 whatever a reader raises is its answer
-                found[job["name"], name, array] = f"{type(error).__name__}: {error}"
+            with _Answer() as answer:
+                answer.value = np.array(read(array), copy=True)
+            found[job["name"], name, array] = answer.value
     return found
+
+
+class _Answer:
+    """What a reader returns; whatever it raises is its answer too, as text."""
+
+    value: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> bool:
+        if isinstance(error, Exception):
+            self.value = f"{type(error).__name__}: {error}"
+        return isinstance(error, Exception)
 
 
 def _readable(reader: str, job: Mapping[str, Any]) -> Iterable[str]:

@@ -43,22 +43,15 @@ class Collected:
     documents: dict[str, Any] = field(default_factory=dict)
     leaves: dict[str, Chunks] = field(default_factory=dict)
 
-    def by_array(self, found: Hierarchy, root: str) -> dict[str, Chunks]:
+    def by_array(self, found: Hierarchy) -> dict[str, Chunks]:
         """The chunks of each array: those directly below it, and with ``/`` in their keys those further down."""
         chunks = {path: Chunks() for path in found.arrays}
-        start = f"{root}/" if root else ""
         for place, leaf in self.leaves.items():
-            if not f"{place}/".startswith(start):
-                continue
-            path = place[len(start) :]
-            owner = path
-            while owner not in chunks and owner:
-                owner = owner.rpartition("/")[0]
-            if owner in chunks:
-                inner = path[len(owner) :].lstrip("/")
-                mine = chunks[owner]
-                mine.keys += [f"{inner}/{key}" for key in leaf.keys] if inner else leaf.keys
-                mine.values += leaf.values
+            owner = found.owner(place)
+            if owner is not None:
+                path, inner = owner
+                chunks[path].keys += [inner + key for key in leaf.keys] if inner else leaf.keys
+                chunks[path].values += leaf.values
         return chunks
 
 

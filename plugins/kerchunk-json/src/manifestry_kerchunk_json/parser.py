@@ -74,7 +74,7 @@ def _tree(
     provenance = read_provenance(references.get(PROVENANCE_KEY), context)
     locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)
     columns = {}
-    for path, chunks in collected.by_array(found, context.group).items():
+    for path, chunks in collected.by_array(found).items():
         with context.isolate(path):
             columns[path] = columns_of(found.arrays[path], chunks, locations, stores, options.target, context.limits)
     return found.tree(columns, locations)

@@ -1,1 +1,21 @@
-"""Native Zarr stores as sources."""
+"""Native Zarr stores: the entry point of the plugin. The parser is imported on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from manifestry.formats import hookimpl
+from manifestry.formats.descriptors import Capability, ParserDescriptor
+
+
+@hookimpl
+def manifestry_parsers() -> Iterator[ParserDescriptor]:
+    """The parser of Zarr stores, version 2 and 3."""
+    yield ParserDescriptor(
+        name="zarr",
+        title="Zarr stores, version 2 and 3",
+        parser="manifestry_zarr.parser:ZarrParser",
+        sentinels=("zarr.json", ".zgroup", ".zarray"),
+        refines=("kerchunk-parquet",),  # whose .zmetadata consolidated Zarr v2 stores have too
+        capabilities=frozenset({Capability.GROUPS, Capability.REMOTE}),
+    )

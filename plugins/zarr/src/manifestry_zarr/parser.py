@@ -1,0 +1,94 @@
+"""Reads native Zarr stores: every object that holds a chunk, or a shard, becomes one reference.
+
+A shard is the chunk of the model, and the sharding codec stays in its pipeline: readers find inner chunks by the index
+of the shard. Sources: Zarr storage specification version 2, Zarr core specification version 3.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import numpy as np
+from manifestry.errors import MalformedFileError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.files import FileTable, SourceFile
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.references.nodes import DOCUMENT_NAMES, ArrayNode, Hierarchy, chunk_positions
+from manifestry.storage.source import Source
+
+from manifestry_zarr.listing import list_objects
+
+__all__ = ["ZarrParser"]
+
+_CONCURRENT: Final = 32
+
+type _Objects = dict[str, SourceFile]
+"""Objects by their key below the path of an array."""
+
+
+class ZarrParser:
+    """The tree of a Zarr store; of a store that is one array, a tree that holds it by the store's name."""
+
+    def parse(self, source: Source, options: None, context: ParseContext) -> VirtualGroup:  # noqa: ARG002 has none
+        """List the store once, and read its metadata."""
+        if not source.is_prefix:
+            raise MalformedFileError(f"{source.url}: a Zarr store is a directory that can be listed")
+        documents, directories = _sorted_objects(source)
+        found = Hierarchy.of(_read_documents(source, documents, context), context)
+        objects: dict[str, _Objects] = {path: {} for path in found.arrays}
+        for place, names in directories.items():
+            owner = found.owner(place)
+            if owner is not None:
+                path, inner = owner
+                objects[path] |= {inner + name: file for name, file in names.items()}
+        arrays = {}
+        for path, node in found.arrays.items():
+            with context.isolate(path):
+                manifest = _manifest(node, objects[path])
+                arrays[path or _name_of_root(source)] = VirtualArray(node.metadata, manifest)
+        return found.tree_of(arrays)
+
+
+def _name_of_root(source: Source) -> str:
+    return source.name.removesuffix(".zarr") or "array"
+
+
+def _sorted_objects(source: Source) -> tuple[list[Source], dict[str, _Objects]]:
+    """The documents of the store, and all other objects by the directory that they lie in."""
+    documents: list[Source] = []
+    directories: dict[str, _Objects] = {}
+    for key, file in list_objects(source):
+        place, _, name = key.rpartition("/")
+        if name in DOCUMENT_NAMES:
+            documents.append(source.child(key))
+        else:
+            directories.setdefault(place, {})[name] = file
+    return documents, directories
+
+
+def _read_documents(source: Source, documents: list[Source], context: ParseContext) -> dict[str, bytes]:
+    """The contents of documents by their keys, fetched concurrently."""
+
+    def read(document: Source) -> tuple[str, bytes]:
+        if document.size > context.limits.max_metadata_bytes:
+            raise MalformedFileError(f"{document.url}: {document.size} bytes, more than the limit for a document")
+        return document.url.removeprefix(source.url.rstrip("/") + "/"), document.range(0, document.size)
+
+    with ThreadPoolExecutor(_CONCURRENT) as pool:
+        return dict(sorted(pool.map(read, documents)))
+
+
+def _manifest(node: ArrayNode, objects: _Objects) -> ChunkManifest:
+    """One reference for each object that is a chunk of the array; others that lie there are none of its business."""
+    grid = node.metadata.grid_shape
+    names = [name for name in objects if node.keys.may_be(name)]
+    if not names:
+        return ChunkManifest.missing(grid)
+    positions = chunk_positions(names, node.keys, grid, node.path)
+    files = FileTable(objects[name] for name in names)
+    if not files.sizes.all():
+        raise MalformedFileError(f"{files.urls[int(np.argmin(files.sizes))]}: a chunk of no bytes")
+    rows = np.arange(len(names), dtype="u4")
+    return ChunkManifest.from_sparse(grid, files, positions, 0, files.sizes.astype("u8"), rows)
