@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings
-
 from manifestry.model.attributes import Reference, attributes_equal, attributes_to_json, value_to_json, values_equal
 from manifestry.testing.strategies import attribute_values, attributes
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from manifestry.errors import ManifestError
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import INLINE, ChunkManifest, ChunkReference
@@ -156,7 +155,7 @@ def test_columns_are_not_shared_with_the_caller():
 def test_sparse_takes_positions_or_coordinates():
     flat = ChunkManifest.from_sparse((2, 3), [A], [5, 1], [50, 10], [5, 1])
     assert flat == ChunkManifest.from_sparse((2, 3), [A], [[1, 2], [0, 1]], [50, 10], [5, 1])
-    assert [at for at in flat.to_dict()] == ["0.1", "1.2"]
+    assert list(flat.to_dict()) == ["0.1", "1.2"]
     assert ChunkManifest.from_sparse((), [A], [()], 4, 2) == ChunkManifest.single(A, 4, 2)
     assert ChunkManifest.from_sparse((3,), [A], [], [], []) == ChunkManifest.missing((3,))
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from hypothesis import given, settings
-
 from manifestry.errors import ManifestError
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.issues import Issue

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-
 from manifestry.errors import ManifestError
 from manifestry.model.files import SourceFile
 from manifestry.model.limits import Limits

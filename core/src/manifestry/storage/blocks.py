@@ -75,7 +75,7 @@ class BlockReader(io.RawIOBase):
 
     def read_range(self, start: int, stop: int) -> bytes:
         """The bytes ``start:stop``, cut at the end of the object."""
-        stop = min(stop, self._size)
+        start, stop = max(start, 0), min(stop, self._size)
         if start >= stop:
             return b""
         size = self._block_size
@@ -87,8 +87,9 @@ class BlockReader(io.RawIOBase):
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Bring all blocks that the ranges touch, in one call of `fetch`."""
         size = self._block_size
-        wanted = {b for start, stop in ranges if start < stop for b in range(start // size, (stop - 1) // size + 1)}
-        self._load(sorted(b for b in wanted if b * size < self._size and b not in self._blocks))
+        inside = ((max(start, 0), min(stop, self._size)) for start, stop in ranges)
+        wanted = {b for start, stop in inside if start < stop for b in range(start // size, (stop - 1) // size + 1)}
+        self._load(sorted(b for b in wanted if b not in self._blocks))
 
     def preload(self, start: int, data: bytes) -> None:
         """Take bytes that are known already (a header that was read to detect the format) into the cache."""

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from obstore.store import HTTPStore, LocalStore, from_url
 
 from manifestry.errors import OptionError, SourceError
 from manifestry.storage.faults import source_errors
-from manifestry.storage.urls import canonical_url, local_path, split_url
+from manifestry.storage.urls import canonical_url, split_url
 
 __all__ = ["StoreRegistry"]
+
+_RETRY: Any = {
+    "max_retries": 6,
+    "retry_timeout": timedelta(seconds=5),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+}
+"""A busy server gets its second chances, and one that cannot be reached is given up within seconds."""
+
+_DELIMITERS = re.compile(r"[%#?;\t\r\n]")
+"""Ordinary characters of a key that urllib, which an ObjectStoreRegistry splits URLs with, takes for delimiters."""
+
+_PLAIN_KEY = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[A-Za-z0-9._~/-]+")
+"""Keys of http URLs that no encoding changes: all of one host can share a store and its connections."""
 
 
 class StoreRegistry:
@@ -74,7 +89,7 @@ class StoreRegistry:
         origin, key = split_url(url)
         if origin.startswith("memory://"):
             raise SourceError(f"{url}: no store was given for this prefix; memory:// exists only in `stores`")
-        if origin.startswith("http"):
+        if origin.startswith("http") and not _PLAIN_KEY.fullmatch(key):
             # The whole URL belongs to the store: a key would be encoded once more, and a query lost.
             return self._default(url), ""
         return self._default(origin), key
@@ -87,10 +102,12 @@ class StoreRegistry:
         if self._foreign is None:
             return None
         try:
-            store, key = self._foreign.resolve(url)
+            # An http URL has its delimiters encoded already.
+            asked = url if url.startswith("http") else _DELIMITERS.sub(lambda found: quote(found[0]), url)
+            store, key = self._foreign.resolve(asked)
         except (ValueError, KeyError):
             return None
-        return store, str(key)
+        return store, unquote(str(key))
 
     def _default(self, origin: str) -> Any:
         if origin not in self._defaults:
@@ -103,17 +120,16 @@ def _default_store(origin: str) -> Any:
     if origin == "file://":
         return LocalStore("/")
     if origin.startswith("http"):
-        return HTTPStore.from_url(origin, client_options={"allow_http": origin.startswith("http://")})
-    return from_url(origin)
+        options: Any = {"allow_http": origin.startswith("http://"), "connect_timeout": "3s"}
+        return HTTPStore.from_url(origin, client_options=options, retry_config=_RETRY)
+    # No client options: they would replace those that the environment sets (AWS_ALLOW_HTTP, proxies).
+    return from_url(origin, retry_config=_RETRY)
 
 
 def _prefix(url: str) -> str:
     """A prefix as it is compared: canonical, without a slash at the end (but ``file:///`` stays the root)."""
-    text = str(url)
-    path = local_path(text)
-    if path is not None:
-        return "file://" if str(path) in ("/", ".") else canonical_url(text).rstrip("/")
-    return canonical_url(text).rstrip("/")
+    prefix = canonical_url(str(url))
+    return "file://" if prefix == "file:///" else prefix.rstrip("/")
 
 
 def _covers(prefix: str, url: str) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from manifestry.errors import SourceError
 
-__all__ = ["SCHEMES", "canonical_url", "encoded_url", "is_url", "join_url", "local_path", "split_url"]
+__all__ = ["SCHEMES", "canonical_url", "encoded_url", "is_url", "join_url", "local_path", "shown", "split_url"]
 
 SCHEMES = ("file", "s3", "gs", "az", "http", "https", "memory")
 _ALIASES = {"s3a": "s3", "gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
@@ -29,38 +29,50 @@ def is_url(text: str) -> bool:
 def canonical_url(location: str | os.PathLike[str]) -> str:
     """The one spelling of a path or URL.
 
-    Paths become absolute ``file://`` URLs with the raw path. A ``file://`` URL given by a user is percent-decoded
-    (RFC 8089), unless a file of the undecoded name exists. Names of schemes are unified (``gcs`` is ``gs``).
+    Paths become absolute ``file://`` URLs with the raw path; ``~`` at the beginning is the home directory unless a
+    file of that very name exists. A ``file://`` URL given by a user is percent-decoded (RFC 8089), unless a file of
+    the undecoded name exists. Names of schemes are unified (``gcs`` is ``gs``).
 
     Raises
     ------
     SourceError
         The scheme is none that manifestry reads, or a ``file://`` URL names another host.
     """
-    text = os.fspath(location)
+    text = os.fsdecode(location)
+    if "\0" in text:
+        raise SourceError(f"{shown(text)}: a path cannot hold the character NUL")
     match = _URL.match(text)
     if match is None:
-        return "file://" + os.path.abspath(os.path.expanduser(text))
+        return _file_url(text if os.path.lexists(text) else os.path.expanduser(text))
     scheme = _ALIASES.get(match[1].lower(), match[1].lower())
     if scheme not in SCHEMES:
-        raise SourceError(f"{text}: no store for {scheme}:// URLs (known: {', '.join(SCHEMES)})")
+        raise SourceError(f"{shown(text)}: no store for {scheme}:// URLs (known: {', '.join(SCHEMES)})")
     rest = match[2]
     if scheme == "file":
         if rest.startswith("localhost/"):
             rest = rest.removeprefix("localhost")
         if not rest.startswith("/"):
-            raise SourceError(f"{text}: a file:// URL has three slashes and an absolute path")
+            raise SourceError(f"{shown(text)}: a file:// URL has three slashes and an absolute path")
         decoded = unquote(rest, errors="surrogateescape")
         path = rest if decoded == rest or os.path.lexists(rest) else decoded
-        return "file://" + os.path.normpath(path)
+        return _file_url(path)
     return f"{scheme}://{rest}"
+
+
+def _file_url(path: str) -> str:
+    return "file:///" + os.path.abspath(path).lstrip("/")
+
+
+def shown(text: str) -> str:
+    """A URL or path as it stands in messages: in one line, whatever characters it holds."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def split_url(url: str) -> tuple[str, str]:
     """A canonical URL as its origin (``s3://bucket``, ``file://``) and the raw key below it."""
     match = _URL.match(url)
     if match is None:
-        raise SourceError(f"{url} is not a URL")
+        raise SourceError(f"{shown(url)} is not a URL")
     scheme, rest = match[1], match[2]
     if scheme == "file":
         return "file://", rest.lstrip("/")
@@ -80,7 +92,7 @@ def join_url(base: str, relative: str) -> str:
     """
     if is_url(relative):
         return canonical_url(relative)
-    origin, key = split_url(base)
+    origin, key = split_url(base.partition("?")[0] if base.startswith("http") else base)
     joined = relative if relative.startswith("/") else f"/{key.rpartition('/')[0]}/{relative}"
     return origin + os.path.normpath("/" + joined.lstrip("/"))
 

@@ -1,0 +1,221 @@
+"""Servers for tests, on a free port of 127.0.0.1: HTTP with ranges that counts, and S3."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from hashlib import sha256
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+from typing import Any, override
+
+__all__ = ["RangeServer", "Request", "S3Server", "range_server", "s3_server"]
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the server saw it: what was asked, the bytes sent, and when, in seconds."""
+
+    method: str
+    path: str
+    range: str
+    sent: int
+    begun: float
+    ended: float
+
+
+@dataclass(slots=True)
+class RangeServer:
+    """What a range server serves and has seen.
+
+    Attributes
+    ----------
+    url
+        ``http://127.0.0.1:PORT``.
+    objects
+        Bodies by path as it stands in the request, encoded and with its query.
+    latency
+        Seconds that every answer waits.
+    statuses
+        Statuses to answer with instead, by path (403, 503, ...).
+    head, ranges
+        Whether HEAD requests and ranges are understood.
+    requests
+        What was asked so far.
+    """
+
+    url: str
+    objects: dict[str, bytes]
+    latency: float = 0.0
+    statuses: dict[str, int] = field(default_factory=dict)
+    head: bool = True
+    ranges: bool = True
+    requests: list[Request] = field(default_factory=list)
+
+    def count(self, method: str | None = None) -> int:
+        """Number of requests, of one method or of all."""
+        return sum(method in (None, request.method) for request in self.requests)
+
+    @property
+    def sent(self) -> int:
+        """Bytes of bodies sent."""
+        return sum(request.sent for request in self.requests)
+
+    @property
+    def round_trips(self) -> int:
+        """Number of requests that waited for each other: the longest chain of which none overlaps the next."""
+        chain, last = 0, 0.0
+        for request in sorted(self.requests, key=lambda request: request.ended):
+            if request.begun >= last:
+                chain, last = chain + 1, request.ended
+        return chain
+
+    def reset(self) -> None:
+        """Forget what was asked so far."""
+        self.requests.clear()
+
+
+@contextmanager
+def range_server(objects: Mapping[str, bytes], *, latency: float = 0.0) -> Iterator[RangeServer]:
+    """Serve bytes over HTTP.
+
+    Parameters
+    ----------
+    objects
+        Bodies by request path, for example ``{"/a.nc": b"..."}``.
+    latency
+        Seconds that every answer waits.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    state = RangeServer(f"http://127.0.0.1:{server.server_port}", dict(objects), latency)
+    server.state, server.lock = state, Lock()  # type: ignore[attr-defined]
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: tests are silent."""
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        state: RangeServer = self.server.state  # type: ignore[attr-defined]
+        begun = time.monotonic()
+        time.sleep(state.latency)
+        status, data, headers = self._find(state)
+        # Written down before it is sent: a client that has its answer must find its request counted.
+        asked = Request(
+            self.command, self.path, self.headers.get("Range", ""), len(data) if body else 0, begun, time.monotonic()
+        )
+        with self.server.lock:  # type: ignore[attr-defined]
+            state.requests.append(asked)
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(data))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def _find(self, state: RangeServer) -> tuple[int, bytes, dict[str, str]]:
+        if self.path in state.statuses:
+            return state.statuses[self.path], b"", {}
+        if self.command == "HEAD" and not state.head:
+            return HTTPStatus.METHOD_NOT_ALLOWED, b"", {}
+        whole = state.objects.get(self.path)
+        if whole is None:
+            return HTTPStatus.NOT_FOUND, b"", {}
+        headers = {
+            "ETag": f'"{sha256(whole).hexdigest()[:16]}"',
+            "Last-Modified": formatdate(1_600_000_000, usegmt=True),
+        }
+        match = _RANGE.fullmatch(self.headers.get("Range", "")) if state.ranges else None
+        if match is None:
+            return HTTPStatus.OK, whole, headers | ({"Accept-Ranges": "bytes"} if state.ranges else {})
+        start = int(match[1]) if match[1] else max(0, len(whole) - int(match[2]))
+        stop = min(int(match[2]) + 1, len(whole)) if match[1] and match[2] else len(whole)
+        if start >= len(whole):
+            return HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", {"Content-Range": f"bytes */{len(whole)}"}
+        part = {"Content-Range": f"bytes {start}-{stop - 1}/{len(whole)}"}
+        return HTTPStatus.PARTIAL_CONTENT, whole[start:stop], headers | part
+
+
+@dataclass(frozen=True, slots=True)
+class S3Server:
+    """An S3 server with one empty bucket.
+
+    Attributes
+    ----------
+    endpoint
+        ``http://127.0.0.1:PORT``.
+    bucket
+        Name of the bucket.
+    environment
+        Variables with which obstore, icechunk and others find the server.
+    """
+
+    endpoint: str
+    bucket: str
+    environment: Mapping[str, str]
+
+    def store(self, prefix: str | None = None) -> Any:
+        """An obstore S3Store of the bucket."""
+        from obstore.store import S3Store  # noqa: PLC0415 as moto below
+
+        return S3Store(
+            self.bucket,
+            prefix=prefix,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            access_key_id="test",
+            secret_access_key="test",  # noqa: S106 moto takes any
+            client_options={"allow_http": True},
+        )
+
+
+@contextmanager
+def s3_server(bucket: str = "bucket") -> Iterator[S3Server]:
+    """Run moto's S3 server with one bucket; needs ``moto[server]``."""
+    import urllib.request  # noqa: PLC0415
+
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 only tests of S3 need it
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        urllib.request.urlopen(  # noqa: S310 the URL is our own
+            urllib.request.Request(f"{endpoint}/{bucket}", method="PUT")  # noqa: S310 as above
+        ).close()
+        environment = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }
+        yield S3Server(endpoint, bucket, environment)
+    finally:
+        server.stop()
