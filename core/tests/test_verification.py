@@ -14,6 +14,7 @@ from manifestry.cli.application import run
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.provenance import provenance_to_json
 from manifestry.testing.building import TreeBuilder
+from manifestry.verification import origins
 from manifestry.verification.comparing import sample_chunks
 from manifestry.verification.placing import chunk_region
 from manifestry.verification.values import identical
@@ -145,6 +146,21 @@ def test_sources_joined_in_the_wrong_order_inside_one_of_them(toy_formats, tmp_p
     report = mf.verify(boxed(changed(tree, offsets=offsets), tmp_path / "a.box"), samples="all")
     assert len(report.arrays[0].mismatches) == 10
     assert "lies at another place" in report.arrays[0].message
+
+
+def test_no_more_sources_are_open_than_a_process_may_have(toy_formats, tmp_path, monkeypatch):
+    tree, _ = several(toy_formats, tmp_path, count=5)
+    is_open, most = set(), []
+    make, close = toy_formats.RawReader.__init__, toy_formats.RawReader.close
+    monkeypatch.setattr(origins, "_MAX_OPEN", 2)
+    monkeypatch.setattr(
+        toy_formats.RawReader, "__init__", lambda r, s: (make(r, s), is_open.add(r), most.append(len(is_open)))[0]
+    )
+    monkeypatch.setattr(toy_formats.RawReader, "close", lambda r: (close(r), is_open.discard(r))[0])
+    assert mf.verify(boxed(tree, tmp_path / "a.box"), samples="all").ok
+    assert len(most) == 5
+    assert max(most) <= 2
+    assert not is_open
 
 
 def test_renamed_array_is_found_by_its_references(raw, tmp_path):

@@ -79,7 +79,7 @@ def verify_source(source: Source, samples: Samples, fmt: str | None, *, formats:
         )
     root = zarr.open_group(tree.store(stores=source.registry), mode="r")
     with Origins(tree.provenance, source.registry, formats) as origins:
-        sources = tuple(origin.check for origin in origins)
+        sources = origins.check()
         bad = {check.url for check in sources if check.status != "unchanged"}
         arrays = tuple(_check(path, array, root, origins, samples, bad) for path, array in tree.walk_arrays())
     return VerifyReport(source.url, name, sources, arrays)

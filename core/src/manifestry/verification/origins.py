@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import zarr
@@ -29,6 +29,9 @@ from manifestry.zarr_store.ranges import difference
 
 __all__ = ["Origin", "Origins"]
 
+_CHECKS: Final = 32  # sources that are asked at once whether they have changed
+_MAX_OPEN: Final = 32  # an output may have more sources than a process may have open files
+
 
 class Origin:
     """One source, as provenance describes it.
@@ -39,14 +42,21 @@ class Origin:
         Its canonical URL.
     """
 
-    def __init__(self, part: Provenance, file: SourceFile, registry: StoreRegistry, formats: FormatRegistry) -> None:
+    def __init__(
+        self,
+        part: Provenance,
+        file: SourceFile,
+        registry: StoreRegistry,
+        formats: FormatRegistry,
+        opened: _OpenReaders,
+    ) -> None:
         self.url = file.url
+        self._opened = opened
         self._part = part
         self._file = file
         self._source = Source.at(file.url, registry)
         self._formats = formats
 
-    @cached_property
     def check(self) -> SourceCheck:
         """Whether it is still the one that was parsed."""
         try:
@@ -84,10 +94,12 @@ class Origin:
     @property
     def oracle(self) -> Oracle:
         """What reads the values."""
+        self._opened.use(self)
         return self._reader[1]
 
     def read(self, path: str, region: tuple[slice, ...]) -> np.ndarray[Any, Any]:
         """The raw elements of a region of the array at `path` of `tree`."""
+        self._opened.use(self)
         reader, oracle = self._reader
         group = str(self._part.options.get("group", "")).strip("/")
         inside = f"{group}/{path}" if group and oracle == "native" else path
@@ -95,9 +107,32 @@ class Origin:
             return np.asarray(reader.read(inside, region))
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Let go of the source; it is opened anew when it is read again."""
         if "_reader" in self.__dict__:
-            self._reader[0].close()
+            reader, _ = self.__dict__.pop("_reader")
+            reader.close()
+
+
+class _OpenReaders:
+    """The sources that are open: of many, the one unused for longest is closed when another is opened."""
+
+    def __init__(self) -> None:
+        self._origins: dict[Origin, None] = {}
+
+    def use(self, origin: Origin) -> None:
+        self._origins.pop(origin, None)
+        self._origins[origin] = None
+        if len(self._origins) > _MAX_OPEN:
+            self._close(next(iter(self._origins)))
+
+    def close(self) -> None:
+        for origin in list(self._origins):
+            self._close(origin)
+
+    def _close(self, origin: Origin) -> None:
+        del self._origins[origin]
+        with PluginCall(f"{origin.url}: closing it"):
+            origin.close()
 
 
 class _ParsedReader:
@@ -119,7 +154,13 @@ class Origins:
     """All sources of an output; a context that closes what it opened."""
 
     def __init__(self, provenance: Sequence[Provenance], registry: StoreRegistry, formats: FormatRegistry) -> None:
-        self._parts = [[Origin(part, file, registry, formats) for file in part.sources] for part in provenance]
+        self._opened = _OpenReaders()
+        self._parts = [
+            [Origin(part, file, registry, formats, self._opened) for file in part.sources] for part in provenance
+        ]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[Origin]:
         return (origin for part in self._parts for origin in part)
@@ -130,21 +171,27 @@ class Origins:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        for origin in self:
-            with closing(origin):
-                pass
+        self._opened.close()
+
+    def check(self) -> tuple[SourceCheck, ...]:
+        """Whether each is still the one that was parsed; asked for concurrently."""
+        with ThreadPoolExecutor(_CHECKS) as pool:
+            return tuple(pool.map(lambda origin: origin.check(), self))
 
     @cached_property
     def parsed(self) -> list[Origin]:
         """Those that the parsers were given, in order."""
         return [origin for part in self._parts for origin in _documents(part)]
 
+    @cached_property
+    def _by_url(self) -> dict[str, Origin]:
+        return {origin.url: origin for origin in self}
+
     def of_file(self, url: str) -> Origin | None:
         """The source whose parse refers to the file of a URL: that file itself, or a document that points at it."""
-        for part in self._parts:
-            for origin in part:
-                if origin.url == url and origin.is_parsed:
-                    return origin
+        own = self._by_url.get(url)
+        if own is not None and own.is_parsed:
+            return own
         return next((o for o in self.parsed if o.url == url or url in o.tree.files.urls), None)
 
 

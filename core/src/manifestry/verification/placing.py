@@ -140,7 +140,7 @@ class Placing:
 
         The dimension (None for one of them), and for each source where its elements begin and end along it.
         """
-        if self._limit is not None and len(self._origins.parsed) > self._limit:
+        if self._limit is not None and len(self._origins) > self._limit:
             return None
         shapes = [(origin, _shape_at(origin.tree, self._path)) for origin in self._origins.parsed]
         held = [(origin, shape) for origin, shape in shapes if shape is not None]
