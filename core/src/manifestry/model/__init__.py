@@ -7,6 +7,7 @@
 `elements`       single elements, as fill values are: converted exactly or refused
 `metadata`       ArrayMetadata: shape, data type, chunk grid, codecs, fill value, dimensions, attributes
 `attributes`     typed attributes, and the one rule that makes JSON of them
+`division`       arrays of contiguous bytes divided into chunks, exactly
 `zarr_v3`        the Zarr v3 documents of arrays and groups, made on demand, and read back
 `tree`           VirtualArray and VirtualGroup
 `validation`     the one gate that every tree passes before it is written or combined

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.division import divide
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
@@ -15,7 +16,6 @@ from manifestry.model.tree import VirtualArray
 from manifestry.storage.source import Source
 from numpy.typing import NDArray
 
-from manifestry_netcdf3.chunking import divide
 from manifestry_netcdf3.external_types import ExternalType
 from manifestry_netcdf3.header import Variable
 from manifestry_netcdf3.layout import Extent

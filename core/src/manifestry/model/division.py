@@ -1,4 +1,4 @@
-"""Dividing contiguous bytes into chunks that suit readers, exactly."""
+"""Dividing arrays of contiguous bytes into chunks that suit readers, exactly."""
 
 from __future__ import annotations
 
