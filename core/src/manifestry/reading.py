@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from manifestry.errors import OptionError, UnsupportedFeatureError
+from manifestry.errors import OptionError, SourceError, UnsupportedFeatureError
 from manifestry.formats.boundary import PluginCall
 from manifestry.formats.contracts import OnUnsupported, ParseContext
 from manifestry.formats.descriptors import ParserDescriptor
@@ -129,7 +129,10 @@ def parse_source(
 def _sources(tree: VirtualGroup, source: Source) -> FileTable:
     """What a tree was made from: the source itself first, then every other file that it refers to."""
     own = [] if source.is_prefix else [source.file]
-    return FileTable.union([FileTable(own), tree.files])[0]
+    try:
+        return FileTable.union([FileTable(own), tree.files])[0]
+    except ValueError as error:
+        raise SourceError(str(error)) from error
 
 
 def _call(entry: Entry[ParserDescriptor], source: Source, options: Any, context: ParseContext) -> VirtualGroup:
