@@ -40,12 +40,21 @@ class IcechunkWriteOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unk
     relative: Annotated[
         bool, Meta(description="Locations relative to a named container (vcc://), so that the sources can move.")
     ] = False
-    references_per_manifest: Annotated[
-        int, Meta(ge=1000, le=20_000_000, description="About how many references one manifest file holds.")
-    ] = 500_000
+    references_per_manifest: (
+        Annotated[
+            int,
+            Meta(
+                ge=1000,
+                le=20_000_000,
+                description="About how many references one manifest file holds; without it an eighth of the array's, "
+                "but 50,000 at least and 500,000 at most.",
+            ),
+        ]
+        | None
+    ) = None
     references_per_commit: Annotated[
         int, Meta(ge=1000, description="After this many references what was staged is stored, to bound memory.")
-    ] = 2_000_000
+    ] = 1_000_000
     rewrite_below: Annotated[
         int,
         Meta(

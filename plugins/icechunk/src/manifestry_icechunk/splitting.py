@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import icechunk
 
-__all__ = ["add_splits", "split_sizes"]
+__all__ = ["add_splits", "automatic_size", "split_sizes"]
+
+_USUAL: Final = range(25_000, 1_000_000)
+"""References of one manifest that an older rule may lead to and still be kept."""
+
+
+def automatic_size(references: int) -> int:
+    """References of one manifest for an array of so many.
+
+    An eighth, so that neither writers nor readers of a few chunks need much memory; not below 50,000, which readers
+    fetch in one go, and not above 500,000: older readers refuse manifests of a million.
+    """
+    return max(50_000, min(500_000, references // 8))
 
 
 def split_sizes(grid_shape: Sequence[int], references: int) -> tuple[int, ...] | None:
@@ -29,22 +41,28 @@ def split_sizes(grid_shape: Sequence[int], references: int) -> tuple[int, ...] |
     return tuple(sizes)
 
 
-def add_splits(config: icechunk.RepositoryConfig, splits: Mapping[str, tuple[int, ...]]) -> bool:
-    """Put rules for arrays (by path) before those of a configuration; returns whether anything was new."""
-    if not splits:
-        return False
+def add_splits(config: icechunk.RepositoryConfig, splits: Mapping[str, tuple[int, ...]], *, keep: bool) -> bool:
+    """Put rules for arrays (by path) before those of a configuration; returns whether anything was new.
+
+    Parameters
+    ----------
+    keep
+        A rule that an array has already stays when it leads to manifests of a usual size: another one would have all
+        its manifests written anew.
+    """
     manifest = config.manifest or icechunk.ManifestConfig()
     old: dict[Any, dict[Any, int]] = manifest.splitting.to_dict() if manifest.splitting else {}
-    new: dict[icechunk.ManifestSplitCondition, dict[Any, int]] = {
-        icechunk.ManifestSplitCondition.path_matches(f"^/{re.escape(path)}$"): {
-            icechunk.ManifestSplitDimCondition.Axis(axis): size for axis, size in enumerate(sizes)
-        }
-        for path, sizes in splits.items()
-    }
-    known = {repr(condition): repr(sizes) for condition, sizes in old.items()}
-    if all(known.get(repr(condition)) == repr(sizes) for condition, sizes in new.items()):
+    known = {repr(condition): tuple(sizes.values()) for condition, sizes in old.items()}
+    new: dict[icechunk.ManifestSplitCondition, dict[Any, int]] = {}
+    for path, sizes in splits.items():
+        condition = icechunk.ManifestSplitCondition.path_matches(f"^/{re.escape(path)}$")
+        there = known.get(repr(condition), ())
+        if there == sizes or (keep and len(there) == len(sizes) and math.prod(there) in _USUAL):
+            continue
+        new[condition] = {icechunk.ManifestSplitDimCondition.Axis(axis): size for axis, size in enumerate(sizes)}
+    if not new:
         return False
-    fresh = {repr(condition) for condition in new}
+    fresh = set(map(repr, new))
     kept = {condition: sizes for condition, sizes in old.items() if repr(condition) not in fresh}
     manifest.splitting = icechunk.ManifestSplittingConfig.from_dict({**new, **kept})
     config.manifest = manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from manifestry_icechunk.nodes import Nodes, native_chunks
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.placement import Destination, place_tree
 from manifestry_icechunk.references import LocatedFiles, checksum_groups, set_references
-from manifestry_icechunk.splitting import split_sizes
+from manifestry_icechunk.splitting import automatic_size, split_sizes
 from manifestry_icechunk.transactions import Transaction
 
 __all__ = ["Staging", "refuse_occupied"]
@@ -80,7 +81,10 @@ class Staging:
 
     @property
     def store(self) -> icechunk.IcechunkStore:
-        """The store to stage in."""
+        """The store to stage in; what there is of references is stored first when it is much."""
+        if self._pending >= self._options.references_per_commit:
+            self._store = self._transaction.relieve()
+            self._pending = 0
         assert self._store is not None
         return self._store
 
@@ -90,12 +94,9 @@ class Staging:
         return self._options.references_per_commit
 
     def took(self, count: int) -> None:
-        """So many references more are staged: store them when there are many."""
+        """So many references more are staged."""
         self._pending += count
         self._progress.advance(references=count)
-        if self._pending >= self._options.references_per_commit:
-            self._store = self._transaction.relieve()
-            self._pending = 0
 
     def place(self, tree: VirtualGroup, at: Placement, store: icechunk.IcechunkStore | None) -> dict[str, Destination]:
         """Where the arrays of a tree go in what is stored.
@@ -161,7 +162,8 @@ class Staging:
             if path in destinations:
                 chunks = array.metadata.chunk_shape
                 grid = tuple(-(-n // c) for n, c in zip(destinations[path].shape, chunks, strict=True))
-            sizes = split_sizes(grid, self._options.references_per_manifest)
+            wanted = self._options.references_per_manifest or automatic_size(math.prod(grid))
+            sizes = split_sizes(grid, wanted)
             if sizes is not None and array.manifest.stored_count:
                 found[self._path(path)] = sizes
         return found

@@ -171,7 +171,7 @@ class OwnTransaction:
     def _configure(self, config: icechunk.RepositoryConfig) -> bool:
         """Add what this transaction needs to a configuration; whether anything was new."""
         merged = merge_containers(config, self._needed.values(), self._options.sources, self._stores)
-        return add_splits(config, self._splits) or merged
+        return add_splits(config, self._splits, keep=self._options.references_per_manifest is None) or merged
 
     def _new(self) -> icechunk.Repository:
         """A new repository: beside its place on a local file system, else at its place."""
