@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from manifestry.errors import OptionError, UnknownFormatError, UnsupportedFeatureError
@@ -110,17 +111,15 @@ def write_tree(
     context = WriteContext(on_unsupported, bounds, progress or SilentProgress())
     with PluginCall(f"{target}: the writer {entry.label} {entry.version}"):
         session: WriteSession = entry.load().open(target, mode, own, context)
-        try:
+        with ExitStack() as undo:
+            undo.callback(session.abort)
             allowed, issues = _leave_out(tree, session.check(tree, at), on_unsupported, entry)
             if dry_run:
-                session.abort()
                 report = WriteReport.of(str(target), entry.descriptor.name, [allowed])
             else:
                 session.write(allowed, at)
                 report = session.commit({"manifestry": provenance_to_json(tree.provenance)})
-        except BaseException:
-            session.abort()
-            raise
+                undo.pop_all()  # committed: there is nothing left to undo
     return report if not issues else report.with_issues(issues)
 
 
