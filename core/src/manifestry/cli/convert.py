@@ -15,6 +15,7 @@ from manifestry.cli.output import Output, human_bytes, pass_output
 from manifestry.cli.progress import open_progress
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.options import make_options
+from manifestry.storage.urls import shown
 
 if TYPE_CHECKING:
     from manifestry.conversion.report import ConvertReport
@@ -120,7 +121,7 @@ def _executor(jobs: int | None, dask: str | None) -> Iterator[Executor | int | N
 
 def _show(output: Output, report: ConvertReport) -> None:
     for source in report.failed:
-        output.message(f"manifestry: left out {source.url}: {source.error}")
+        output.message(f"manifestry: left out {shown(source.url)}: {source.error}")
     written = report.written
     if written is None:
         output.line(f"{report.target}: nothing to write")

@@ -71,7 +71,7 @@ def _show_chunks(output: Output, tree: VirtualGroup, path: str) -> None:
         return
     output.line(f"{'chunk':<16}{'offset':>16}{'length':>12}  file")
     for reference in references(array):
-        file = reference.file or "(in the manifest)"
+        file = "(in the manifest)" if reference.file is None else reference.file
         output.line(f"{reference.chunk:<16}{reference.offset:>16}{reference.length:>12}  {file}")
 
 
@@ -91,7 +91,7 @@ def _array_at(tree: VirtualGroup, path: str) -> VirtualArray:
 def _show(output: Output, found: Description) -> None:
     size = "" if found.file_bytes is None else f", {human_bytes(found.file_bytes)}"
     files = f"{found.files} file{'' if found.files == 1 else 's'}{size}"
-    output.heading(f"{found.source}")
+    output.heading(found.source)
     output.line(f"{found.format}, {len(found.arrays)} arrays in {files}\n")
     if found.arrays:
         output.table(ARRAY_COLUMNS, map(array_cells, found.arrays), right=("chunks", "stored", "ratio"))

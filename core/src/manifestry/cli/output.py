@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from manifestry.storage.urls import shown
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -96,7 +98,7 @@ pass_output = click.make_pass_decorator(Output)
 
 def printable(text: str) -> str:
     """Text from a file as a terminal may show it: what would steer the terminal is shown escaped."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "\n".join(map(shown, text.split("\n")))
 
 
 def human_bytes(count: float) -> str:

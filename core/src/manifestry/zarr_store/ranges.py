@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from obstore.exceptions import GenericError
+from obstore.exceptions import BaseError, GenericError
 
 from manifestry.errors import SourceError
 from manifestry.model.files import SourceFile
 from manifestry.storage.faults import source_errors
 from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.urls import local_path
+from manifestry.storage.urls import local_path, shown
 
 __all__ = ["RangeReader", "check_unchanged", "difference"]
 
@@ -130,7 +131,8 @@ class _Turn:
                 response = await store.get_async(key, options={"range": (low, high)})
             except GenericError:
                 # The likeliest reason for a range that cannot be had: the object is shorter now. Then that is said.
-                check_unchanged(file, _seen(file.url, await store.head_async(key)))
+                with suppress(BaseError, OSError):
+                    check_unchanged(file, _seen(file.url, await store.head_async(key)))
                 raise
             check_unchanged(file, _seen(file.url, response.meta))
             data = memoryview(await response.buffer_async())
@@ -168,7 +170,7 @@ def _read_local(file: SourceFile, path: Path, group: Sequence[_Wanted]) -> list[
 
 def _whole(file: SourceFile, wanted: _Wanted, data: memoryview) -> memoryview:
     if len(data) != wanted.stop - wanted.start:
-        raise SourceError(f"{file.url}: ends at byte {wanted.start + len(data)}, before {wanted.stop}")
+        raise SourceError(f"{shown(file.url)}: ends at byte {wanted.start + len(data)}, before {wanted.stop}")
     return data
 
 
@@ -187,7 +189,7 @@ def check_unchanged(parsed: SourceFile, seen: SourceFile) -> None:
     """
     change = difference(parsed, seen)
     if change:
-        raise SourceError(f"{parsed.url}: has changed since it was parsed: {change}; parse it again")
+        raise SourceError(f"{shown(parsed.url)}: has changed since it was parsed: {change}; parse it again")
 
 
 def difference(parsed: SourceFile, seen: SourceFile) -> str:
