@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from manifestry.model.attributes import Attributes, values_equal
+import numpy as np
+
+from manifestry.model.attributes import Attributes, value_to_json, values_equal
 from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["MEANING", "Difference", "decoding", "differences", "inherited_attributes"]
+__all__ = ["MEANING", "Difference", "decoding", "differences", "inherited_attributes", "same_attribute"]
 
 MEANING: Final = frozenset(
     {
@@ -142,8 +144,23 @@ def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
     return [
         Difference(f"the attribute {name}", a.get(name), b.get(name))
         for name in sorted(names)
-        if not (name in a and name in b and values_equal(a[name], b[name]))
+        if not (name in a and name in b and same_attribute(a[name], b[name]))
     ]
+
+
+def same_attribute(a: Any, b: Any) -> bool:
+    """Whether two attribute values are equal, also where one of them has been through JSON and has lost its type."""
+    if values_equal(a, b):
+        return True
+    try:
+        return bool(_scalar_to_json(a) == _scalar_to_json(b))
+    except (TypeError, ValueError):
+        return False
+
+
+def _scalar_to_json(value: Any) -> Any:
+    single = isinstance(value, np.ndarray | list | tuple) and np.size(np.asarray(value)) == 1
+    return value_to_json(np.asarray(value).reshape(-1)[0] if single else value)
 
 
 def inherited_attributes(arrays: Mapping[str, VirtualArray]) -> dict[str, Attributes]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from manifestry.combine.compatibility import same_attribute
 from manifestry.combine.options import CombineOptions
 from manifestry.errors import IncompatibleArraysError, OptionError
-from manifestry.model.attributes import Attributes, values_equal
+from manifestry.model.attributes import Attributes
 from manifestry.model.issues import Issue
 from manifestry.model.provenance import merge_provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -86,7 +87,7 @@ def combine_attributes(
             if name not in differ and not (
                 name in first
                 and name in other
-                and (first[name] is other[name] or values_equal(first[name], other[name]))
+                and (first[name] is other[name] or same_attribute(first[name], other[name]))
             ):
                 differ[name] = position
     if not differ:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import batched
+from itertools import batched, pairwise
 from time import perf_counter
 from typing import Any, Final
 
@@ -75,7 +75,13 @@ class Output:
         self.divisible = able and self.target.object is None and self.dim is not None and not self.dry_run
 
     def write(self, tree: VirtualGroup, progress: Progress) -> None:
-        """Make one commit of a tree; later ones are appended."""
+        """Make one commit of a tree; later ones are appended.
+
+        Arrays without the dimension were found equal to those of the output when the tree was combined: they are not
+        appended, and need not be readable under the URLs that the output has for them.
+        """
+        if self.mode is Mode.APPEND:
+            tree = tree.map_arrays(lambda _, array: array if self.dim in (array.dims or ()) else None)
         report = write_tree(
             tree.relocate(self.relocate) if self.relocate else tree,
             self.target,
@@ -168,12 +174,13 @@ class Run:
             if must_exist:
                 self.output.mode = Mode.APPEND  # the writer says that there is nothing
             return list(sources)
-        new, known = existing.split(sources, self.output.relocate)
+        missing, known = existing.split(sources, self.output.relocate)
         self.reports |= {report.url: report for report in known}
-        self.like = template_of(existing.tree, self.job.dim)
+        here = {new: old for old, new in self.output.relocate.items()}  # sources are read where they are
+        self.like = template_of(existing.tree.relocate(here) if here else existing.tree, self.job.dim)
         self._chunk_index_like(self.like)
         self.output.mode = Mode.APPEND
-        return new
+        return missing
 
     def _chunk_index_like(self, tree: VirtualGroup) -> None:
         """From now on, the combined coordinate gets chunks as it has them in a tree."""
@@ -193,8 +200,9 @@ class Run:
             if result.tree is not None:
                 self.like = template_of(result.tree, self.job.dim)
             yield self._told(result)
-        size = _BATCH if isinstance(workers, Executor) else max(1, -(-len(urls) // (4 * workers)))
-        batches = (Batch(part, self.like) for part in batched(urls, min(_BATCH, size, slab_files or _BATCH)))
+        done = len(sources) - len(urls)
+        size = _BATCH if isinstance(workers, Executor) else min(_BATCH, max(1, -(-len(urls) // (4 * workers))))
+        batches = (Batch(part, self.like) for part in _parts(urls, size, slab_files, done))
         results = run_tasks(self.job, batches, workers)
         while True:
             with self.timed("parse"):
@@ -225,3 +233,13 @@ class Run:
             self.progress.start("write")
         with self.timed("write"):
             self.output.write(tree, self.progress if alone else SilentProgress())
+
+
+def _parts(urls: Sequence[str], size: int, slab: int | None, done: int) -> Iterator[tuple[str, ...]]:
+    """URLs in batches of `size` that end where slabs end, when `done` sources came before."""
+    if slab is None:
+        yield from batched(urls, size)
+        return
+    ends = [*range(slab - done % slab, len(urls), slab), len(urls)]
+    for start, stop in pairwise([0, *ends]):
+        yield from batched(urls[start:stop], size)

@@ -116,6 +116,7 @@ def add_reports(first: WriteReport | None, other: WriteReport) -> WriteReport:
         return other
     return replace(
         other,
+        arrays=first.arrays,
         references=first.references + other.references,
         inlined=first.inlined + other.inlined,
         described_bytes=first.described_bytes + other.described_bytes,
