@@ -1,0 +1,112 @@
+"""From a variable of the document to a virtual array."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.tree import VirtualArray
+
+from manifestry_dmrpp.attributes import variable_attributes
+from manifestry_dmrpp.document import Variable
+from manifestry_dmrpp.elements import ElementType, element_type
+from manifestry_dmrpp.fill import fill_value
+from manifestry_dmrpp.payloads import payload
+from manifestry_dmrpp.storage import StorageBuilder
+
+__all__ = ["build_array"]
+
+
+def build_array(
+    variable: Variable,
+    shape: tuple[int, ...],
+    dims: tuple[str, ...],
+    storage: StorageBuilder,
+    context: ParseContext,
+) -> VirtualArray:
+    """The virtual array of one variable.
+
+    Parameters
+    ----------
+    shape, dims
+        Lengths and names of its dimensions.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        It cannot be expressed exactly, or the document does not say where its values are.
+    MalformedFileError
+        The document contradicts itself.
+    """
+    if variable.chunks is not None and variable.chunks.fault:
+        raise MalformedFileError(f"{variable.path}: {variable.chunks.fault}")
+    if not math.prod(shape):
+        return _without_elements(variable, shape, dims)
+    found = payload(variable, shape, context.limits)
+    if found is not None:
+        chunk_shape = tuple(max(1, n) for n in shape)
+        manifest = ChunkManifest.from_inline((1,) * len(shape), [found.data])
+        return _array(variable, shape, dims, found.element, chunk_shape, found.codecs, manifest)
+    if variable.chunks is None:
+        raise UnsupportedFeatureError(
+            "a variable whose values the document does not have", variable.path, "read it from the data file"
+        )
+    element = element_type(variable)
+    if element.dtype.kind == "T":
+        return _filled_strings(variable, shape, dims)
+    stored = storage.build(variable.chunks, shape, element)
+    return _array(variable, shape, dims, element, stored.chunk_shape, stored.codecs, stored.manifest)
+
+
+def _array(
+    variable: Variable,
+    shape: tuple[int, ...],
+    dims: tuple[str, ...],
+    element: ElementType,
+    chunk_shape: tuple[int, ...],
+    codecs: tuple[Codec, ...],
+    manifest: ChunkManifest,
+) -> VirtualArray:
+    attributes = dict(element.attributes) | variable_attributes(variable, element.dtype, dims)
+    fill = _fill(variable, element.dtype, attributes, incomplete=manifest.stored_count < manifest.size)
+    metadata = ArrayMetadata(shape, element.dtype, RegularGrid(chunk_shape), codecs, fill, dims, attributes)
+    return VirtualArray(metadata, manifest)
+
+
+def _fill(variable: Variable, dtype: np.dtype[Any], attributes: dict[str, Any], *, incomplete: bool) -> Any:
+    """The fill value; refused when elements read as it and the document does not tell it exactly."""
+    text = variable.chunks.properties.get("fillValue") if variable.chunks is not None else None
+    fill, sure = fill_value(text, dtype, attributes)
+    if incomplete and not sure:
+        raise UnsupportedFeatureError(
+            f"missing chunks with the fill value {text!r}", variable.path, "the document has not all of its digits"
+        )
+    return fill
+
+
+def _without_elements(variable: Variable, shape: tuple[int, ...], dims: tuple[str, ...]) -> VirtualArray:
+    """An array with a dimension of length 0."""
+    if variable.type == "Opaque" or (variable.type in ("String", "Url") and variable.string_length is None):
+        element = ElementType(np.dtypes.StringDType())
+        codecs: tuple[Codec, ...] = (Codec("vlen-utf8"),)
+    else:
+        element = element_type(variable)
+        codecs = element.codecs
+    chunk_shape = tuple(max(1, n) for n in shape)
+    grid = RegularGrid(chunk_shape).grid_shape(shape)
+    return _array(variable, shape, dims, element, chunk_shape, codecs, ChunkManifest.missing(grid))
+
+
+def _filled_strings(variable: Variable, shape: tuple[int, ...], dims: tuple[str, ...]) -> VirtualArray:
+    """Strings of which nothing is stored: all of them are the fill value."""
+    chunk_shape = tuple(max(1, n) for n in shape)
+    if math.prod(shape) * 4 > 1 << 62:
+        raise MalformedFileError(f"strings of shape {shape}")
+    element = ElementType(np.dtypes.StringDType())
+    manifest = ChunkManifest.missing((1,) * len(shape))
+    return _array(variable, shape, dims, element, chunk_shape, (Codec("vlen-utf8"),), manifest)

@@ -1,0 +1,78 @@
+"""Names and lengths of the dimensions of variables.
+
+A ``Dim`` names a dimension by its path from the root, or relative to its group and the groups above; or it has a length
+only. Such an axis gets the name that netCDF-C gives to dimensions without one (``phony_dim_3``), so that a document and
+the HDF5 file that it describes give the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from manifestry.errors import MalformedFileError
+
+from manifestry_dmrpp.document import Dim, Group, Variable
+
+__all__ = ["DimensionNames", "axis_lengths"]
+
+
+def axis_lengths(variable: Variable) -> tuple[int, ...]:
+    """Elements along each dimension of a variable.
+
+    Raises
+    ------
+    MalformedFileError
+        A dimension is not declared, or its length is no number.
+    """
+    return tuple(_length(dim, variable.group) for dim in variable.dims)
+
+
+def _length(dim: Dim, group: Group) -> int:
+    size = _declared(dim.name, group) if dim.name is not None else dim.size
+    if size is None or not (size.isascii() and size.isdecimal()):
+        raise MalformedFileError(f"the dimension {dim.name or ''!r} has the length {size!r}")
+    if int(size) >= 1 << 63:
+        raise MalformedFileError(f"a dimension of length {size}")
+    return int(size)
+
+
+def _declared(name: str, group: Group) -> str:
+    """The length of a shared dimension as the document has it."""
+    path, _, last = name.rpartition("/")
+    scopes = [list(group.above())[-1]] if name.startswith("/") else list(group.above())
+    for scope in scopes:
+        holder = scope.find(path)
+        if holder is not None and last in holder.dimensions:
+            return holder.dimensions[last]
+    raise MalformedFileError(f"the dimension {name!r} is not declared")
+
+
+class DimensionNames:
+    """Dimension names of all variables of a document.
+
+    Parameters
+    ----------
+    root
+        The whole document.
+    """
+
+    def __init__(self, root: Group) -> None:
+        self._known = {g.path: [(n, s) for n, s in g.dimensions.items()] for g in root.walk()}
+        self._next = sum(map(len, self._known.values()))
+
+    def of(self, variable: Variable, shape: Sequence[int]) -> tuple[str, ...]:
+        """The names of the axes; call it for variables in groups below before those above."""
+        names = [None if dim.name is None else dim.name.rpartition("/")[2] for dim in variable.dims]
+        pool = self._known[variable.group.path]
+        for axis, length in enumerate(shape):
+            if names[axis] is None:
+                names[axis] = self._phony(pool, str(length), names)
+        return tuple(name or "" for name in names)
+
+    def _phony(self, pool: list[tuple[str, str]], length: str, taken: Sequence[str | None]) -> str:
+        match = next((name for name, size in pool if size == length and name not in taken), None)
+        if match is None:
+            match = f"phony_dim_{self._next}"
+            self._next += 1
+            pool.append((match, length))
+        return match

@@ -1,0 +1,207 @@
+"""DAP4 types → element types: what one element is, and how the data file stores it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.model.metadata import Codec
+
+from manifestry_dmrpp.document import Enumeration, Group, Variable
+
+__all__ = ["ATOMIC", "TEXT_TYPES", "VARIABLE_TYPES", "ElementType", "element_type"]
+
+ATOMIC: Final = {
+    "Byte": "u1", "UByte": "u1", "Char": "S1", "UInt8": "u1", "Int8": "i1", "Int16": "i2", "UInt16": "u2",
+    "Int32": "i4", "UInt32": "u4", "Int64": "i8", "UInt64": "u8", "Float32": "f4", "Float64": "f8",
+}  # fmt: skip
+"""Types of one number or character, as numpy codes."""
+
+TEXT_TYPES: Final = frozenset({"String", "Url", "URL", "URI"})
+VARIABLE_TYPES: Final = frozenset({*ATOMIC, *TEXT_TYPES, "Structure", "Sequence", "Enum", "Opaque"})
+
+_PADDING: Final = {"space_pad": "space", "null_term": "null-terminated"}
+
+
+@dataclass(frozen=True, slots=True)
+class ElementType:
+    """What one element is.
+
+    Attributes
+    ----------
+    dtype
+        numpy dtype in native byte order.
+    endian
+        Byte order in the data file; None for single bytes.
+    stored_size
+        Bytes of an element in the data file.
+    storage
+        Codecs that turn stored elements into those of `dtype`.
+    attributes
+        Attributes that the type brings along (the labels of an enumeration).
+    """
+
+    dtype: np.dtype[Any]
+    endian: Literal["little", "big"] | None = None
+    stored_size: int = 0
+    storage: tuple[Codec, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """The codec that makes bytes of elements, and those of `storage`."""
+        return (Codec("bytes", {"endian": self.endian}) if self.endian else Codec("bytes"), *self.storage)
+
+
+def element_type(variable: Variable) -> ElementType:
+    """The element type of a variable whose values are in the data file.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        Zarr has no such type, or the document does not say how long the elements are.
+    MalformedFileError
+        An enumeration is not declared, a length or offset is no number.
+    """
+    chunks = variable.chunks
+    order: Literal["little", "big"] = (
+        "big" if chunks is not None and chunks.properties.get("byteOrder") == "BE" else "little"
+    )
+    if variable.type in TEXT_TYPES:
+        return _string(variable)
+    if variable.type == "Structure":
+        offsets = chunks.properties.get("structOffset") if chunks is not None else None
+        return _structure(variable, order, offsets)
+    if variable.type == "Opaque":
+        size = _bytes_per_element(variable)
+        return ElementType(np.dtype(f"V{size}"), None, size)
+    return _number(variable, order)
+
+
+def _number(variable: Variable, order: Literal["little", "big"]) -> ElementType:
+    attributes: Mapping[str, Any] = {}
+    if variable.type == "Enum":
+        dtype, attributes = _enum(_enumeration(variable.enum, variable.group))
+    elif variable.type in ATOMIC:
+        dtype = np.dtype(ATOMIC[variable.type])
+    else:
+        raise UnsupportedFeatureError(f"variables of type {variable.type}", variable.path, "Zarr has no such type")
+    return ElementType(
+        dtype, order if dtype.itemsize > 1 and dtype.kind != "S" else None, dtype.itemsize, (), attributes
+    )
+
+
+def _enumeration(name: str, group: Group) -> Enumeration:
+    path, _, last = name.rpartition("/")
+    scopes = [list(group.above())[-1]] if name.startswith("/") else list(group.above())
+    for scope in scopes:
+        holder = scope.find(path)
+        if holder is not None and last in holder.enumerations:
+            return holder.enumerations[last]
+    raise MalformedFileError(f"the enumeration {name!r} is not declared")
+
+
+def _enum(enumeration: Enumeration) -> tuple[np.dtype[Any], Mapping[str, Any]]:
+    """The integer type, and the labels as CF has them; truth values as h5py writes them are booleans."""
+    code = ATOMIC.get(enumeration.base, "")
+    if np.dtype(code or "S1").kind not in "iu":
+        raise MalformedFileError(f"an enumeration of {enumeration.base!r}")
+    dtype = np.dtype(code)
+    try:
+        values = np.array([int(value) for _, value in enumeration.labels], "O").astype(dtype)
+    except (ValueError, OverflowError) as error:
+        raise MalformedFileError(f"an enumeration with the values {enumeration.labels[:5]}") from error
+    names = [name for name, _ in enumeration.labels]
+    if dtype.itemsize == 1 and dict(zip(names, values.tolist(), strict=True)) == {"FALSE": 0, "TRUE": 1}:
+        return np.dtype("?"), {}
+    flags = {"flag_values": values, "flag_meanings": " ".join(name.replace(" ", "_") for name in names)}
+    return dtype, flags if names else {}
+
+
+def _string(variable: Variable) -> ElementType:
+    """Strings of fixed length; a scalar without a declared length has that of its chunk."""
+    if variable.string_length is not None:
+        if not variable.string_length.isdecimal() or not 0 < int(variable.string_length) < 1 << 31:
+            raise MalformedFileError(f"strings of length {variable.string_length!r}")
+        size = int(variable.string_length)
+        padding = _PADDING.get(variable.string_padding or "")
+        trimmed = padding == "space" or (padding is not None and size > 1)
+        storage = (Codec("manifestry.fixed_string", {"length": size, "padding": padding}),) if trimmed else ()
+        return ElementType(np.dtype(f"S{size}"), None, size, storage)
+    if variable.chunks is None or not len(variable.chunks):
+        return ElementType(np.dtypes.StringDType())
+    if variable.dims or len(variable.chunks) != 1 or variable.chunks.properties.get("compressionType"):
+        raise UnsupportedFeatureError(
+            "variable-length strings in the data file", variable.path, "make the document anew with BES 3.21 or later"
+        )
+    size = _bytes_per_element(variable)
+    return ElementType(np.dtype(f"S{size}"), None, size)
+
+
+def _bytes_per_element(variable: Variable) -> int:
+    """Bytes of an element without a declared length: the only chunk divided among its elements."""
+    chunks = variable.chunks
+    if chunks is None or not len(chunks) or chunks.properties.get("compressionType") or variable.dims:
+        raise UnsupportedFeatureError(
+            f"{variable.type} without a length", variable.path, "the document does not tell it"
+        )
+    if not 0 < chunks.sizes[0] < 1 << 31:
+        raise MalformedFileError(f"an element of {chunks.sizes[0]} bytes")
+    return int(chunks.sizes[0])
+
+
+def _structure(variable: Variable, order: Literal["little", "big"], text: str | None) -> ElementType:
+    """A record. Members with gaps between them need the record codec; Zarr's records are packed."""
+    members = [_member(member, order) for member in variable.members]
+    if not members:
+        raise UnsupportedFeatureError("a Structure without members", variable.path)
+    try:
+        dtype = np.dtype([(m.name, e.dtype) for m, e in zip(variable.members, members, strict=True)])
+    except ValueError as error:
+        raise UnsupportedFeatureError(f"member names that Zarr cannot hold: {error}", variable.path) from error
+    endian = order if any(e.endian for e in members) else None
+    sizes = [e.stored_size for e in members]
+    packed = [0, *np.cumsum(sizes).tolist()]
+    if text is None:
+        return ElementType(dtype, endian, packed[-1])
+    offsets = text.split()
+    if len(offsets) != len(members) or not all(o.isascii() and o.isdecimal() for o in offsets):
+        raise MalformedFileError(f"structOffset {text!r} for {len(members)} members")
+    positions = [0, *map(int, offsets)]
+    if any(a + n > b for a, n, b in zip(positions, sizes, positions[1:], strict=False)):
+        raise MalformedFileError(f"structOffset {text!r}: members overlap or reach beyond the record")
+    if positions == packed:
+        return ElementType(dtype, endian, packed[-1])
+    parts = [
+        [start + at, size, int(swap)]
+        for start, element in zip(positions, members, strict=False)
+        for at, size, swap in _numbers(element.dtype, swap=order == "big")
+    ]
+    codec = Codec("manifestry.record", {"itemsize": positions[-1], "fields": parts})
+    return ElementType(dtype, "little" if endian else None, positions[-1], (codec,))
+
+
+def _member(member: Variable, order: Literal["little", "big"]) -> ElementType:
+    if member.dims:
+        raise UnsupportedFeatureError(
+            "a Structure with a member that is an array", member.path, "Zarr's records have none"
+        )
+    if member.type == "Structure":
+        return _structure(member, order, None)
+    if member.type in TEXT_TYPES or member.type == "Opaque":
+        raise UnsupportedFeatureError(f"a Structure with a {member.type}", member.path, "its length is not declared")
+    return _number(member, order)
+
+
+def _numbers(dtype: np.dtype[Any], *, swap: bool, start: int = 0) -> list[tuple[int, int, bool]]:
+    """Position, size and whether to swap of every number in an element."""
+    if dtype.fields is None:
+        return [(start, dtype.itemsize, swap and dtype.itemsize > 1)]
+    found = []
+    for name in dtype.names or ():
+        kind, offset = dtype.fields[name][:2]
+        found += _numbers(kind, swap=swap, start=start + offset)
+    return found

@@ -1,0 +1,98 @@
+"""Fill values. BES prints them with six digits, so what a document says may not be what the file has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from manifestry.model.datatypes import default_fill
+
+__all__ = ["fill_value"]
+
+_DIGITS: Final = 6
+_NETCDF_FILL: Final = 9.969209968386869e36
+"""The default fill value of netCDF for floats: the one that documents say most often, and never in full."""
+
+
+def fill_value(text: str | None, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tuple[Any, bool]:
+    """The fill value of an array, and whether it is known for sure.
+
+    Parameters
+    ----------
+    text
+        ``fillValue`` of the document, or None: then HDF5's default holds.
+    attributes
+        Attributes of the variable: ``_FillValue`` has the digits that the text lacks.
+
+    Returns
+    -------
+    tuple
+        The scalar, and whether it may be relied on: chunks that are not stored read as this value.
+    """
+    if text is None:
+        return default_fill(dtype), True
+    if text.startswith("unsupported-"):
+        return default_fill(dtype), False
+    try:
+        return _from_text(text, dtype, attributes)
+    except (ValueError, OverflowError):
+        return default_fill(dtype), False
+
+
+def _from_text(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tuple[Any, bool]:
+    match dtype.kind:
+        case "i" | "u":
+            return _integer(text, dtype)
+        case "b":
+            return np.bool_(int(text)), True
+        case "f":
+            return _float(text, dtype, attributes)
+        case "S":
+            data = text.encode("utf-8")
+            return np.array(data, dtype)[()], len(data) <= dtype.itemsize
+        case "T":
+            return text, True
+    if dtype.fields is not None:
+        return _record(text, dtype)
+    return default_fill(dtype), not text.strip("0 ")
+
+
+def _integer(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
+    """Bytes may be printed with or without a sign: the bits count."""
+    number = int(text) if text.strip() else 0
+    info = np.iinfo(dtype)
+    if not info.min <= number <= info.max:
+        wrapped = number & ((1 << info.bits) - 1)
+        signed = wrapped - (1 << info.bits) if dtype.kind == "i" and wrapped > info.max else wrapped
+        return dtype.type(signed), -(1 << (info.bits - 1)) <= number < 1 << info.bits
+    return dtype.type(number), True
+
+
+def _float(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tuple[Any, bool]:
+    printed = float(text)
+    candidates = [attributes.get("_FillValue"), attributes.get("missing_value"), dtype.type(_NETCDF_FILL)]
+    for candidate in candidates:
+        if isinstance(candidate, np.number) and f"{float(candidate):g}" == f"{printed:g}":
+            with np.errstate(all="ignore"):
+                own = dtype.type(candidate)
+            if own == candidate or np.isnan(own):
+                return own, True
+    digits = text.strip().lower().partition("e")[0].replace(".", "").lstrip("+-0")
+    sure = not math.isfinite(printed) or len(digits.rstrip("0")) != _DIGITS
+    return dtype.type(printed), sure
+
+
+def _record(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
+    """One number for each member, or a single 0 for all of them."""
+    texts = text.split()
+    names = dtype.names or ()
+    record = np.zeros((), dtype)
+    if len(texts) != len(names):
+        return record[()], texts == ["0"]
+    sure = True
+    for name, item in zip(names, texts, strict=True):
+        record[name], known = _from_text(item, dtype[name], {})
+        sure &= known
+    return record[()], sure

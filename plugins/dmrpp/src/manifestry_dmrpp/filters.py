@@ -1,0 +1,91 @@
+"""``compressionType`` → codecs.
+
+The list is in the order of encoding. Documents without ``dmrpp:version`` list it in any order; BES reads those as
+shuffle, deflate, fletcher32, and so does this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.model.metadata import Codec
+
+__all__ = ["filter_codecs", "filter_names"]
+
+_CANONICAL: Final = ("shuffle", "deflate", "fletcher32")
+_CHECKSUM_BYTES: Final = 4
+_DEFAULT_LEVEL: Final = 6
+
+
+def filter_names(properties: Mapping[str, str], *, legacy: bool) -> list[str]:
+    """The filters of a ``chunks`` element in the order of encoding."""
+    names = properties.get("compressionType", "").split()
+    return [name for name in _CANONICAL if name in names] + _unknown(names) if legacy else names
+
+
+def _unknown(names: list[str]) -> list[str]:
+    return [name for name in names if name not in _CANONICAL]
+
+
+def filter_codecs(
+    names: list[str], properties: Mapping[str, str], itemsize: int, chunk_bytes: int, mask: int
+) -> tuple[Codec, ...]:
+    """The codecs of a pipeline.
+
+    A repeated deflate needs care: files exist in which some chunks were deflated once only. As in BES, a chunk that has
+    its full size after the first inflation is not inflated again.
+
+    Parameters
+    ----------
+    itemsize, chunk_bytes
+        Bytes of an element and of a chunk before the first filter.
+    mask
+        Bit i says that filter i was skipped, for all chunks.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        There is no codec for a filter.
+    """
+    levels = _levels(properties)
+    codecs: list[Codec] = []
+    size: int | None = chunk_bytes  # bytes that reach the next filter, while the data does not decide
+    deflates = 0
+    last = max((i for i, name in enumerate(names) if name == "deflate" and not mask >> i & 1), default=-1)
+    for position, name in enumerate(names):
+        level = levels[min(deflates, len(levels) - 1)] if levels else _DEFAULT_LEVEL
+        deflates += name == "deflate"
+        if mask >> position & 1:
+            continue
+        if name == "shuffle":
+            codecs.append(_shuffle(itemsize, size))
+        elif name == "fletcher32":
+            codecs.append(Codec("numcodecs.fletcher32", {}))
+            size = None if size is None else size + _CHECKSUM_BYTES
+        elif name == "deflate":
+            once = position == last or size is None
+            inner = {"id": "zlib", "level": level}
+            codecs.append(
+                Codec("numcodecs.zlib", {"level": level})
+                if once
+                else Codec("manifestry.optional", {"size": size, "codec": inner})
+            )
+            size = None
+        else:
+            raise UnsupportedFeatureError(f"compressionType {name}", hint="there is no codec for it")
+    return tuple(codecs)
+
+
+def _shuffle(itemsize: int, size: int | None) -> Codec:
+    """The usual codec, except where the bytes are no whole number of elements: HDF5 leaves the rest as it is."""
+    whole = itemsize == 1 or (size is not None and size % itemsize == 0)
+    return Codec("numcodecs.shuffle" if whole else "manifestry.shuffle", {"elementsize": itemsize})
+
+
+def _levels(properties: Mapping[str, str]) -> list[int]:
+    texts = (properties.get("deflateLevel") or properties.get("deflate_level") or "").split()
+    if not all(text.isascii() and text.isdecimal() for text in texts):
+        raise MalformedFileError(f"deflateLevel {' '.join(texts)!r}")
+    return [min(int(text), 9) for text in texts]

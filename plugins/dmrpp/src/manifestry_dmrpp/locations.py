@@ -1,0 +1,210 @@
+"""Where the data is, and where a document may point.
+
+In order: what the caller says (`href_map`, `data_url`), the href of a chunk, the href of the Dataset, the name of the
+document. BES's templates stand for the data file beside the document, and for its companion of missing values.
+
+A document that came from elsewhere must not decide which of our files or internal hosts are read:
+
+=============================  ======================================================================================
+the document is remote         its own host or bucket, and what the caller's stores serve
+the document is local          its own directory and what is below, and hosts and buckets that are public
+`allow` is given               the prefixes in it, and nothing else
+=============================  ======================================================================================
+
+Nothing is asked of another host than the document's own while parsing: sizes of files there stay unknown.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import numpy as np
+from manifestry.errors import SourceError, UnsupportedFeatureError
+from manifestry.model.files import FileTable, SourceFile
+from manifestry.references.locations import ReferencePolicy
+from manifestry.storage.source import Source
+from manifestry.storage.urls import canonical_url, is_url, join_url, split_url
+from numpy.typing import NDArray
+
+from manifestry_dmrpp.options import DmrppOptions
+from manifestry_dmrpp.sidecars import data_url_of
+
+__all__ = ["Locations"]
+
+_DATA_TEMPLATE: Final = "OPeNDAP_DMRpp_DATA_ACCESS_URL"
+_MISSING_VALUES_TEMPLATE: Final = "OPeNDAP_DMRpp_SC_DATA_ACCESS_URL"
+_MISSING_VALUES_SUFFIX: Final = "_mvs.h5"
+_MOST_ASKED: Final = 64
+"""Of documents that point at many files, the sizes of no more than this many are asked for."""
+
+
+class Locations:
+    """The source objects of one document.
+
+    Parameters
+    ----------
+    document
+        The document itself.
+    href
+        ``dmrpp:href`` of the Dataset, or None.
+    options
+        Options of the parser.
+    data
+        The data file when the caller gave that instead of the document.
+    report
+        Told, once, of a data file that cannot be asked for its size.
+    """
+
+    def __init__(
+        self,
+        document: Source,
+        href: str | None,
+        options: DmrppOptions,
+        data: Source | None,
+        report: Callable[[str, str], None],
+    ) -> None:
+        self._document = document
+        self._href = href
+        self._map = options.href_map
+        self._policy = ReferencePolicy.of(document, options.allow)
+        self._report = report
+        self._given_data = data.url if data is not None else None
+        if options.data_url is not None:
+            self._given_data = canonical_url(options.data_url)
+        self._files: dict[str, SourceFile] = {}
+        self._urls: dict[str | None, str] = {}
+        self._tables: dict[tuple[str, ...], FileTable] = {}
+
+    def files_of(
+        self, hrefs: list[str], index: NDArray[np.integer] | None
+    ) -> tuple[FileTable, NDArray[np.uint32] | int]:
+        """The files of some chunks, and for each chunk the row of its file.
+
+        Parameters
+        ----------
+        hrefs, index
+            Distinct hrefs, and for each chunk the row in them plus one, 0 for chunks without one; None where no chunk
+            has one.
+        """
+        wanted: list[str | None] = [None, *hrefs]
+        if index is None:
+            return self._table((self.url(None),)), 0
+        used = np.unique(index).tolist()
+        urls = {row: self.url(wanted[row]) for row in used}
+        distinct = tuple(dict.fromkeys(urls.values()))
+        row_of = np.zeros(len(wanted), "u4")
+        for row, url in urls.items():
+            row_of[row] = distinct.index(url)
+        return self._table(distinct), row_of[index]
+
+    def source(self, url: str) -> Source:
+        """The source at a URL that `url` has given."""
+        return Source.at(url, self._document.registry)
+
+    def url(self, href: str | None) -> str:
+        """The canonical URL that an href stands for; None means the Dataset's own.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            The document may not point there.
+        """
+        if href not in self._urls:
+            self._urls[href] = self._resolve(href)
+        return self._urls[href]
+
+    def _table(self, urls: tuple[str, ...]) -> FileTable:
+        if urls not in self._tables:
+            self._tables[urls] = FileTable([self._file(url) for url in urls])
+        return self._tables[urls]
+
+    def _resolve(self, href: str | None) -> str:
+        key = self._href if href is None else href
+        mapped = None if key is None else self._mapped(key)
+        if mapped is not None:
+            return mapped
+        if href is None or href in (self._href, _DATA_TEMPLATE):
+            return self._given_data or self._of_document(self._href)
+        if href == _MISSING_VALUES_TEMPLATE or (self._href and href == self._href + _MISSING_VALUES_SUFFIX):
+            return self.url(None) + _MISSING_VALUES_SUFFIX
+        return self._of_document(href)
+
+    def _mapped(self, href: str) -> str | None:
+        if href in self._map:
+            return canonical_url(self._map[href])
+        prefix = max((k for k in self._map if k.endswith("/") and href.startswith(k)), key=len, default=None)
+        return (
+            None if prefix is None else canonical_url(self._map[prefix].rstrip("/") + "/" + href.removeprefix(prefix))
+        )
+
+    def _of_document(self, href: str | None) -> str:
+        """Where the document itself says that a file is."""
+        if href is None or href == _DATA_TEMPLATE:
+            beside = data_url_of(self._document.url)
+            if beside == self._document.url:
+                raise UnsupportedFeatureError("a document that does not say where its data is", hint="give data_url")
+            return beside
+        if is_url(href):
+            return self._permitted(canonical_url(href))
+        # Relative paths of documents start at the root of some server more often than here: then only the name counts.
+        url = join_url(self._document.url, href)
+        beside = join_url(self._document.url, href.rstrip("/").rpartition("/")[2])
+        return url if url != beside and self._may(url) and self._exists(url) else self._permitted(beside)
+
+    def _permitted(self, url: str) -> str:
+        if not self._may(url):
+            hint = f"the document points at {url}; if you trust it, add allow=[{split_url(url)[0] + '/'!r}]"
+            raise UnsupportedFeatureError("an href that is not allowed", hint=hint)
+        return url
+
+    def _may(self, url: str) -> bool:
+        try:
+            self._policy.permit(url)
+        except SourceError:
+            return False
+        if self._policy.allow is not None or not self._document.url.startswith("file://"):
+            return True
+        if self._document.registry.serves(url):
+            return True
+        if url.startswith("file://"):
+            return url.startswith(self._document.url.rpartition("/")[0] + "/")
+        return not url.startswith("http") or not _is_private(url)
+
+    def _exists(self, url: str) -> bool:
+        try:
+            return self.source(url).exists()
+        except SourceError:
+            return False
+
+    def _file(self, url: str) -> SourceFile:
+        """What is known of a file; asked for only where the document itself lies or the caller points."""
+        if url not in self._files:
+            self._files[url] = self._asked(url) if len(self._files) < _MOST_ASKED else SourceFile(url)
+        return self._files[url]
+
+    def _asked(self, url: str) -> SourceFile:
+        near = split_url(url)[0] == split_url(self._document.url)[0] or self._document.registry.serves(url)
+        if not near and url != self._given_data:
+            return SourceFile(url)
+        try:
+            return self.source(url).file
+        except SourceError as error:
+            self._report("data file that cannot be reached", str(error))
+            return SourceFile(url)
+
+
+def _is_private(url: str) -> bool:
+    """Whether a host is an address or a name that is not public."""
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    except ValueError:
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        pass
+    numeric = host.replace(".", "").replace("x", "").isalnum() and host.rpartition(".")[2][:1].isdecimal()
+    return numeric or "." not in host or host.endswith((".local", ".internal", ".localhost", ".home.arpa", ".lan"))

@@ -1,0 +1,109 @@
+"""From a document to a tree: the order of work."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+from manifestry.errors import MalformedFileError, OptionError, SourceError, UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.formats.descriptors import Confidence
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.validation import is_node_name
+from manifestry.storage.source import Source
+
+from manifestry_dmrpp.arrays import build_array
+from manifestry_dmrpp.attributes import group_attributes
+from manifestry_dmrpp.dimensions import DimensionNames, axis_lengths
+from manifestry_dmrpp.document import Group, Variable
+from manifestry_dmrpp.locations import Locations
+from manifestry_dmrpp.options import DmrppOptions
+from manifestry_dmrpp.reading import read_document
+from manifestry_dmrpp.sidecars import SUFFIXES, find_sidecar, sniff
+from manifestry_dmrpp.storage import StorageBuilder
+
+__all__ = ["DmrppParser"]
+
+
+class DmrppParser:
+    """Parser of DMR++ documents. Given a data file, it reads the document beside it."""
+
+    def parse(self, source: Source, options: DmrppOptions, context: ParseContext) -> VirtualGroup:
+        """The tree of a document.
+
+        Raises
+        ------
+        SourceError
+            The source is a data file, and there is no document beside it.
+        MalformedFileError, UnsupportedFeatureError
+            The document as a whole.
+        OptionError
+            There is no such group.
+        """
+        document, data = _document_of(source)
+        below = f"{context.group}/" if context.group else ""
+        root = read_document(
+            document, context.limits, lambda path: path.startswith(below) and context.wants(path.removeprefix(below))
+        )
+        top = root.find(context.group)
+        if top is None:
+            raise OptionError(f"there is no group {context.group!r} in {document.url}")
+
+        def report(feature: str, message: str) -> None:
+            context.report("", feature, message)
+
+        locations = Locations(document, root.properties.get("href"), options, data, report)
+        storage = StorageBuilder(locations, context, legacy="version" not in root.properties)
+        return _TreeBuilder(root, storage, context, len(below)).tree(top)
+
+
+def _document_of(source: Source) -> tuple[Source, Source | None]:
+    """The document, and the data file when that is what was given."""
+    if sniff(source.head(), source) is not Confidence.NO:
+        return source, None
+    if source.head(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return source, None  # some XML: reading it says what is wrong
+    sidecar = find_sidecar(source)
+    if sidecar is None:
+        names = ", ".join(source.name + suffix for suffix in SUFFIXES)
+        raise SourceError(f"{source.url}: no DMR++ document, and none beside it ({names})")
+    return sidecar, source
+
+
+class _TreeBuilder:
+    """Makes groups and arrays of what the document declares."""
+
+    def __init__(self, root: Group, storage: StorageBuilder, context: ParseContext, prefix: int) -> None:
+        self._storage = storage
+        self._context = context
+        self._prefix = prefix  # characters of the path of the group that was asked for
+        self._names = DimensionNames(root)
+
+    def tree(self, group: Group) -> VirtualGroup:
+        """A group and all below it; groups below come first because axes without a name are numbered in that order."""
+        groups: dict[str, VirtualGroup] = {}
+        for child in group.groups:
+            path = child.path[self._prefix :]
+            if not self._context.wants_group(path):
+                continue
+            with self._context.isolate(path):
+                _check_name(child.name, path, groups.keys())
+                groups[child.name] = self.tree(child)
+        arrays: dict[str, VirtualArray] = {}
+        for variable in group.variables:
+            path = variable.path[self._prefix :]
+            with self._context.isolate(path):
+                _check_name(variable.name, path, groups.keys() | arrays.keys())
+                arrays[variable.name] = self._array(variable)
+        return VirtualGroup(arrays, groups, group_attributes(group.attributes))
+
+    def _array(self, variable: Variable) -> VirtualArray:
+        shape = axis_lengths(variable)
+        dims = self._names.of(variable, shape)
+        return build_array(variable, shape, dims, self._storage, self._context)
+
+
+def _check_name(name: str, path: str, known: AbstractSet[str]) -> None:
+    if not is_node_name(name):
+        raise UnsupportedFeatureError(f"the name {name!r}", path, "Zarr has no such names")
+    if name in known:
+        raise MalformedFileError(f"{path}: the name is there twice")

@@ -1,0 +1,190 @@
+"""Values that stand in the document itself.
+
+========================  ===========================================================================================
+``compact``               base64 of the elements as the data file has them, in little-endian order
+``missingdata``           base64 of little-endian elements, compressed with zlib unless there is exactly one
+``vlsa``                  variable-length strings, runs of equal ones as one ``v`` with a count; long ones compressed
+``specialstructuredata``  base64 of records member by member, strings as base64 texts that end with ``;``
+========================  ===========================================================================================
+
+Nothing is decoded before its size is known to be within the limits.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.model.limits import Limits
+from manifestry.model.metadata import Codec
+
+from manifestry_dmrpp.document import StringRun, Variable
+from manifestry_dmrpp.elements import ATOMIC, TEXT_TYPES, ElementType, element_type
+
+__all__ = ["Payload", "payload"]
+
+_COUNT_BYTES: Final = 4
+"""Bytes that the ``vlen-utf8`` codec takes for the number of strings, and for the length of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """All elements of a variable as one chunk."""
+
+    element: ElementType
+    codecs: tuple[Codec, ...]
+    data: bytes
+
+
+def payload(variable: Variable, shape: tuple[int, ...], limits: Limits) -> Payload | None:
+    """The values that the document holds for a variable, or None when they are elsewhere.
+
+    Raises
+    ------
+    MalformedFileError
+        What is there is not what the shape and the type of the variable need.
+    UnsupportedFeatureError
+        There is more than may be copied, or Zarr has no such type.
+    """
+    count = math.prod(shape)
+    if variable.strings is not None:
+        data = _strings(variable.strings, count, limits)
+        return Payload(ElementType(np.dtypes.StringDType()), (Codec("vlen-utf8"),), data)
+    if "specialstructuredata" in variable.payloads:
+        return _records(variable, count, limits)
+    if "compact" in variable.payloads:
+        data = _base64(variable.payloads["compact"])
+        return _elements(variable, data, count, limits, given=len(data))
+    if "missingdata" in variable.payloads:
+        data = _base64(variable.payloads["missingdata"])
+        return _elements(variable, data, count, limits, compressed=bool(shape) and count != 1)
+    return None
+
+
+def _elements(
+    variable: Variable, data: bytes, count: int, limits: Limits, *, given: int = 0, compressed: bool = False
+) -> Payload:
+    if variable.type in TEXT_TYPES and variable.string_length is None:
+        if variable.dims or not given:
+            raise UnsupportedFeatureError("strings without a length", variable.path, "the document does not tell it")
+        element = ElementType(np.dtype(f"S{given}"), None, given)
+    else:
+        element = element_type(variable)
+        element = replace(element, endian=element.endian and "little")
+    expected = count * element.stored_size
+    _check_size(expected, limits)
+    plain = _inflate(data, expected) if compressed else data
+    if len(plain) != expected:
+        raise MalformedFileError(f"{len(plain)} bytes in the document where {count} elements take {expected}")
+    return Payload(element, element.codecs, plain)
+
+
+def _strings(runs: list[StringRun], count: int, limits: Limits) -> bytes:
+    """The strings in the form of the ``vlen-utf8`` codec."""
+    _check_size(count * _COUNT_BYTES, limits)
+    parts = [count.to_bytes(_COUNT_BYTES, "little")]
+    total, found = _COUNT_BYTES, 0
+    for run in runs:
+        times = _number(run.count or "1", "the count of a string")
+        text = _text(run, limits).encode("utf-8")
+        found += times
+        total += times * (_COUNT_BYTES + len(text))
+        if found > count:
+            raise MalformedFileError(f"more strings than the {count} elements of the variable")
+        _check_size(total, limits)
+        parts += [len(text).to_bytes(_COUNT_BYTES, "little") + text] * times
+    if found != count:
+        raise MalformedFileError(f"{found} strings for {count} elements")
+    return b"".join(parts)
+
+
+def _text(run: StringRun, limits: Limits) -> str:
+    if not run.size:
+        return run.text
+    size = _number(run.size, "the size of a string")
+    _check_size(size, limits)
+    data = _inflate(_base64(run.text), size)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _records(variable: Variable, count: int, limits: Limits) -> Payload:
+    """Records; their strings become strings of the length of the longest."""
+    data = _base64(variable.payloads["specialstructuredata"])
+    _check_size(len(data), limits)
+    columns: list[list[Any]] = [[] for _ in variable.members]
+    if any(member.dims for member in variable.members):
+        feature = "a Structure with a member that is an array"
+        raise UnsupportedFeatureError(feature, variable.path, "Zarr's records have none")
+    at = 0
+    for _ in range(count):
+        for member, column in zip(variable.members, columns, strict=True):
+            value, at = _member(member, data, at)
+            column.append(value)
+    if at != len(data):
+        raise MalformedFileError(f"{len(data) - at} bytes behind the last of {count} records")
+    fields: list[tuple[str, Any]] = []
+    for member, column in zip(variable.members, columns, strict=True):
+        longest = max((len(v) for v in column if isinstance(v, bytes)), default=0)
+        fields.append((member.name, f"S{max(1, longest)}" if member.type in TEXT_TYPES else ATOMIC[member.type]))
+    dtype = np.dtype(fields)
+    _check_size(count * dtype.itemsize, limits)
+    records = np.zeros(count, dtype.newbyteorder("<"))
+    for member, column in zip(variable.members, columns, strict=True):
+        records[member.name] = column
+    ordered = any(dtype[name].itemsize > 1 and dtype[name].kind != "S" for name in dtype.names or ())
+    element = ElementType(dtype, "little" if ordered else None, dtype.itemsize)
+    return Payload(element, element.codecs, records.tobytes())
+
+
+def _member(member: Variable, data: bytes, at: int) -> tuple[Any, int]:
+    """One member of one record, and where the next begins."""
+    if member.type in TEXT_TYPES:
+        end = data.find(b";", at)
+        if end < 0:
+            raise MalformedFileError("a string of a record that does not end")
+        return _base64(data[at:end]), end + 1
+    code = ATOMIC.get(member.type)
+    if code is None:
+        raise UnsupportedFeatureError(f"a Structure with a {member.type}", member.path)
+    stored = np.dtype(code).newbyteorder("<")
+    if at + stored.itemsize > len(data):
+        raise MalformedFileError("the records end too early")
+    return np.frombuffer(data, stored, 1, at)[0], at + stored.itemsize
+
+
+def _base64(text: str | bytes) -> bytes:
+    try:
+        compact = b"".join(text.encode("ascii").split()) if isinstance(text, str) else text
+        return base64.b64decode(compact, validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise MalformedFileError(f"no base64: {error}") from error
+
+
+def _inflate(data: bytes, expected: int) -> bytes:
+    """What zlib makes of data that must have an expected size: never more than one byte beyond is made."""
+    try:
+        return zlib.decompressobj().decompress(data, expected + 1)
+    except zlib.error as error:
+        raise MalformedFileError(f"data in the document that does not inflate: {error}") from error
+
+
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 20:
+        raise MalformedFileError(f"{what} is {text[:40]!r}")
+    return int(text)
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.max_inline_bytes:
+        raise UnsupportedFeatureError(
+            f"{size} bytes of values in the document", hint=f"limits.max_inline_bytes is {limits.max_inline_bytes}"
+        )

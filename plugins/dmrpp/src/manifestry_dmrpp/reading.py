@@ -1,0 +1,292 @@
+"""One streaming pass over the document with expat.
+
+Elements are known by their local names, whatever prefix and namespace they have: BES compares literal names, and
+namespace URIs differ between documents. DOCTYPE and entity declarations are refused, so nothing expands and nothing
+outside is looked at. The text of ``chunk`` elements of variables that nobody wants is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.model.limits import Limits
+from manifestry.storage.source import Source
+
+from manifestry_dmrpp.chunk_list import ChunkList
+from manifestry_dmrpp.document import Attribute, Dim, Enumeration, Group, StringRun, StringRuns, Variable
+from manifestry_dmrpp.elements import VARIABLE_TYPES
+
+__all__ = ["read_document"]
+
+_PIECE: Final = 4 << 20
+_LEVELS_BESIDES_GROUPS: Final = 64
+_PAYLOADS: Final = frozenset({"compact", "missingdata", "specialstructuredata"})
+_CHUNK: Final = frozenset({"chunk", "block"})
+
+
+def read_document(source: Source, limits: Limits, wanted: Callable[[str], bool]) -> Group:
+    """Read a document.
+
+    Parameters
+    ----------
+    wanted
+        Whether the variable at a path is to be kept.
+
+    Raises
+    ------
+    MalformedFileError
+        It is no well-formed XML, or no DMR++ document.
+    UnsupportedFeatureError
+        It is larger than the limits allow.
+    """
+    if source.size > limits.max_metadata_bytes:
+        raise UnsupportedFeatureError(
+            f"a document of {source.size} bytes",
+            source.url,
+            f"limits.max_metadata_bytes is {limits.max_metadata_bytes}",
+        )
+    reader = _DocumentReader(source.url, limits, wanted)
+    for start in range(0, source.size, _PIECE):
+        reader.feed(source.range(start, start + _PIECE))
+    return reader.close()
+
+
+class _DocumentReader:
+    """Handlers of expat. The stack holds what each open element stands for; None where nobody asks."""
+
+    def __init__(self, url: str, limits: Limits, wanted: Callable[[str], bool]) -> None:
+        self._url = url
+        self._limits = limits
+        self._wanted = wanted
+        self._root: Group | None = None
+        self._stack: list[Any] = []
+        self._chunks: ChunkList | None = None  # of the innermost open element, when it can have chunks
+        self._text: list[str] = []
+        self._take_text: Callable[[str], None] | None = None
+        self._markup: list[str] | None = None  # inside OtherXML
+        self._unwanted = 0  # depth inside a variable that is skipped
+        self._count = 0
+        self._local: dict[str, str] = {}
+        parser = self._parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.StartDoctypeDeclHandler = self._refuse_declaration
+        parser.EntityDeclHandler = self._refuse_declaration
+
+    def feed(self, data: bytes) -> None:
+        """Parse the next piece of the document."""
+        self._parse(data, final=False)
+
+    def close(self) -> Group:
+        """The whole document."""
+        self._parse(b"", final=True)
+        assert self._root is not None
+        return self._root
+
+    def _parse(self, data: bytes, *, final: bool) -> None:
+        try:
+            self._parser.Parse(data, final)
+        except expat.ExpatError as error:
+            raise MalformedFileError(f"{self._url}: no well-formed XML: {error}") from error
+        except (LookupError, ValueError) as error:  # pyexpat, of encodings it does not know
+            raise MalformedFileError(f"{self._url}: {error}") from error
+
+    def _refuse_declaration(self, *_: Any) -> None:
+        line = self._parser.CurrentLineNumber
+        raise MalformedFileError(f"{self._url}: a DOCTYPE or entity declaration in line {line}: DMR++ has none")
+
+    # ---- elements
+
+    def _start(self, name: str, found: dict[str, str]) -> None:
+        local = self._local.get(name) or self._local.setdefault(name, name.rpartition(":")[2])
+        if self._chunks is not None and local in _CHUNK:
+            if len(found) > 3 or "offset" not in found:
+                found = self._local_names(found)
+            self._take_chunk(self._chunks, found, local)
+            self._stack.append(None)
+            return
+        if self._unwanted:
+            self._unwanted += 1
+            return
+        if self._markup is not None:
+            self._markup.append(f"<{name}{''.join(f' {k}={quoteattr(v)}' for k, v in found.items())}>")
+            self._stack.append(None)
+            return
+        if len(self._stack) > self._limits.max_depth + _LEVELS_BESIDES_GROUPS:
+            raise MalformedFileError(f"{self._url}: elements are nested deeper than {len(self._stack)}")
+        parent = self._stack[-1] if self._stack else None
+        self._push(self._element(local, parent, self._local_names(found)))
+
+    def _take_chunk(self, chunks: ChunkList, found: dict[str, str], local: str) -> None:
+        """A chunk that says nothing sensible costs its variable, not the document."""
+        try:
+            chunks.add(found)
+        except MalformedFileError as error:
+            chunks.fault = chunks.fault or str(error)
+        chunks.is_block |= local == "block"
+
+    def _local_names(self, found: Mapping[str, str]) -> dict[str, str]:
+        return {name.rpartition(":")[2]: value for name, value in found.items() if not name.startswith("xmlns")}
+
+    def _push(self, node: Any) -> None:
+        if node is _UNWANTED:
+            self._unwanted = 1
+            return
+        self._stack.append(node)
+        if node is not None:
+            self._chunks = node if isinstance(node, ChunkList) else None
+
+    def _end(self, name: str) -> None:
+        if self._unwanted:
+            self._unwanted -= 1
+            return
+        node = self._stack.pop()
+        if self._markup is not None:
+            self._end_markup(name, node)
+        if node is None:
+            return
+        if self._take_text is not None and node is self._text:
+            self._take_text("".join(self._text))
+            self._take_text = self._parser.CharacterDataHandler = None
+        top = self._stack[-1] if self._stack else None
+        self._chunks = top if isinstance(top, ChunkList) else None
+
+    def _element(self, local: str, parent: Any, found: dict[str, str]) -> Any:
+        """What an element stands for in its parent; None when nobody asks."""
+        match parent:
+            case None if not self._stack:
+                return self._dataset(local, found)
+            case Group():
+                return self._in_group(local, parent, found)
+            case Variable():
+                return self._in_variable(local, parent, found)
+            case Attribute():
+                return self._in_attribute(local, parent, found)
+            case ChunkList() if local == "chunkDimensionSizes":
+                return self._collect(lambda text: setattr(parent, "chunk_sizes", text))
+            case Enumeration() if local == "EnumConst":
+                parent.labels.append((found.get("name", ""), found.get("value", "")))
+            case StringRuns() if local == "v":
+                return self._collect(lambda text: parent.append(StringRun(text, found.get("c"), found.get("s"))))
+        return None
+
+    def _dataset(self, local: str, found: dict[str, str]) -> Group:
+        if local != "Dataset":
+            raise MalformedFileError(f"{self._url}: no DMR++ document: its root element is {local}")
+        self._root = Group(found.get("name", ""), "", properties=found)
+        return self._root
+
+    def _in_group(self, local: str, group: Group, found: dict[str, str]) -> Any:
+        name = found.get("name", "")
+        if local in VARIABLE_TYPES:
+            return self._variable(local, group, f"{group.path}/{name}".lstrip("/"), found)
+        match local:
+            case "Group":
+                return self._group(group, name)
+            case "Dimension":
+                group.dimensions[name] = found.get("size", "")
+            case "Enumeration":
+                return group.enumerations.setdefault(name, Enumeration(found.get("basetype", "")))
+            case "Attribute":
+                return self._attribute(group.attributes, found)
+        return None
+
+    def _group(self, parent: Group, name: str) -> Group:
+        self._counted()
+        group = Group(name, f"{parent.path}/{name}".lstrip("/"), parent)
+        if group.path.count("/") >= self._limits.max_depth:
+            raise MalformedFileError(f"{self._url}: groups are nested deeper than {self._limits.max_depth}")
+        parent.groups.append(group)
+        return group
+
+    def _variable(self, local: str, group: Group, path: str, found: dict[str, str]) -> Any:
+        self._counted()
+        if not self._wanted(path):
+            return _UNWANTED
+        variable = Variable(local, found.get("name", ""), path, group, found.get("enum", ""))
+        group.variables.append(variable)
+        return variable
+
+    def _counted(self) -> None:
+        self._count += 1
+        if self._count > self._limits.max_arrays:
+            hint = "limits.max_arrays"
+            raise UnsupportedFeatureError(f"more than {self._limits.max_arrays} variables and groups", self._url, hint)
+
+    def _in_variable(self, local: str, variable: Variable, found: dict[str, str]) -> Any:
+        if local in VARIABLE_TYPES:
+            name = found.get("name", "")
+            member = Variable(local, name, f"{variable.path}.{name}", variable.group, found.get("enum", ""))
+            variable.members.append(member)
+            return member
+        if local in _PAYLOADS:
+            return self._collect(lambda text: variable.payloads.__setitem__(local, text))
+        match local:
+            case "Dim":
+                variable.dims.append(Dim(found.get("name"), found.get("size")))
+            case "Map":
+                variable.maps.append(found.get("name", ""))
+            case "Attribute":
+                return self._attribute(variable.attributes, found)
+            case "chunks":
+                variable.chunks = ChunkList(found)
+                return variable.chunks
+            case "chunk":
+                if variable.chunks is None:
+                    variable.chunks = ChunkList({})
+                self._take_chunk(variable.chunks, found, local)
+            case "vlsa":
+                variable.strings = StringRuns()
+                return variable.strings
+            case "FixedLengthStringArray":
+                variable.string_length, variable.string_padding = found.get("string_length"), found.get("pad")
+        return None
+
+    # ---- attributes and text
+
+    def _attribute(self, siblings: list[Attribute], found: dict[str, str]) -> Attribute:
+        attribute = Attribute(found.get("name", ""), found.get("type", ""))
+        if "value" in found:
+            attribute.values.append(found["value"])
+        siblings.append(attribute)
+        if attribute.type == "OtherXML":
+            self._markup = []
+            self._parser.CharacterDataHandler = self._quote
+        return attribute
+
+    def _quote(self, text: str) -> None:
+        if self._markup is not None:
+            self._markup.append(escape(text))
+
+    def _in_attribute(self, local: str, attribute: Attribute, found: dict[str, str]) -> Any:
+        if local == "Attribute":
+            return self._attribute(attribute.members, found)
+        if local == "Value":
+            if "value" in found:
+                attribute.values.append(found["value"])
+                return None
+            return self._collect(attribute.values.append)
+        return None
+
+    def _collect(self, take: Callable[[str], None]) -> list[str]:
+        """Collect the text of the element that begins, and hand it on when it ends."""
+        self._text = []
+        self._take_text = take
+        self._parser.CharacterDataHandler = self._text.append
+        return self._text
+
+    def _end_markup(self, name: str, node: Any) -> None:
+        assert self._markup is not None
+        if isinstance(node, Attribute):
+            node.values = ["".join(self._markup).strip()]
+            self._markup = self._parser.CharacterDataHandler = None
+        else:
+            self._markup.append(f"</{name}>")
+
+
+_UNWANTED: Final = object()

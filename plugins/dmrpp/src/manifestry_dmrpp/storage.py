@@ -1,0 +1,213 @@
+"""Chunks → references: byte ranges over a grid that follows from the declared shape, not from what the chunks say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.division import divide
+from manifestry.model.files import FileTable
+from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.model.metadata import Codec
+from numpy.typing import NDArray
+
+from manifestry_dmrpp.chunk_list import ChunkList
+from manifestry_dmrpp.copying import Copier, recode
+from manifestry_dmrpp.elements import ElementType
+from manifestry_dmrpp.filters import filter_codecs, filter_names
+from manifestry_dmrpp.locations import Locations
+
+__all__ = ["Storage", "StorageBuilder"]
+
+_SPARSE_CHUNKS: Final = 4 << 20
+_SPARSE_RATIO: Final = 1000
+"""A grid of more chunks than the first number, and this many for each that is listed, is refused: it would be mostly
+nothing, at the cost of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where the elements of a variable are and how they are encoded."""
+
+    chunk_shape: tuple[int, ...]
+    codecs: tuple[Codec, ...]
+    manifest: ChunkManifest
+
+
+class StorageBuilder:
+    """Makes references of the chunks of variables.
+
+    Parameters
+    ----------
+    locations
+        Where the files are.
+    context
+        Limits and common options.
+    legacy
+        Whether the document has no ``dmrpp:version``.
+    """
+
+    def __init__(self, locations: Locations, context: ParseContext, *, legacy: bool) -> None:
+        self._locations = locations
+        self._context = context
+        self._legacy = legacy
+
+    def build(self, chunks: ChunkList, shape: tuple[int, ...], element: ElementType) -> Storage:
+        """The references of one variable.
+
+        Raises
+        ------
+        MalformedFileError
+            Chunks contradict the shape, or each other.
+        UnsupportedFeatureError
+            A filter without a codec, an href that is not allowed, or more than the limits allow.
+        """
+        chunk_shape = _chunk_shape(chunks, shape)
+        grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
+        if not len(chunks) or not math.prod(grid):
+            return Storage(chunk_shape, element.codecs, ChunkManifest.missing(grid))
+        self._check_grid(math.prod(grid), len(chunks))
+        chunk_bytes = math.prod(chunk_shape) * element.stored_size
+        names = filter_names(chunks.properties, legacy=self._legacy)
+        masks = np.array(chunks.masks, "u4") if chunks.masks else np.zeros(1, "u4")
+        common = int(np.bitwise_and.reduce(masks))
+        filters = filter_codecs(names, chunks.properties, element.stored_size, chunk_bytes, common)
+        files, index = self._files(chunks)
+        if chunks.is_block or "LBChunk" in chunks.properties:
+            if bool((masks != common).any()):
+                raise UnsupportedFeatureError("linked blocks with different filter masks")
+            linked = self._linked(chunks, shape, chunk_shape, files, index, chunk_bytes if not filters else None)
+            return Storage(linked[0], (*element.codecs, *filters), linked[1])
+        flat = _grid_positions(chunks, chunk_shape, grid)
+        offsets, sizes = _column(chunks.offsets), _column(chunks.sizes)
+        inline = b""
+        if bool((masks != common).any()):
+            index, offsets, sizes, inline = self._recoded(
+                chunks, files, index, masks, lambda mask: filter_codecs(names, chunks.properties, element.stored_size, chunk_bytes, mask), filters
+            )  # fmt: skip
+        elif not filters and len(flat) == 1 == math.prod(grid) and self._context.chunk_bytes:
+            return self._divided(chunks, shape, element, files)
+        manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, index, inline)
+        return Storage(chunk_shape, (*element.codecs, *filters), manifest)
+
+    def _check_grid(self, size: int, listed: int) -> None:
+        if size > self._context.limits.max_chunks:
+            raise UnsupportedFeatureError(
+                f"{size} chunks", hint=f"limits.max_chunks is {self._context.limits.max_chunks}"
+            )
+        if size > _SPARSE_CHUNKS and size > _SPARSE_RATIO * listed:
+            raise UnsupportedFeatureError(f"a grid of {size} chunks of which {listed} are stored")
+
+    def _files(self, chunks: ChunkList) -> tuple[FileTable, NDArray[np.uint32] | int]:
+        index = np.array(chunks.href_index) if chunks.hrefs else None
+        return self._locations.files_of(chunks.hrefs, index)
+
+    def _divided(self, chunks: ChunkList, shape: tuple[int, ...], element: ElementType, files: FileTable) -> Storage:
+        """One contiguous run of elements, in chunks of about the size that was asked for."""
+        assert self._context.chunk_bytes is not None
+        total = math.prod(shape) * element.stored_size
+        if chunks.sizes[0] != total:
+            raise MalformedFileError(f"{chunks.sizes[0]} bytes where {total} are needed")
+        chunk_shape = divide(shape, element.stored_size, self._context.chunk_bytes)
+        grid = tuple(n // c for n, c in zip(shape, chunk_shape, strict=True))
+        size = math.prod(chunk_shape) * element.stored_size
+        offsets = chunks.offsets[0] + np.arange(math.prod(grid), dtype="u8") * np.uint64(size)
+        return Storage(chunk_shape, element.codecs, ChunkManifest.from_columns(grid, files, 0, offsets, size))
+
+    def _linked(
+        self,
+        chunks: ChunkList,
+        shape: tuple[int, ...],
+        chunk_shape: tuple[int, ...],
+        files: FileTable,
+        index: NDArray[np.uint32] | int,
+        plain_bytes: int | None,
+    ) -> tuple[tuple[int, ...], ChunkManifest]:
+        """Chunks in pieces. Equal pieces of whole rows become chunks themselves; others are joined and kept inline."""
+        grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
+        sizes = _column(chunks.sizes)
+        if plain_bytes is not None and math.prod(grid) == 1 and chunk_shape == shape and shape:
+            rows = _rows_of_blocks(sizes, shape, plain_bytes)
+            if rows:
+                pieces = (len(sizes), *(1,) * (len(shape) - 1))
+                manifest = ChunkManifest.from_columns(pieces, files, index, _column(chunks.offsets), sizes)
+                return (rows, *shape[1:]), manifest
+        flat = np.zeros(len(chunks), "i8") if chunks.is_block else _grid_positions(chunks, chunk_shape, grid)
+        rows_of = np.broadcast_to(np.asarray(index), (len(chunks),)).tolist()
+        copier = Copier(self._locations, self._context.limits)
+        parts: dict[int, list[tuple[str, int, int]]] = {}
+        for at, row, offset, size in zip(flat.tolist(), rows_of, chunks.offsets, chunks.sizes, strict=True):
+            parts.setdefault(at, []).append((files.urls[row], offset, size))
+        return chunk_shape, ChunkManifest.from_inline(grid, {at: copier.read(p) for at, p in parts.items()})
+
+    def _recoded(
+        self,
+        chunks: ChunkList,
+        files: FileTable,
+        index: NDArray[np.uint32] | int,
+        masks: NDArray[np.uint32],
+        codecs_of: Any,
+        wanted: Sequence[Codec],
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64], bytes]:
+        """Columns in which the chunks that skipped a filter are inline, encoded as the others are."""
+        rows = np.broadcast_to(np.asarray(index, "u4"), (len(chunks),)).copy()
+        offsets, sizes = _column(chunks.offsets).copy(), _column(chunks.sizes).copy()
+        common = int(np.bitwise_and.reduce(masks))
+        copier = Copier(self._locations, self._context.limits)
+        blob = bytearray()
+        for at in np.flatnonzero(masks != common).tolist():
+            raw = copier.read([(files.urls[int(rows[at])], int(offsets[at]), int(sizes[at]))])
+            data = recode(raw, codecs_of(int(masks[at])), wanted)
+            rows[at], offsets[at], sizes[at] = INLINE, len(blob), len(data)
+            blob += data
+        return rows, offsets, sizes, bytes(blob)
+
+
+def _column(values: Any) -> NDArray[np.uint64]:
+    return np.frombuffer(values, "u8")
+
+
+def _chunk_shape(chunks: ChunkList, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The declared chunk shape; without one, the whole array is one chunk."""
+    if chunks.chunk_sizes is None:
+        return tuple(max(1, n) for n in shape)
+    texts = chunks.chunk_sizes.split()
+    if not all(t.isascii() and t.isdecimal() and 0 < int(t) < 1 << 63 for t in texts) or len(texts) != len(shape):
+        raise MalformedFileError(f"chunkDimensionSizes {chunks.chunk_sizes.strip()!r} for the shape {shape}")
+    return tuple(map(int, texts))
+
+
+def _grid_positions(chunks: ChunkList, chunk_shape: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]:
+    """Where each chunk is in the grid, in C order; every position is checked against the declared shape."""
+    positions = chunks.positions() if chunk_shape else None
+    if positions is None:
+        if len(chunks) != 1 or math.prod(grid) != 1:
+            raise MalformedFileError(f"{len(chunks)} chunks without positions in a grid of {grid}")
+        return np.zeros(1, "i8")
+    ndim = len(chunk_shape)
+    if positions.shape[1] == ndim + 1 and not positions[:, ndim].any():
+        positions = positions[:, :ndim]  # HDF5 counts the bytes of an element as one more dimension
+    if positions.shape[1] != ndim:
+        raise MalformedFileError(f"chunk positions of {positions.shape[1]} coordinates in {ndim} dimensions")
+    flat = np.zeros(len(positions), "i8")
+    for axis, (length, count) in enumerate(zip(chunk_shape, grid, strict=True)):
+        at, rest = np.divmod(positions[:, axis], length)
+        if rest.any():
+            raise MalformedFileError(f"a chunk position is no multiple of the chunk length {length} of axis {axis}")
+        if bool((at >= count).any()):
+            raise MalformedFileError(f"a chunk at {int(positions[:, axis].max())} lies outside axis {axis}")
+        flat = flat * count + at
+    return flat
+
+
+def _rows_of_blocks(sizes: NDArray[np.uint64], shape: tuple[int, ...], total: int) -> int:
+    """Rows of each block when all have the same whole number of them; 0 when they have not."""
+    if int(sizes.sum()) != total or bool((sizes != sizes[0]).any()):
+        return 0
+    row = total // shape[0]
+    return int(sizes[0]) // row if row and int(sizes[0]) % row == 0 else 0
