@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from manifestry.errors import AmbiguousFormatError, SourceError, UnknownFormatError
-from manifestry.formats.boundary import PluginCall, import_object
+from manifestry.formats.boundary import PluginBoundary, import_object
 from manifestry.formats.descriptors import Confidence, ParserDescriptor
 from manifestry.formats.loading import KNOWN_ELSEWHERE, Entry, FormatRegistry
-from manifestry.storage.source import Source
+from manifestry.storage.source import HEAD_BYTES, Source
 
 __all__ = ["detect", "matches"]
 
@@ -44,7 +44,8 @@ def detect(source: Source, formats: FormatRegistry) -> ParserEntry:
     UnknownFormatError
         None is likely; the message says what was tried.
     """
-    found = matches(source, formats)
+    failures: list[str] = []
+    found = _matches(source, formats, failures)
     if len(found) == 1:
         return found[0]
     if found:
@@ -52,19 +53,24 @@ def detect(source: Source, formats: FormatRegistry) -> ParserEntry:
         raise AmbiguousFormatError(
             f"{source.url}: claimed by {' and '.join(labels)}; choose one with format={labels[0]!r} (--from)"
         )
-    raise UnknownFormatError(_nothing_found(source, formats))
+    raise UnknownFormatError("; ".join([_nothing_found(source, formats), *failures]))
 
 
 def matches(source: Source, formats: FormatRegistry) -> list[ParserEntry]:
     """The most likely parsers for a source, refined ones left out."""
+    return _matches(source, formats, [])
+
+
+def _matches(source: Source, formats: FormatRegistry, failures: list[str]) -> list[ParserEntry]:
+    """As `matches`; plugins that failed while they looked at the source claim nothing, and are told in `failures`."""
     entries = list(formats.parsers.values())
     if source.is_prefix:
         names = set(source.list())
         return _refine([e for e in entries if any(s in names or f"{s}/" in names for s in e.descriptor.sentinels)])
-    head = source.head()
+    head = source.head(HEAD_BYTES)
     certain, possible = [], []
     for entry in entries:
-        match _content(entry, head, source):
+        match _content(entry, head, source, failures):
             case Confidence.CERTAIN:
                 certain.append(entry)
             case Confidence.POSSIBLE:
@@ -75,13 +81,15 @@ def matches(source: Source, formats: FormatRegistry) -> list[ParserEntry]:
     return _refine(by_name)
 
 
-def _content(entry: ParserEntry, head: bytes, source: Source) -> Confidence:
+def _content(entry: ParserEntry, head: bytes, source: Source, failures: list[str]) -> Confidence:
     """What the header says about one format."""
     descriptor = entry.descriptor
     magic = any(m.matches(head) for m in descriptor.magic)
     if descriptor.sniff is not None and (magic or not descriptor.magic):
-        with PluginCall(f"{entry.label}: looking at {source.url}"):
+        with PluginBoundary() as boundary:  # a broken plugin must not stand between a file and the one that reads it
             return Confidence(import_object(descriptor.sniff)(head, source))
+        failures.append(f"{entry.label} failed while looking at it: {boundary.reason}")
+        return Confidence.NO
     if descriptor.magic:
         return Confidence.CERTAIN if magic else Confidence.NO
     return Confidence.POSSIBLE if head and _has_extension(entry, source) else Confidence.NO
@@ -94,7 +102,8 @@ def _has_extension(entry: ParserEntry, source: Source) -> bool:
 def _refine(found: Sequence[ParserEntry]) -> list[ParserEntry]:
     """Without the formats that another of those found is a special case of."""
     general = {name for entry in found for name in entry.descriptor.refines}
-    return [entry for entry in found if entry.descriptor.name not in general]
+    special = [entry for entry in found if entry.descriptor.name not in general]
+    return special or list(found)  # formats that refine each other are equals
 
 
 def _nothing_found(source: Source, formats: FormatRegistry) -> str:

@@ -144,6 +144,9 @@ class FormatRegistry:
                     f"uninstall one, or block it with {BLOCK_VARIABLE}={record.distribution}"
                 )
         for what, taken, mine in (("parser", self.parsers, record.parsers), ("writer", self.writers, record.writers)):
+            names = [descriptor.name for descriptor in mine]
+            if len(set(names)) != len(names):
+                return f"{record.distribution} provides two {what}s of one name: {', '.join(sorted(names))}"
             for descriptor in mine:
                 if descriptor.name in taken:
                     return (
@@ -173,7 +176,8 @@ class FormatRegistry:
         if entry is not None and distribution in ("", entry.distribution):
             return entry
         for record in self.records:
-            if record.state is not PluginState.OK and short in self._claims(record):
+            asked = distribution in ("", record.distribution)
+            if asked and record.state is not PluginState.OK and short in self._claims(record):
                 raise PluginError(
                     f"the {what} {name!r} is not usable: {record.distribution} is {record.state}: {record.reason}"
                 )
