@@ -2,6 +2,7 @@
 
 ===============  ====================================================================================
 `files`          the distinct source objects that references point into
+`columns`        columns over a chunk grid: checked, constant where they can be
 `manifest`       ChunkManifest: for every chunk, which bytes of which file
 `datatypes`      numpy dtypes and scalars as Zarr v3 metadata and back
 `elements`       single elements, as fill values are: converted exactly or refused

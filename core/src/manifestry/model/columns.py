@@ -1,0 +1,96 @@
+"""Columns over a chunk grid: checked, in their own data types, constant where they can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from manifestry.errors import ManifestError
+
+__all__ = ["collapse", "flat_positions", "grid_of", "make_column", "normalise_missing", "scatter"]
+
+
+def grid_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """A grid shape as plain integers, none of them negative."""
+    grid = tuple(int(n) for n in shape)
+    if any(n < 0 for n in grid):
+        raise ManifestError(f"a grid of {grid} chunks")
+    return grid
+
+
+def make_column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
+    """One column in its own dtype: checked, never wrapped around, not shared with the caller when writable."""
+    given = np.asarray(values)
+    if given.size and given.dtype.kind not in "iu":
+        raise ManifestError(f"{name} holds {given.dtype}, not integers")
+    if given.ndim == 0:
+        return np.array(_checked(name, int(given), dtype), dtype)
+    flat = given.reshape(-1)
+    if flat.size != size:
+        raise ManifestError(f"{name} has {flat.size} entries for {size} chunks")
+    if flat.size and given.dtype != dtype:
+        _checked(name, int(flat.min()), dtype)
+        _checked(name, int(flat.max()), dtype)
+    own = np.ascontiguousarray(flat, dtype=dtype)
+    return own.copy() if own.flags.writeable and np.may_share_memory(own, given) else own
+
+
+def _checked(name: str, number: int, dtype: np.dtype[Any]) -> int:
+    if not 0 <= number <= np.iinfo(dtype).max:
+        raise ManifestError(f"{name} holds {number}, which is not a {dtype} number")
+    return number
+
+
+def scatter(values: NDArray[Any], flat: NDArray[np.int64], size: int) -> NDArray[Any]:
+    """A column of `size` entries with `values` at the positions `flat` and zeros elsewhere."""
+    column = np.zeros(size, values.dtype)
+    column[flat] = values
+    return column
+
+
+def normalise_missing(
+    index: NDArray[np.uint32], start: NDArray[np.uint64], count: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """Give chunks that are not stored offset 0 and the file of the first stored chunk."""
+    gone = count == 0
+    if not gone.any():
+        return index, start
+    if gone.all():
+        return np.zeros((), "u4"), np.zeros((), "u8")
+    first = index if index.ndim == 0 else index[np.argmin(gone)]
+    index = np.where(gone, first, index).astype("u4", copy=False) if index.ndim else index
+    return index, np.where(gone, np.uint64(0), start)
+
+
+def collapse(column: NDArray[Any]) -> NDArray[Any]:
+    """One number for a column that holds one value throughout."""
+    if column.ndim and (column.size == 1 or (column[0] == column[-1] and bool((column == column[0]).all()))):
+        return np.array(column[0])
+    return column
+
+
+def flat_positions(chunks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Positions in C order from positions or coordinates, inside the grid or a ManifestError."""
+    if chunks.size == 0 and not (chunks.ndim == 2 and chunks.shape[1] == 0):
+        return np.empty(0, "i8")
+    if chunks.size and chunks.dtype.kind not in "iu":
+        raise ManifestError(f"chunk positions are {chunks.dtype}, not integers")
+    if chunks.ndim == 2:
+        if chunks.shape[1] != len(shape):
+            raise ManifestError(f"chunk coordinates have {chunks.shape[1]} dimensions in a grid of {len(shape)}")
+        flat = np.zeros(len(chunks), "i8")
+        for axis, n in enumerate(shape):
+            column = chunks[:, axis]
+            if column.size and (int(column.min()) < 0 or int(column.max()) >= n):
+                raise ManifestError(f"a chunk lies outside the grid {shape} along dimension {axis}")
+            flat = flat * n + column.astype("i8")
+        return flat
+    flat = chunks.reshape(-1)
+    low, high = int(flat.min()), int(flat.max())
+    if low < 0 or high >= math.prod(shape):
+        raise ManifestError(f"chunk position {low if low < 0 else high} lies outside the grid {shape}")
+    return flat.astype("i8")
