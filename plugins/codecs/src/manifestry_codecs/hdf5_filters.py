@@ -286,6 +286,10 @@ class Zfp(BytesCodec):
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The elements of the stream as bytes in `order`."""
-        header = struct.pack(f"<{len(self.client_data) - 1}I", *self.client_data[1:])
+        words = np.array(self.client_data[1:], "<u4")
+        header = words.tobytes()
+        if header[:3] != b"zfp":  # written on a big-endian machine
+            header = words.byteswap().tobytes()
         elements = np.ascontiguousarray(imagecodecs.zfp_decode(header + data.tobytes()))
-        return elements.astype(elements.dtype.newbyteorder(self.order), copy=False).reshape(-1).view("u1")
+        stored = elements.dtype.newbyteorder(">" if self.order == "big" else "<")
+        return elements.astype(stored, copy=False).reshape(-1).view("u1")

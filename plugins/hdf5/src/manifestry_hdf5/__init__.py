@@ -10,7 +10,7 @@
 `fill`                fill value message → fill value
 `attributes`          attribute messages → typed attributes
 `dimensions`          dimension scales and netCDF-4's conventions → dimension names
-`index`               where the chunks are, read from the bytes of the file
+`structures`          structures of the file format that are read from its bytes: chunk indexes, attributes
 `arrays`              all of that together: references, or values copied where there are no references
 ====================  ======================================================================================
 """

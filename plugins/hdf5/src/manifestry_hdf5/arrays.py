@@ -18,8 +18,8 @@ from manifestry_hdf5.contiguous import contiguous_storage
 from manifestry_hdf5.copying import SMALL, copy_values
 from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.filters import Chain
-from manifestry_hdf5.index.chunks import ChunkTable
 from manifestry_hdf5.library import Identity, OpenFile, OpenFiles
+from manifestry_hdf5.structures.chunks import ChunkTable
 from manifestry_hdf5.virtual import read_mappings, virtual_storage
 
 __all__ = ["ArrayBuilder"]
@@ -80,7 +80,8 @@ class ArrayBuilder:
         """References to the chunks of the sources, or copied values where there are none."""
 
         def describe(file: OpenFile, identifier: Any, path: str) -> Dataset:
-            return read_dataset(file, identifier, path, {}, self._context)
+            identity = file.identity(identifier)
+            return read_dataset(file, identifier, identity, path, {}, file.header(identity[1]), self._context)
 
         mappings = read_mappings(dataset, self._files, describe)
         self._read_indexes(mapping.source for mapping in mappings)
@@ -126,7 +127,7 @@ def _reason_to_copy(dataset: Dataset) -> str:
         return dataset.element.by_value
     if dataset.layout == h5d.COMPACT:
         return "compact layout"
-    if dataset.element.storage and dataset.nbytes <= SMALL:
+    if dataset.element.storage and dataset.nbytes <= SMALL and dataset.properties.all_filters_avail():
         return "elements that need a codec"
     return ""
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import h5py
 import numpy as np
 from h5py import h5a, h5i, h5r, h5t
+from manifestry.errors import MalformedFileError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.attributes import Reference
 
-from manifestry_hdf5.library import LIBRARY_ERRORS
+from manifestry_hdf5.library import LIBRARY_ERRORS, OpenFile
+from manifestry_hdf5.structures.attribute_message import (
+    ATTRIBUTE_INFO_MESSAGE,
+    ATTRIBUTE_MESSAGE,
+    UnusualError,
+    attribute_name,
+    is_dense,
+    parse_attribute,
+)
+from manifestry_hdf5.structures.object_header import Message
 
 __all__ = ["PLUMBING", "decode_text", "first_elements", "read_attributes", "visible_attributes"]
 
@@ -23,19 +33,60 @@ PLUMBING: Final = _SCALE_PLUMBING | _LIST_PLUMBING | _NETCDF_PLUMBING
 """Attributes by which the dimension scale interface and netCDF-4 keep their books: no attributes of the model."""
 
 
-def read_attributes(identifier: Any, path: str, context: ParseContext) -> dict[str, Any]:
-    """All attributes of an object by name, in HDF5's types; one that cannot be read is reported and left out."""
-    found = {}
-    for index in range(h5a.get_num_attrs(identifier)):
-        name = f"attribute {index}"
-        try:
-            attribute = h5a.open(identifier, index=index)
-            name = decode_text(attribute.get_name())
-            found[name] = _value(attribute)
-        except LIBRARY_ERRORS as error:
-            first = (str(error).splitlines() or [""])[0]
-            context.report(f"{path}@{name}", "attribute that cannot be read", first)
+def read_attributes(
+    file: OpenFile, identifier: Any, path: str, context: ParseContext, header: Sequence[Message] = ()
+) -> dict[str, Any]:
+    """All attributes of an object by name, in HDF5's types; one that cannot be read is reported and left out.
+
+    Parameters
+    ----------
+    header
+        The messages of the object header, when they have been read. Attributes of the usual types are taken from them.
+    """
+    found, left = _from_header(file, header)
+    for name in left if left is not None else range(h5a.get_num_attrs(identifier)):
+        _by_library(identifier, name, path, found, context)
     return found
+
+
+def _from_header(file: OpenFile, header: Sequence[Message]) -> tuple[dict[str, Any], list[bytes] | None]:
+    """Attributes of the usual types, and the names of the others; None when the header does not list them all."""
+    found: dict[str, Any] = {}
+    left: list[bytes] = []
+    if not header:
+        return found, None
+    for message in header:
+        if message.kind == ATTRIBUTE_INFO_MESSAGE and is_dense(message.data, file.superblock):
+            return {}, None
+        if message.kind != ATTRIBUTE_MESSAGE:
+            continue
+        if message.shared:
+            return {}, None
+        try:
+            raw, value = parse_attribute(message.data, file.superblock, file.heap)
+            found[decode_text(raw)] = _as_text(value)
+        except (UnusualError, MalformedFileError):
+            left.append(attribute_name(message.data))
+    return found, left
+
+
+def _as_text(value: Any) -> Any:
+    """Bytes as text, also in lists."""
+    if isinstance(value, bytes):
+        return decode_text(value)
+    return [_as_text(v) for v in value] if isinstance(value, list) else value
+
+
+def _by_library(identifier: Any, which: bytes | int, path: str, found: dict[str, Any], context: ParseContext) -> None:
+    """Add one attribute as libhdf5 reads it."""
+    name = decode_text(which) if isinstance(which, bytes) else f"attribute {which}"
+    try:
+        attribute = h5a.open(identifier, which) if isinstance(which, bytes) else h5a.open(identifier, index=which)
+        name = decode_text(attribute.get_name())
+        found[name] = _value(attribute)
+    except LIBRARY_ERRORS as error:
+        first = (str(error).splitlines() or [""])[0]
+        context.report(f"{path}@{name}", "attribute that cannot be read", first)
 
 
 def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bool) -> dict[str, Any]:
@@ -78,6 +129,8 @@ def _value(attribute: Any) -> Any:
     text = h5t.check_string_dtype(dtype)
     if shape is None:  # null dataspace: an attribute without a value
         return "" if text else np.empty(0, dtype if dtype.kind != "O" else "f8")
+    if _holds_region_sequences(attribute.get_type()):
+        raise TypeError("sequences of region references: h5py cannot read them")
     if dtype.subdtype is not None:
         dtype, inner = dtype.subdtype
         shape += inner
@@ -88,6 +141,18 @@ def _value(attribute: Any) -> Any:
     if dtype.kind == "S":
         values = _without_padding(values, attribute.get_type())
     return _plain(values, dtype, attribute)
+
+
+def _holds_region_sequences(tid: Any) -> bool:
+    """Whether a type has variable-length sequences of region references in it: reading those ends the process."""
+    match tid.get_class():
+        case h5t.VLEN:
+            return bool(tid.get_super().equal(h5t.STD_REF_DSETREG)) or _holds_region_sequences(tid.get_super())
+        case h5t.ARRAY:
+            return _holds_region_sequences(tid.get_super())
+        case h5t.COMPOUND:
+            return any(_holds_region_sequences(tid.get_member_type(i)) for i in range(tid.get_nmembers()))
+    return False
 
 
 def _without_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, Any]:

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from manifestry_hdf5.copying import SMALL
 from manifestry_hdf5.datasets import Dataset
 from manifestry_hdf5.filters import Chain, Filter, codec_chain, optional_chain
-from manifestry_hdf5.index.blocks import IndexReader, read_together
-from manifestry_hdf5.index.chunks import ChunkTable, Extent, read_chunks
-from manifestry_hdf5.index.fallback import read_chunks_by_library
-from manifestry_hdf5.index.layout import LAYOUT_MESSAGE, parse_layout
-from manifestry_hdf5.index.object_header import find_message
 from manifestry_hdf5.library import library_errors
 from manifestry_hdf5.reencoding import reencode
+from manifestry_hdf5.structures.blocks import IndexReader, read_together
+from manifestry_hdf5.structures.chunks import ChunkTable, Extent, read_chunks
+from manifestry_hdf5.structures.fallback import read_chunks_by_library
+from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, parse_layout
 
 __all__ = ["chunked_storage", "read_tables"]
 
@@ -50,8 +49,10 @@ def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[Chun
 
 def _reader(dataset: Dataset, context: ParseContext) -> IndexReader[ChunkTable]:
     file = dataset.file
-    message = find_message(file.read, file.superblock, dataset.identity[1], LAYOUT_MESSAGE)
-    layout = parse_layout(message, file.superblock)
+    message = next((m for m in dataset.header if m.kind == LAYOUT_MESSAGE), None)
+    if message is None:
+        raise UnsupportedFeatureError("object header that only libhdf5 can read", dataset.path)
+    layout = parse_layout(message.data, file.superblock)
     return read_chunks(layout, file.superblock, _extent(dataset), context.limits.max_chunks)
 
 
@@ -90,21 +91,24 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
         raise MalformedFileError(f"{dataset.path}: the chunk index lists a chunk of no bytes")
     grid = (*_extent(dataset).grid, *(1 for _ in dataset.element.shape))
     masks = table.masks & np.uint32((1 << len(dataset.filters)) - 1)
-    kinds, counts = np.unique(masks, return_counts=True)
-    usual = int(kinds[int(np.argmax(counts))]) if len(kinds) else 0
+    usual = 0
+    if masks.any():
+        kinds, counts = np.unique(masks, return_counts=True)
+        usual = int(kinds[int(np.argmax(counts))])
     odd = masks != usual
     kept = _without(dataset.filters, usual)
     chunk_bytes = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
-    chain = codec_chain(kept, dataset.element, chunk_bytes)
+    ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
+    chain = codec_chain(kept, dataset.element, chunk_bytes, ndim)
     if not odd.any():
         return _references(dataset, grid, table), chain
     few = int(np.count_nonzero(odd)) * chunk_bytes <= SMALL
-    optional = None if few else optional_chain(dataset.filters, dataset.element, chunk_bytes, masks, table.sizes)
+    optional = None if few else optional_chain(dataset.filters, dataset.element, chunk_bytes, ndim, masks, table.sizes)
     if optional is not None:
         return _references(dataset, grid, table), optional
     encoded = _encode_odd(dataset, table.positions[odd], grid, kept, context)
     if encoded is None:
-        optional = optional_chain(dataset.filters, dataset.element, chunk_bytes, masks, table.sizes)
+        optional = optional_chain(dataset.filters, dataset.element, chunk_bytes, ndim, masks, table.sizes)
         if optional is None:
             raise UnsupportedFeatureError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
         return _references(dataset, grid, table), optional

@@ -45,6 +45,9 @@ def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> Virtual
     if dataset.nbytes > limit:
         hint = f"{dataset.nbytes} bytes are more than the {limit} that may be copied"
         raise UnsupportedFeatureError(reason, dataset.path, hint)
+    if not dataset.properties.all_filters_avail():
+        hint = "values have to be copied, and libhdf5 has no such filter (import hdf5plugin)"
+        raise UnsupportedFeatureError(f"filters {[f.number for f in dataset.filters]}", dataset.path, hint)
     with library_errors(dataset.path):
         values = h5py.Dataset(dataset.id)[()]
     plain = _model_values(np.asarray(values), dataset)
@@ -105,7 +108,8 @@ def _pieces(values: np.ndarray[Any, Any], chunk_shape: Sequence[int], fill: Any)
     """The chunks of an array in C order, those at the upper edges padded with the fill value."""
     starts = [range(0, n, c) for n, c in zip(values.shape, chunk_shape, strict=True)]
     for corner in product(*starts):
-        part = values[tuple(slice(s, s + c) for s, c in zip(corner, chunk_shape, strict=True))]
+        box: tuple[Any, ...] = tuple(slice(s, s + c) for s, c in zip(corner, chunk_shape, strict=True))
+        part = values[(..., *box)]  # an array also where there are no dimensions
         if part.shape != tuple(chunk_shape):
             padded = np.full(chunk_shape, fill, values.dtype)
             padded[tuple(slice(0, n) for n in part.shape)] = part

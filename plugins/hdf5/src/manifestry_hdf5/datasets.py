@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from h5py import h5d, h5s
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
@@ -15,6 +15,7 @@ from manifestry_hdf5.datatypes import ElementType, element_type
 from manifestry_hdf5.fill import fill_value, is_undefined
 from manifestry_hdf5.filters import Filter, read_pipeline
 from manifestry_hdf5.library import Identity, OpenFile, library_errors
+from manifestry_hdf5.structures.object_header import Message
 
 __all__ = ["UNLIMITED", "Dataset", "read_dataset"]
 
@@ -42,6 +43,10 @@ class Dataset:
         ``h5d.COMPACT``, ``CONTIGUOUS``, ``CHUNKED`` or ``VIRTUAL``.
     chunk_shape
         Shape of a chunk, None where the layout has none.
+    stored_itemsize
+        Bytes of one element of the dataspace in the file, before filters.
+    header
+        Messages of the object header, as far as they could be read.
     null
         Whether the dataspace holds no element, not even one without dimensions.
     """
@@ -59,6 +64,8 @@ class Dataset:
     fill: Any
     attributes: dict[str, Any]
     properties: Any
+    stored_itemsize: int
+    header: Sequence[Message]
     null: bool = False
 
     @property
@@ -66,20 +73,15 @@ class Dataset:
         """Bytes of all elements as the file stores them before filters."""
         return math.prod(self.shape) * self.stored_itemsize
 
-    @property
-    def stored_itemsize(self) -> int:
-        """Bytes of one element of the dataspace in the file, before filters."""
-        return int(self.id.get_type().get_size())
-
-    @property
-    def memory(self) -> np.dtype[Any]:
-        """The dtype in which h5py reads elements."""
-        dtype: np.dtype[Any] = self.id.dtype
-        return dtype
-
 
 def read_dataset(
-    file: OpenFile, identifier: Any, path: str, attributes: dict[str, Any], context: ParseContext
+    file: OpenFile,
+    identifier: Any,
+    identity: Identity,
+    path: str,
+    attributes: dict[str, Any],
+    header: Sequence[Message],
+    context: ParseContext,
 ) -> Dataset:
     """Describe an open dataset.
 
@@ -99,20 +101,21 @@ def read_dataset(
         limits = (0,) if null else tuple(map(int, space.get_simple_extent_dims(maxdims=True)))
         chunk_shape = tuple(map(int, properties.get_chunk())) if layout == h5d.CHUNKED else None
         filters = read_pipeline(properties)
-        element = element_type(kind)
+        element = file.element_types.get(code := kind.encode())
+        if element is None:
+            element = file.element_types[code] = element_type(kind)
     maximum = tuple(UNLIMITED if n in (UNLIMITED, _NO_LIMIT) else n for n in limits)
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
         raise UnsupportedFeatureError(f"shape {shape}", path, "more bytes than Zarr readers can count")
     with library_errors(path):
-        memory = np.dtype(identifier.dtype) if element.dtype.kind != "T" else np.dtype(object)
-        fill = fill_value(properties, element, identifier.dtype if element.dtype.kind == "T" else memory)
+        fill = fill_value(properties, element, kind)
         if is_undefined(properties):
             context.report(path, "fill value undefined", "what was never written reads as the default of the type")
     if null:
         context.report(path, "null dataspace", "an array without elements stands for it")
     return Dataset(
-        identifier, path, file, file.identity(identifier), shape, maximum, layout, chunk_shape, element, filters, fill, attributes,
-        properties, null,
+        identifier, path, file, identity, shape, maximum, layout, chunk_shape, element, filters, fill, attributes,
+        properties, int(kind.get_size()), header, null,
     )  # fmt: skip
 
 

@@ -164,8 +164,10 @@ def _opaque(tid: Any) -> ElementType:
         raise UnsupportedFeatureError(f"opaque elements tagged {tid.get_tag()!r}") from error
     if dtype.kind == "V" and dtype.fields is None:
         return ElementType(np.dtype(f"V{tid.get_size()}"))
-    if dtype.kind in "Mm":  # numpy's times, as h5py stores them
+    if dtype.kind in "MmU":  # numpy's own types, as h5py stores them
         return ElementType(dtype.newbyteorder("="), "big" if dtype.byteorder == ">" else "little")
+    if dtype.kind == "S":
+        return ElementType(dtype)
     raise UnsupportedFeatureError(f"opaque elements tagged {tid.get_tag()!r}")
 
 

@@ -71,7 +71,9 @@ class Scale:
 _WANTED: Final = ("CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST")
 
 
-def read_scale(file: OpenFile, identifier: Any, attributes: Mapping[str, Any] | None = None) -> Scale:
+def read_scale(
+    file: OpenFile, identifier: Any, identity: Identity, attributes: Mapping[str, Any] | None = None
+) -> Scale:
     """What the attributes of a dataset say about dimensions.
 
     Parameters
@@ -80,7 +82,7 @@ def read_scale(file: OpenFile, identifier: Any, attributes: Mapping[str, Any] | 
         Those of the dataset, when they have been read already.
     """
     names = attributes if attributes is not None else [n for n in _WANTED if h5a.exists(identifier, n.encode())]
-    scale = Scale(file.identity(identifier))
+    scale = Scale(identity)
     if "CLASS" in names:
         scale.is_scale = _text(identifier, "CLASS") == b"DIMENSION_SCALE"
         scale.only_dimension = (

@@ -20,15 +20,15 @@ def is_undefined(properties: Any) -> bool:
     return bool(properties.fill_value_defined() == h5d.FILL_VALUE_UNDEFINED)
 
 
-def fill_value(properties: Any, element: ElementType, memory: np.dtype[Any]) -> Any:
+def fill_value(properties: Any, element: ElementType, kind: Any) -> Any:
     """The fill value of a dataset as a scalar of the element type: zero where nobody chose one.
 
     Parameters
     ----------
     properties
         Creation properties of the dataset.
-    memory
-        The dtype in which h5py reads elements.
+    kind
+        The datatype of the dataset.
 
     Raises
     ------
@@ -37,12 +37,11 @@ def fill_value(properties: Any, element: ElementType, memory: np.dtype[Any]) -> 
     """
     if properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
         return default_fill(element.dtype)
-    given = np.zeros((), memory)
-    if element.shape:
-        given = np.zeros((1,), memory)
+    memory = kind.dtype
+    given = np.zeros(1 if element.shape or element.dtype.kind == "T" else (), memory)
     properties.get_fill_value(given)
     if element.dtype.kind == "T":
-        raw: Any = given[()]
+        raw: Any = given[0]
         return decode_text(raw) if isinstance(raw, bytes) else ""
     values = np.asarray(given, memory.base).reshape(-1)
     if element.shape and values.tobytes() != values[:1].tobytes() * len(values):

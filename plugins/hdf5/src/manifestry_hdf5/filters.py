@@ -54,13 +54,15 @@ def read_pipeline(properties: Any) -> tuple[Filter, ...]:
     return tuple(found)
 
 
-def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: int) -> Chain:
+def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: int, ndim: int) -> Chain:
     """The codecs of a pipeline.
 
     Parameters
     ----------
     chunk_bytes
         Bytes of a chunk before the first filter.
+    ndim
+        Dimensions of a chunk.
 
     Raises
     ------
@@ -74,6 +76,10 @@ def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: in
         if item.number in _IMAGE_CODECS:
             if position or element.storage:
                 raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another codec")
+            if item.number == _JPEG_LS and len(item.client_data) > 5 and item.client_data[5] > 1:
+                if ndim != 3:
+                    raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) of {ndim} dimensions")
+                codecs.append(Codec("transpose", {"order": [1, 2, 0]}))  # the components come last in the stream
             codecs.append(Codec(_IMAGE_CODECS[item.number]))
             replaces_bytes = True
         elif item.number == h5z.FILTER_SHUFFLE:
@@ -93,6 +99,7 @@ def optional_chain(
     filters: Sequence[Filter],
     element: ElementType,
     chunk_bytes: int,
+    ndim: int,
     masks: NDArray[np.uint32],
     sizes: NDArray[np.uint64],
 ) -> Chain | None:
@@ -118,7 +125,7 @@ def optional_chain(
     full = sizes == chunk_bytes + _CHECKSUM_BYTES * len(after)
     if not np.array_equal(full, masks >> np.uint32(toggled) & 1):
         return None
-    chain = codec_chain([item for _, item in active], element, chunk_bytes)
+    chain = codec_chain([item for _, item in active], element, chunk_bytes, ndim)
     codecs = list(chain.codecs)
     inner = codecs[len(before)]
     codecs[len(before)] = Codec("manifestry.optional", {"size": chunk_bytes, "codec": _numcodecs_configuration(inner)})
@@ -230,7 +237,8 @@ _CODECS: Final[dict[int, Callable[[tuple[int, ...], ElementType], Codec]]] = {
     32015: _zstd,
     32026: _blosc2,
 }
-_IMAGE_CODECS: Final = {32018: "imagecodecs_jpegls", 32033: "imagecodecs_htj2k"}
+_JPEG_LS: Final = 32018
+_IMAGE_CODECS: Final = {_JPEG_LS: "imagecodecs_jpegls", 32033: "imagecodecs_htj2k"}
 """Filters whose codec gives an array, so that it stands in the place of ``bytes``."""
 
 _NAMES: Final = {

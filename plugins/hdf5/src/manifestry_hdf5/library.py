@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import h5py
-import numpy as np
 from h5py import h5f, h5g, h5p
 from manifestry.errors import MalformedFileError
 from manifestry.model.files import FileTable
 from manifestry.storage import BlockReader, Source
 
-from manifestry_hdf5.index.blocks import Fetch, local_fetch, remote_fetch
-from manifestry_hdf5.index.superblock import Superblock, read_superblock
+from manifestry_hdf5.structures.blocks import Fetch, local_fetch, remote_fetch
+from manifestry_hdf5.structures.global_heap import GlobalHeap
+from manifestry_hdf5.structures.object_header import Message, read_messages
+from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
 __all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "library_errors"]
 
@@ -54,6 +58,8 @@ class OpenFile:
         The file as the table that manifests share.
     number
         What libhdf5 tells files apart by.
+    element_types
+        Element types by encoded datatype: many datasets have few types.
     """
 
     def __init__(self, source: Source, fid: Any, blocks: BlockReader | None) -> None:
@@ -61,6 +67,7 @@ class OpenFile:
         self.id = fid
         self.files = FileTable([source.file])
         self.number = _status(fid)[0]
+        self.element_types: dict[bytes, Any] = {}
         self._blocks = blocks
 
     @property
@@ -71,7 +78,21 @@ class OpenFile:
     @cached_property
     def superblock(self) -> Superblock:
         """Base address and sizes of addresses."""
-        return read_superblock(self.id)
+        return read_superblock(self.id, self.read)
+
+    @cached_property
+    def heap(self) -> GlobalHeap:
+        """Where variable-length texts are."""
+        return GlobalHeap(self.read, self.superblock)
+
+    def header(self, address: int) -> list[Message]:
+        """The messages of the object header at an address; none where libhdf5 alone can read them."""
+        if self.superblock.cache_image:
+            return []
+        try:
+            return list(read_messages(self.read, self.superblock, address))
+        except (MalformedFileError, IndexError, struct.error):
+            return []
 
     @cached_property
     def fetch(self) -> Fetch:
@@ -80,13 +101,15 @@ class OpenFile:
 
     @cached_property
     def _map(self) -> Any:
-        return np.memmap(str(self.source.local_path), "u1", "r")
+        with Path(str(self.source.local_path)).open("rb") as handle:
+            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
 
     def read(self, start: int, stop: int) -> bytes:
         """Bytes by absolute position, fewer where the file ends."""
         if self._blocks is not None:
             return self._blocks.read_range(start, stop)
-        return bytes(self._map[start:stop])
+        found: bytes = self._map[start:stop]
+        return found
 
     def prefetch(self, addresses: list[int], count: int) -> None:
         """Fetch `count` bytes at each address in one round trip, where that saves anything."""
@@ -95,7 +118,7 @@ class OpenFile:
             self._blocks.prefetch([(base + address, base + address + count) for address in addresses])
 
     def identity(self, identifier: Any) -> Identity:
-        """What an open object of this file is known by.
+        """What an open object of this file is known by; for the target of a hard link, the link tells its address.
 
         ``H5Oget_info`` would tell as well, but reads the whole chunk index of a dataset to do so.
         """

@@ -100,39 +100,37 @@ class Walker:
         group = Group(path)
         with library_errors(f"group {path}"):
             identifier = h5g.open(file.id, path.encode())
-            group.attributes = read_attributes(identifier, path, self._context)
-            for name, kind in self._links(file, identifier, path):
+            group.attributes = read_attributes(file, identifier, path, self._context)
+            for name, kind, address in self._links(file, identifier, path):
                 if kind == h5l.TYPE_HARD:
                     child = h5o.open(identifier, name)
                     if isinstance(child, h5d.DatasetID):
-                        group.scales[decode_text(name)] = read_scale(file, child)
+                        group.scales[decode_text(name)] = read_scale(file, child, (file.source.url, address))
         return group
 
-    def _links(self, file: OpenFile, identifier: Any, path: str) -> list[tuple[bytes, int]]:
-        """Names and kinds of the links of a group; the headers they lead to are fetched ahead."""
-        found: list[tuple[bytes, int]] = []
-        hard: list[int] = []
+    def _links(self, file: OpenFile, identifier: Any, path: str) -> list[tuple[bytes, int, int]]:
+        """Name and kind of each link of a group, and the address a hard one leads to; those headers are fetched ahead."""
+        found: list[tuple[bytes, int, int]] = []
 
         def take(name: bytes, info: Any) -> None:  # libhdf5 fills the same `info` again for the next link
-            found.append((name, int(info.type)))
-            if info.type == h5l.TYPE_HARD:
-                hard.append(int(info.u))
+            found.append((name, int(info.type), int(info.u) if info.type == h5l.TYPE_HARD else 0))
 
         with library_errors(f"group {path or '/'}"):
             identifier.links.iterate(take, info=True)
-        file.prefetch(hard, _OBJECT_HEADER_BYTES)
+        file.prefetch([address for _, kind, address in found if kind == h5l.TYPE_HARD], _OBJECT_HEADER_BYTES)
         return found
 
     def _group(self, file: OpenFile, identifier: Any, path: str) -> Group:
         group = Group(path)
-        self._above.append(file.identity(identifier))
+        identity = file.identity(identifier)
+        self._above.append(identity)
         try:
-            group.attributes = read_attributes(identifier, path, self._context)
-            for raw, kind in self._links(file, identifier, path):
+            group.attributes = read_attributes(file, identifier, path, self._context, file.header(identity[1]))
+            for raw, kind, address in self._links(file, identifier, path):
                 name = self._name(raw, path)
                 if name is not None:
                     with self._context.isolate(f"{path}/{name}".lstrip("/")):
-                        self._link(file, group, identifier, name, kind)
+                        self._link(file, group, identifier, name, kind, address)
         finally:
             self._above.pop()
         return group
@@ -152,7 +150,7 @@ class Walker:
             return None
         return name
 
-    def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, kind: int) -> None:
+    def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, kind: int, address: int) -> None:
         path = f"{group.path}/{name}".lstrip("/")
         if kind == h5l.TYPE_EXTERNAL:
             self._external(file, group, identifier, name, path)
@@ -167,9 +165,10 @@ class Walker:
             label = "soft link" if kind == h5l.TYPE_SOFT else "user-defined link"
             self._context.report(path, f"{label} that leads nowhere")
             return
-        if not file.owns(child):
+        if kind != h5l.TYPE_HARD and not file.owns(child):
             raise UnsupportedFeatureError("soft link through an external link", path, "parse the other file")
-        self._take(file, group, child, name, path)
+        identity = (file.source.url, address) if kind == h5l.TYPE_HARD else file.identity(child)
+        self._take(file, group, child, identity, path)
 
     def _external(self, file: OpenFile, group: Group, identifier: Any, name: str, path: str) -> None:
         """An object of another file: libhdf5 is not let go there, since it looks in other places than we do."""
@@ -189,7 +188,7 @@ class Walker:
             return
         if not other.owns(child):
             raise UnsupportedFeatureError("external link through another one", path, "parse the other file")
-        self._take(other, group, child, name, path)
+        self._take(other, group, child, other.identity(child), path)
 
     def _refuse_detour(self, file: OpenFile, identifier: Any, name: str, path: str) -> None:
         """Refuse soft links through external ones: for a file it reads from an object, libhdf5 stays in that object."""
@@ -206,35 +205,37 @@ class Walker:
                     return
                 here = h5o.open(group, part)
 
-    def _take(self, file: OpenFile, group: Group, child: Any, name: str, path: str) -> None:
+    def _take(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
         """What a link leads to."""
         self._count += 1
         if self._count > self._context.limits.max_arrays:
             raise MalformedFileError(f"{path}: more than {self._context.limits.max_arrays} objects")
         if isinstance(child, h5g.GroupID):
-            self._subgroup(file, group, child, name, path)
+            self._subgroup(file, group, child, identity, path)
         elif isinstance(child, h5d.DatasetID):
-            self._dataset(file, group, child, name, path)
+            self._dataset(file, group, child, identity, path)
 
-    def _subgroup(self, file: OpenFile, group: Group, child: Any, name: str, path: str) -> None:
+    def _subgroup(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
         if not self._context.wants_group(path):
             return
-        if file.identity(child) in self._above:
+        if identity in self._above:
             self._context.report(path, "link to a group that it is in", "the cycle is cut here")
         elif len(self._above) >= self._context.limits.max_depth:
             raise MalformedFileError(f"{path}: groups nested deeper than {self._context.limits.max_depth}")
         else:
-            group.groups[name] = self._group(file, child, path)
+            group.groups[path.rpartition("/")[2]] = self._group(file, child, path)
 
-    def _dataset(self, file: OpenFile, group: Group, child: Any, name: str, path: str) -> None:
+    def _dataset(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
+        name = path.rpartition("/")[2]
         if not self._context.wants(path):
             with library_errors(path):
-                group.scales[name] = read_scale(file, child)
+                group.scales[name] = read_scale(file, child, identity)
             return
+        known = self._datasets.get(identity)
         with library_errors(path):
-            known = self._datasets.get(file.identity(child))
-            attributes = known.attributes if known else read_attributes(child, path, self._context)
-            scale = group.scales[name] = read_scale(file, child, attributes)
+            header = known.header if known else file.header(identity[1])
+            attributes = known.attributes if known else read_attributes(file, child, path, self._context, header)
+            scale = group.scales[name] = read_scale(file, child, identity, attributes)
         if not scale.only_dimension:
-            group.datasets[name] = known or read_dataset(file, child, path, attributes, self._context)
-            self._datasets[group.datasets[name].identity] = group.datasets[name]
+            dataset = known or read_dataset(file, child, identity, path, attributes, header, self._context)
+            group.datasets[name] = self._datasets[identity] = dataset

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from manifestry.errors import MalformedFileError
 
-from manifestry_hdf5.index.superblock import Superblock
+from manifestry_hdf5.structures.superblock import Read, Superblock
 
-__all__ = ["Read", "find_message"]
-
-type Read = Callable[[int, int], bytes]
-"""``read(start, stop)``: bytes of the file by absolute position, fewer where it ends."""
+__all__ = ["Message", "read_messages"]
 
 CONTINUATION: Final = 0x10
+_VERSION_1: Final = struct.Struct("<HHB")
+_VERSION_2: Final = struct.Struct("<BHB")
 _MOST_BLOCKS: Final = 4096
 """Continuation blocks of one header; more means that they form a cycle."""
 
 
-def find_message(read: Read, superblock: Superblock, address: int, kind: int) -> bytes:
-    """The data of the first message of a type in the object header at an address.
+class Message(NamedTuple):
+    """One message: its type, flags and data."""
+
+    kind: int
+    flags: int
+    data: bytes
+
+    @property
+    def shared(self) -> bool:
+        """Whether the data only says where the message really is."""
+        return bool(self.flags & 0x02)
+
+
+def read_messages(read: Read, superblock: Superblock, address: int) -> Iterator[Message]:
+    """The messages of the object header at an address, those of continuation blocks after those of the header itself.
 
     Raises
     ------
     MalformedFileError
-        There is no object header, or none with such a message.
+        There is no object header.
     """
-    for found, data in _messages(read, superblock, address):
-        if found == kind:
-            return data
-    raise MalformedFileError(f"object header at {address:#x}: no message of type {kind:#x}")
-
-
-def _messages(read: Read, superblock: Superblock, address: int) -> Iterator[tuple[int, bytes]]:
-    """Type and data of every message, those of continuation blocks after those of the header itself."""
     start = superblock.base + address
     head = read(start, start + 32)
     if head[:4] == b"OHDR":
@@ -49,10 +54,10 @@ def _messages(read: Read, superblock: Superblock, address: int) -> Iterator[tupl
         if count == len(blocks):
             return
         data = read(*blocks[count])
-        for kind, message in _split(data, prefix):
-            if kind == CONTINUATION:
-                blocks.append(_continuation(message, superblock, prefix))
-            yield kind, message
+        for message in _split(data, prefix):
+            if message.kind == CONTINUATION:
+                blocks.append(_continuation(message.data, superblock, prefix))
+            yield message
     raise MalformedFileError(f"object header at {address:#x}: its continuation blocks form a cycle")
 
 
@@ -73,12 +78,12 @@ def _continuation(message: bytes, superblock: Superblock, prefix: int) -> tuple[
     return (start, stop) if prefix == 8 else (start + 4, stop - 4)
 
 
-def _split(data: bytes, prefix: int) -> Iterator[tuple[int, bytes]]:
+def _split(data: bytes, prefix: int) -> Iterator[Message]:
     at = 0
     while at + prefix <= len(data):
         if prefix == 8:
-            kind, size = int.from_bytes(data[at : at + 2], "little"), int.from_bytes(data[at + 2 : at + 4], "little")
+            kind, size, flags = _VERSION_1.unpack_from(data, at)
         else:
-            kind, size = data[at], int.from_bytes(data[at + 1 : at + 3], "little")
-        yield kind, data[at + prefix : at + prefix + size]
+            kind, size, flags = _VERSION_2.unpack_from(data, at)
+        yield Message(kind, flags, data[at + prefix : at + prefix + size])
         at += prefix + size

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from manifestry_hdf5.index.chunks import ChunkTable, Extent
+from manifestry_hdf5.structures.chunks import ChunkTable, Extent
 
 __all__ = ["read_chunks_by_library"]
 

@@ -62,7 +62,7 @@ def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T 
 
 def local_fetch(source: Source) -> Fetch:
     """Blocks of a local file, from its memory map."""
-    file = np.memmap(str(source.local_path), "u1", "r") if source.size else np.empty(0, "u1")
+    file = np.asarray(np.memmap(str(source.local_path), "u1", "r"))
 
     def fetch(wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
         return [_gather(file, blocks) for blocks in wanted]

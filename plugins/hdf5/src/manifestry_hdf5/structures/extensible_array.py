@@ -14,10 +14,10 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
-from manifestry_hdf5.index.blocks import Blocks, IndexReader
-from manifestry_hdf5.index.checksum import check_blocks
-from manifestry_hdf5.index.entries import Entries, decode_entries, integers
-from manifestry_hdf5.index.superblock import Superblock
+from manifestry_hdf5.structures.blocks import Blocks, IndexReader
+from manifestry_hdf5.structures.checksum import check_blocks
+from manifestry_hdf5.structures.entries import Entries, decode_entries, integers
+from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["read_extensible_array"]
 

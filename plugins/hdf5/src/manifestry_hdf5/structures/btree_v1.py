@@ -8,9 +8,9 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
-from manifestry_hdf5.index.blocks import Blocks, IndexReader
-from manifestry_hdf5.index.entries import integers
-from manifestry_hdf5.index.superblock import Superblock
+from manifestry_hdf5.structures.blocks import Blocks, IndexReader
+from manifestry_hdf5.structures.entries import integers
+from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["Leaves", "read_btree_v1"]
 

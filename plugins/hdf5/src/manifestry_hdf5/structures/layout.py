@@ -8,7 +8,7 @@ from typing import Final
 
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 
-from manifestry_hdf5.index.superblock import Superblock
+from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "parse_layout"]
 

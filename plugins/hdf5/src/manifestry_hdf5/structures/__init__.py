@@ -1,12 +1,14 @@
-"""Where the chunks of datasets are, read from the bytes of the file with numpy.
+"""Structures of the file format that are read from the bytes of the file.
 
-libhdf5 offers chunk addresses one by one, through a callback, and for one kind of index with wrong coordinates. The
-structures are simple and dense, so they are read here directly, as the HDF5 File Format Specification (version 3.0, and
-4.0 for layout version 5) describes them:
+libhdf5 offers chunk addresses one by one, through a callback, and for one kind of index with wrong coordinates; and it
+takes a dozen calls to read an attribute. The structures are simple and dense, so they are read here directly, as the
+HDF5 File Format Specification (version 3.0, and 4.0 for layout version 5) describes them:
 
 ===================  ===============================================================================  ===========
 `superblock`         base address and sizes of addresses                                              II.A
 `object_header`      the messages of an object                                                        IV.A.1
+`attribute_message`  attributes of the usual types                                                    IV.A.2.m
+`global_heap`        variable-length texts                                                            III.E
 `layout`             data layout message: which index, where                                          IV.A.2.i
 `btree_v1`           version 1 B-tree                                                                 III.A.1
 `btree_v2`           version 2 B-tree, records of type 10 and 11                                      III.A.2

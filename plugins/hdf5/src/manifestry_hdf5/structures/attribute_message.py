@@ -1,0 +1,146 @@
+"""Attribute message: attributes of the usual types (specification, section IV.A.2.m).
+
+Numbers, fixed strings and variable-length strings, each alone or in an array, make nearly all attributes. They are
+decoded here; for any other the caller asks libhdf5.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from h5py import h5t
+from manifestry.errors import MalformedFileError
+
+from manifestry_hdf5.structures.global_heap import GlobalHeap
+from manifestry_hdf5.structures.superblock import Superblock
+
+__all__ = [
+    "ATTRIBUTE_INFO_MESSAGE",
+    "ATTRIBUTE_MESSAGE",
+    "UnusualError",
+    "attribute_name",
+    "is_dense",
+    "parse_attribute",
+]
+
+ATTRIBUTE_MESSAGE: Final = 0x0C
+ATTRIBUTE_INFO_MESSAGE: Final = 0x15
+
+_STRING, _VARIABLE_LENGTH = 3, 9
+_NULL_TERMINATED, _SPACE_PADDED = 0, 2
+
+
+class UnusualError(Exception):
+    """An attribute is not of the usual kinds: libhdf5 has to read it."""
+
+
+def _plain_types() -> dict[bytes, np.dtype[Any]]:
+    """Datatype messages of the numbers that numpy has, without the version that stands in the first byte."""
+    found = {}
+    for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
+        for order in "<>":
+            dtype = np.dtype(order + code)
+            found[_without_version(h5t.py_create(dtype).encode()[2:])] = dtype
+    return found
+
+
+def _without_version(message: bytes) -> bytes:
+    return bytes([message[0] & 0x0F]) + message[1:]
+
+
+_PLAIN: Final = _plain_types()
+
+
+def is_dense(message: bytes, superblock: Superblock) -> bool:
+    """Whether an attribute info message says that the attributes are not in the header (section IV.A.2.v)."""
+    at = 2 + (2 if message[1] & 1 else 0)
+    return message[at : at + superblock.offset_size] != b"\xff" * superblock.offset_size
+
+
+def parse_attribute(message: bytes, superblock: Superblock, heap: GlobalHeap) -> tuple[bytes, Any]:
+    """Name and value of an attribute: numbers as numpy has them, texts as bytes, arrays of texts as nested lists.
+
+    Raises
+    ------
+    UnusualError
+        It is of another type, or shares a part with other objects.
+    MalformedFileError
+        It refers to a heap that is not there.
+    """
+    if message[0] not in (1, 2, 3) or (message[0] > 1 and message[1]):
+        raise UnusualError
+    name, datatype, dataspace, data = _parts(message)
+    return name.split(b"\0")[0], _value(datatype, _shape(dataspace, superblock), data, superblock, heap)
+
+
+def attribute_name(message: bytes) -> bytes:
+    """The name of an attribute of any type."""
+    return _parts(message)[0].split(b"\0")[0]
+
+
+def _parts(message: bytes) -> list[bytes]:
+    """Name, datatype, dataspace and data; version 1 pads the first three to multiples of 8 bytes."""
+    at = 9 if message[0] == 3 else 8
+    parts = []
+    for where in (2, 4, 6):
+        size = int.from_bytes(message[where : where + 2], "little")
+        parts.append(message[at : at + size])
+        at += -(-size // 8) * 8 if message[0] == 1 else size
+    return [*parts, message[at:]]
+
+
+def _shape(message: bytes, superblock: Superblock) -> tuple[int, ...]:
+    """Dimensions of a dataspace message (section IV.A.2.b)."""
+    version, rank = message[0], message[1]
+    if version == 1:
+        at = 8
+    elif version == 2 and message[3] != 2:
+        at = 4
+    else:
+        raise UnusualError
+    n = superblock.length_size
+    return tuple(int.from_bytes(message[at + i * n : at + (i + 1) * n], "little") for i in range(rank))
+
+
+def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Superblock, heap: GlobalHeap) -> Any:
+    size, count = int.from_bytes(datatype[4:8], "little"), math.prod(shape)
+    if len(data) < size * count:
+        raise MalformedFileError(f"attribute message: {len(data)} bytes where {size * count} are due")
+    kind = datatype[0] & 0x0F
+    if kind == _STRING:
+        padding = datatype[1] & 0x0F
+        texts = [_fixed(data[i * size : (i + 1) * size], padding) for i in range(count)]
+        return _nested(texts, shape)
+    if kind == _VARIABLE_LENGTH and datatype[1] & 0x0F == 1:
+        texts = [_variable(data[i * size : (i + 1) * size], superblock, heap) for i in range(count)]
+        return _nested(texts, shape)
+    dtype = _PLAIN.get(_without_version(datatype[: 12 if kind == 0 else 20]))
+    if dtype is None:
+        raise UnusualError
+    values = np.frombuffer(data, dtype, count).astype(dtype.newbyteorder("=")).reshape(shape)
+    return values if shape else values[()]
+
+
+def _fixed(text: bytes, padding: int) -> bytes:
+    if padding == _NULL_TERMINATED:
+        return text.split(b"\0")[0]
+    return text.rstrip(b" " if padding == _SPACE_PADDED else b"\0")
+
+
+def _variable(descriptor: bytes, superblock: Superblock, heap: GlobalHeap) -> bytes:
+    length = int.from_bytes(descriptor[:4], "little")
+    if not length or not any(descriptor[4 : 4 + superblock.offset_size]):
+        return b""
+    return heap.object(descriptor[4:])[:length].split(b"\0")[0]
+
+
+def _nested(texts: list[bytes], shape: tuple[int, ...]) -> Any:
+    """Texts in lists of the shape of their dataspace; one text alone for a scalar."""
+    if not shape:
+        return texts[0]
+    if len(shape) == 1:
+        return texts
+    step = math.prod(shape[1:])
+    return [_nested(texts[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]
