@@ -1,0 +1,85 @@
+"""The public surface: exported names, errors, and the examples in all docstrings."""
+
+import doctest
+import importlib
+import inspect
+import pickle
+import pkgutil
+import re
+
+import manifestry as mf
+import pytest
+from manifestry import errors
+from manifestry.model.issues import Issue
+
+MODULES = sorted(
+    info.name
+    for info in pkgutil.walk_packages(mf.__path__, "manifestry.")
+    if not info.name.endswith("__main__") and "reference_readers" not in info.name
+)
+
+
+def test_exported_names_are_sorted_complete_and_importable():
+    assert mf.__all__ == sorted(mf.__all__)
+    assert set(mf.__all__) <= set(dir(mf))
+    for name in mf.__all__:
+        thing = getattr(mf, name)
+        assert thing.__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = mf.nothing
+
+
+def test_every_public_error_is_exported():
+    assert set(errors.__all__) <= set(mf.__all__)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_name_what_they_export(name):
+    module = importlib.import_module(name)
+    exported = getattr(module, "__all__", [])
+    assert len(set(exported)) == len(exported)
+    for thing in exported:
+        assert hasattr(module, thing), thing
+    assert module.__doc__, name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+
+
+def test_there_are_examples():
+    finder = doctest.DocTestFinder()
+    found = sum(bool(test.examples) for name in MODULES for test in finder.find(importlib.import_module(name)))
+    assert found >= 10
+
+
+ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.ManifestryError)]
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn():
+    drawn = set(re.findall(r"\b(\w+Error)\b", errors.__doc__.partition("Each class")[0]))
+    assert drawn == {kind.__name__ for kind in ERRORS}
+    assert {kind.exit_code for kind in ERRORS} == {1, 2, 3, 4, 5, 6}
+    assert sorted(kind.__name__ for kind in ERRORS) == errors.__all__
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_errors_travel_between_processes(kind):
+    error = kind("something")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert str(again) == str(error) == "something"
+
+
+def test_refusals_say_feature_place_and_hint():
+    one = errors.UnsupportedFeatureError("filter 305 (lzo)", "g/a", "repack it")
+    assert str(one) == "g/a: filter 305 (lzo) (repack it)"
+    many = errors.UnsupportedFeatureError(
+        "2 parts", "x", "skip them", [Issue("a", "f"), Issue("b", "g", "why", "hint")]
+    )
+    assert str(many) == "2 parts:\n  a: f\n  b: g: why (hint)\nskip them"
+    again = pickle.loads(pickle.dumps(many))
+    assert (str(again), again.issues, again.hint) == (str(many), many.issues, "skip them")
