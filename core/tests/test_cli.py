@@ -63,7 +63,7 @@ class TestConvert:
     def test_says_what_was_written_and_how_to_open_it(self, cli, raw, tmp_path):
         code, out, err = cli("convert", raw, tmp_path / "a.box")
         assert (code, err) == (0, "")
-        assert "(box) holds 1 arrays, 10 references to 160 B, 0 chunks inlined" in out
+        assert out.startswith(f"{tmp_path}/a.box (box): wrote 1 arrays, 10 references to 160 B, 0 chunks inlined\n")
         assert out.endswith("open it with:\n\nopen(...)\n")
         assert mf.parse(tmp_path / "a.box").arrays["v"] == mf.parse(raw).arrays["v"]
 
@@ -86,7 +86,7 @@ class TestConvert:
         before = sorted(tmp_path.iterdir())
         code, out, _ = cli("convert", raw, tmp_path / "a.box", "--dry-run")
         assert code == 0
-        assert "would hold 1 arrays, 10 references" in out
+        assert "(box): would write 1 arrays, 10 references" in out
         assert "open it with" not in out
         assert sorted(tmp_path.iterdir()) == before
 
@@ -100,6 +100,17 @@ class TestConvert:
         code, out, _ = cli("convert", source, tmp_path / "a.box", "--on-unsupported", "skip")
         assert code == 0
         assert "refused: w: wobble coding (rewrite it without)" in out
+
+    def test_sources_that_fail_are_left_out_on_request(self, cli, raw, toy_formats, tmp_path):
+        bad = tmp_path / "b.raw"
+        bad.write_bytes(b"RAWF{")
+        given = ("convert", raw, bad, tmp_path / "a.box", "--concat-dim", "y")
+        assert cli(*given)[0] == 1
+        assert not (tmp_path / "a.box").exists()
+        code, out, err = cli(*given, "--on-error", "skip")
+        assert code == 1
+        assert "wrote 1 arrays, 10 references" in out
+        assert f"left out: file://{bad}: " in err
 
     def test_forced_formats(self, cli, raw, tmp_path):
         target = tmp_path / "no-ending"
@@ -319,9 +330,9 @@ def test_bar_is_on_a_terminal_only_and_results_are_apart(raw, tmp_path):
     shown = os.read(main, 100_000).decode()
     os.close(main)
     assert process.returncode == 0
-    assert out.decode().startswith(f"file://{tmp_path}/a.box (box) holds") or b"(box) holds" in out
+    assert b"(box): wrote" in out
     assert "parse" in shown
-    assert "holds" not in shown
+    assert "wrote" not in shown
 
 
 def test_reader_that_has_enough(raw):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from manifestry.cli.application import run
+from manifestry.formats.loading import installed_formats
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.provenance import provenance_to_json
 from manifestry.testing.building import TreeBuilder
@@ -372,3 +373,31 @@ NAN = np.array([np.nan, 1.0])
 def test_what_is_identical(one, other, same):
     assert identical(one, other) is same
     assert identical(other, one) is same
+
+
+@pytest.mark.parametrize(
+    ("fmt", "ending"), [("icechunk", ".icechunk"), ("kerchunk-json", ".json"), ("kerchunk-parquet", ".parq")]
+)
+def test_outputs_of_the_real_writers(tmp_path, fmt, ending):
+    """Groups, compression, a scalar, missing chunks and a joined dimension, through every writer that is installed."""
+    h5py = pytest.importorskip("h5py")
+    if not {fmt, "hdf5"} <= {*installed_formats().parsers} or fmt not in installed_formats().writers:
+        pytest.skip("not installed")
+    for i in range(2):
+        with h5py.File(tmp_path / f"{i}.h5", "w") as file:
+            time = file.create_dataset("time", data=np.arange(4.0) + 4 * i)
+            time.make_scale("time")
+            v = file.create_dataset("v", data=VALUES[:4] + i, chunks=(2, 4), compression="gzip", fillvalue=-1)
+            v.dims[0].attach_scale(time)
+            sparse = file.create_dataset("g/sparse", (4, 4), "f4", chunks=(2, 4))
+            sparse[3] = i
+            sparse.dims[0].attach_scale(time)
+            file["crs"] = np.int16(7)
+    target = tmp_path / f"out{ending}"
+    mf.convert([tmp_path / "0.h5", tmp_path / "1.h5"], target, concat_dim="time")
+    report = mf.verify(target, samples="all")
+    assert report.ok, report
+    assert {a.path: a.mismatches for a in report.arrays} == dict.fromkeys(("v", "time", "crs", "g/sparse"), ())
+    assert all(a.compared for a in report.arrays)
+    grow(tmp_path / "1.h5")
+    assert [s.status for s in mf.verify(target).sources] == ["unchanged", "changed"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,8 +19,12 @@ from manifestry.storage.urls import shown
 
 if TYPE_CHECKING:
     from manifestry.conversion.report import ConvertReport
+    from manifestry.report import WriteReport
 
 __all__ = ["command"]
+
+_STATUS: Final = {"failed": "left out", "changed": "has changed since it was written"}
+"""What is said of sources that are not as they should be; any of them makes the exit code 1."""
 
 
 @click.command("convert", short_help="Archives into a virtual Zarr store.")
@@ -68,7 +72,8 @@ def command(output: Output, context: click.Context, /, *, quiet: bool, **given: 
         output.document("convert", {"report": report.to_json()})
     else:
         _show(output, report)
-    context.exit(1 if report.failed or (report.verified is not None and not report.verified.ok) else 0)
+    wrong = any(source.status in _STATUS for source in report.sources)
+    context.exit(1 if wrong or (report.verified is not None and not report.verified.ok) else 0)
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -120,23 +125,29 @@ def _executor(jobs: int | None, dask: str | None) -> Iterator[Executor | int | N
 
 
 def _show(output: Output, report: ConvertReport) -> None:
-    for source in report.failed:
-        output.message(f"manifestry: left out {shown(source.url)}: {source.error}")
-    written = report.written
-    if written is None:
+    for source in report.sources:
+        if source.status in ("failed", "changed"):
+            output.message(f"manifestry: {_STATUS[source.status]}: {shown(source.url)}: {source.error}")
+    present = report.count("present")
+    if present:
+        output.line(f"{present} of {len(report.sources)} sources were there already")
+    if report.written is None:
         output.line(f"{report.target}: nothing to write")
     else:
-        doing = "would hold" if report.dry_run else "holds"
-        output.line(
-            f"{report.target} ({written.format}) {doing} {written.arrays} arrays, {written.references:,} references to "
-            f"{human_bytes(written.described_bytes)}, {written.inlined:,} chunks inlined"
-        )
-        for issue in written.issues:
-            output.line(f"  {issue.severity}: {issue}")
-        if written.packages:
-            output.line(f"readers need: {', '.join(written.packages)}")
+        _show_written(output, report.written, "would write" if report.dry_run else "wrote")
     if report.verified is not None:
         output.line(report.verified.summary())
-    if written is not None and written.reader and not report.dry_run:
+    if report.written is not None and report.written.reader and not report.dry_run:
         output.line("open it with:\n")
-        output.block(written.reader)
+        output.block(report.written.reader)
+
+
+def _show_written(output: Output, written: WriteReport, doing: str) -> None:
+    output.line(
+        f"{written.target} ({written.format}): {doing} {written.arrays} arrays, {written.references:,} references to "
+        f"{human_bytes(written.described_bytes)}, {written.inlined:,} chunks inlined"
+    )
+    for issue in written.issues:
+        output.line(f"  {issue.severity}: {issue}")
+    if written.packages:
+        output.line(f"readers need: {', '.join(written.packages)}")
