@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -12,10 +13,8 @@ from numpy.typing import NDArray
 
 __all__ = ["ChunkList"]
 
-_BATCH: Final = 1 << 16
-"""Positions are kept as text up to this number and then parsed together."""
-
-_BRACKETS: Final = str.maketrans("", "", "[] \t\r\n")
+_USUAL: Final = ("offset", "nBytes", "chunkPositionInArray")
+"""The XML attributes that most chunks have, and no others."""
 
 
 class ChunkList:
@@ -45,7 +44,7 @@ class ChunkList:
     """
 
     __slots__ = (
-        "_columns", "_parts", "_pending", "_rows", "chunk_sizes", "fault", "href_index", "hrefs", "is_block", "masks",
+        "_columns", "_parts", "_rows", "_waiting", "chunk_sizes", "fault", "href_index", "hrefs", "is_block", "masks",
         "offsets", "properties", "sizes",
     )  # fmt: skip
 
@@ -60,70 +59,84 @@ class ChunkList:
         self.href_index = array("L")
         self.masks = array("L")
         self._rows: dict[str, int] = {}
-        self._pending: list[str] = []
+        self._waiting: list[list[str]] = []
         self._parts: list[NDArray[np.int64]] = []
         self._columns = -1
 
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def add(self, found: Mapping[str, str]) -> None:
-        """Take the XML attributes of one ``chunk`` or ``block`` element.
+    @property
+    def waiting(self) -> list[list[str]]:
+        """Names and values of the XML attributes, alternating, of chunks that `flush` has not seen; to be added to."""
+        return self._waiting
 
-        Raises
-        ------
-        MalformedFileError
-            A number is missing or is none.
-        """
+    def flush(self) -> None:
+        """Take the chunks that are waiting into the columns: most of them all at once."""
+        rows = self._waiting
+        if not rows or self.fault:
+            rows.clear()
+            return
         try:
-            self.offsets.append(int(found["offset"]))
-            self.sizes.append(int(found["nBytes"]))
-        except (KeyError, ValueError, OverflowError) as error:
-            raise MalformedFileError(f"a chunk without a byte range: {dict(found)}") from error
-        position = found.get("chunkPositionInArray")
-        if position is not None:
-            self._pending.append(position)
-            if len(self._pending) >= _BATCH:
-                self._parse_positions()
-        if len(found) > 3 or position is None:
-            self._add_rare(found)
-        elif self.hrefs:
-            self.href_index.append(0)
-        if self.masks and len(self.masks) < len(self.offsets):
-            self.masks.append(0)
+            if not self._take_usual(rows):
+                for row in rows:
+                    self._take_any({name.rpartition(":")[2]: value for name, value in _pairs(row)})
+        except MalformedFileError as error:
+            self.fault = str(error)
+        rows.clear()
 
-    def _add_rare(self, found: Mapping[str, str]) -> None:
-        href = found.get("href")
+    def _take_usual(self, rows: list[list[str]]) -> bool:
+        """Take chunks that have the usual XML attributes in one order; False when some have not."""
+        names = rows[0][0::2]
+        if sorted(names) != sorted(_USUAL) or self.hrefs or self.masks:
+            return False
+        flat = list(chain.from_iterable(rows))
+        if flat[0::2] != names * len(rows):
+            return False
+        offsets, sizes, positions = (flat[2 * names.index(name) + 1 :: 6] for name in _USUAL)
+        self.offsets.extend(_numbers(offsets))
+        self.sizes.extend(_numbers(sizes))
+        self._take_positions(positions)
+        return True
+
+    def _take_any(self, found: Mapping[str, str]) -> None:
+        """Take one chunk with whatever XML attributes it has, by their local names."""
+        if "offset" not in found or "nBytes" not in found:
+            raise MalformedFileError(f"a chunk without a byte range: {dict(found)}")
+        before = len(self)
+        self.offsets.extend(_numbers([found["offset"]]))
+        self.sizes.extend(_numbers([found["nBytes"]]))
+        if "chunkPositionInArray" in found:
+            self._take_positions([found["chunkPositionInArray"]])
+        href, mask = found.get("href"), found.get("fm")
         if href is not None and not self.hrefs:
-            self.href_index = array("L", bytes(self.href_index.itemsize * (len(self.offsets) - 1)))
+            self.href_index = array("L", [0]) * before
         if href is not None:
             row = self._rows.setdefault(href, len(self.hrefs))
             if row == len(self.hrefs):
                 self.hrefs.append(href)
-            self.href_index.append(row + 1)
-        elif self.hrefs:
-            self.href_index.append(0)
-        mask = found.get("fm")
-        if mask is not None:
-            if not mask.strip().isdecimal() or int(mask) >= 1 << 32:
-                raise MalformedFileError(f"a filter mask of {mask!r}")
-            if not self.masks:
-                self.masks = array("L", bytes(self.masks.itemsize * (len(self.offsets) - 1)))
-            self.masks.append(int(mask))
+        if self.hrefs:
+            self.href_index.append(0 if href is None else self._rows[href] + 1)
+        if mask is not None and not self.masks:
+            self.masks = array("L", [0]) * before
+        if mask is not None or self.masks:
+            self.masks.extend(_numbers([mask or "0"]))
 
-    def _parse_positions(self) -> None:
-        if not self._pending:
-            return
-        columns = self._pending[0].count(",") + 1
-        text = ",".join(self._pending).translate(_BRACKETS)
-        regular = all(p.count(",") == columns - 1 for p in self._pending) and self._columns in (-1, columns)
-        if not regular or not text.replace(",", "").isdecimal() or not text.isascii():
-            raise MalformedFileError("a chunk position that is no list of element coordinates")
-        if ",," in text or text[0] == "," or text[-1] == ",":
-            raise MalformedFileError("a chunk position with a coordinate missing")
+    def _take_positions(self, texts: Sequence[str]) -> None:
+        """Lists like ``[0,12]``, all of one length: their shape is compared as a whole before numbers are read."""
+        columns = texts[0].count(",") + 1
+        try:
+            joined = "".join(texts).encode("ascii").translate(None, b" ")
+        except UnicodeEncodeError:
+            joined = b""
+        shape = b"[" + b"," * (columns - 1) + b"]"
+        gaps = (b"[,", b",,", b",]", b"[]")
+        regular = joined.translate(None, b"0123456789") == shape * len(texts) and not any(gap in joined for gap in gaps)
+        if not regular or self._columns not in (-1, columns):
+            raise MalformedFileError(f"chunk positions that are no lists of coordinates, such as {texts[0]!r}")
         self._columns = columns
-        self._parts.append(np.fromstring(text, np.int64, sep=",").reshape(-1, columns))
-        self._pending.clear()
+        numbers = np.fromstring(joined[1:-1].replace(b"][", b",").decode(), np.int64, sep=",")
+        self._parts.append(numbers.reshape(-1, columns))
 
     def positions(self) -> NDArray[np.int64] | None:
         """Element coordinates of each chunk, shape ``(n, k)``; None where the chunks have none.
@@ -133,7 +146,6 @@ class ChunkList:
         MalformedFileError
             They are no such lists, or some chunks have none.
         """
-        self._parse_positions()
         if not self._parts:
             return None
         found = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
@@ -141,3 +153,17 @@ class ChunkList:
         if len(found) != len(self):
             raise MalformedFileError(f"{len(self)} chunks, and {len(found)} of them have a position")
         return found
+
+
+def _pairs(row: Sequence[str]) -> zip[tuple[str, str]]:
+    return zip(row[0::2], row[1::2], strict=True)
+
+
+def _numbers(texts: Sequence[str]) -> array[int]:
+    joined = "".join(texts)
+    if not joined.isascii() or not joined.isdecimal():
+        raise MalformedFileError(f"a number of a chunk that is none: {joined[:40]!r}")
+    try:
+        return array("Q", map(int, texts))
+    except (ValueError, OverflowError) as error:
+        raise MalformedFileError(f"a number of a chunk that is none: {error}") from error

@@ -7,7 +7,7 @@ outside is looked at. The text of ``chunk`` elements of variables that nobody wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
@@ -64,7 +64,7 @@ class _DocumentReader:
         self._wanted = wanted
         self._root: Group | None = None
         self._stack: list[Any] = []
-        self._chunks: ChunkList | None = None  # of the innermost open element, when it can have chunks
+        self._open_chunks: ChunkList | None = None
         self._text: list[str] = []
         self._take_text: Callable[[str], None] | None = None
         self._markup: list[str] | None = None  # inside OtherXML
@@ -73,6 +73,7 @@ class _DocumentReader:
         self._local: dict[str, str] = {}
         parser = self._parser = expat.ParserCreate()
         parser.buffer_text = True
+        parser.ordered_attributes = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.StartDoctypeDeclHandler = self._refuse_declaration
@@ -91,6 +92,8 @@ class _DocumentReader:
     def _parse(self, data: bytes, *, final: bool) -> None:
         try:
             self._parser.Parse(data, final)
+            if self._open_chunks is not None:
+                self._open_chunks.flush()
         except expat.ExpatError as error:
             raise MalformedFileError(f"{self._url}: no well-formed XML: {error}") from error
         except (LookupError, ValueError) as error:  # pyexpat, of encodings it does not know
@@ -102,44 +105,57 @@ class _DocumentReader:
 
     # ---- elements
 
-    def _start(self, name: str, found: dict[str, str]) -> None:
+    def _start(self, name: str, given: list[str]) -> None:
         local = self._local.get(name) or self._local.setdefault(name, name.rpartition(":")[2])
-        if self._chunks is not None and local in _CHUNK:
-            if len(found) > 3 or "offset" not in found:
-                found = self._local_names(found)
-            self._take_chunk(self._chunks, found, local)
-            self._stack.append(None)
-            return
         if self._unwanted:
             self._unwanted += 1
             return
         if self._markup is not None:
-            self._markup.append(f"<{name}{''.join(f' {k}={quoteattr(v)}' for k, v in found.items())}>")
+            pairs = zip(given[0::2], given[1::2], strict=True)
+            self._markup.append(f"<{name}{''.join(f' {k}={quoteattr(v)}' for k, v in pairs)}>")
             self._stack.append(None)
             return
         if len(self._stack) > self._limits.max_depth + _LEVELS_BESIDES_GROUPS:
             raise MalformedFileError(f"{self._url}: elements are nested deeper than {len(self._stack)}")
         parent = self._stack[-1] if self._stack else None
-        self._push(self._element(local, parent, self._local_names(found)))
+        if local in _CHUNK and isinstance(parent, ChunkList):
+            parent.waiting.append(given)
+            parent.is_block |= local == "block"
+            self._stack.append(None)
+            return
+        found = {
+            key.rpartition(":")[2]: value
+            for key, value in zip(given[0::2], given[1::2], strict=True)
+            if not key.startswith("xmlns")
+        }
+        self._push(self._element(local, parent, found))
 
-    def _take_chunk(self, chunks: ChunkList, found: dict[str, str], local: str) -> None:
-        """A chunk that says nothing sensible costs its variable, not the document."""
-        try:
-            chunks.add(found)
-        except MalformedFileError as error:
-            chunks.fault = chunks.fault or str(error)
-        chunks.is_block |= local == "block"
+    def _follow_chunks(self, chunks: ChunkList) -> None:
+        """Handlers for the inside of a ``chunks`` element, of which there may be millions: one list entry for each."""
+        usual = next((n for n, local in self._local.items() if local == "chunk"), "dmrpp:chunk")
+        take, start, end = chunks.waiting.append, self._start, self._end
 
-    def _local_names(self, found: Mapping[str, str]) -> dict[str, str]:
-        return {name.rpartition(":")[2]: value for name, value in found.items() if not name.startswith("xmlns")}
+        def start_chunk(name: str, given: list[str]) -> None:
+            if name == usual:
+                take(given)
+            else:
+                start(name, given)
+
+        def end_chunk(name: str) -> None:
+            if name != usual:
+                end(name)
+
+        self._parser.StartElementHandler = start_chunk
+        self._parser.EndElementHandler = end_chunk
 
     def _push(self, node: Any) -> None:
         if node is _UNWANTED:
             self._unwanted = 1
             return
         self._stack.append(node)
-        if node is not None:
-            self._chunks = node if isinstance(node, ChunkList) else None
+        if isinstance(node, ChunkList):
+            self._open_chunks = node
+            self._follow_chunks(node)
 
     def _end(self, name: str) -> None:
         if self._unwanted:
@@ -153,8 +169,10 @@ class _DocumentReader:
         if self._take_text is not None and node is self._text:
             self._take_text("".join(self._text))
             self._take_text = self._parser.CharacterDataHandler = None
-        top = self._stack[-1] if self._stack else None
-        self._chunks = top if isinstance(top, ChunkList) else None
+        elif isinstance(node, ChunkList):
+            node.flush()
+            self._open_chunks = None
+            self._parser.StartElementHandler, self._parser.EndElementHandler = self._start, self._end
 
     def _element(self, local: str, parent: Any, found: dict[str, str]) -> Any:
         """What an element stands for in its parent; None when nobody asks."""
@@ -239,7 +257,8 @@ class _DocumentReader:
             case "chunk":
                 if variable.chunks is None:
                     variable.chunks = ChunkList({})
-                self._take_chunk(variable.chunks, found, local)
+                variable.chunks.waiting.append([text for pair in found.items() for text in pair])
+                variable.chunks.flush()
             case "vlsa":
                 variable.strings = StringRuns()
                 return variable.strings
