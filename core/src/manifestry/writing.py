@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from typing import Any
 
@@ -103,6 +104,8 @@ def write_tree(
 
     With `dry_run`, everything is checked and nothing written: the report says what would be.
     """
+    if on_unsupported not in ("raise", "skip"):
+        raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
     entry = choose_writer(target, fmt, formats or installed_formats())
     _check_capabilities(entry, at)
     own = make_options(entry.options_type(), options, entry.descriptor.name)
@@ -172,5 +175,15 @@ def _leave_out(
             "leave them out with on_unsupported='skip' (--on-unsupported skip)",
             refused,
         )
-    paths = {issue.path for issue in refused}
-    return tree.map_arrays(lambda path, array: None if path in paths else array), tuple(issues)
+    return _without(tree, {issue.path for issue in refused}), tuple(issues)
+
+
+def _without(group: VirtualGroup, paths: AbstractSet[str], prefix: str = "") -> VirtualGroup:
+    """The tree without the arrays and groups at some paths."""
+    arrays = {name: array for name, array in group.arrays.items() if prefix + name not in paths}
+    groups = {
+        name: _without(child, paths, f"{prefix}{name}/")
+        for name, child in group.groups.items()
+        if prefix + name not in paths
+    }
+    return group.with_(arrays=arrays, groups=groups)

@@ -118,4 +118,4 @@ def options_to_json(options: msgspec.Struct | None) -> dict[str, Any]:
         return {}
     defaults = {f.name: _default(f) for f in msgspec.inspect.type_info(type(options)).fields}  # type: ignore[attr-defined]
     values = {name: getattr(options, name) for name in defaults}
-    return {k: msgspec.to_builtins(v) for k, v in values.items() if v != defaults[k]}
+    return {k: msgspec.json.decode(msgspec.json.encode(v)) for k, v in values.items() if v != defaults[k]}

@@ -1,0 +1,361 @@
+"""parse: options, the plugin boundary, refusals, the gate, provenance. And write: choosing, checking, undoing."""
+
+import sys
+from types import SimpleNamespace
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import pytest
+from manifestry.errors import (
+    ManifestError,
+    OptionError,
+    PluginError,
+    SourceError,
+    UnknownFormatError,
+    UnsupportedFeatureError,
+)
+from manifestry.formats import hookimpl
+from manifestry.formats.contracts import Mode, Placement, Target
+from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor, WriterDescriptor
+from manifestry.formats.loading import FormatRegistry
+from manifestry.formats.options import describe_options, make_options, options_to_json
+from manifestry.model.files import SourceFile
+from manifestry.model.issues import Issue
+from manifestry.model.limits import Limits
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.reading import parse_source
+from manifestry.report import WriteReport
+from manifestry.storage.source import Source
+from manifestry.writing import write_tree
+
+
+class Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    level: Annotated[int, msgspec.Meta(ge=0, description="How deep.")] = 1
+    names: Annotated[tuple[str, ...], msgspec.Meta(description="Which.")] = ()
+    mode: Annotated[str | None, msgspec.Meta(description="How.")] = None
+
+
+def array(file, offset=0, length=4):
+    metadata = ArrayMetadata((4,), np.dtype("u1"), RegularGrid((4,)), (Codec("bytes"),), 0, ("n",))
+    return VirtualArray(metadata, ChunkManifest.single(file, offset, length, (1,)))
+
+
+class Toy:
+    """What a test wants the parser and the writer to do, and what happened."""
+
+    def __init__(self):
+        self.does = lambda source, options, context: VirtualGroup({"v": array(source.file)})
+        self.issues, self.fails, self.events = [], None, []
+
+    def parse(self, source, options, context):
+        return self.does(source, options, context)
+
+    def open(self, target, mode, options, context):
+        self._event("open", mode)
+        return self
+
+    def check(self, tree, at=None):
+        self._event("check")
+        return self.issues
+
+    def write(self, tree, at=None):
+        self._event("write", [path for path, _ in tree.walk_arrays()])
+        self.written = tree
+
+    def commit(self, metadata):
+        self._event("commit", metadata)
+        return WriteReport.of("somewhere", "toy", [self.written])
+
+    def abort(self):
+        self.events.append(("abort",))
+
+    def _event(self, name, *details):
+        self.events.append((name, *details))
+        if self.fails == name:
+            raise KeyError(f"in {name}")
+
+    @property
+    def names(self):
+        return [event[0] for event in self.events]
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    toy = Toy()
+    module = SimpleNamespace(make=lambda: toy, Options=Options)
+    monkeypatch.setitem(sys.modules, "toy_of_this_test", module)
+    return toy
+
+
+@pytest.fixture
+def formats(toy):
+    @hookimpl
+    def manifestry_parsers():
+        kwargs = {"parser": "toy_of_this_test:make", "options": "toy_of_this_test:Options"}
+        yield ParserDescriptor(name="toy", title="Toys", magic=(Magic(b"TOY"),), **kwargs)
+
+    @hookimpl
+    def manifestry_writers():
+        writer = "toy_of_this_test:make"
+        kwargs = {"writer": writer, "options": "toy_of_this_test:Options", "title": ""}
+        yield WriterDescriptor(name="toy", extensions=(".toy",), objects=("builtins.list",), **kwargs)
+        yield WriterDescriptor(name="toy-zip", extensions=(".zip.toy",), capabilities={Capability.APPEND}, **kwargs)
+
+    plugin = SimpleNamespace(
+        manifestry_parsers=manifestry_parsers, manifestry_writers=manifestry_writers, __name__="toy_plugin"
+    )
+    dist = SimpleNamespace(name="dist-toy", version="2.5")
+    return FormatRegistry([SimpleNamespace(name="toy", value="toy", dist=dist, load=lambda: plugin)])
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"TOY....")
+    return Source(tmp_path / "a.bin")
+
+
+@pytest.fixture
+def parse(formats, file):
+    def parse(fmt=None, on_unsupported="raise", limits=None, **options):
+        return parse_source(file, fmt, on_unsupported, options, formats=formats, limits=limits)
+
+    return parse
+
+
+class TestParse:
+    def test_provenance(self, parse, file):
+        tree = parse(level="3", include=["v"], group="/g/")
+        (origin,) = tree.provenance
+        assert (origin.parser, origin.version) == ("toy", "2.5")
+        assert origin.options == {"level": 3, "include": ["v"], "group": "/g/"}
+        assert list(origin.sources) == [file.file]
+
+    def test_what_the_parser_is_given(self, toy, parse):
+        seen = []
+
+        def does(source, options, context):
+            seen.append((options, context))
+            return VirtualGroup({"v": array(source.file)})
+
+        toy.does = does
+        parse(
+            level=2,
+            group="/g/",
+            chunk_bytes=100,
+            inline_below=0,
+            include=["v"],
+            exclude=("w",),
+            limits=Limits(max_depth=3),
+        )
+        options, context = seen[0]
+        assert options == Options(level=2)
+        assert (context.group, context.chunk_bytes, context.inline_below) == ("g", 100, 0)
+        assert (context.wants("v"), context.wants("w"), context.wants("x")) == (True, False, False)
+        assert context.limits.max_depth == 3
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"levle": 1}, r"toy has no option 'levle'; did you mean 'level'\?; there are: level, mode, names"),
+            ({"level": -1}, r"toy: Expected `int` >= 0 - at `\$.level`"),
+            ({"level": "x"}, r"toy: Expected `int`, got `str` - at `\$.level`"),
+            ({"chunk_bytes": 0}, "toy: Expected `int` >= 1"),
+            ({"include": ["w"]}, "include: 'w' matches no array"),
+        ],
+    )
+    def test_options_that_are_none(self, options, message, parse):
+        with pytest.raises(OptionError, match=message):
+            parse(**options)
+
+    def test_on_unsupported_is_one_of_two(self, parse):
+        with pytest.raises(OptionError, match="'raise' or 'skip'"):
+            parse(on_unsupported="ignore")
+
+    def test_crashes_are_the_plugins(self, toy, parse, file):
+        toy.does = lambda *_: {}["boom"]
+        with pytest.raises(PluginError) as caught:
+            parse()
+        assert str(caught.value) == f"{file.url}: the parser dist-toy:toy 2.5 failed: KeyError: 'boom'"
+        assert isinstance(caught.value.__cause__, KeyError)
+
+    @pytest.mark.parametrize("result", [None, {}, "tree"])
+    def test_a_parser_returns_a_tree(self, result, toy, parse):
+        toy.does = lambda *_: result
+        with pytest.raises(PluginError, match="not VirtualGroup"):
+            parse()
+
+    @pytest.mark.parametrize("error", [SourceError("gone"), UnsupportedFeatureError("f", "w")])
+    def test_errors_of_ours_pass(self, error, toy, parse):
+        def does(*_):
+            raise error
+
+        toy.does = does
+        with pytest.raises(type(error)) as caught:
+            parse()
+        assert caught.value is error
+
+    def test_interrupts_pass(self, toy, parse):
+        def does(*_):
+            raise KeyboardInterrupt
+
+        toy.does = does
+        with pytest.raises(KeyboardInterrupt):
+            parse()
+
+    def test_refusals_are_collected(self, toy, parse, file):
+        def does(source, options, context):
+            with context.isolate("a"):
+                raise UnsupportedFeatureError("filter x", "a", "repack")
+            context.refuse("b", "layout y")
+            context.report("v", "odd size")
+            return VirtualGroup({"v": array(source.file)})
+
+        toy.does = does
+        tree = parse(on_unsupported="skip")
+        assert [(issue.path, issue.feature, issue.severity) for issue in tree.issues] == [
+            ("a", "filter x", "refused"), ("b", "layout y", "refused"), ("v", "odd size", "reported"),
+        ]  # fmt: skip
+        with pytest.raises(UnsupportedFeatureError) as caught:
+            parse()
+        assert [issue.path for issue in caught.value.issues] == ["a", "b"]
+        assert str(caught.value).splitlines() == [
+            "2 parts cannot be expressed exactly:", "  a: filter x (repack)", "  b: layout y",
+            "leave them out with on_unsupported='skip' (--on-unsupported skip)",
+        ]  # fmt: skip
+
+    def test_one_refusal_is_raised_as_it_is(self, toy, parse):
+        def does(source, options, context):
+            context.refuse("b", "layout y", hint="none")
+            return VirtualGroup()
+
+        toy.does = does
+        with pytest.raises(UnsupportedFeatureError, match=r"^b: layout y \(none\)$"):
+            parse()
+
+    def test_the_gate_costs_one_array(self, toy, parse):
+        toy.does = lambda source, *_: VirtualGroup({"v": array(source.file), "w": array(source.file, 5)})
+        with pytest.raises(ManifestError, match="w: a chunk ends at byte 9"):
+            parse()
+        tree = parse(on_unsupported="skip")
+        assert list(tree.arrays) == ["v"]
+        assert [issue.feature for issue in tree.issues] == ["contradictory references"]
+
+    def test_a_file_that_changed_meanwhile(self, toy, parse, file):
+        toy.does = lambda source, *_: VirtualGroup({"v": array(SourceFile(source.url, 100))})
+        with pytest.raises(SourceError, match="changed while it was being read"):
+            parse()
+
+
+@pytest.fixture
+def write(formats, tmp_path):
+    def write(
+        tree, target="x.toy", fmt=None, mode=Mode.CREATE, at=None, on_unsupported="raise", dry_run=False, **options
+    ):
+        place = Target.of(tmp_path / target if isinstance(target, str) else target)
+        return write_tree(tree, place, fmt, mode, at, on_unsupported, options, formats=formats, dry_run=dry_run)
+
+    return write
+
+
+@pytest.fixture
+def tree(file):
+    return VirtualGroup({"a": array(file.file)}, {"g": VirtualGroup({"b": array(file.file), "c": array(file.file)})})
+
+
+class TestWrite:
+    def test_open_check_write_commit(self, toy, write, tree):
+        report = write(tree, level="2")
+        assert toy.names == ["open", "check", "write", "commit"]
+        assert toy.events[-1][1] == {"manifestry": {"schema_version": 1, "parsed": []}}
+        assert (report.arrays, report.references, report.described_bytes) == (3, 3, 12)
+
+    def test_dry_run_writes_nothing(self, toy, write, tree):
+        assert write(tree, dry_run=True).arrays == 3
+        assert toy.names == ["open", "check", "abort"]
+
+    @pytest.mark.parametrize("stage", ["check", "write", "commit"])
+    def test_failures_are_undone(self, stage, toy, write, tree):
+        toy.fails = stage
+        with pytest.raises(PluginError, match=f"the writer dist-toy:toy 2.5 failed: KeyError: 'in {stage}'"):
+            write(tree)
+        assert toy.names[-2:] == [stage, "abort"]
+
+    def test_failing_to_open_leaves_nothing_to_undo(self, toy, write, tree):
+        toy.fails = "open"
+        with pytest.raises(PluginError):
+            write(tree)
+        assert toy.names == ["open"]
+
+    def test_refusals(self, toy, write, tree):
+        toy.issues = [Issue("g/b", "codec z", hint="none"), Issue("a", "note", severity="reported")]
+        with pytest.raises(UnsupportedFeatureError, match=r"^g/b: codec z \(none\)$"):
+            write(tree)
+        assert toy.names == ["open", "check", "abort"]
+        toy.events.clear()
+        report = write(tree, on_unsupported="skip")
+        assert toy.events[2] == ("write", ["a", "g/c"])
+        assert [issue.path for issue in report.issues] == ["g/b", "a"]
+        toy.issues.append(Issue("g", "groups"))
+        with pytest.raises(UnsupportedFeatureError, match="2 arrays have no exact form in toy"):
+            write(tree)
+        write(tree, on_unsupported="skip")
+        assert "g" not in toy.written.groups
+
+    def test_contradictions_are_found_before_the_writer_is_asked(self, toy, write, file):
+        with pytest.raises(ManifestError):
+            write(VirtualGroup({"v": array(file.file, 100)}))
+        assert not toy.events
+
+    def test_the_ending_says_the_format(self, toy, write, tree):
+        write(tree, "x.TOY")
+        write(tree, "x.zip.toy", at=Placement("n"), mode=Mode.APPEND)
+        write(tree, [])
+        with pytest.raises(UnknownFormatError, match=r"x.nc: say which format .* toy \(.toy\), toy-zip \(.zip.toy\)"):
+            write(tree, "x.nc")
+        with pytest.raises(UnknownFormatError, match="<dict>: say which format"):
+            write(tree, {})
+
+    def test_capabilities(self, toy, write, tree):
+        with pytest.raises(UnsupportedFeatureError, match="append in toy"):
+            write(tree, at=Placement("n"), mode=Mode.APPEND)
+        with pytest.raises(UnsupportedFeatureError, match="region in toy-zip"):
+            write(tree, "x.zip.toy", at=Placement(None, {"n": (0, 1)}), mode=Mode.APPEND)
+        assert not toy.events
+
+    def test_options(self, write, tree):
+        with pytest.raises(OptionError, match="toy has no option 'x'"):
+            write(tree, x=1)
+        with pytest.raises(OptionError, match="'raise' or 'skip'"):
+            write(tree, on_unsupported="x")
+
+
+class TestOptions:
+    def test_texts_are_converted(self):
+        assert make_options(Options, {"level": "7", "names": '["a", "b"]', "mode": "[x"}, "toy") == Options(
+            level=7, names=("a", "b"), mode="[x"
+        )
+
+    def test_formats_without_options(self):
+        assert make_options(None, {}, "toy") is None
+        assert describe_options(None) == []
+        assert options_to_json(None) == {}
+        with pytest.raises(OptionError, match=r"^toy has no option 'a'; it has none$"):
+            make_options(None, {"a": 1}, "toy")
+
+    def test_descriptions(self):
+        assert [(o.name, o.type, o.default, o.description) for o in describe_options(Options)] == [
+            ("level", "integer", 1, "How deep."),
+            ("names", "list of text", (), "Which."),
+            ("mode", "text or none", None, "How."),
+        ]
+
+    def test_json_is_of_what_differs(self):
+        assert options_to_json(Options(level=1, names=("a",))) == {"names": ["a"]}
+
+    def test_a_placement_is_one_of_two(self):
+        for arguments in ((None, None), ("n", {"n": (0, 1)})):
+            with pytest.raises(ValueError, match="either append_dim or region"):
+                Placement(*arguments)
