@@ -164,7 +164,7 @@ class Staging:
                 grid = tuple(-(-n // c) for n, c in zip(destinations[path].shape, chunks, strict=True))
             wanted = self._options.references_per_manifest or automatic_size(math.prod(grid))
             sizes = split_sizes(grid, wanted)
-            if sizes is not None and array.manifest.stored_count:
+            if sizes is not None:
                 found[self._path(path)] = sizes
         return found
 

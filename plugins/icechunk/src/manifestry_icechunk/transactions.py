@@ -51,6 +51,10 @@ class Transaction(Protocol):
         """Store what was staged, invisibly, where that is possible; the store to go on with."""
         ...
 
+    def merge(self, forks: Iterable[icechunk.Session]) -> None:
+        """Take in what was staged in forks."""
+        ...
+
     def commit(self, message: str, metadata: Mapping[str, Any]) -> str:
         """Make everything visible; returns the snapshot, or ``""`` when the caller commits."""
         ...
@@ -219,6 +223,11 @@ class OwnTransaction:
             self._session = repository.writable_session(self._temporary)
             return self._session.store
 
+    def merge(self, forks: Iterable[icechunk.Session]) -> None:
+        """See `Transaction`."""
+        assert self._session is not None
+        self._session.merge(*forks)  # type: ignore[arg-type]
+
     def commit(self, message: str, metadata: Mapping[str, Any]) -> str:
         """See `Transaction`."""
         if self._session is None:
@@ -344,6 +353,10 @@ class BorrowedTransaction:
     def relieve(self) -> icechunk.IcechunkStore:
         """See `Transaction`; everything stays in the session."""
         return self._session.store
+
+    def merge(self, forks: Iterable[icechunk.Session]) -> None:
+        """See `Transaction`."""
+        self._session.merge(*forks)  # type: ignore[arg-type]
 
     def commit(self, message: str, metadata: Mapping[str, Any]) -> str:  # noqa: ARG002 the caller commits
         """See `Transaction`; nothing is committed."""

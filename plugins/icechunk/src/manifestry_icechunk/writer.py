@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import icechunk
@@ -14,6 +14,7 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.report import WriteReport
 
 from manifestry_icechunk.checks import tree_issues
+from manifestry_icechunk.containers import choose_containers
 from manifestry_icechunk.faults import ConflictingCommitError, icechunk_errors
 from manifestry_icechunk.lines import reader_lines
 from manifestry_icechunk.nodes import Nodes
@@ -111,6 +112,27 @@ class IcechunkSession:
         with icechunk_errors(f"{self._target}: staging references"):
             self._staging.stage(tree, at)
         self._staged.append((tree, at))
+
+    def begin_parts(self, layout: VirtualGroup, sources: Sequence[str]) -> icechunk.Session:
+        """Stage a layout for several processes; the clean session that they get forks of.
+
+        Parameters
+        ----------
+        sources
+            Canonical URLs of directories, each with a slash at the end.
+        """
+        with icechunk_errors(f"{self._target}: staging the layout"):
+            here = [f"{source}_" for source in sources]
+            relative = self._options.relative
+            containers = choose_containers(here, self._transaction.containers(), relative=relative)
+            self._transaction.writing(containers, {})
+        self.write(layout)
+        return self._transaction.relieve().session
+
+    def merge(self, forks: Iterable[icechunk.Session]) -> None:
+        """Take in what other processes have staged in forks of the session of `begin_parts`."""
+        with icechunk_errors(f"{self._target}: merging the parts"):
+            self._transaction.merge(forks)
 
     def commit(self, metadata: Mapping[str, Any]) -> WriteReport:
         """Commit what was staged; a session of the caller's is left uncommitted."""
