@@ -43,10 +43,11 @@ def image_array(
     """
     nodata = image_nodata(image, path, context)
     fill = default_fill(image.dtype) if nodata is None else nodata
+    pipeline = make_pipeline(image)
     segments = read_segments(image, context.limits.max_chunks)
     grid, manifest, pipeline = lay_out(
         image,
-        make_pipeline(image),
+        pipeline,
         segments,
         rectilinear=options.rectilinear,
         chunk_bytes=context.chunk_bytes,

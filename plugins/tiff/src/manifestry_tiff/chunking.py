@@ -84,7 +84,9 @@ def _manifest(image: Image, segments: Segments, replaced: dict[int, bytes]) -> C
     files = [image.directory.file.source.file]
     shape = _grid_shape(image, image.grid[0])
     if not replaced:
-        return ChunkManifest.from_columns(shape, files, 0, segments.offsets, segments.lengths)
+        constant = segments.lengths.strides == (0,)
+        lengths = segments.lengths[0] if constant else segments.lengths
+        return ChunkManifest.from_columns(shape, files, 0, segments.offsets, lengths)
     index = np.zeros(segments.offsets.size, "u4")
     offsets, lengths = np.array(segments.offsets), np.array(segments.lengths)
     inline = bytearray()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from manifestry.storage.source import HEAD_BYTES, Source
 
-__all__ = ["TiffFile"]
+__all__ = ["LARGE_BYTES", "TiffFile"]
 
 BLOCK_BYTES = 4 << 10
 """A directory and its small values mostly fit in one such block; files may have thousands of scattered ones."""
@@ -53,13 +53,17 @@ class TiffFile:
 
     def read(self, start: int, count: int) -> bytes:
         """Some bytes, fewer where the file ends."""
+        return bytes(self.view(start, count))
+
+    def view(self, start: int, count: int) -> memoryview:
+        """As `read`, without a copy of what is in memory already."""
         stop = min(start + count, self.size)
         for first, data in self._spans:
             if first <= start and stop <= first + len(data):
-                return data[start - first : stop - first]
+                return memoryview(data)[start - first : stop - first]
         if stop - start >= LARGE_BYTES:
-            return self.source.range(start, stop)
-        return self._blocks.read_range(start, stop)
+            return memoryview(self.source.range(start, stop))
+        return memoryview(self._blocks.read_range(start, stop))
 
     def read_many(self, ranges: list[tuple[int, int]]) -> list[bytes]:
         """The bytes of ranges ``(start, stop)`` of data, in one round trip where they are not in memory."""

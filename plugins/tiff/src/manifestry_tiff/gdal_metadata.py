@@ -6,6 +6,7 @@ import xml.parsers.expat
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from xml.sax.saxutils import unescape
 
 __all__ = ["GdalItem", "band_attributes", "parse_gdal_metadata"]
 
@@ -71,7 +72,9 @@ def parse_gdal_metadata(text: str) -> list[GdalItem]:
             if not item.get("domain"):
                 sample = item.get("sample", "")
                 band = int(sample) if sample.isdigit() else None
-                items.append(GdalItem(item.get("name", ""), "".join(content).strip(), band, item.get("role", "")))
+                # GDAL escapes values twice.
+                value = unescape("".join(content).strip(), {"&quot;": '"', "&apos;": "'"})
+                items.append(GdalItem(item.get("name", ""), value, band, item.get("role", "")))
 
     parser = xml.parsers.expat.ParserCreate()
     parser.StartElementHandler = start

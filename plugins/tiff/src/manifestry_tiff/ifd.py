@@ -132,17 +132,21 @@ class Directory:
         MalformedFileError
             They lie outside the file.
         """
+        data = self._view(tag)
+        return None if data is None else bytes(data)
+
+    def _view(self, tag: int) -> memoryview | None:
         entry = self.entries.get(tag)
         if entry is None:
             return None
         if not self.file.holds(entry.offset, entry.offset + entry.nbytes):
             raise self.malformed(tag, f"{entry.count} values at offset {entry.offset}, file of {self.file.size} bytes")
-        return self.file.read(entry.offset, entry.nbytes)
+        return self.file.view(entry.offset, entry.nbytes)
 
     def numbers(self, tag: int) -> NDArray[Any] | None:
         """The values of a numeric tag in the file's byte order, read-only; None where the tag is absent or empty."""
         if tag not in self._cache:
-            data = self.raw(tag)
+            data = self._view(tag)
             if not data:
                 return None
             kind = FieldType(self.entries[tag].type)

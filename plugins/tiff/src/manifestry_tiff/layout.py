@@ -55,6 +55,8 @@ class Layout:
 
     def images(self, families: Sequence[Family]) -> VirtualGroup:
         """All images of a file."""
+        if not families:
+            return VirtualGroup()
         if len(families) == 1:
             return self._family(families[0], "0", "")
         pages = self._pages(families)

@@ -10,7 +10,7 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.storage.source import Source
 
 from manifestry_tiff.families import group_images
-from manifestry_tiff.file import TiffFile
+from manifestry_tiff.file import LARGE_BYTES, TiffFile
 from manifestry_tiff.ifd import Directory, Header, read_chain, read_header
 from manifestry_tiff.image import read_image
 from manifestry_tiff.layout import Layout
@@ -67,26 +67,32 @@ def _directory(file: TiffFile, header: Header, number: int, context: ParseContex
 
 
 def _all_directories(file: TiffFile, header: Header, context: ParseContext) -> Iterator[Directory]:
-    """The main chain; where it breaks off after the first directory, that is an issue and the others are read."""
-    count = 0
+    """The main chain; where it breaks off behind the first directory, that is an issue of the next image."""
     chain = read_chain(file, header, header.first, limit=context.limits.max_arrays)
-    with context.isolate(str(count)):
-        for directory in chain:
-            directory.prefetch(*_next_of_cog(directory))
-            yield directory
-            count += 1
+    directory = next(chain, None)
+    count = 0
+    while directory is not None:
+        directory.prefetch(*_rest_of_cog(directory))
+        yield directory
+        count += 1
+        directory = _next(chain, str(count), context)
 
 
-def _next_of_cog(directory: Directory) -> list[tuple[int, int]]:
-    """Where the remaining directories of a cloud optimized GeoTIFF probably are, so that one request brings them all.
+def _next(chain: Iterator[Directory], path: str, context: ParseContext) -> Directory | None:
+    with context.isolate(path):
+        return next(chain, None)
+    return None
 
-    Its directories stand in front of all data, from fine to coarse, each with its arrays of offsets behind it; every
-    overview has a quarter of the tiles, so all of them together take a third of what the full image takes.
+
+def _rest_of_cog(directory: Directory) -> list[tuple[int, int]]:
+    """Where the offsets of the overviews of a cloud optimized GeoTIFF probably are, so that one request brings them all.
+
+    Its directories and their arrays stand in front of all data, from fine to coarse; every overview has a quarter of the
+    tiles, so what follows takes a third of what the full image takes.
     """
     file = directory.file
-    if not directory.next or b"LAYOUT=IFDS_BEFORE_DATA" not in file.read(0, 512):
-        return []
     own = sum(entry.nbytes for entry in directory.entries.values())
-    if own < 1 << 14:
+    if own < LARGE_BYTES or not directory.next or b"LAYOUT=IFDS_BEFORE_DATA" not in file.read(0, 512):
         return []
-    return [(directory.next, min(directory.next + own // 3 + (4 << 10), file.size))]
+    end = max(entry.offset + entry.nbytes for entry in directory.entries.values())
+    return [(end, end + own // 3 + LARGE_BYTES // 4)]

@@ -15,8 +15,6 @@ from manifestry_tiff.tags import Compression, Tag
 
 __all__ = ["Segments", "read_segments"]
 
-_ALL = np.iinfo("u8").max
-
 
 @dataclass(frozen=True, slots=True)
 class Segments:
@@ -42,25 +40,27 @@ def read_segments(image: Image, max_chunks: int) -> Segments:
     ManifestError
         There are more than `max_chunks`.
     """
-    directory = image.directory
     expected = math.prod(image.grid) * (image.samples if image.planar else 1)
     if expected > max_chunks:
         raise ManifestError(f"{image.label}: {expected} tiles or strips, more than the limit of {max_chunks}")
     offsets_tag = _first_present(image, Tag.TILE_OFFSETS, Tag.STRIP_OFFSETS)
-    offsets = _column(image, offsets_tag, expected)
-    counts_tag = _first_present(image, Tag.TILE_BYTE_COUNTS, Tag.STRIP_BYTE_COUNTS)
-    if image.compression == Compression.NONE:
-        given = _column(image, counts_tag, expected) if counts_tag in directory else np.full(expected, _ALL, "u8")
-        lengths = _uncompressed_lengths(image, expected, given)
-    elif counts_tag in directory and not _counts_missing(image, counts_tag):
-        lengths = _column(image, counts_tag, expected)
-    else:
-        lengths = _estimated_lengths(image, offsets)
-    lengths = (
-        np.where((offsets == 0) | (lengths == 0), np.uint64(0), lengths) if _any_sparse(offsets, lengths) else lengths
-    )
+    offsets = _column(image, offsets_tag, expected).astype("u8", copy=False)
+    lengths = _lengths(image, expected, offsets)
+    if not (bool(offsets.all()) and bool(lengths.all())):
+        lengths = np.where(offsets == 0, np.uint64(0), lengths)
     _check_inside(image, offsets_tag, offsets, lengths)
     return Segments(offsets, lengths)
+
+
+def _lengths(image: Image, expected: int, offsets: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    tag = _first_present(image, Tag.TILE_BYTE_COUNTS, Tag.STRIP_BYTE_COUNTS)
+    given = _column(image, tag, expected) if tag in image.directory else None
+    if image.compression == Compression.NONE:
+        return _uncompressed_lengths(image, tag, expected, given)
+    # Some writers of strips leave zeros for byte counts; of a sparse file the offsets are zero too.
+    if given is None or (not image.tiled and not bool(given.any())):
+        return _estimated_lengths(image, offsets)
+    return given.astype("u8", copy=False)
 
 
 def _first_present(image: Image, tile_tag: Tag, strip_tag: Tag) -> Tag:
@@ -69,7 +69,7 @@ def _first_present(image: Image, tile_tag: Tag, strip_tag: Tag) -> Tag:
     return second if second in image.directory and first not in image.directory else first
 
 
-def _column(image: Image, tag: Tag, expected: int) -> NDArray[np.uint64]:
+def _column(image: Image, tag: Tag, expected: int) -> NDArray[Any]:
     values = image.directory.numbers(tag)
     if values is None:
         raise image.directory.malformed(tag, "missing")
@@ -80,34 +80,29 @@ def _column(image: Image, tag: Tag, expected: int) -> NDArray[np.uint64]:
     column: NDArray[Any] = values[:expected]
     if column.dtype.kind == "i" and int(column.min()) < 0:
         raise image.directory.malformed(tag, int(column.min()))
-    return column.astype("u8", copy=False)
+    return column
 
 
-def _counts_missing(image: Image, tag: Tag) -> bool:
-    """Some writers of strips leave zeros for byte counts; of a sparse file the offsets are zero too."""
-    counts = image.directory.numbers(tag)
-    return not image.tiled and counts is not None and not bool(counts.any())
-
-
-def _any_sparse(offsets: NDArray[np.uint64], lengths: NDArray[np.uint64]) -> bool:
-    return not (bool(offsets.all()) and bool(lengths.all()))
-
-
-def _uncompressed_lengths(image: Image, expected: int, given: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """What the geometry says: byte counts of uncompressed data are often wrong and never needed.
+def _uncompressed_lengths(image: Image, tag: Tag, expected: int, given: NDArray[Any] | None) -> NDArray[np.uint64]:
+    """What the geometry says: byte counts of uncompressed data are often too large, and never needed.
 
     A count of zero still means sparse, and one that is too small that pixels are missing.
     """
-    lengths = np.full(expected, image.segment_length * image.row_bytes, "u8")
+    lengths = np.broadcast_to(np.uint64(image.segment_length * image.row_bytes), (expected,))
     if image.short_rows:
+        lengths = np.array(lengths)
         lengths[image.grid[0] - 1 :: image.grid[0]] = image.short_rows * image.row_bytes
-    short = (given < lengths) & (given != 0)
-    if bool(short.any()):
-        at = int(np.argmax(short))
+    if given is None:
+        return lengths
+    short = given < lengths
+    if not bool(short.any()):
+        return lengths
+    wrong = short & (given != 0)
+    if bool(wrong.any()):
+        at = int(np.argmax(wrong))
         kind = "tile" if image.tiled else "strip"
         raise image.directory.malformed(
-            Tag.TILE_BYTE_COUNTS if image.tiled else Tag.STRIP_BYTE_COUNTS,
-            f"uncompressed {kind} {at} of {int(given[at])} bytes where {int(lengths[at])} are needed",
+            tag, f"uncompressed {kind} {at} of {int(given[at])} bytes where {int(lengths[at])} are needed"
         )
     return np.where(given == 0, np.uint64(0), lengths)
 
@@ -122,6 +117,9 @@ def _estimated_lengths(image: Image, offsets: NDArray[np.uint64]) -> NDArray[np.
 
 def _check_inside(image: Image, tag: Tag, offsets: NDArray[np.uint64], lengths: NDArray[np.uint64]) -> None:
     size = np.uint64(image.directory.file.size)
+    last = offsets.max()
+    if last <= size and lengths.max() <= size - last:
+        return
     beyond = (lengths != 0) & ((offsets > size) | (lengths > size - np.minimum(offsets, size)))
     if bool(beyond.any()):
         at = int(np.argmax(beyond))

@@ -1,0 +1,214 @@
+"""CRS and transform as GDAL sees them, as GeoZarr and CF attributes that others read."""
+
+import manifestry as mf
+import numpy as np
+import pyproj
+import pytest
+import rasterio
+import rioxarray  # noqa: F401 registers the accessor
+import tifffile
+import xarray as xr
+import zarr
+from rasterio.control import GroundControlPoint
+from rasterio.transform import Affine, from_origin
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning"),
+]
+TRANSFORM = from_origin(500_000, 5_000_000, 10, 10)
+
+
+def write(path, crs, transform=TRANSFORM, *, count=1, tags=None, **options):
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=60,
+        height=40,
+        count=count,
+        dtype="uint16",
+        crs=crs,
+        transform=transform,
+        **options,
+    ) as file:
+        file.write(np.arange(count * 2400, dtype="u2").reshape(count, 40, 60))
+        file.update_tags(**(tags or {}))
+    return path
+
+
+def crs_of(array):
+    attributes = array.attributes
+    code, wkt = attributes.get("proj:code"), attributes.get("proj:wkt2")
+    return pyproj.CRS(code or wkt) if code or wkt else None
+
+
+def test_layout_of_the_conventions(tmp_path):
+    tree = mf.parse(write(tmp_path / "a.tif", "EPSG:32633"))
+    attributes = dict(tree["0"].attributes)
+    assert [c["name"] for c in attributes["zarr_conventions"]] == ["proj:", "spatial:"]
+    assert {c["uuid"] for c in attributes["zarr_conventions"]} == {
+        "f17cb550-5864-4468-aeb7-f3180cfb622f", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
+    }  # fmt: skip
+    expected = {
+        "proj:code": "EPSG:32633",
+        "spatial:dimensions": ["y", "x"],
+        "spatial:shape": [40, 60],
+        "spatial:transform": [10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0],
+        "spatial:transform_type": "affine",
+        "spatial:bbox": [500_000.0, 4_999_600.0, 500_600.0, 5_000_000.0],
+        "spatial:registration": "pixel",
+        "grid_mapping": "spatial_ref",
+        "AREA_OR_POINT": "Area",
+    }
+    assert {name: attributes[name] for name in expected} == expected
+    x, y = (zarr.open_group(tree.store(), mode="r")[name][...] for name in "xy")
+    np.testing.assert_array_equal(x, 500_005 + 10.0 * np.arange(60))
+    np.testing.assert_array_equal(y, 4_999_995 - 10.0 * np.arange(40))
+    assert tree["x"].attributes["standard_name"] == "projection_x_coordinate"
+    assert tree["spatial_ref"].attributes["GeoTransform"] == "500000.0 10.0 0.0 5000000.0 0.0 -10.0"
+
+
+def test_coordinates_are_optional(tmp_path):
+    path = write(tmp_path / "a.tif", "EPSG:32633")
+    assert set(mf.parse(path, coordinates=False).arrays) == {"0", "spatial_ref"}
+    rotated = write(tmp_path / "b.tif", "EPSG:32633", TRANSFORM @ Affine.rotation(30))
+    tree = mf.parse(rotated)
+    assert set(tree.arrays) == {"0", "spatial_ref"}
+    with rasterio.open(rotated) as file:
+        np.testing.assert_allclose(tree["0"].attributes["spatial:transform"], list(file.transform)[:6], rtol=1e-15)
+
+
+SYSTEMS = [
+    "EPSG:32633", "EPSG:4326", "EPSG:3857", "EPSG:3031", "EPSG:3035", "EPSG:27700", "EPSG:2193", "EPSG:2264",
+    "EPSG:28992", "EPSG:5514",
+    "+proj=tmerc +lat_0=10 +lon_0=20 +k=0.9996 +x_0=1000 +y_0=2000 +datum=WGS84 +units=m",
+    "+proj=lcc +lat_1=33 +lat_2=45 +lat_0=39 +lon_0=-96 +x_0=10 +y_0=20 +datum=NAD83 +units=m",
+    "+proj=lcc +lat_1=33 +lat_0=33 +lon_0=-96 +k_0=0.99 +datum=NAD83 +units=us-ft",
+    "+proj=laea +lat_0=-90 +lon_0=30 +x_0=1 +y_0=2 +ellps=WGS84 +units=m",
+    "+proj=aea +lat_1=29.5 +lat_2=45.5 +lat_0=23 +lon_0=-96 +datum=NAD83 +units=m",
+    "+proj=stere +lat_0=90 +lat_ts=70 +lon_0=-45 +datum=WGS84 +units=m",
+    "+proj=sterea +lat_0=52 +lon_0=5 +k=0.9999 +x_0=155000 +y_0=463000 +ellps=bessel +units=m",
+    "+proj=merc +lon_0=10 +k=1 +ellps=WGS84 +units=m",
+    "+proj=eqc +lat_ts=30 +lon_0=10 +a=6370000 +b=6370000 +units=m",
+    "+proj=aeqd +lat_0=40 +lon_0=10 +datum=WGS84 +units=m",
+    "+proj=sinu +lon_0=5 +R=6371007.181 +units=m",
+    "+proj=robin +lon_0=15 +datum=WGS84 +units=m",
+    "+proj=cass +lat_0=10 +lon_0=20 +ellps=clrk66 +units=m",
+    "+proj=cea +lat_ts=30 +lon_0=0 +datum=WGS84 +units=m",
+    "+proj=poly +lat_0=0 +lon_0=-54 +ellps=GRS80 +units=m",
+    "+proj=longlat +a=6378000 +b=6356000",
+    "+proj=utm +zone=33 +ellps=intl +units=m",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_systems_place_points_where_gdal_places_them(tmp_path, system):
+    path = write(tmp_path / "a.tif", system, from_origin(1, 2, 0.5, 0.5))
+    tree = mf.parse(path)
+    mine = crs_of(tree["0"])
+    with rasterio.open(path) as file:
+        theirs = pyproj.CRS(file.crs.to_wkt())
+    assert mine is not None
+    assert not tree.issues
+    assert mine.is_geographic == theirs.is_geographic
+    if mine.is_geographic:
+        assert mine.ellipsoid.semi_major_metre == theirs.ellipsoid.semi_major_metre
+        assert mine.ellipsoid.inverse_flattening == pytest.approx(theirs.ellipsoid.inverse_flattening, rel=1e-10)
+        return
+    longitude, latitude = theirs.area_of_use.bounds[:2] if theirs.area_of_use else (21.0, 41.0)
+    for offset in (0.0, 1.5):
+        at = (longitude + offset, latitude + offset)
+        places = [
+            pyproj.Transformer.from_crs(crs.geodetic_crs, crs, always_xy=True).transform(*at) for crs in (mine, theirs)
+        ]
+        np.testing.assert_allclose(places[0], places[1], rtol=1e-9, atol=1e-5)
+
+
+def test_compound_systems(tmp_path):
+    path = write(tmp_path / "a.tif", rasterio.crs.CRS.from_string("EPSG:32633+5773"))
+    found = crs_of(mf.parse(path)["0"])
+    assert found.is_compound
+    assert [part.to_epsg() for part in found.sub_crs_list] == [32633, 5773]
+
+
+def test_pixel_is_point_is_moved_to_the_corner(tmp_path):
+    path = write(tmp_path / "a.tif", "EPSG:4326", from_origin(10, 50, 0.5, 0.5), tags={"AREA_OR_POINT": "Point"})
+    attributes = mf.parse(path)["0"].attributes
+    assert attributes["AREA_OR_POINT"] == "Point"
+    with rasterio.open(path) as file:
+        assert attributes["spatial:transform"] == list(file.transform)[:6]
+
+
+def test_ground_control_points_are_reported(tmp_path):
+    path = tmp_path / "a.tif"
+    points = [GroundControlPoint(r, c, 10 + c, 50 - r) for r, c in [(0, 0), (0, 60), (40, 0), (40, 60)]]
+    with rasterio.open(path, "w", driver="GTiff", width=60, height=40, count=1, dtype="uint8") as file:
+        file.gcps = (points, rasterio.crs.CRS.from_epsg(4326))
+    tree = mf.parse(path)
+    assert [issue.feature for issue in tree.issues] == ["ground control points left out"]
+    assert tree["0"].attributes["proj:code"] == "EPSG:4326"
+    assert "spatial:transform" not in tree["0"].attributes
+
+
+def test_unknown_systems_cost_no_pixels(tmp_path):
+    path = tmp_path / "a.tif"
+    keys = (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 20)
+    tifffile.imwrite(path, np.zeros((4, 4), "u1"), extratags=[(34735, 3, len(keys), keys, True)], metadata=None)
+    tree = mf.parse(path)
+    assert [(i.feature, i.severity) for i in tree.issues] == [("coordinate reference system left out", "reported")]
+    assert tree["0"].shape == (4, 4)
+
+
+def test_gdal_metadata(tmp_path):
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=4, height=4, count=2, dtype="int16", transform=TRANSFORM
+    ) as file:
+        file.scales, file.offsets, file.units = (0.5, 0.5), (1.0, 1.0), ("K", "m")
+        file.descriptions = ("temperature", "height")
+        file.update_tags(PROJECT="a & b", scale_factor="7")
+        file.update_tags(1, QUALITY="good")
+        file.colorinterp = (rasterio.enums.ColorInterp.gray, rasterio.enums.ColorInterp.alpha)
+    attributes = mf.parse(path)["0"].attributes
+    assert (attributes["scale_factor"], attributes["add_offset"]) == (0.5, 1.0)
+    assert attributes["units"] == ["K", "m"]
+    assert attributes["long_name"] == ["temperature", "height"]
+    assert (attributes["PROJECT"], attributes["gdal_scale_factor"]) == ("a & b", "7")
+    assert attributes["QUALITY"] == ["good", ""]
+    assert attributes["extra_samples"] == ["unassociated_alpha"]
+
+
+def test_scales_that_differ_are_lists(tmp_path):
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=4, height=4, count=2, dtype="int16", transform=TRANSFORM
+    ) as file:
+        file.scales = (0.5, 0.25)
+    attributes = mf.parse(path)["0"].attributes
+    assert attributes["scales"] == [0.5, 0.25]
+    assert "scale_factor" not in attributes
+
+
+def test_colour_map(tmp_path):
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=4, height=4, count=1, dtype="uint8", transform=TRANSFORM
+    ) as file:
+        file.write_colormap(1, {0: (1, 2, 3, 255), 7: (255, 128, 0, 255)})
+    attributes = mf.parse(path)["0"].attributes
+    assert attributes["photometric"] == "palette"
+    np.testing.assert_array_equal(attributes["color_map"][[0, 7]] // 257, [[1, 2, 3], [255, 128, 0]])
+
+
+@pytest.mark.parametrize("system", ["EPSG:32633", "+proj=lcc +lat_1=33 +lat_2=45 +lat_0=39 +lon_0=-96 +datum=NAD83"])
+def test_rioxarray_reads_system_and_transform(tmp_path, system):
+    path = write(tmp_path / "a.tif", system)
+    store = mf.parse(path).store()
+    with (
+        xr.open_zarr(store, consolidated=False, decode_coords="all", chunks=None) as dataset,
+        rasterio.open(path) as file,
+    ):
+        assert dataset["0"].rio.crs == file.crs
+        assert dataset["0"].rio.transform() == file.transform
+        np.testing.assert_array_equal(dataset["0"].values, file.read(1))

@@ -1,0 +1,178 @@
+"""Files that violate the specification: named errors, at once, whatever is wrong."""
+
+import random
+import re
+import struct
+
+import manifestry as mf
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+PIXELS = bytes(range(64))
+
+
+def refused(path, **options):
+    with pytest.raises(mf.ManifestryError) as caught:
+        mf.parse(path, format="tiff", **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((256,), r"tag 256 \(IMAGE_WIDTH\): missing"),
+        ((257, 4, 0), r"tag 257 \(IMAGE_LENGTH\): 0"),
+        ((258, 3, 0), r"tag 258 \(BITS_PER_SAMPLE\): 0"),
+        ((277, 3, 0), r"tag 277 \(SAMPLES_PER_PIXEL\): 0"),
+        ((273,), r"tag 273 \(STRIP_OFFSETS\): missing"),
+        ((273, 4, 1 << 20), r"tag 273 \(STRIP_OFFSETS\): segment 0 has 64 bytes at offset 1048576, file of \d+ bytes"),
+        ((273, 4, 5, 1 << 30), r"tag 273 \(STRIP_OFFSETS\): 5 values at offset 1073741824, file of \d+ bytes"),
+        ((278, 4, 2), r"tag 273 \(STRIP_OFFSETS\): 1 values where 4 are needed"),
+        ((279, 4, 60), r"tag 279 \(STRIP_BYTE_COUNTS\): uncompressed strip 0 of 60 bytes where 64 are needed"),
+        ((322, 4, 0), r"tag 323 \(TILE_LENGTH\): missing"),
+        ((278, 12, 8.0), r"tag 278 \(ROWS_PER_STRIP\): 1 values of type 12 where integers are needed"),
+    ],
+)
+def test_impossible_tags_are_named(make_tiff, change, message):
+    text = refused(make_tiff([make_tiff.gray(8, 8, 16, 64, change)], PIXELS))
+    assert re.search(r"IFD 0 at offset \d+, " + message, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "feature"),
+    [
+        ((259, 3, 6), "old-style JPEG (compression 6)"),
+        ((259, 3, 32809), "ThunderScan (compression 32809)"),
+        ((259, 3, 34676), "SGI LogLuv (compression 34676)"),
+        ((259, 3, 12345), "compression 12345"),
+        ((258, 3, 40), "samples of 40 bits with SampleFormat 1"),
+        ((339, 3, 2, 0), "samples of 12 bits with SampleFormat 2"),
+        ((32997, 4, 5), "volumes (ImageDepth)"),
+    ],
+)
+def test_refusals_are_named(make_tiff, change, feature):
+    more = [(339, 3, 2), (258, 3, 12)] if change[0] == 339 else [change]
+    tree = mf.parse(make_tiff([make_tiff.gray(8, 8, 16, 64, *more)], PIXELS), on_unsupported="skip")
+    assert not list(tree.walk_arrays())
+    (issue,) = tree.issues
+    assert (issue.path, issue.feature) == ("0", feature)
+    assert issue.hint
+
+
+def test_components_that_differ_are_refused(make_tiff):
+    tags = make_tiff.gray(8, 8, 16, 64, (277, 3, 3), (258, 3, [5, 6, 5]))
+    assert "components of different sizes (5, 6, 5)" in refused(make_tiff([tags], PIXELS))
+
+
+def test_subsampled_chroma_without_jpeg_is_refused(make_tiff):
+    tags = make_tiff.gray(8, 8, 16, 96, (262, 3, 6), (277, 3, 3), (258, 3, [8, 8, 8]))
+    assert "subsampled YCbCr without JPEG" in refused(make_tiff([tags], bytes(96)))
+
+
+def test_a_loop_of_directories(make_tiff):
+    image = make_tiff.gray(8, 8, 16, 64)
+    path = make_tiff([image, image], PIXELS, loop=0)
+    assert "the chain of directories is a loop" in refused(path)
+    assert mf.parse(path, ifd=1)["1"].shape == (8, 8)
+    assert "loop" in refused(path, ifd=2)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"II*\0", "no TIFF header"),
+        (b"II*\0\0\0\0\0", "no image file directory"),
+        (b"II*\0\xff\xff\0\0", r"IFD 0 at offset 65535: outside the file of 8 bytes"),
+        (b"II+\0\x04\0\0\0" + bytes(8), "no TIFF header"),
+        (b"II*\0\x08\0\0\0\xff\xff", "65535 entries"),
+        (b"II*\0\x08\0\0\0\x03\0" + bytes(14), "3 entries, cut off after 1"),
+    ],
+)
+def test_headers_and_directories(tmp_path, data, message):
+    path = tmp_path / "a.tif"
+    path.write_bytes(data)
+    assert re.search(message, refused(path))
+
+
+def test_corrupt_streams_of_small_files_are_found(make_tiff):
+    tags = make_tiff.gray(8, 8, 16, 64, compression=8)
+    assert re.search(r"IFD 0, strip 0 at offset 16: ZlibError", refused(make_tiff([tags], PIXELS)))
+
+
+def test_bombs_are_not_unpacked(make_tiff):
+    import zlib
+
+    bomb = zlib.compress(bytes(50 << 20))
+    tags = make_tiff.gray(8, 8, 16, len(bomb), compression=8)
+    assert "ZlibError" in refused(make_tiff([tags], bomb))
+
+
+def test_absurd_sizes_allocate_nothing(make_tiff):
+    huge = (1 << 31) - 1
+    assert "tiles or strips, more than the limit" in refused(
+        make_tiff([make_tiff.gray(huge, huge, 16, 64, (322, 4, 16), (323, 4, 16))], PIXELS)
+    )
+    assert "a tile or strip of" in refused(make_tiff([make_tiff.gray(huge, huge, 16, 64)], PIXELS))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sound") / "a.tif"
+    values = np.random.default_rng(2).integers(0, 255, (3, 40, 50), dtype="u1")
+    keys = (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, 32633)
+    extra = [(34735, 3, len(keys), keys, True), (33550, 12, 3, (10.0, 10.0, 0.0), True),
+             (33922, 12, 6, (0.0, 0.0, 0.0, 5e5, 5e6, 0.0), True), (42113, 2, 0, "0", True)]  # fmt: skip
+    with tifffile.TiffWriter(path) as file:
+        file.write(
+            values,
+            compression="lzw",
+            tile=(16, 16),
+            planarconfig="separate",
+            photometric="rgb",
+            extratags=extra,
+            subifds=1,
+        )
+        file.write(
+            values[:, ::2, ::2],
+            compression="zlib",
+            rowsperstrip=7,
+            subfiletype=1,
+            planarconfig="separate",
+            photometric="rgb",
+        )
+        file.write(values[0], compression="packbits", rowsperstrip=9, metadata=None)
+    return path.read_bytes()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1 << 30), count=st.integers(1, 12))
+def test_flipped_bytes_end_in_a_tree_or_a_named_error(tmp_path, sound, seed, count):
+    random_ = random.Random(seed)
+    data = bytearray(sound)
+    tail = struct.unpack_from("<I", data, 4)[0]
+    for _ in range(count):
+        low, high = random_.choice([(8, len(data)), (tail, min(tail + 400, len(data)))])
+        data[random_.randrange(low, high)] = random_.randrange(256)
+    path = tmp_path / "fuzzed.tif"
+    path.write_bytes(data)
+    try:
+        tree = mf.parse(path, format="tiff", on_unsupported="skip")
+    except mf.ManifestryError:
+        return
+    for _, array in tree.walk_arrays():
+        assert array.manifest.grid_shape == array.metadata.grid_shape
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1))
+def test_truncated_files_end_in_a_tree_or_a_named_error(tmp_path, sound, share):
+    path = tmp_path / "cut.tif"
+    path.write_bytes(sound[: 8 + int(share * (len(sound) - 9))])
+    try:
+        tree = mf.parse(path, format="tiff", on_unsupported="skip")
+    except mf.ManifestryError:
+        return
+    assert tree.issues or list(tree.walk_arrays())

@@ -1,0 +1,165 @@
+"""Which arrays and groups a file becomes."""
+
+import manifestry as mf
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+import xarray as xr
+import zarr
+from rasterio.enums import Resampling
+from rasterio.transform import from_origin
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+    pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning"),
+]
+RNG = np.random.default_rng(5)
+
+
+def cog(path, *, mask=False, width=700, height=500):
+    values = RNG.integers(1, 200, (3, height, width), dtype="u1")
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path, "w", driver="GTiff", width=width, height=height, count=3, dtype="uint8", crs="EPSG:32633",
+            transform=from_origin(500_000, 5_000_000, 10, 10), tiled=True, blockxsize=128, blockysize=128,
+            compress="deflate",
+        ) as file,
+    ):  # fmt: skip
+        file.write(values)
+        if mask:
+            file.write_mask(values[0] > 100)
+        file.build_overviews([2, 4], Resampling.average)
+    return path
+
+
+def read(tree, path):
+    return zarr.open_group(tree.store(), mode="r")[path][...]
+
+
+def test_one_image_is_an_array_at_the_root(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6), "u1"), metadata=None)
+    tree = mf.parse(tmp_path / "a.tif")
+    assert list(tree.arrays) == ["0"]
+    assert tree["0"].dims == ("y", "x")
+
+
+def test_one_directory_by_number(tmp_path):
+    path = cog(tmp_path / "a.tif", mask=True)
+    with tifffile.TiffFile(path) as tif:
+        for number, page in enumerate(tif.pages):
+            tree = mf.parse(path, ifd=number)
+            assert str(number) in tree.arrays
+            found, expected = read(tree, str(number)), page.asarray()
+            np.testing.assert_array_equal(found, np.moveaxis(expected, -1, 0) if expected.ndim == 3 else expected)
+    assert set(mf.parse(path, ifd=0).arrays) == {"0", "x", "y", "spatial_ref"}
+    with pytest.raises(mf.OptionError, match="has 6 directories"):
+        mf.parse(path, ifd=6)
+
+
+def test_a_pyramid_is_groups_that_xarray_opens(tmp_path):
+    path = cog(tmp_path / "a.tif", mask=True)
+    tree = mf.parse(path)
+    assert list(tree.groups) == ["0", "1", "2"]
+    assert set(tree["0"].arrays) == {"data", "mask", "x", "y", "spatial_ref"}
+    assert tree["0/mask"].dtype == bool
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(read(tree, "0/data"), file.read())
+        np.testing.assert_array_equal(read(tree, "0/mask"), file.dataset_mask() > 0)
+    with xr.open_datatree(tree.store(), engine="zarr", consolidated=False, decode_coords="all") as opened:
+        for level, factor in enumerate((1, 2, 4)):
+            with rasterio.open(path, **({"overview_level": level - 1} if level else {})) as file:
+                np.testing.assert_array_equal(opened[f"{level}/data"].values, file.read())
+                dataset = opened[str(level)].to_dataset()
+                assert dataset["data"].rio.transform() == file.transform
+            np.testing.assert_allclose(np.diff(dataset["x"]), 10 * factor)
+
+
+def test_multiscales_of_odd_sizes(tmp_path):
+    attributes = mf.parse(cog(tmp_path / "a.tif", width=701, height=499)).attributes
+    names = [convention["name"] for convention in attributes["zarr_conventions"]]
+    assert names == ["proj:", "spatial:", "multiscales"]
+    layout = attributes["multiscales"]["layout"]
+    assert [entry["asset"] for entry in layout] == ["0", "1", "2"]
+    assert layout[1]["derived_from"] == "0"
+    assert layout[1]["spatial:shape"] == [250, 351]
+    assert layout[1]["transform"]["scale"] == [499 / 250, 701 / 351]
+    assert layout[1]["spatial:transform"] == [10 * 701 / 351, 0, 500_000, 0, -10 * 499 / 250, 5_000_000]
+
+
+def test_include_reads_only_what_is_wanted(tmp_path):
+    tree = mf.parse(cog(tmp_path / "a.tif"), include=["1/data"])
+    assert [path for path, _ in tree.walk_arrays() if path.endswith("data")] == ["1/data"]
+
+
+def test_pages_that_are_alike_are_stacked(tmp_path):
+    values = RNG.integers(0, 255, (5, 3, 40, 50), dtype="u1")
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for page in values:
+            image = np.moveaxis(page, 0, -1)
+            file.write(image, contiguous=False, metadata=None, compression="zlib", predictor=2, rowsperstrip=15)
+    tree = mf.parse(path)
+    assert (tree["0"].dims, tree["0"].shape) == (("page", "band", "y", "x"), values.shape)
+    np.testing.assert_array_equal(read(tree, "0"), values)
+
+
+def test_images_that_differ_are_groups(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(np.zeros((40, 50), "u1"), metadata=None)
+        file.write(np.ones((30, 20), "u2"), metadata=None)
+    tree = mf.parse(path)
+    assert [(name, array.shape) for name, array in tree.walk_arrays()] == [("0/data", (40, 50)), ("1/data", (30, 20))]
+
+
+AXES = RNG.integers(0, 60_000, (2, 3, 4, 32, 48), dtype="u2")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.tif", {"imagej": True, "metadata": {"axes": "TZCYX"}}), ("a.ome.tif", {"metadata": {"axes": "TZCYX"}}),
+     ("b.ome.tif", {"metadata": {"axes": "TZCYX"}, "compression": "zlib", "rowsperstrip": 10})],
+)  # fmt: skip
+def test_series_have_named_axes(tmp_path, name, options):
+    tifffile.imwrite(tmp_path / name, AXES, photometric="minisblack", **options)
+    tree = mf.parse(tmp_path / name)
+    assert (tree["0"].dims, tree["0"].shape) == (("t", "z", "c", "y", "x"), AXES.shape)
+    np.testing.assert_array_equal(read(tree, "0"), AXES)
+
+
+def test_imagej_stack_with_one_directory(tmp_path):
+    """ImageJ writes stacks over 4 GB with one directory only; the planes follow each other."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, AXES, imagej=True, metadata={"axes": "TZCYX"}, photometric="minisblack")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        first, second, order = tif.pages[0].offset, tif.pages[1].offset, tif.byteorder
+    at = data.index(second.to_bytes(4, "big" if order == ">" else "little"), first)
+    data[at : at + 4] = b"\0\0\0\0"
+    path.write_bytes(data)
+    tree = mf.parse(path)
+    np.testing.assert_array_equal(read(tree, "0"), AXES)
+
+
+def test_a_pyramid_of_a_series_in_sub_directories(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(AXES[0], subifds=1, metadata={"axes": "ZCYX"}, tile=(16, 16), photometric="minisblack")
+        file.write(AXES[0, ..., ::2, ::2], subfiletype=1, tile=(16, 16), photometric="minisblack")
+    tree = mf.parse(path)
+    assert [name for name, _ in tree.walk_arrays()] == ["0/data", "1/data"]
+    np.testing.assert_array_equal(read(tree, "0/data"), AXES[0])
+    np.testing.assert_array_equal(read(tree, "1/data"), AXES[0, ..., ::2, ::2])
+
+
+def test_one_bad_page_costs_itself(make_tiff):
+    good = make_tiff.gray(4, 2, [16], [8])
+    bad = make_tiff.gray(8, 2, [1 << 30], [16])
+    path = make_tiff([good, bad], bytes(range(8)))
+    tree = mf.parse(path, on_unsupported="skip")
+    assert [name for name, _ in tree.walk_arrays()] == ["0/data"]
+    assert [(issue.path, issue.feature) for issue in tree.issues] == [("1/data", "malformed")]
+    with pytest.raises(mf.MalformedFileError, match=r"IFD 1 .*STRIP_OFFSETS.*1073741824"):
+        mf.parse(path)
