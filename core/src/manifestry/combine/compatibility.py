@@ -109,8 +109,9 @@ def differences(
         found.append(Difference("the shape", a.shape, b.shape))
     elif not values_only:
         found += _storage_differences(first, other, axis)
-    found += _meaning_differences({**inherited[0], **a.attributes}, {**inherited[1], **b.attributes})
-    return found
+    mine = {**inherited[0], **a.attributes} if inherited[0] else a.attributes
+    theirs = {**inherited[1], **b.attributes} if inherited[1] else b.attributes
+    return found + _meaning_differences(mine, theirs)
 
 
 def _storage_differences(first: VirtualArray, other: VirtualArray, axis: int | None) -> list[Difference]:
@@ -140,6 +141,8 @@ def _chunks_across(metadata: ArrayMetadata, axis: int | None) -> list[Any]:
 
 
 def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
+    if a is b:
+        return []
     names = MEANING & (a.keys() | b.keys())
     return [
         Difference(f"the attribute {name}", a.get(name), b.get(name))
@@ -150,7 +153,7 @@ def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
 
 def same_attribute(a: Any, b: Any) -> bool:
     """Whether two attribute values are equal, also where one of them has been through JSON and has lost its type."""
-    if values_equal(a, b):
+    if a is b or (type(a) is type(b) is str and a == b) or values_equal(a, b):
         return True
     try:
         return bool(_scalar_to_json(a) == _scalar_to_json(b))

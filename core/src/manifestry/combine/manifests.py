@@ -101,12 +101,15 @@ def _join(columns: Sequence[NDArray[Any]], manifests: Sequence[ChunkManifest], a
             return np.repeat(values, [m.size for m in manifests])
     lead = math.prod(manifests[0].grid_shape[:axis])
     if lead == 1:
-        return np.concatenate([np.broadcast_to(c, (m.size,)) for c, m in zip(columns, manifests, strict=True)])
+        return np.concatenate([_full(c, m.size) for c, m in zip(columns, manifests, strict=True)])
     blocks = [
-        np.broadcast_to(c, (m.size,)).reshape(lead, m.size // lead if lead else 0)
-        for c, m in zip(columns, manifests, strict=True)
+        _full(c, m.size).reshape(lead, m.size // lead if lead else 0) for c, m in zip(columns, manifests, strict=True)
     ]
     return np.concatenate(blocks, axis=1).reshape(-1)
+
+
+def _full(column: NDArray[Any], size: int) -> NDArray[Any]:
+    return column if column.ndim else np.broadcast_to(column, (size,))
 
 
 def slice_manifest(manifest: ChunkManifest, axis: int, start: int, stop: int) -> ChunkManifest:
