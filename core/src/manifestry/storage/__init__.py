@@ -3,6 +3,7 @@
 ============  ==========================================================================
 `urls`        canonical URLs: one spelling for one object
 `registry`    which object store serves a URL: the caller's first, then the environment's
+`objects`     what stores and the file system say of an object
 `source`      Source: one object or prefix as parsers see it
 `blocks`      a seekable reader with a random-access block cache
 `faults`      the store library's exceptions as `SourceError`

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,6 +18,7 @@ from manifestry.errors import SourceError
 from manifestry.model.files import SourceFile
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.faults import source_errors
+from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.urls import canonical_url, join_url, local_path, shown
 
@@ -120,11 +121,8 @@ class Source:
                 status = os.stat(self.local_path)
                 if self.local_path.is_dir():
                     raise IsADirectoryError(self.url)
-                return SourceFile(self.url, status.st_size, None, datetime.fromtimestamp(status.st_mtime, UTC))
-            meta = self._head_request()
-        when = meta["last_modified"]
-        # A server that does not say when an object changed shows up as the epoch.
-        return SourceFile(self.url, meta["size"], meta["e_tag"], when if when.timestamp() > 0 else None)
+                return file_from_status(self.url, status)
+            return file_from_metadata(self.url, self._head_request())
 
     def _head_request(self) -> Any:
         """The store's metadata of the object."""
@@ -275,16 +273,6 @@ class Source:
 def _read_file(path: Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return [_read_at(descriptor, start, stop) for start, stop in ranges]
+        return [read_at(descriptor, start, stop) for start, stop in ranges]
     finally:
         os.close(descriptor)
-
-
-def _read_at(descriptor: int, start: int, stop: int) -> bytes:
-    """The bytes ``start:stop``; the system returns at most 2 GiB at once, and fewer only at the end of the file."""
-    data = os.pread(descriptor, stop - start, start)
-    parts = [data]
-    while data and (start := start + len(data)) < stop:
-        data = os.pread(descriptor, stop - start, start)
-        parts.append(data)
-    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from obstore.exceptions import BaseError, GenericError
@@ -18,6 +18,7 @@ from obstore.exceptions import BaseError, GenericError
 from manifestry.errors import SourceError
 from manifestry.model.files import SourceFile
 from manifestry.storage.faults import source_errors
+from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.urls import local_path, shown
 
@@ -132,9 +133,9 @@ class _Turn:
             except GenericError:
                 # The likeliest reason for a range that cannot be had: the object is shorter now. Then that is said.
                 with suppress(BaseError, OSError):
-                    check_unchanged(file, _seen(file.url, await store.head_async(key)))
+                    check_unchanged(file, file_from_metadata(file.url, await store.head_async(key)))
                 raise
-            check_unchanged(file, _seen(file.url, response.meta))
+            check_unchanged(file, file_from_metadata(file.url, response.meta))
             data = memoryview(await response.buffer_async())
         return [_whole(file, wanted, data[wanted.start - low : wanted.stop - low]) for wanted in group]
 
@@ -157,12 +158,9 @@ def _read_local(file: SourceFile, path: Path, group: Sequence[_Wanted]) -> list[
     with source_errors(file.url):
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            status = os.fstat(descriptor)
-            when = datetime.fromtimestamp(status.st_mtime, UTC)
-            check_unchanged(file, SourceFile(file.url, status.st_size, None, when))
+            check_unchanged(file, file_from_status(file.url, os.fstat(descriptor)))
             return [
-                _whole(file, wanted, memoryview(os.pread(descriptor, wanted.stop - wanted.start, wanted.start)))
-                for wanted in group
+                _whole(file, wanted, memoryview(read_at(descriptor, wanted.start, wanted.stop))) for wanted in group
             ]
         finally:
             os.close(descriptor)
@@ -172,11 +170,6 @@ def _whole(file: SourceFile, wanted: _Wanted, data: memoryview) -> memoryview:
     if len(data) != wanted.stop - wanted.start:
         raise SourceError(f"{shown(file.url)}: ends at byte {wanted.start + len(data)}, before {wanted.stop}")
     return data
-
-
-def _seen(url: str, meta: Any) -> SourceFile:
-    when = meta["last_modified"]
-    return SourceFile(url, meta["size"], meta["e_tag"], when if when.timestamp() > 0 else None)
 
 
 def check_unchanged(parsed: SourceFile, seen: SourceFile) -> None:

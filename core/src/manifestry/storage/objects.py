@@ -1,0 +1,33 @@
+"""What a store or the file system says of an object, and bytes of a local file: in one form for all who ask."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from manifestry.model.files import SourceFile
+
+__all__ = ["file_from_metadata", "file_from_status", "read_at"]
+
+
+def file_from_metadata(url: str, meta: Any) -> SourceFile:
+    """An object by the metadata of the store library (obstore's ``ObjectMeta``)."""
+    when = meta["last_modified"]
+    # A server that does not say when an object changed shows up as the epoch.
+    return SourceFile(url, meta["size"], meta["e_tag"], when if when.timestamp() > 0 else None)
+
+
+def file_from_status(url: str, status: os.stat_result) -> SourceFile:
+    """A local file by its status."""
+    return SourceFile(url, status.st_size, None, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def read_at(descriptor: int, start: int, stop: int) -> bytes:
+    """The bytes ``start:stop``; the system returns at most 2 GiB at once, and fewer only at the end of the file."""
+    data = os.pread(descriptor, stop - start, start)
+    parts = [data]
+    while data and (start := start + len(data)) < stop:
+        data = os.pread(descriptor, stop - start, start)
+        parts.append(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
