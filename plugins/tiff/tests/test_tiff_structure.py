@@ -4,6 +4,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import rasterio
+import rioxarray  # noqa: F401 registers the accessor
 import tifffile
 import xarray as xr
 import zarr

@@ -16,5 +16,5 @@ def manifestry_parsers() -> Iterator[ParserDescriptor]:
         options="manifestry_tiff.options:TiffOptions",
         magic=(Magic(b"II*\0"), Magic(b"MM\0*"), Magic(b"II+\0"), Magic(b"MM\0+")),
         extensions=(".tif", ".tiff", ".gtiff", ".btf", ".tf8"),
-        capabilities=frozenset({Capability.GROUPS, Capability.REMOTE}),
+        capabilities=frozenset({Capability.GROUPS, Capability.NATIVE, Capability.REMOTE}),
     )

@@ -13,7 +13,7 @@ Every group has its own ``x``, ``y`` and ``spatial_ref``, so that xarray opens i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from manifestry.formats.contracts import ParseContext
@@ -43,10 +43,13 @@ class Layout:
     ----------
     options, context
         As the parser was called with.
+    pages
+        Filled while arrays are made: offsets of the directories behind each array of pixels.
     """
 
     options: TiffOptions
     context: ParseContext
+    pages: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def single(self, image: Image, name: str, mask: Image | None = None) -> VirtualGroup:
         """One image as an array of that name, with its coordinates beside it."""
@@ -116,6 +119,7 @@ class Layout:
                 pages.append(image_array(family.full, "0", {}, self.options, self.context))
         if len(pages) < len(families) or not stackable(pages):
             return VirtualGroup() if len(pages) < len(families) else None
+        self.pages["0"] = tuple(family.full.directory.offset for family in families)
         stacked = stack_pages(pages, (len(pages),), (PAGE,))
         return VirtualGroup(self.finish(stacked, first, "0", "", reference))
 
@@ -140,9 +144,11 @@ class Layout:
             with self.context.isolate(prefix + name):
                 array = image_array(level.image, prefix + name, {}, self.options, self.context)
                 arrays = self.finish(array, level.image, name, prefix, reference)
+                self.pages[prefix + name] = (level.image.directory.offset,)
         if level.mask is not None and self.context.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
                 arrays[MASK] = image_array(level.mask, prefix + MASK, {}, self.options, self.context)
+                self.pages[prefix + MASK] = (level.mask.directory.offset,)
         return arrays
 
     def _reference(self, image: Image, path: str) -> GeoReference | None:

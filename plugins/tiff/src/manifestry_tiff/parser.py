@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from manifestry.errors import MalformedFileError, OptionError
+from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualGroup
 from manifestry.storage.source import Source
@@ -17,6 +18,9 @@ from manifestry_tiff.layout import Layout
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.series import follows_convention, read_series
 from manifestry_tiff.series_layout import series_group
+
+if TYPE_CHECKING:
+    from manifestry_tiff.native import TiffReader
 
 __all__ = ["TiffParser"]
 
@@ -34,19 +38,43 @@ class TiffParser:
         OptionError
             There is no directory of the number asked for.
         """
-        file = TiffFile(source)
-        header = read_header(file)
-        layout = Layout(options, context)
-        if options.ifd is not None:
-            return _one_directory(_directory(file, header, options.ifd, context), str(options.ifd), layout)
-        directories = list(_all_directories(file, header, context))
-        if not directories:
-            raise MalformedFileError(f"{source.url}: no image file directory")
-        if follows_convention(directories[0]):
-            series = read_series(source)
-            if series is not None:
-                return series_group(series, file, header, layout)
-        return layout.images(group_images(directories, context))
+        return _read(source, Layout(options, context))
+
+    def open_native(self, source: Source, options: TiffOptions) -> TiffReader:
+        """The arrays of the tree as tifffile decodes them.
+
+        Raises
+        ------
+        MalformedFileError
+            tifffile does not open the file.
+        UnsupportedFeatureError
+            Planes have no directories of their own, so that tifffile reads them as a whole only.
+        """
+        from manifestry_tiff.native import TiffReader  # noqa: PLC0415 tifffile is slow to import
+
+        layout = Layout(options, ParseContext(on_unsupported="skip"))
+        tree = _read(source, layout)
+        for path, array in tree.walk_arrays():
+            if path not in layout.pages and array.metadata.ndim > 1:
+                raise UnsupportedFeatureError("planes without directories", path, "verify against the parse instead")
+        return TiffReader(source, tree, layout.pages)
+
+
+def _read(source: Source, layout: Layout) -> VirtualGroup:
+    """The tree of a file."""
+    options, context = layout.options, layout.context
+    file = TiffFile(source)
+    header = read_header(file)
+    if options.ifd is not None:
+        return _one_directory(_directory(file, header, options.ifd, context), str(options.ifd), layout)
+    directories = list(_all_directories(file, header, context))
+    if not directories:
+        raise MalformedFileError(f"{source.url}: no image file directory")
+    if follows_convention(directories[0]):
+        series = read_series(source)
+        if series is not None:
+            return series_group(series, file, header, layout)
+    return layout.images(group_images(directories, context))
 
 
 def _one_directory(directory: Directory, name: str, layout: Layout) -> VirtualGroup:

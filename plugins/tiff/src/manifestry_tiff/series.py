@@ -5,16 +5,15 @@ tifffile knows these conventions; here they are only asked for, and only in file
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from manifestry.storage.source import Source
 
 from manifestry_tiff.ifd import Directory
+from manifestry_tiff.library import LIBRARY_ERRORS, quiet_library
 from manifestry_tiff.tags import Tag
 
 __all__ = ["Series", "SeriesLevel", "follows_convention", "read_series"]
@@ -69,14 +68,14 @@ def read_series(source: Source) -> list[Series] | None:
     """The series of a file, None where tifffile finds no more than pages, or fails: then pages it is."""
     import tifffile  # noqa: PLC0415 slow to import, and few files need it
 
-    with _quiet(), source.open() as handle:
+    with quiet_library(), source.open() as handle:
         try:
             with tifffile.TiffFile(handle, name=source.name) as tif:
                 if len(tif.series) == 0 or any(page is None for series in tif.series for page in series.pages):
                     return None
                 return [Series(series.name, tuple(_levels(series))) for series in tif.series]
-        except (tifffile.TiffFileError, ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError):
-            return None  # forged or truncated conventions; tifffile raises whatever its 28,000 lines come across
+        except LIBRARY_ERRORS:
+            return None  # a forged or truncated description
 
 
 def _levels(series: Any) -> Iterator[SeriesLevel]:
@@ -103,15 +102,3 @@ def _leading_ones(page: Any) -> int:
     if page.imagedepth > 1:
         raise ValueError("volume")
     return 0
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Tifffile tells its logger what it thinks of a file; what matters here becomes an issue or an error."""
-    logger = logging.getLogger("tifffile")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before

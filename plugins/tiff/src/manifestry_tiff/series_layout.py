@@ -58,6 +58,8 @@ class _SeriesReader:
         with context.isolate(path):
             images = [self._image(offset) for offset in level.offsets]
             array = self._pages(level, images, path)
+            if level.data_offset is None:
+                self._layout.pages[path] = level.offsets
             return self._layout.finish(array, images[0], name, prefix, None), images[0]
         return {}, None
 

@@ -1,0 +1,46 @@
+"""tifffile at arm's length: its log kept quiet, its exceptions made ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from manifestry.errors import MalformedFileError
+
+__all__ = ["LIBRARY_ERRORS", "library_errors", "quiet_library"]
+
+LIBRARY_ERRORS: Final = (
+    ValueError,  # and its TiffFileError
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    AssertionError,
+)
+"""What tifffile and imagecodecs raise on forged or truncated files."""
+
+
+@contextmanager
+def library_errors(where: str) -> Iterator[None]:
+    """Inside, whatever tifffile raises becomes a `MalformedFileError`."""
+    try:
+        yield
+    except LIBRARY_ERRORS as error:
+        raise MalformedFileError(f"{where}: tifffile: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """Inside, tifffile tells its logger nothing: what matters here becomes an issue or an error."""
+    logger = logging.getLogger("tifffile")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before

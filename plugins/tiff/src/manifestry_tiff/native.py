@@ -1,0 +1,133 @@
+"""Pixels as tifffile decodes them: the oracle of `verify`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tifffile
+from manifestry.errors import MalformedFileError
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.source import Source
+from numpy.typing import NDArray
+
+from manifestry_tiff.library import library_errors, quiet_library
+
+__all__ = ["TiffReader"]
+
+
+class TiffReader:
+    """Arrays of a file, tile by tile or strip by strip through tifffile.
+
+    Parameters
+    ----------
+    source
+        The file.
+    tree
+        What the parser made of it.
+    pages
+        Offsets of the directories behind every array of pixels, in C order of its leading dimensions.
+
+    Raises
+    ------
+    MalformedFileError
+        tifffile does not open the file.
+    """
+
+    def __init__(self, source: Source, tree: VirtualGroup, pages: Mapping[str, tuple[int, ...]]) -> None:
+        self._tree = tree
+        self._offsets = pages
+        self._handle = source.open()
+        self._pages: dict[int, Any] = {}
+        with quiet_library(), library_errors(source.url):
+            self._tif = tifffile.TiffFile(self._handle, name=source.name)
+
+    def read(self, path: str, selection: tuple[slice, ...]) -> NDArray[Any]:
+        """The elements of a region.
+
+        Raises
+        ------
+        MalformedFileError
+            tifffile cannot decode it.
+        """
+        array = self._tree[path]
+        assert isinstance(array, VirtualArray)
+        if path not in self._offsets:  # coordinates and grid mapping are made from tags: tifffile has no such arrays
+            return np.frombuffer(array.manifest.inline, array.dtype).reshape(array.shape)[selection]
+        box = [range(*s.indices(n)) for s, n in zip(selection, array.shape, strict=True)]
+        offsets = self._offsets[path]
+        leading = array.metadata.ndim - (2 if array.dims is None or "band" not in array.dims else 3)
+        numbers = np.arange(len(offsets)).reshape(array.shape[:leading])
+        found = np.empty([len(r) for r in box], array.dtype)
+        with quiet_library(), library_errors(path):
+            for at in itertools.product(*(enumerate(r) for r in box[:leading])):
+                page = self._page(offsets[int(numbers[tuple(i for _, i in at)])])
+                found[tuple(i for i, _ in at)] = _read_page(page, box[leading:], array)
+        return found
+
+    def _page(self, offset: int) -> Any:
+        if offset not in self._pages:
+            self._tif.filehandle.seek(offset)
+            self._pages[offset] = tifffile.TiffPage(self._tif, 0)
+        return self._pages[offset]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tif.close()
+        self._handle.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A decoded tile or strip: pixels ``(rows, columns, components)`` and where they begin."""
+
+    pixels: NDArray[Any]
+    band: int
+    row: int
+    column: int
+
+
+def _read_page(page: Any, box: list[range], array: VirtualArray) -> NDArray[Any]:
+    """A region of a page; what is not stored is the fill value."""
+    bands = box[0] if len(box) == 3 else range(1)
+    rows, columns = box[-2:]
+    whole = np.full((len(bands), len(rows), len(columns)), array.metadata.fill_value, array.dtype)
+    if not whole.size:
+        return whole.reshape([len(r) for r in box])
+    for segment in _segments(page, rows, columns):
+        height, width, components = segment.pixels.shape
+        own_rows = [i for i, r in enumerate(rows) if segment.row <= r < segment.row + height]
+        own_columns = [i for i, c in enumerate(columns) if segment.column <= c < segment.column + width]
+        own_bands = [i for i, b in enumerate(bands) if segment.band <= b < segment.band + components]
+        picked = segment.pixels[
+            np.ix_(
+                [rows[i] - segment.row for i in own_rows],
+                [columns[i] - segment.column for i in own_columns],
+                [bands[i] - segment.band for i in own_bands],
+            )
+        ]
+        whole[np.ix_(own_bands, own_rows, own_columns)] = np.moveaxis(picked, -1, 0)
+    return whole.reshape([len(r) for r in box])
+
+
+def _segments(page: Any, rows: range, columns: range) -> Iterator[_Segment]:
+    """The stored tiles or strips that touch some rows and columns."""
+    height = page.tilelength if page.is_tiled else page.rowsperstrip
+    width = page.tilewidth if page.is_tiled else page.imagewidth
+    across, down = -(-page.imagewidth // width), -(-page.imagelength // height)
+    for number, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=False)):
+        row, column = number // across % down * height, number % across * width
+        if not offset or not count or row > max(rows) or row + height <= min(rows):
+            continue
+        if column > max(columns) or column + width <= min(columns):
+            continue
+        page.parent.filehandle.seek(offset)
+        data = page.parent.filehandle.read(count)
+        if len(data) < count:
+            raise MalformedFileError(f"segment {number} at offset {offset} ends after {len(data)} of {count} bytes")
+        pixels, where, _ = page.decode(data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader)
+        if pixels is not None:
+            yield _Segment(pixels.reshape(pixels.shape[-3:]), where[0], where[2], where[3])
