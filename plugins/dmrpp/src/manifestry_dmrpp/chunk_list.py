@@ -57,7 +57,7 @@ class ChunkList:
         self.fault = ""
         self.hrefs: list[str] = []
         self.href_index = array("L")
-        self.masks = array("L")
+        self.masks = array("Q")
         self._rows: dict[str, int] = {}
         self._waiting: list[list[str]] = []
         self._parts: list[NDArray[np.int64]] = []
@@ -118,7 +118,7 @@ class ChunkList:
         if self.hrefs:
             self.href_index.append(0 if href is None else self._rows[href] + 1)
         if mask is not None and not self.masks:
-            self.masks = array("L", [0]) * before
+            self.masks = array("Q", [0]) * before
         if mask is not None or self.masks:
             self.masks.extend(_numbers([mask or "0"]))
 

@@ -110,6 +110,8 @@ def _text(run: StringRun, limits: Limits) -> str:
     size = _number(run.size, "the size of a string")
     _check_size(size, limits)
     data = _inflate(_base64(run.text), size)
+    if len(data) != size:
+        raise MalformedFileError(f"a string that does not have its size of {size} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -74,7 +74,7 @@ class StorageBuilder:
         self._check_grid(math.prod(grid), len(chunks))
         chunk_bytes = math.prod(chunk_shape) * element.stored_size
         names = filter_names(chunks.properties, legacy=self._legacy)
-        masks = np.array(chunks.masks, "u4") if chunks.masks else np.zeros(1, "u4")
+        masks = np.array(chunks.masks, "u8") if chunks.masks else np.zeros(1, "u8")
         common = int(np.bitwise_and.reduce(masks))
         filters = filter_codecs(names, chunks.properties, element.stored_size, chunk_bytes, common)
         files, index = self._files(chunks)
@@ -150,7 +150,7 @@ class StorageBuilder:
         chunks: ChunkList,
         files: FileTable,
         index: NDArray[np.uint32] | int,
-        masks: NDArray[np.uint32],
+        masks: NDArray[np.uint64],
         codecs_of: Any,
         wanted: Sequence[Codec],
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64], bytes]:
