@@ -91,7 +91,13 @@ def _shift(manifest: ChunkManifest, base: int) -> NDArray[np.uint64]:
 
 
 def _join(columns: Sequence[NDArray[Any]], manifests: Sequence[ChunkManifest], axis: int) -> NDArray[Any]:
-    """Columns beside each other along one dimension of the grid."""
+    """Columns beside each other along one dimension of the grid; read-only, so that nobody copies them again."""
+    joined = np.asarray(_beside(columns, manifests, axis))
+    joined.flags.writeable = False
+    return joined
+
+
+def _beside(columns: Sequence[NDArray[Any]], manifests: Sequence[ChunkManifest], axis: int) -> NDArray[Any]:
     if all(column.ndim == 0 for column in columns):
         values = np.array(columns)
         if (values == values[0]).all():

@@ -169,6 +169,8 @@ class FileTable(Sequence[SourceFile]):
         if all(table is tables[0] for table in tables[1:]):
             same = np.arange(len(tables[0]), dtype="u4") if tables else np.empty(0, "u4")
             return (tables[0] if tables else FileTable()), [same] * len(tables)
+        if len({url for table in tables for url in table.urls}) == sum(map(len, tables)):
+            return _chain(tables)
         rows: dict[str, int] = {}
         where: list[tuple[int, int]] = []
         maps = []
@@ -189,6 +191,19 @@ class FileTable(Sequence[SourceFile]):
             np.array([tables[t].modified[i] for t, i in where], "M8[us]"),
         )
         return merged, maps
+
+
+def _chain(tables: Sequence[FileTable]) -> tuple[FileTable, list[NDArray[np.uint32]]]:
+    """Tables without a URL in common, one after the other: how those of many sources usually are."""
+    ends = np.cumsum([len(table) for table in tables]).tolist()
+    whole = np.arange(ends[-1], dtype="u4")
+    chained = FileTable._make(
+        tuple(url for table in tables for url in table.urls),
+        np.concatenate([table.sizes for table in tables]),
+        tuple(etag for table in tables for etag in table.etags),
+        np.concatenate([table.modified for table in tables]),
+    )
+    return chained, [whole[end - len(table) : end] for end, table in zip(ends, tables, strict=True)]
 
 
 def _fill(
