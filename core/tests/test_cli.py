@@ -63,7 +63,7 @@ class TestConvert:
     def test_says_what_was_written_and_how_to_open_it(self, cli, raw, tmp_path):
         code, out, err = cli("convert", raw, tmp_path / "a.box")
         assert (code, err) == (0, "")
-        assert out.startswith(f"{tmp_path}/a.box (box): wrote 1 arrays, 10 references to 160 B, 0 chunks inlined\n")
+        assert out.startswith(f"{tmp_path}/a.box (box): wrote 1 array, 10 references to 160 B, 0 chunks inlined\n")
         assert out.endswith("open it with:\n\nopen(...)\n")
         assert mf.parse(tmp_path / "a.box").arrays["v"] == mf.parse(raw).arrays["v"]
 
@@ -86,7 +86,7 @@ class TestConvert:
         before = sorted(tmp_path.iterdir())
         code, out, _ = cli("convert", raw, tmp_path / "a.box", "--dry-run")
         assert code == 0
-        assert "(box): would write 1 arrays, 10 references" in out
+        assert "(box): would write 1 array, 10 references" in out
         assert "open it with" not in out
         assert sorted(tmp_path.iterdir()) == before
 
@@ -109,7 +109,7 @@ class TestConvert:
         assert not (tmp_path / "a.box").exists()
         code, out, err = cli(*given, "--on-error", "skip")
         assert code == 1
-        assert "wrote 1 arrays, 10 references" in out
+        assert "wrote 1 array, 10 references" in out
         assert f"left out: file://{bad}: " in err
 
     def test_forced_formats(self, cli, raw, tmp_path):
@@ -148,7 +148,7 @@ class TestInspect:
         assert (code, err) == (0, "")
         lines = out.splitlines()
         assert lines[0] == f"file://{raw}"
-        assert lines[1].startswith("raw, 1 arrays in 1 file, ")
+        assert lines[1].startswith("raw, 1 array in 1 file, ")
         header = next(i for i, line in enumerate(lines) if line.startswith("array "))
         assert " ".join(lines[header].split()) == "array dimensions type chunk shape encoding chunks stored ratio"
         assert " ".join(lines[header + 1].split()) == f"v y 10 {BY} x 4 int32 1 {BY} 4 10 160 B 1.0"

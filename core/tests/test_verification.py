@@ -14,6 +14,7 @@ from manifestry.cli.application import run
 from manifestry.formats.loading import installed_formats
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.provenance import provenance_to_json
+from manifestry.report import counted
 from manifestry.testing.building import TreeBuilder
 from manifestry.verification import origins
 from manifestry.verification.comparing import sample_chunks
@@ -58,7 +59,7 @@ def test_right_output(raw, tmp_path, fmt, oracle, samples, compared):
     assert (array.path, array.compared, array.chunks, array.mismatches) == ("v", compared, 10, ())
     assert array.oracle == oracle
     assert [(s.url, s.status) for s in report.sources] == [(f"file://{raw}", "unchanged")]
-    assert report.summary() == f"verified: {compared} chunks of 1 arrays compared, 1 sources looked at"
+    assert report.summary() == f"verified: {counted(compared, 'chunk')} of 1 array compared, 1 source looked at"
 
 
 def swap(tree):
@@ -110,7 +111,7 @@ def test_wrong_output(raw, tmp_path, fmt, damage, wrong):
     assert array.mismatches == wrong
     assert array.compared == 10
     assert report.wrong == (array,)
-    assert report.summary().startswith("NOT verified: 1 arrays differ or cannot be read; ")
+    assert report.summary().startswith("NOT verified: 1 array wrong or unreadable; ")
 
 
 def test_what_cannot_be_decoded_costs_its_array_only(raw, tmp_path):
@@ -259,7 +260,7 @@ def test_changed_sources(toy_formats, tmp_path, change, status, message):
     assert message in source.message
     assert report.arrays[0].mismatches == ()
     assert report.arrays[0].compared == 20
-    assert "1 sources changed" in report.summary()
+    assert "1 source changed" in report.summary()
 
 
 def test_output_that_does_not_say_what_it_was_made_from(raw, tmp_path):
@@ -281,7 +282,7 @@ class TestCommandLine:
     def test_exit_codes_and_table(self, raw, tmp_path, capsys):
         target = str(tmp_path / "a.box")
         assert run(["convert", str(raw), target, "--verify", "3"]) == 0
-        assert "verified: 3 chunks of 1 arrays compared" in capsys.readouterr().out
+        assert "verified: 3 chunks of 1 array compared" in capsys.readouterr().out
         assert run(["verify", target, "--samples", "all"]) == 0
         out = capsys.readouterr().out
         assert " ".join(out.splitlines()[1].split()) == "v 10 0 native"

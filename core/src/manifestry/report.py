@@ -10,11 +10,16 @@ from manifestry.model.issues import Issue
 from manifestry.model.metadata import Codec
 from manifestry.model.tree import VirtualGroup
 
-__all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "reader_packages"]
+__all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "counted", "reader_packages"]
 
 REPORT_SCHEMA_VERSION: Final = 1
 
 _PACKAGES = (("imagecodecs_", "imagecodecs-zarr"), ("manifestry.", "manifestry-codecs"))
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: ``"1 array"``, ``"1,000 arrays"``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def reader_packages(trees: Iterable[VirtualGroup]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from manifestry.cli.output import Output, human_bytes, pass_output
 from manifestry.cli.progress import open_progress
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.options import make_options
+from manifestry.report import counted
 from manifestry.storage.urls import shown
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _show(output: Output, report: ConvertReport) -> None:
             output.message(f"manifestry: {_STATUS[source.status]}: {shown(source.url)}: {source.error}")
     present = report.count("present")
     if present:
-        output.line(f"{present} of {len(report.sources)} sources were there already")
+        output.line(f"{present} of {counted(len(report.sources), 'source')} there already")
     if report.written is None:
         output.line(f"{report.target}: nothing to write")
     else:
@@ -144,8 +145,9 @@ def _show(output: Output, report: ConvertReport) -> None:
 
 def _show_written(output: Output, written: WriteReport, doing: str) -> None:
     output.line(
-        f"{written.target} ({written.format}): {doing} {written.arrays} arrays, {written.references:,} references to "
-        f"{human_bytes(written.described_bytes)}, {written.inlined:,} chunks inlined"
+        f"{written.target} ({written.format}): {doing} {counted(written.arrays, 'array')}, "
+        f"{counted(written.references, 'reference')} to {human_bytes(written.described_bytes)}, "
+        f"{counted(written.inlined, 'chunk')} inlined"
     )
     for issue in written.issues:
         output.line(f"  {issue.severity}: {issue}")

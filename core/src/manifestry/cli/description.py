@@ -15,6 +15,7 @@ from manifestry.model.issues import Issue
 from manifestry.model.manifest import INLINE
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.report import counted
 from manifestry.storage.source import Source
 
 __all__ = ["ARRAY_COLUMNS", "ArrayRow", "Description", "GroupRow", "Reference", "array_cells", "describe", "references"]
@@ -96,6 +97,12 @@ class Description:
     arrays: tuple[ArrayRow, ...]
     groups: tuple[GroupRow, ...]
     issues: tuple[Issue, ...]
+
+    @property
+    def headline(self) -> str:
+        """The whole in one line."""
+        size = "" if self.file_bytes is None else f", {human_bytes(self.file_bytes)}"
+        return f"{self.format}, {counted(len(self.arrays), 'array')} in {counted(self.files, 'file')}{size}"
 
     def to_json(self) -> dict[str, Any]:
         """The description as JSON."""

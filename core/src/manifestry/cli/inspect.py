@@ -14,7 +14,7 @@ import click
 
 from manifestry.cli.arguments import common_options, named_values, reading_options
 from manifestry.cli.description import ARRAY_COLUMNS, Description, array_cells, describe, references
-from manifestry.cli.output import Output, human_bytes, pass_output
+from manifestry.cli.output import Output, pass_output
 from manifestry.cli.page import write_page
 from manifestry.errors import OptionError
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -89,10 +89,8 @@ def _array_at(tree: VirtualGroup, path: str) -> VirtualArray:
 
 
 def _show(output: Output, found: Description) -> None:
-    size = "" if found.file_bytes is None else f", {human_bytes(found.file_bytes)}"
-    files = f"{found.files} file{'' if found.files == 1 else 's'}{size}"
     output.heading(found.source)
-    output.line(f"{found.format}, {len(found.arrays)} arrays in {files}\n")
+    output.line(f"{found.headline}\n")
     if found.arrays:
         output.table(ARRAY_COLUMNS, map(array_cells, found.arrays), right=("chunks", "stored", "ratio"))
     _show_attributes(output, found)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from manifestry.cli.description import ARRAY_COLUMNS, Description, array_cells
-from manifestry.cli.output import human_bytes
 from manifestry.errors import WriteError
 
 __all__ = ["page", "write_page"]
@@ -62,9 +61,8 @@ def _lines(found: Description) -> Iterator[str]:
     title = escape(found.source)
     yield "<!doctype html>"
     yield f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head><body>'
-    size = "" if found.file_bytes is None else f", {human_bytes(found.file_bytes)}"
     yield f"<h1>{title}</h1>"
-    yield f"<p>{escape(found.format)}: {len(found.arrays)} arrays in {found.files} files{size}</p>"
+    yield f"<p>{escape(found.headline)}</p>"
     yield from _table(ARRAY_COLUMNS, [array_cells(row) for row in found.arrays])
     yield "<h2>Attributes</h2>"
     for group in found.groups:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from manifestry.report import counted
+
 __all__ = ["ArrayCheck", "Oracle", "SourceCheck", "VerifyReport"]
 
 SCHEMA_VERSION: Final = 1
@@ -92,17 +94,20 @@ class VerifyReport:
 
     def summary(self) -> str:
         """The report in one line."""
-        counted = f"{self.compared} chunks of {len(self.arrays)} arrays compared, {len(self.sources)} sources looked at"
+        done = (
+            f"{counted(self.compared, 'chunk')} of {counted(len(self.arrays), 'array')} compared, "
+            f"{counted(len(self.sources), 'source')} looked at"
+        )
         if self.ok:
             skipped = sum(array.skipped for array in self.arrays)
-            left = f"; {skipped} chunks could not be compared" if skipped else ""
-            return f"verified: {counted}{left}"
+            left = f"; {counted(skipped, 'chunk')} could not be compared" if skipped else ""
+            return f"verified: {done}{left}"
         parts = [
-            f"{len(found)} {what}"
-            for found, what in ((self.wrong, "arrays differ or cannot be read"), (self.changed, "sources changed"))
+            f"{counted(len(found), noun)} {what}"
+            for found, noun, what in ((self.wrong, "array", "wrong or unreadable"), (self.changed, "source", "changed"))
             if found
         ]
-        return f"NOT verified: {', '.join(parts)}; {counted}"
+        return f"NOT verified: {', '.join(parts)}; {done}"
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON, with the version of its layout."""
