@@ -341,3 +341,28 @@ def test_a_failure_after_parts_leaves_no_trace(tmp_path, monkeypatch):
     repository = opened(target)
     assert repository.list_branches() == {"main"}
     assert repository.lookup_branch("main") == first.details["snapshot"]
+
+
+def test_more_references_than_one_manifest_holds_are_refused_beforehand(tmp_path, monkeypatch):
+    monkeypatch.setattr("manifestry_icechunk.staging.MAX_UNSPLIT", 2)
+    session = repository_with(tmp_path, tmp_path / "a").writable_session("main")
+    with pytest.raises(mf.UnsupportedFeatureError, match="3 references in one manifest file"):
+        mf.write(numbers(tmp_path / "a"), session)
+    assert not session.has_uncommitted_changes
+
+
+class PanicException(BaseException):
+    """As Rust code panics: nothing that derives from Exception."""
+
+
+def test_a_panic_inside_icechunk_is_an_error_of_ours(tmp_path, monkeypatch):
+    target = tmp_path / "out.icechunk"
+    first = mf.write(numbers(tmp_path / "a"), target)
+
+    def panic(*_, **__):
+        raise PanicException("attempt to overflow")
+
+    monkeypatch.setattr(icechunk.Session, "commit", panic)
+    with pytest.raises(mf.WriteError, match="icechunk failed inside \\(attempt to overflow\\)"):
+        mf.write(numbers(tmp_path / "b"), target, overwrite=True)
+    assert opened(target).lookup_branch("main") == first.details["snapshot"]

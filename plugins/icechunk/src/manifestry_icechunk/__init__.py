@@ -13,7 +13,8 @@
 `comparing`        whether two arrays have the same values
 `locking`          one writer at a time in a local repository
 `repositories`     creating, opening and configuring repositories
-`transactions`     session, slabs, commit: our own, or the caller's session
+`transactions`     session, parts, commit
+`borrowed`         the caller's session instead
 `staging`          trees into a transaction: documents, native chunks, references
 `checks`           what a repository cannot hold
 `lines`            the Python that opens what was written

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -81,19 +82,14 @@ def write_parts[T](
     parts
         What there is to do; each goes to `make`.
     make
-        Gives the tree of a part and the region of the layout that it fills; called in another process, so it is a
-        function of a module. Regions of different parts do not overlap.
+        Gives the tree of a part and the region that it fills, which no other part does; called in another process,
+        so a function of a module.
     sources
         Paths or URLs of directories that hold all sources: containers must be known before the work is dealt out.
     executor
         Where the work is done; by default `workers` spawned processes.
     group, overwrite, stores, **options
         As for `manifestry.write`.
-
-    Returns
-    -------
-    WriteReport
-        Of the layout and all parts.
 
     Raises
     ------
@@ -103,19 +99,18 @@ def write_parts[T](
     own = make_options(IcechunkWriteOptions, options, "icechunk")
     if own.on_conflict == "retry":
         raise OptionError("parts cannot be written again after a conflict; use on_conflict='raise'")
-    mode = Mode.OVERWRITE if overwrite else Mode.CREATE
-    session = IcechunkWriter().open(Target.of(target, group, stores), mode, own, WriteContext())
-    try:
+    place, mode = Target.of(target, group, stores), Mode.OVERWRITE if overwrite else Mode.CREATE
+    session = IcechunkWriter().open(place, mode, own, WriteContext())
+    with ExitStack() as undo:
+        undo.callback(session.abort)
         _refuse(session.check(layout))
         begun = session.begin_parts(layout, [f"{canonical_url(s).rstrip('/')}/" for s in sources])
-        same = {name: value for name, value in options.items() if name in _OF_PARTS}
-        filled = _fill_all(begun, parts, _Work(make, group, same), executor, workers)
+        work = _Work(make, group, {name: value for name, value in options.items() if name in _OF_PARTS})
+        filled = _fill_all(begun, parts, work, executor, workers)
         session.merge(part.fork for part in filled)
         provenance = merge_provenance([*layout.provenance, *(p for part in filled for p in part.provenance)])
         report = session.commit({"manifestry": provenance_to_json(provenance)})
-    except BaseException:
-        session.abort()
-        raise
+        undo.pop_all()
     return _joined(report, [r for part in filled for r in part.reports])
 
 

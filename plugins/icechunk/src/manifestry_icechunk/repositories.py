@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,12 @@ type Configure = Callable[[icechunk.RepositoryConfig], bool]
 """Changes a configuration in place; says whether anything is new."""
 
 
+def _without_false_alarm(place: RepositoryPlace) -> None:
+    """Turn off icechunk's warning that local commits are not safe: ours take a lock. `ICECHUNK_LOG` decides if set."""
+    if place.path is not None and "ICECHUNK_LOG" not in os.environ:
+        icechunk.set_logs_filter("error")
+
+
 def state_of(place: RepositoryPlace) -> str:
     """What is at a place: ``"nothing"``, ``"repository"`` or ``"other"``.
 
@@ -26,6 +33,7 @@ def state_of(place: RepositoryPlace) -> str:
     SourceError
         It cannot be reached.
     """
+    _without_false_alarm(place)
     if place.path is not None:
         if not place.path.exists() and not place.path.is_symlink():
             return "nothing"
@@ -49,6 +57,7 @@ def open_repository(
     SourceError
         There is none, or it cannot be opened.
     """
+    _without_false_alarm(place)
     with icechunk_errors(f"{place.url}: opening the repository", error):
         return icechunk.Repository.open(place.storage.make(), authorize_virtual_chunk_access=dict(access or {}))
 

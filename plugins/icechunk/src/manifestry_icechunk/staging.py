@@ -9,7 +9,7 @@ from typing import Any, Final
 import icechunk
 import numpy as np
 import zarr
-from manifestry.errors import IncompatibleArraysError, TargetExistsError
+from manifestry.errors import IncompatibleArraysError, TargetExistsError, UnsupportedFeatureError
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.model.files import FileTable
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -26,6 +26,9 @@ from manifestry_icechunk.splitting import automatic_size, split_sizes
 from manifestry_icechunk.transactions import Transaction
 
 __all__ = ["Staging", "refuse_occupied"]
+
+MAX_UNSPLIT: Final = 20_000_000
+"""References of one manifest file that stay below its limit of two gigabytes; one takes about 84 bytes."""
 
 _KEEP_ALL: Final[Any] = {"write_empty_chunks": True}
 """Chunks of nothing but fill values are stored: zarr takes -0.0 for 0.0 when it looks for them."""
@@ -126,6 +129,8 @@ class Staging:
         if at is not None:
             destinations = self.place(tree, at, before)
             arrays = {path: array for path, array in arrays.items() if path in destinations}
+        if not self._transaction.splits_manifests:
+            _check_manifest_sizes(arrays)
         used = _used_files(arrays)
         urls = {files.urls[row] for files, rows in used.values() for row in rows.tolist()}
         containers = choose_containers(urls, self._transaction.containers(), relative=self._options.relative)
@@ -214,6 +219,18 @@ class Staging:
                     raise TargetExistsError(f"{inner}: staged in this session already")
                 documents[self._path(inner)] = array_document(array.metadata)[0]
         nodes.set_documents(documents)
+
+
+def _check_manifest_sizes(arrays: Mapping[str, VirtualArray]) -> None:
+    """Refuse what would not go into one manifest file: Icechunk panics at two gigabytes."""
+    for path, array in arrays.items():
+        if array.manifest.stored_count > MAX_UNSPLIT:
+            raise UnsupportedFeatureError(
+                f"{array.manifest.stored_count} references in one manifest file",
+                path,
+                "set manifest.splitting in the configuration of the repository that the session is of, or give the "
+                "repository as the target",
+            )
 
 
 def _used_files(arrays: Mapping[str, VirtualArray]) -> dict[int, tuple[FileTable, NDArray[np.uint32]]]:

@@ -1,6 +1,6 @@
-"""What happens between opening a store for writing and the commit: our own transaction, or the caller's session.
+"""What happens between opening a repository for writing and the commit.
 
-A transaction of our own stores what was staged as a snapshot that no branch points to whenever it has become large,
+A transaction stores what was staged as a snapshot that no branch points to whenever it has become large,
 goes on from there on a branch of its own, and moves the wanted branch to the last snapshot in one step at the end. A
 new local repository is made beside its place and renamed into it at the end. So nothing is visible before the commit,
 and what a killed process leaves is never in the way.
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import icechunk
-from manifestry.errors import OptionError, SourceError, TargetExistsError, UnsupportedFeatureError, WriteError
+from manifestry.errors import SourceError, TargetExistsError, WriteError
 from manifestry.storage.registry import StoreRegistry
 
 from manifestry_icechunk.calls import Call
@@ -27,7 +27,7 @@ from manifestry_icechunk.repositories import authorisation, create_repository, o
 from manifestry_icechunk.splitting import add_splits
 from manifestry_icechunk.storages import RepositoryPlace, container_access
 
-__all__ = ["BorrowedTransaction", "OwnTransaction", "Transaction"]
+__all__ = ["OwnTransaction", "Splits", "Transaction"]
 
 type Splits = Mapping[str, tuple[int, ...]]
 
@@ -37,6 +37,11 @@ class Transaction(Protocol):
 
     def containers(self) -> Sequence[Container]:
         """The containers that the repository has."""
+        ...
+
+    @property
+    def splits_manifests(self) -> bool:
+        """Whether a large array gets several manifests."""
         ...
 
     def reading(self) -> icechunk.IcechunkStore | None:
@@ -119,6 +124,11 @@ class OwnTransaction:
             return ()
         found = {container.prefix: container for container in containers_of(self._open().config)} | self._needed
         return sorted(found.values(), key=lambda container: len(container.prefix), reverse=True)
+
+    @property
+    def splits_manifests(self) -> bool:
+        """See `Transaction`; the rules are written with the references."""
+        return True
 
     def reading(self) -> icechunk.IcechunkStore | None:
         """See `Transaction`."""
@@ -312,64 +322,3 @@ class OwnTransaction:
                 shutil.rmtree(self._staging, ignore_errors=True)
                 self._staging = None
             self._lock.release()
-
-
-class BorrowedTransaction:
-    """The caller's session: changes are left in it uncommitted.
-
-    Parameters
-    ----------
-    session
-        A writable session; what it holds already stays.
-    """
-
-    def __init__(self, session: icechunk.Session) -> None:
-        if session.read_only:
-            raise WriteError("the session is read-only; make one with repository.writable_session(branch)")
-        self._session = session
-        self._clean = not session.has_uncommitted_changes
-
-    def containers(self) -> Sequence[Container]:
-        """See `Transaction`."""
-        return containers_of(self._session.config)
-
-    def reading(self) -> icechunk.IcechunkStore:
-        """See `Transaction`."""
-        return self._session.store
-
-    def writing(self, containers: Iterable[Container], splits: Splits) -> icechunk.IcechunkStore:  # noqa: ARG002 the caller's session has its rules already
-        """See `Transaction`; containers and rules of manifests are the caller's business, and checked before."""
-        known = self.containers()
-        for container in containers:
-            if container not in known:
-                raise UnsupportedFeatureError(
-                    f"no virtual chunk container for {container.prefix}",
-                    "",
-                    "register one with config.set_virtual_chunk_container(icechunk.VirtualChunkContainer("
-                    f"{container.prefix!r}, ...)) and repository.reopen(config=config) before making the session",
-                )
-        return self._session.store
-
-    def relieve(self) -> icechunk.IcechunkStore:
-        """See `Transaction`; everything stays in the session."""
-        return self._session.store
-
-    def merge(self, forks: Iterable[icechunk.Session]) -> None:
-        """See `Transaction`."""
-        self._session.merge(*forks)  # type: ignore[arg-type]
-
-    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:  # noqa: ARG002 the caller commits
-        """See `Transaction`; nothing is committed."""
-        return ""
-
-    def restart(self) -> None:
-        """See `Transaction`; only the caller can."""
-        raise OptionError("a session of the caller's cannot be begun anew")
-
-    def release(self) -> None:
-        """See `Transaction`; the changes stay in the session."""
-
-    def close(self) -> None:
-        """See `Transaction`; changes that the caller had made before stay, and ours with them."""
-        if self._clean and not self._session.read_only:
-            self._session.discard_changes()

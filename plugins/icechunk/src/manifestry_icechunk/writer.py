@@ -13,6 +13,7 @@ from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.report import WriteReport
 
+from manifestry_icechunk.borrowed import BorrowedTransaction
 from manifestry_icechunk.checks import tree_issues
 from manifestry_icechunk.containers import choose_containers
 from manifestry_icechunk.faults import ConflictingCommitError, icechunk_errors
@@ -22,7 +23,7 @@ from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.repositories import open_repository, state_of
 from manifestry_icechunk.staging import Staging, refuse_occupied
 from manifestry_icechunk.storages import container_access, repository_place
-from manifestry_icechunk.transactions import BorrowedTransaction, OwnTransaction, Transaction
+from manifestry_icechunk.transactions import OwnTransaction, Transaction
 
 __all__ = ["IcechunkSession", "IcechunkWriter"]
 
