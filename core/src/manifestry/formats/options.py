@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -43,7 +44,7 @@ def make_options(struct: type[msgspec.Struct] | None, given: Mapping[str, Any], 
     OptionError
         A name is unknown, or a value is not allowed.
     """
-    fields = {} if struct is None else {f.name: f for f in msgspec.structs.fields(struct)}
+    fields = {} if struct is None else _fields(struct)
     for name in given:
         if name not in fields:
             close = difflib.get_close_matches(name, fields, 1)
@@ -52,11 +53,17 @@ def make_options(struct: type[msgspec.Struct] | None, given: Mapping[str, Any], 
             raise OptionError(f"{owner} has no option {name!r}{guess}{there}")
     if struct is None:
         return None
-    values = {name: _from_text(value, fields[name].type) for name, value in given.items()}
+    values = {name: _from_text(value, fields[name]) for name, value in given.items()}
     try:
         return msgspec.convert(values, struct, strict=False)
     except msgspec.ValidationError as error:
         raise OptionError(f"{owner}: {error}") from error
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """The type of each field; asked for with every source of a run, and resolving annotations takes milliseconds."""
+    return {field.name: field.type for field in msgspec.structs.fields(struct)}
 
 
 def _from_text(value: Any, kind: Any) -> Any:
@@ -116,6 +123,11 @@ def options_to_json(options: msgspec.Struct | None) -> dict[str, Any]:
     """The options that differ from their defaults, as JSON: what provenance keeps."""
     if options is None:
         return {}
-    defaults = {f.name: _default(f) for f in msgspec.inspect.type_info(type(options)).fields}  # type: ignore[attr-defined]
+    defaults = _defaults(type(options))
     values = {name: getattr(options, name) for name in defaults}
     return {k: msgspec.json.decode(msgspec.json.encode(v)) for k, v in values.items() if v != defaults[k]}
+
+
+@cache
+def _defaults(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    return {f.name: _default(f) for f in msgspec.inspect.type_info(struct).fields}  # type: ignore[attr-defined]
