@@ -237,9 +237,8 @@ def chunk_positions(texts: Sequence[str], keys: ChunkKeys, grid: Sequence[int], 
         if list(texts) != [keys.scalar]:
             raise MalformedFileError(f"{where}: {texts[0]!r} is no chunk of a scalar")
         return np.zeros(1, "i8")
-    digits = "".join([text[len(keys.prefix) :] + keys.separator for text in texts])
-    coordinates = _whole_numbers(digits, keys.separator)
-    if coordinates.size != len(texts) * len(grid) or not all(text.startswith(keys.prefix) for text in texts):
+    coordinates = _whole_numbers(_coordinate_text(texts, keys), keys.separator)
+    if coordinates.size != len(texts) * len(grid):
         raise MalformedFileError(f"{where}: keys such as {texts[0]!r} are no chunks of {len(grid)} dimensions")
     flat = np.zeros(len(texts), "i8")
     for axis, (column, count) in enumerate(zip(coordinates.reshape(-1, len(grid)).T, grid, strict=True)):
@@ -247,6 +246,16 @@ def chunk_positions(texts: Sequence[str], keys: ChunkKeys, grid: Sequence[int], 
             raise MalformedFileError(f"{where}: chunk {int(column.max())} of {count} along dimension {axis}")
         flat = flat * count + column
     return flat
+
+
+def _coordinate_text(texts: Sequence[str], keys: ChunkKeys) -> str:
+    """All coordinates, each followed by the separator; nothing when a key has not the prefix."""
+    if not keys.prefix:
+        return keys.separator.join(texts) + keys.separator
+    text = "\n" + "\n".join(texts)
+    if text.count("\n" + keys.prefix) != len(texts):
+        return ""
+    return text.replace("\n" + keys.prefix, keys.separator).removeprefix(keys.separator) + keys.separator
 
 
 def _whole_numbers(text: str, separator: str) -> NDArray[np.int64]:
@@ -260,20 +269,18 @@ def _whole_numbers(text: str, separator: str) -> NDArray[np.int64]:
     except UnicodeEncodeError:
         return nothing
     ends = np.flatnonzero(data == ord(separator))
-    values = data.astype("i8") - ord("0")
-    values[ends] = 0
-    if bool((values < 0).any()) or bool((values > 9).any()) or not ends.size:
+    digits = data - np.uint8(ord("0"))  # what is no digit wraps around to more than nine
+    if not ends.size or np.count_nonzero(digits > 9) != ends.size or ends[-1] != data.size - 1:
         return nothing
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts
     longest = int(lengths.max())
-    leading_zero = (lengths > 1) & (values[starts] == 0)
-    if int(lengths.min()) < 1 or longest > 18 or bool(leading_zero.any()):
+    if int(lengths.min()) < 1 or longest > 18 or bool(((lengths > 1) & (digits[starts] == 0)).any()):
         return nothing
-    numbers = np.zeros(ends.size, "i8")
-    for digit in range(longest):
-        more = lengths > digit
-        numbers[more] = numbers[more] * 10 + values[starts[more] + digit]
+    numbers = digits[starts].astype("i8")
+    for place in range(1, longest):
+        more = np.flatnonzero(lengths > place)
+        numbers[more] = numbers[more] * 10 + digits[starts[more] + place]
     return numbers
 
 

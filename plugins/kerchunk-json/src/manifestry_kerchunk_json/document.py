@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
@@ -12,6 +12,7 @@ from manifestry.model.limits import Limits
 from manifestry.storage.source import Source
 
 from manifestry_kerchunk_json.compression import ZSTD_MAGIC, decompressed
+from manifestry_kerchunk_json.reference import Reference
 from manifestry_kerchunk_json.templates import generated, rendered
 
 __all__ = ["read_document", "references_of"]
@@ -40,11 +41,31 @@ def read_document(source: Source, limits: Limits) -> Mapping[str, Any]:
     return found
 
 
+class _Version1(msgspec.Struct):
+    """A document of version 1, and of none that has ``refs``."""
+
+    refs: dict[str, Reference | str | dict[str, Any]]
+    version: Any = None
+    templates: dict[str, Any] | None = None
+    gen: list[Any] | None = None
+
+
+_DECODERS: Final = (
+    msgspec.json.Decoder(_Version1),
+    msgspec.json.Decoder(dict[str, Reference | str | dict[str, Any]]),  # version 0
+    msgspec.json.Decoder(),
+)
+
+
 def _decode(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        return json.loads(data)  # NaN in metadata, which others write
+    """The document, its references as `Reference` where all of them are well formed."""
+    for decoder in _DECODERS:
+        try:
+            found = decoder.decode(data)
+        except msgspec.DecodeError:
+            continue
+        return msgspec.structs.asdict(found) if isinstance(found, _Version1) else found
+    return json.loads(data)  # NaN in metadata, which others write
 
 
 def references_of(document: Mapping[str, Any], templates: Mapping[str, str], limits: Limits) -> Mapping[str, Any]:
@@ -77,6 +98,8 @@ def references_of(document: Mapping[str, Any], templates: Mapping[str, str], lim
 
 
 def _filled(value: Any, templates: Mapping[str, str]) -> Any:
-    if isinstance(value, list | tuple) and value and isinstance(value[0], str) and "{{" in value[0]:
+    if isinstance(value, Reference):
+        return value if value.url is None else msgspec.structs.replace(value, url=rendered(value.url, templates))
+    if isinstance(value, list | tuple) and value and isinstance(value[0], str):
         return [rendered(value[0], templates), *value[1:]]
     return value

@@ -18,6 +18,7 @@ from manifestry.storage.registry import StoreRegistry
 from numpy.typing import NDArray
 
 from manifestry_kerchunk_json.collecting import Chunks
+from manifestry_kerchunk_json.reference import ABSENT, Reference, reference_of
 
 __all__ = ["columns_of"]
 
@@ -44,16 +45,19 @@ def columns_of(
         none = np.empty(0, "u8")
         return ReferenceColumns(grid, np.empty(0, "i8"), none.astype("u4"), none, none)
     positions = chunk_positions(chunks.keys, node.keys, grid, node.path)
-    in_files = np.fromiter((isinstance(v, list | tuple) for v in values), bool, len(values))
+    kinds = set(map(type, values))
+    if kinds & {list, tuple}:
+        values = [reference_of(value, node.path) if isinstance(value, list | tuple) else value for value in values]
+        kinds = set(map(type, values))
+    if kinds == {Reference}:
+        return ReferenceColumns(grid, positions, *_ranges(values, locations, stores, target, node.path))
+    in_files = np.fromiter((type(value) is Reference for value in values), bool, len(values))
     index = np.full(len(values), INLINE, "u4")
     offsets, lengths = np.zeros(len(values), "u8"), np.zeros(len(values), "u8")
-    if in_files.all():
-        index, offsets, lengths = _ranges(values, locations, stores, target, node.path)
-        return ReferenceColumns(grid, positions, index, offsets, lengths)
-    pointing = [value for value in values if isinstance(value, list | tuple)]
+    pointing = [value for value in values if type(value) is Reference]
     if pointing:
         index[in_files], offsets[in_files], lengths[in_files] = _ranges(pointing, locations, stores, target, node.path)
-    data = [_inline(value, node.path) for value in values if not isinstance(value, list | tuple)]
+    data = [_inline(value, node.path) for value in values if type(value) is not Reference]
     counts = np.fromiter(map(len, data), "u8", len(data))
     if int(counts.sum()) > limits.max_metadata_bytes:
         raise MalformedFileError(f"{node.path}: {int(counts.sum())} bytes inline, more than the limit")
@@ -67,28 +71,31 @@ type _Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]
 
 
 def _ranges(
-    values: Sequence[Sequence[Any]], locations: LocationTable, stores: StoreRegistry, target: str, where: str
+    values: Sequence[Reference], locations: LocationTable, stores: StoreRegistry, target: str, where: str
 ) -> _Columns:
     """File index, offsets and lengths of references into files."""
-    count = len(values)
-    sizes = set(map(len, values))
-    if not sizes <= {1, 3}:
-        raise MalformedFileError(f"{where}: a reference of {max(sizes - {1, 3})} parts")
-    texts = [value[0] for value in values]
+    texts = [value.url for value in values]
     distinct = dict.fromkeys(texts)
     rows = dict(zip(distinct, locations.rows(_location(text, target, where) for text in distinct), strict=True))
-    index = np.fromiter(map(rows.__getitem__, texts), "u4", count)
-    if sizes == {3}:
-        return index, _integers(values, 1, where), _integers(values, 2, where, least=1)
-    whole = np.fromiter((len(value) == 1 for value in values), bool, count)
-    offsets, lengths = np.zeros(count, "u8"), np.zeros(count, "u8")
-    parts = [value for value in values if len(value) == 3]
-    offsets[~whole], lengths[~whole] = _integers(parts, 1, where), _integers(parts, 2, where, least=1)
-    needed = np.unique(index[whole])
-    known = np.zeros(int(index.max(initial=0)) + 1, "u8")
-    known[needed] = whole_lengths([locations.urls[row] for row in needed.tolist()], stores)
-    lengths[whole] = known[index[whole]]
-    return index, offsets, lengths
+    index = np.fromiter(map(rows.__getitem__, texts), "u4", len(values))
+    starts = _integers([value.offset for value in values], where)
+    counts = _integers([value.length for value in values], where)
+    whole = (starts == ABSENT) & (counts == ABSENT)
+    if bool(((starts < 0) | (counts <= 0))[~whole].any()):
+        at = int(np.argmax(((starts < 0) | (counts <= 0)) & ~whole))
+        raise MalformedFileError(f"{where}: a reference with offset {starts[at]} and length {counts[at]}")
+    if bool(whole.any()):
+        needed, which = np.unique(index[whole], return_inverse=True)
+        sizes = whole_lengths([locations.urls[row] for row in needed.tolist()], stores)
+        starts[whole], counts[whole] = 0, np.array(sizes, "i8")[which]
+    return index, starts.astype("u8"), counts.astype("u8")
+
+
+def _integers(values: Sequence[int], where: str) -> NDArray[np.int64]:
+    try:
+        return np.array(values, "i8")
+    except OverflowError as error:
+        raise MalformedFileError(f"{where}: an offset or length beyond 2**63") from error
 
 
 def _location(text: Any, target: str, where: str) -> str:
@@ -97,19 +104,6 @@ def _location(text: Any, target: str, where: str) -> str:
     if not isinstance(text, str) or not text:
         raise MalformedFileError(f"{where}: a reference to {text!r}; give the option target for those without a URL")
     return text
-
-
-def _integers(values: Sequence[Sequence[Any]], part: int, where: str, least: int = 0) -> NDArray[np.uint64]:
-    """One number of each reference."""
-    try:
-        column = np.array([value[part] for value in values])
-    except (OverflowError, ValueError):
-        column = np.empty(0)
-    if column.size != len(values) or (column.dtype.kind not in "iu" and column.size):
-        raise MalformedFileError(f"{where}: an offset or length that is no whole number")
-    if column.size and int(column.min()) < least:
-        raise MalformedFileError(f"{where}: a reference with offset or length {int(column.min())}")
-    return column.astype("u8")
 
 
 def _inline(value: Any, where: str) -> bytes:

@@ -135,27 +135,48 @@ def _read(source: Source, limits: Limits) -> Any:
         raise MalformedFileError(f"{source.url}: {source.size} bytes, more than the limit for a table")
     data = pa.BufferReader(source.range(0, source.size))
     try:
-        return pq.read_table(data, read_dictionary=["path", "raw"])
+        metadata = pq.read_metadata(data)
+        texts = [name for name in ("path", "raw") if name in metadata.schema.names]
+        return pq.ParquetFile(data, metadata=metadata, read_dictionary=texts).read()
     except (pa.ArrowException, OSError) as error:
         raise MalformedFileError(f"{source.url}: no Parquet file: {str(error).splitlines()[0]}") from error
 
 
 def _dictionary(column: Any) -> tuple[Any, NDArray[np.int64]]:
     """The distinct values of a column, and for each row which one it has; -1 where it has none."""
-    combined = column.combine_chunks()
-    if isinstance(combined, pa.ChunkedArray):
-        combined = pa.concat_arrays(combined.chunks) if combined.num_chunks else pa.array([], column.type)
+    combined = _one(column)
     if not pa.types.is_dictionary(combined.type):
         combined = combined.dictionary_encode()
-    codes = combined.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype("i8")
-    return combined.dictionary, codes
+    codes, valid = _buffers(combined.indices)
+    return combined.dictionary, np.where(valid, codes, -1).astype("i8")
+
+
+def _one(column: Any) -> Any:
+    """A column in one piece."""
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _buffers(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The numbers of a column, and which are not null. Its own `to_numpy` would import pandas where it is installed."""
+    bitmap, data = column.buffers()
+    rows = slice(column.offset, column.offset + len(column))
+    kind = np.dtype({"double": "f8", "float": "f4", "halffloat": "f2"}.get(str(column.type), str(column.type)))
+    if bitmap is None:
+        valid = np.ones(len(column), bool)
+    else:
+        valid = np.unpackbits(np.frombuffer(bitmap, "u1"), bitorder="little")[rows].astype(bool)
+    return np.frombuffer(data, kind, rows.stop)[rows], valid
 
 
 def _integers(column: Any, where: str) -> NDArray[np.uint64]:
-    values: NDArray[Any] = column.fill_null(0).to_numpy()
-    if values.dtype.kind not in "iuf" or bool((values < 0).any()) or bool((np.floor(values) != values).any()):
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise MalformedFileError(f"{where}: offsets and sizes are {column.type}, not numbers")
+    numbers, valid = _buffers(_one(column.cast(pa.int64()) if pa.types.is_integer(column.type) else column))
+    numbers = np.where(valid, numbers, 0)
+    if bool((numbers < 0).any()) or bool((np.floor(numbers) != numbers).any()):
         raise MalformedFileError(f"{where}: offsets and sizes are whole numbers, and here is something else")
-    return values.astype("u8")
+    return numbers.astype("u8")
 
 
 def _decoded(value: Any, where: str) -> bytes:

@@ -8,7 +8,7 @@ back as NaN; `offset` and `size` need column statistics, or they come back as fl
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -63,20 +63,42 @@ def _table(
     if int(offsets.max(initial=0)) > np.iinfo("i8").max:
         raise UnsupportedFeatureError("offset beyond 2**63 in Kerchunk Parquet", where, "write Kerchunk JSON")
     files, rows = np.unique(index[elsewhere], return_inverse=True)
-    urls = [reference_location(manifest.files.urls[row]) for row in files.tolist()]
-    path = _dictionary(elsewhere, rows, pa.array(urls, pa.string()))
+    urls = [_encoded(reference_location(manifest.files.urls[row]), where) for row in files.tolist()]
+    path = _dictionary(elsewhere, rows, _texts(urls, pa.string()))
     chunks, rows = _inline_chunks(manifest, offsets[inline], lengths[inline])
-    raw = _dictionary(inline, rows, pa.array(chunks, pa.binary()))
-    offset = np.where(elsewhere, offsets, np.uint64(0)).astype("i8")
-    size = np.where(elsewhere, lengths, np.uint64(0)).astype("i8")
-    return pa.Table.from_arrays([path, pa.array(offset), pa.array(size), raw], schema=_SCHEMA)
+    raw = _dictionary(inline, rows, _texts(chunks, pa.binary()))
+    offset = _numbers(np.where(elsewhere, offsets, np.uint64(0)))
+    size = _numbers(np.where(elsewhere, lengths, np.uint64(0)))
+    return pa.Table.from_arrays([path, offset, size, raw], schema=_SCHEMA)
+
+
+def _encoded(url: str, where: str) -> bytes:
+    try:
+        return url.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UnsupportedFeatureError(f"path {url!r} in Kerchunk Parquet", where, "it is no Unicode text") from error
+
+
+def _texts(values: Sequence[bytes], kind: Any) -> Any:
+    """A column of texts or bytes. From buffers: `pyarrow.array` would import pandas where it is installed."""
+    ends = np.cumsum([0, *map(len, values)], dtype="i8")
+    offsets, data = pa.py_buffer(ends.astype("i4")), pa.py_buffer(b"".join(values))
+    assert ends[-1] <= np.iinfo("i4").max, "the limits on copied bytes are far below"
+    return pa.Array.from_buffers(kind, len(values), [None, offsets, data])
+
+
+def _numbers(values: NDArray[np.uint64]) -> Any:
+    """An int64 column, from buffers as well."""
+    return pa.Array.from_buffers(pa.int64(), values.size, [None, pa.py_buffer(values.astype("i8"))])
 
 
 def _dictionary(present: NDArray[np.bool_], rows: NDArray[np.intp], values: Any) -> Any:
     """A dictionary-encoded column with `rows` of `values` where `present`, and nulls elsewhere."""
     indices = np.zeros(present.size, "i4")
     indices[present] = rows
-    return pa.DictionaryArray.from_arrays(pa.array(indices, mask=~present), values)
+    validity = pa.py_buffer(np.packbits(present, bitorder="little"))
+    column = pa.Array.from_buffers(pa.int32(), present.size, [validity, pa.py_buffer(indices)])
+    return pa.DictionaryArray.from_arrays(column, values)
 
 
 def _inline_chunks(
