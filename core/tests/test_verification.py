@@ -271,6 +271,11 @@ def test_output_that_does_not_say_what_it_was_made_from(raw, tmp_path):
         mf.verify(target, samples=0)
 
 
+def test_open_object_is_not_verified_before_it_is_committed(raw):
+    with pytest.raises(mf.OptionError, match="commit first"):
+        mf.convert(raw, object(), to="box", verify=4)
+
+
 def test_options_of_the_parser_are_those_of_then(raw, tmp_path):
     mf.convert(raw, tmp_path / "a.box", open_options={"rows": 5, "name": "w"})
     report = mf.verify(tmp_path / "a.box")
