@@ -148,7 +148,7 @@ def convert(
     )
     place = Target.of(os.fspath(target) if isinstance(target, os.PathLike) else target, group, registry)
     if verify is not None and place.object is not None:
-        raise OptionError("verify reads the output anew from its path or URL: commit first, then call manifestry.verify")
+        raise OptionError("verify reads the output from its path or URL: commit first, then call manifestry.verify")
     mode = Mode.OVERWRITE if overwrite else Mode.CREATE
     output = Output(place, to, mode, dim, on_unsupported, limits, relocate or {}, creation_options or {}, dry_run)
     run = Run(job, output, progress or SilentProgress())
