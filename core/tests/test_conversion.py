@@ -9,6 +9,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from manifestry.cli.application import run
 from manifestry.conversion.coordinates import CoordinateRule
 from manifestry.conversion.sources import expand_sources
 from obstore.store import LocalStore, MemoryStore
@@ -246,3 +247,17 @@ def test_sources_that_are_not_found(archive, tmp_path):
         expand_sources([])
     with pytest.raises(mf.SourceError, match="plain HTTP cannot be listed"):
         expand_sources("https://example.org/data/")
+
+
+def test_from_the_command_line(archive, tmp_path, capsys):
+    for day, path in enumerate(archive[:3]):
+        path.rename(path.with_name(f"S2_2020010{day + 1}_x.nc"))
+    command = [
+        "convert", f"{tmp_path}/in/S2_*.nc", f"{tmp_path}/out.json", "--concat-dim", "time", "--exclude", "time",
+        "--rename", "time=step", "--coord", r"time:%Y%m%d=regex:S2_(\d{8})", "--combine", "on_conflict=harmonise",
+    ]  # fmt: skip
+    assert run([*command, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["report"]
+    assert [source["status"] for source in report["sources"]] == ["written"] * 3
+    with opened(tmp_path / "out.json") as ds:
+        assert dict(ds.sizes) == {"time": 3, "step": 2, "x": 5}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -39,6 +39,14 @@ _STATUS: Final = {"failed": "left out", "changed": "has changed since it was wri
     "--co", metavar="K=V", multiple=True, help="Option for writing; see `manifestry formats NAME`. Repeatable."
 )
 @click.option("--concat-dim", metavar="DIM", help="Join the sources along this dimension.")
+@click.option(
+    "--coord",
+    "coords",
+    metavar="RULE",
+    multiple=True,
+    help="Coordinate from names or attributes: NAME[:FORMAT]=regex:PATTERN or =attribute:[PATH@]NAME. Repeatable.",
+)
+@click.option("--rename", metavar="OLD=NEW", multiple=True, help="Rename arrays, groups and dimensions. Repeatable.")
 @click.option("--combine", metavar="K=V", multiple=True, help="What to do where sources differ. Repeatable.")
 @click.option("--overwrite", is_flag=True, help="Replace DST, if it is an output of the same format.")
 @click.option("--append", is_flag=True, help="Continue DST along --concat-dim.")
@@ -53,7 +61,14 @@ _STATUS: Final = {"failed": "left out", "changed": "has changed since it was wri
 @click.option("--relocate", metavar="OLD=NEW", multiple=True, help="Write references to NEW... for OLD.... Repeatable.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option("--verify", metavar="N|all", callback=parse_samples, help="Compare N chunks of each array afterwards.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Parse with N processes.")
+@click.option("--slab-files", type=click.IntRange(min=1), metavar="N", help="Commit after every N sources.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Parse with N processes; by default as many as there are cores, for many sources.",
+)
 @click.option("--dask", metavar="ADDRESS", help="Parse with the workers of a Dask scheduler.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
 @common_options
@@ -93,6 +108,9 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
         "include": given["include"],
         "exclude": given["exclude"],
         "concat_dim": given["concat_dim"],
+        "coords": given["coords"],
+        "rename": named_values(given["rename"], "--rename") or None,
+        "slab_files": given["slab_files"],
         "combine": make_options(CombineOptions, named_values(given["combine"], "--combine"), "--combine"),
         "relocate": named_values(given["relocate"], "--relocate") or None,
         "overwrite": given["overwrite"],
@@ -106,12 +124,12 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _executor(jobs: int | None, dask: str | None) -> Iterator[Executor | int | None]:
+def _executor(jobs: int | None, dask: str | None) -> Iterator[Executor | int | Literal["auto"]]:
     """What parses: this process, several, or the workers of a Dask scheduler."""
     if jobs is not None and dask is not None:
         raise click.UsageError("-j and --dask exclude each other")
     if dask is None:
-        yield jobs
+        yield "auto" if jobs is None else jobs
         return
     try:
         from distributed import Client  # noqa: PLC0415 only for those who have a cluster
