@@ -277,7 +277,7 @@ def _whole_numbers(text: str, separator: str) -> NDArray[np.int64]:
     longest = int(lengths.max())
     if int(lengths.min()) < 1 or longest > 18 or bool(((lengths > 1) & (digits[starts] == 0)).any()):
         return nothing
-    numbers = digits[starts].astype("i8")
+    numbers: NDArray[np.int64] = digits[starts].astype("i8")
     for place in range(1, longest):
         more = np.flatnonzero(lengths > place)
         numbers[more] = numbers[more] * 10 + digits[starts[more] + place]

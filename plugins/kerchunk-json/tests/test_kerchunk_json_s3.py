@@ -1,0 +1,93 @@
+"""Documents in object stores: a moto server plays S3."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import manifestry as mf
+import numpy as np
+import pytest
+from manifestry.errors import SourceError, TargetExistsError
+from moto.server import ThreadedMotoServer
+from obstore.store import S3Store
+
+
+@pytest.fixture(scope="module")
+def stores():
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    endpoint = f"http://{host}:{port}"
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket="bucket")
+    store = S3Store(
+        "bucket",
+        endpoint=endpoint,
+        region="us-east-1",
+        client_options={"allow_http": True},
+        virtual_hosted_style_request=False,
+        **keys,
+    )
+    store.put("data/a b#c.bin", np.arange(6, dtype="<i4").tobytes())
+    yield {"s3://bucket": store}
+    server.stop()
+
+
+def tree(stores, count=3):
+    source = mf.Source("s3://bucket/data/a b#c.bin", stores)
+    codecs = (mf.Codec("bytes", {"endian": "little"}),)
+    meta = mf.ArrayMetadata((2 * count,), np.dtype("i4"), mf.RegularGrid((2,)), codecs, np.int32(0), ("n",))
+    manifest = mf.ChunkManifest.from_columns((count,), [source.file], 0, np.arange(count) * 8, 8)
+    return mf.VirtualGroup({"v": mf.VirtualArray(meta, manifest)})
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.json.zst"])
+def test_a_document_in_a_bucket(stores, name):
+    target = f"s3://bucket/outputs/{name}"
+    mf.write(tree(stores), target, stores=stores)
+    found = mf.parse(target, stores=stores)
+    assert [found["v"].manifest[i].offset for i in range(3)] == [0, 8, 16]
+    assert found.files.urls == ("s3://bucket/data/a b#c.bin",)
+    with pytest.raises(TargetExistsError, match="overwrite=True"):
+        mf.write(tree(stores, 2), target, stores=stores)
+    mf.write(tree(stores, 2), target, stores=stores, overwrite=True)
+    assert mf.parse(target, stores=stores)["v"].shape == (4,)
+
+
+def test_what_is_no_document_stays(stores):
+    store = stores["s3://bucket"]
+    store.put("outputs/other.json", b'{"mine": 1}')
+    with pytest.raises(TargetExistsError, match="no document"):
+        mf.write(tree(stores), "s3://bucket/outputs/other.json", stores=stores, overwrite=True)
+    assert store.get("outputs/other.json").bytes().to_bytes() == b'{"mine": 1}'
+
+
+def test_chunks_are_copied_out_of_the_bucket(stores):
+    mf.write(tree(stores), "s3://bucket/outputs/inline.json", stores=stores, inline_below=9)
+    document = json.loads(stores["s3://bucket"].get("outputs/inline.json").bytes().to_bytes())
+    assert document["refs"]["v/1"] == "base64:AgAAAAMAAAA="
+
+
+def test_a_bucket_that_is_not_there(stores):
+    with pytest.raises(SourceError):
+        mf.write(tree(stores), "s3://nowhere/out.json", stores={"s3://nowhere": _elsewhere(stores)})
+
+
+def _elsewhere(stores):
+    config = {**stores["s3://bucket"].config, "bucket": "nowhere"}
+    return S3Store(config=config, client_options={"allow_http": True}, retry_config={"max_retries": 0})
+
+
+def test_a_store_of_tables_in_a_bucket(stores):
+    pytest.importorskip("manifestry_kerchunk_parquet")
+    target = "s3://bucket/outputs/out.parq"
+    mf.write(tree(stores), target, stores=stores, record_size=2)
+    found = mf.parse(target, stores=stores)
+    assert found["v"].manifest.offsets.tolist() == [0, 8, 16]
+    with pytest.raises(TargetExistsError):
+        mf.write(tree(stores), target, stores=stores)
+    mf.write(tree(stores, 1), target, stores=stores, overwrite=True)
+    names = [entry["path"] for entry in stores["s3://bucket"].list("outputs/out.parq/").collect()]
+    assert max(names) == "outputs/out.parq/v/refs.0.parq"
