@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from manifestry_codecs.base import BytesCodec, DecodeError, positive, whole_numbers
 
-__all__ = ["Bitshuffle", "Blosc2", "NBit", "ScaleOffset", "Shuffle", "Zfp"]
+__all__ = ["Bitshuffle", "Blosc2", "Lzf", "NBit", "ScaleOffset", "Shuffle", "Zfp"]
 
 
 class Shuffle(BytesCodec):
@@ -83,12 +83,13 @@ class ScaleOffset(BytesCodec):
         if bits > size * 8 or len(data) < self._HEADER + (count * bits + 7) // 8:
             raise DecodeError(f"{self.codec_id}: {count} elements of {bits} bits in a chunk of {len(data)} bytes")
         if bits == size * 8:
-            elements = data[self._HEADER : self._HEADER + count * size].copy().view(f"<u{size}")
+            elements: NDArray[Any] = data[self._HEADER : self._HEADER + count * size].copy().view(f"<u{size}")
         else:
             low = data[5 : 5 + min(8, int(data[4]))].tobytes().ljust(8, b"\0")
             packed = _unpack(data[self._HEADER :], count, bits, size)
             elements = self._restore(packed, bits, low).view(f"<u{size}")
-        return elements.astype(f"{'>' if order else '<'}u{size}", copy=False).view("u1")
+        stored: NDArray[np.uint8] = elements.astype(f"{'>' if order else '<'}u{size}", copy=False).view("u1")
+        return stored
 
     def _restore(self, packed: NDArray[Any], bits: int, low: bytes) -> NDArray[Any]:
         """Numbers from their distance to the minimum; the largest distance stands for the fill value."""
@@ -263,6 +264,31 @@ class Blosc2(BytesCodec):
         if b"b2nd" in frame[:256]:
             return np.ascontiguousarray(imagecodecs.b2nd_decode(frame)).reshape(-1).view("u1")
         return np.frombuffer(imagecodecs.blosc2_decode(frame), "u1")
+
+
+class Lzf(BytesCodec):
+    """HDF5 filter 32000: LZF without a header, so that nothing in the chunk tells how long it is decoded.
+
+    Parameters
+    ----------
+    size
+        Bytes of a chunk before the filter. The filter keeps a chunk only when it became smaller: one of exactly this
+        many bytes was skipped.
+    """
+
+    codec_id = "manifestry.lzf"
+
+    def __init__(self, size: int) -> None:
+        self.size = positive("size", size)
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The decoded chunk."""
+        if len(data) == self.size:
+            return data
+        decoded = np.frombuffer(imagecodecs.lzf_decode(data.tobytes(), header=False, out=self.size), "u1")
+        if len(decoded) != self.size:
+            raise DecodeError(f"{self.codec_id}: {len(decoded)} bytes where {self.size} are due")
+        return decoded
 
 
 class Zfp(BytesCodec):

@@ -5,7 +5,19 @@ from __future__ import annotations
 from manifestry_codecs import hdf5_filters, hdf5_storage
 from manifestry_codecs.zarr_v3 import BytesToBytes
 
-__all__ = ["Bits", "Bitshuffle", "Blosc2", "FixedString", "NBit", "Optional", "Record", "ScaleOffset", "Shuffle", "Zfp"]
+__all__ = [
+    "Bits",
+    "Bitshuffle",
+    "Blosc2",
+    "FixedString",
+    "Lzf",
+    "NBit",
+    "Optional",
+    "Record",
+    "ScaleOffset",
+    "Shuffle",
+    "Zfp",
+]
 
 
 class ScaleOffset(BytesToBytes, numcodec=hdf5_filters.ScaleOffset):
@@ -22,6 +34,10 @@ class Bitshuffle(BytesToBytes, numcodec=hdf5_filters.Bitshuffle):
 
 class Blosc2(BytesToBytes, numcodec=hdf5_filters.Blosc2):
     """See `hdf5_filters.Blosc2`."""
+
+
+class Lzf(BytesToBytes, numcodec=hdf5_filters.Lzf):
+    """See `hdf5_filters.Lzf`."""
 
 
 class Zfp(BytesToBytes, numcodec=hdf5_filters.Zfp):

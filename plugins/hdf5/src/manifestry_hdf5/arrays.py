@@ -42,19 +42,20 @@ class ArrayBuilder:
         self._context = context
         self._files = files
         self._tables: dict[Identity, ChunkTable | ManifestryError] = {}
+        self._built: dict[Identity, VirtualArray] = {}
         self._read_indexes(datasets)
 
     def _read_indexes(self, datasets: Iterable[Dataset]) -> None:
         by_file: dict[str, dict[Identity, Dataset]] = {}
         for dataset in datasets:
-            if _needs_index(dataset) and dataset.identity not in self._tables:
+            if _needs_index(dataset) and dataset.identity not in self._built:
                 by_file.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset
         for members in by_file.values():
             tables = read_tables(list(members.values()), self._context)
             self._tables |= dict(zip(members, tables, strict=True))
 
     def build(self, dataset: Dataset) -> VirtualArray:
-        """The array of a dataset, without dimension names.
+        """The array of a dataset, without dimension names; built once however many links lead to it.
 
         Raises
         ------
@@ -63,6 +64,12 @@ class ArrayBuilder:
         MalformedFileError
             Its chunks cannot be found.
         """
+        if dataset.identity not in self._built:
+            self._built[dataset.identity] = self._build(dataset)
+            self._tables.pop(dataset.identity, None)  # a manifest needs less
+        return self._built[dataset.identity]
+
+    def _build(self, dataset: Dataset) -> VirtualArray:
         if not _has_elements(dataset):
             chunk_shape = dataset.chunk_shape or tuple(max(1, n) for n in dataset.shape)
             grid = _grid(dataset, chunk_shape).grid_shape(dataset.shape + dataset.element.shape)
@@ -85,15 +92,8 @@ class ArrayBuilder:
 
         mappings = read_mappings(dataset, self._files, describe)
         self._read_indexes(mapping.source for mapping in mappings)
-        built: dict[Identity, VirtualArray] = {}
-
-        def build(source: Dataset) -> VirtualArray:
-            if source.identity not in built:
-                built[source.identity] = self.build(source)
-            return built[source.identity]
-
         try:
-            storage = virtual_storage(dataset, mappings, build)
+            storage = virtual_storage(dataset, mappings, self.build)
         except UnsupportedFeatureError as error:
             if dataset.file.remote:  # libhdf5 finds no other file from one that it reads from an object
                 raise
@@ -106,7 +106,6 @@ class ArrayBuilder:
             raise table
         assert dataset.chunk_shape is not None
         manifest, chain = chunked_storage(dataset, table, self._context)
-        del self._tables[dataset.identity]  # a manifest needs less
         return _array(dataset, manifest, dataset.chunk_shape, chain)
 
     def _contiguous(self, dataset: Dataset) -> VirtualArray:

@@ -86,6 +86,10 @@ def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: in
             size = item.client_data[0] if item.client_data else element.dtype.itemsize
             whole = size == 1 or (length is not None and length % size == 0)
             codecs.append(Codec("numcodecs.shuffle" if whole else "manifestry.shuffle", {"elementsize": size}))
+        elif item.number == _LZF:
+            if length is None:
+                raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another compression")
+            codecs.append(Codec("manifestry.lzf", {"size": length}))
         else:
             codecs.append(_codec(item, element))
         if item.number == h5z.FILTER_FLETCHER32 and length is not None:
@@ -126,6 +130,8 @@ def optional_chain(
     if not np.array_equal(full, masks >> np.uint32(toggled) & 1):
         return None
     chain = codec_chain([item for _, item in active], element, chunk_bytes, ndim)
+    if filters[toggled].number == _LZF:
+        return chain  # this codec knows by itself
     codecs = list(chain.codecs)
     inner = codecs[len(before)]
     codecs[len(before)] = Codec("manifestry.optional", {"size": chunk_bytes, "codec": _numcodecs_configuration(inner)})
@@ -177,10 +183,6 @@ def _bzip2(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG00
     return Codec("numcodecs.bz2", {"level": data[0] if data and 1 <= data[0] <= 9 else 9})
 
 
-def _lzf(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
-    return Codec("imagecodecs_lzf", {"header": False})
-
-
 _BLOSC_COMPRESSORS: Final = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")
 _BLOSC_SHUFFLES: Final = ("noshuffle", "shuffle", "bitshuffle")
 
@@ -216,10 +218,12 @@ def _blosc2(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG0
     return Codec("manifestry.blosc2", {})
 
 
-def _zfp(data: tuple[int, ...], element: ElementType) -> Codec:
+def _zfp(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
+    """The filter gives elements in the byte order of the machine that wrote its header, whatever the datatype says."""
     if len(data) < 2:
         raise ValueError("no header")
-    return Codec("manifestry.zfp", {"client_data": list(data), "order": element.endian or "little"})
+    little = data[1].to_bytes(4, "little")[:3] == b"zfp"
+    return Codec("manifestry.zfp", {"client_data": list(data), "order": "little" if little else "big"})
 
 
 _CODECS: Final[dict[int, Callable[[tuple[int, ...], ElementType], Codec]]] = {
@@ -229,7 +233,6 @@ _CODECS: Final[dict[int, Callable[[tuple[int, ...], ElementType], Codec]]] = {
     5: _with_client_data("manifestry.nbit"),
     6: _with_client_data("manifestry.scaleoffset"),
     307: _bzip2,
-    32000: _lzf,
     32001: _blosc,
     32004: _lz4,
     32008: _with_client_data("manifestry.bitshuffle"),
@@ -237,11 +240,13 @@ _CODECS: Final[dict[int, Callable[[tuple[int, ...], ElementType], Codec]]] = {
     32015: _zstd,
     32026: _blosc2,
 }
+_LZF: Final = 32000
 _JPEG_LS: Final = 32018
 _IMAGE_CODECS: Final = {_JPEG_LS: "imagecodecs_jpegls", 32033: "imagecodecs_htj2k"}
 """Filters whose codec gives an array, so that it stands in the place of ``bytes``."""
 
 _NAMES: Final = {
+    32000: "lzf",
     257: "hzip",
     305: "lzo",
     32002: "mafisc",
@@ -250,4 +255,4 @@ _NAMES: Final = {
     32024: "sz3",
     32028: "sperr",
 }
-"""Registered filters without a codec, by the names they are known under."""
+"""Registered filters that are named in refusals, by the names they are known under."""

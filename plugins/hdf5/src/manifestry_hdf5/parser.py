@@ -10,7 +10,7 @@ from manifestry_hdf5.arrays import ArrayBuilder
 from manifestry_hdf5.attributes import visible_attributes
 from manifestry_hdf5.datasets import UNLIMITED, Dataset
 from manifestry_hdf5.dimensions import DimensionNames, is_netcdf
-from manifestry_hdf5.library import Identity, OpenFiles
+from manifestry_hdf5.library import OpenFiles
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.walk import Group, Walker
 
@@ -41,7 +41,6 @@ class _Assembly:
         top = outer[0] if outer else root
         self._netcdf = is_netcdf(top.attributes, (s for group in groups for s in group.scales.values()))
         self._dims: dict[str, tuple[str | None, ...]] = {}
-        self._built: dict[Identity, VirtualArray] = {}
 
     def tree(self) -> VirtualGroup:
         """The whole tree."""
@@ -74,10 +73,8 @@ class _Assembly:
         )
 
     def _array(self, dataset: Dataset, group: Group, name: str, path: str) -> VirtualArray:
-        """The array of a dataset under one of its names; several hard links share the references."""
-        array = self._built.get(dataset.identity)
-        if array is None:
-            array = self._built[dataset.identity] = self._builder.build(dataset)
+        """The array of a dataset under one of its names."""
+        array = self._builder.build(dataset)
         scale = group.scales[name].is_scale
         attributes = visible_attributes(array.attributes, scale=scale, netcdf=self._netcdf)
         return VirtualArray(array.metadata.with_(attributes=attributes, dims=self._dims[path]), array.manifest)

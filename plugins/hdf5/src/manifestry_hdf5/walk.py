@@ -143,10 +143,8 @@ class Walker:
             name = raw.decode("utf-8", "backslashreplace")
             self._context.refuse(f"{path}/{name}".lstrip("/"), "name that is not UTF-8")
             return None
-        if name in (".", "..", "zarr.json") or name.startswith("__"):
-            self._context.refuse(
-                f"{path}/{name}".lstrip("/"), "name that Zarr reserves", hint="rename it in the source"
-            )
+        if name in (".", "..", "zarr.json") or name.startswith("__") or "\\" in name:
+            self._context.refuse(f"{path}/{name}".lstrip("/"), "name that no Zarr node can have")
             return None
         return name
 

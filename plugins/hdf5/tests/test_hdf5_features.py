@@ -1,0 +1,514 @@
+"""One file for each feature: every dataset reads exactly as h5py reads it, or is refused by name.
+
+The table in docs/reference/hdf5.md is made of the same list: ``python plugins/hdf5/tests/test_hdf5_features.py`` writes
+it, and a test compares it.
+"""
+
+import contextlib
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import hdf5plugin
+import manifestry as mf
+import numpy as np
+import pytest
+import zarr
+from h5py import h5d, h5p, h5s, h5t
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "hdf5.md"
+LATEST = ("v114", "v114")
+
+
+@dataclass
+class Feature:
+    section: str
+    name: str
+    make: object
+    refused: str = ""
+    how: str = "references"
+
+
+FEATURES: list[Feature] = []
+
+
+def feature(section, name, refused="", how="references"):
+    def add(make):
+        FEATURES.append(Feature(section, name, make, refused, how))
+        return make
+
+    return add
+
+
+def numbers(*shape, dtype="i4"):
+    return (np.arange(np.prod(shape, dtype=int)) % 251).reshape(shape).astype(dtype)
+
+
+# layouts and chunk indexes
+
+DATA = numbers(37, 23)
+
+
+def dataset(name, libver=None, section="Layout", how="references", filters=None, **options):
+    def make(path):
+        with h5py.File(path, "w", libver=libver) as file:
+            data = options.pop("values", DATA) if "values" in options else DATA
+            file.create_dataset("d", data=data, **(filters or {}), **options)
+
+    FEATURES.append(Feature(section, name, make, "", how))
+
+
+dataset("contiguous")
+dataset("contiguous, version 1 headers", libver="earliest")
+for label, deflate in (("", {}), (", filtered", {"compression": "gzip", "shuffle": True})):
+    dataset(f"version 1 B-tree{label}", libver="earliest", chunks=(5, 4), filters=deflate)
+    dataset(f"single chunk{label or ', unfiltered'}, latest format", libver=LATEST, chunks=DATA.shape, filters=deflate)
+    dataset(f"fixed array{label}", libver=LATEST, chunks=(5, 4), filters=deflate)
+    dataset(f"fixed array, paged{label}", libver=LATEST, chunks=(1, 1), values=numbers(50, 50), filters=deflate)
+    dataset(f"extensible array{label}", libver=LATEST, chunks=(5, 4), maxshape=(None, 23), filters=deflate)
+    dataset(
+        f"extensible array, second dimension unlimited{label}",
+        libver=LATEST, chunks=(5, 4), maxshape=(50, None), filters=deflate,
+    )  # fmt: skip
+    dataset(
+        f"extensible array with super blocks and pages{label}",
+        libver=LATEST, chunks=(1,), maxshape=(None,), values=numbers(9000), filters=deflate,
+    )  # fmt: skip
+    dataset(f"version 2 B-tree{label}", libver=LATEST, chunks=(5, 4), maxshape=(None, None), filters=deflate)
+    dataset(
+        f"version 2 B-tree of several levels{label}",
+        libver=LATEST, chunks=(1, 1), maxshape=(None, None), values=numbers(60, 60), filters=deflate,
+    )  # fmt: skip
+
+
+@feature("Layout", "implicit index")
+def _(path):
+    with h5py.File(path, "w", libver=LATEST) as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((5, 4))
+        properties.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+        space = h5s.create_simple((37, 23), (50, 30))
+        h5py.Dataset(h5d.create(file.id, b"d", h5t.STD_I32LE, space, properties))[...] = DATA
+
+
+@feature("Layout", "compact", how="copied")
+def _(path):
+    with h5py.File(path, "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_layout(h5d.COMPACT)
+        h5py.Dataset(h5d.create(file.id, b"d", h5t.STD_I32BE, h5s.create_simple((37, 23)), properties))[...] = DATA
+
+
+@feature("Layout", "nothing written, contiguous and chunked")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("contiguous", (4, 5), "f4", fillvalue=-1)
+        file.create_dataset("chunked", (4, 5), ">f8", chunks=(2, 2), fillvalue=np.nan)
+        file.create_dataset("zero", (0, 5), "i2", chunks=(2, 2), maxshape=(None, 5))
+
+
+@feature("Layout", "some chunks not written")
+def _(path):
+    for libver, maximum in (("earliest", None), (LATEST, (None, 40)), (LATEST, (None, None)), (LATEST, None)):
+        with h5py.File(path, "a", libver=libver) as file:
+            name = f"d{len(file)}"
+            file.create_dataset(name, (40, 40), "i2", chunks=(3, 7), maxshape=maximum, fillvalue=7, compression="gzip")
+            file[name][5:9, 20:30] = 1
+            file[name][39, 39] = 2
+
+
+@feature("Layout", "chunks larger than the array, grown and shrunk arrays")
+def _(path):
+    for libver in ("earliest", LATEST):
+        with h5py.File(path, "a", libver=libver) as file:
+            n = len(file)
+            file.create_dataset(f"a{n}", data=numbers(3, 4), chunks=(10, 10), maxshape=(None, None))
+            grown = file.create_dataset(f"b{n}", data=numbers(10, 10), chunks=(4, 4), maxshape=(None, 30))
+            grown.resize((12, 20))
+            shrunk = file.create_dataset(f"c{n}", data=numbers(20, 20), chunks=(3, 3), maxshape=(None, None))
+            shrunk.resize((7, 8))
+
+
+@feature("Layout", "external raw files")
+def _(path):
+    first, second = path.parent / "one.raw", path.parent / "two.raw"
+    first.write_bytes(b"\0" * 8 + numbers(4, 5).tobytes())
+    second.write_bytes(numbers(6, 5, dtype="<i4").tobytes())
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (10, 5), "<i4", external=[("one.raw", 8, 80), ("two.raw", 0, h5py.h5f.UNLIMITED)])
+
+
+@feature("Layout", "virtual dataset of contiguous and of chunked sources")
+def _(path):
+    virtual = h5py.VirtualLayout((3, 40), "f8")
+    chunked = h5py.VirtualLayout((60, 8), "i2")
+    for i in range(3):
+        name = f"source{i}.h5"
+        with h5py.File(path.parent / name, "w") as file:
+            file["x"] = numbers(40, dtype="f8") + i
+            file.create_dataset("y", data=numbers(20, 8, dtype="i2") + i, chunks=(5, 4), compression="gzip")
+        virtual[i] = h5py.VirtualSource(name, "x", (40,))
+        chunked[20 * i : 20 * i + 20] = h5py.VirtualSource(name, "y", (20, 8))
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("contiguous", virtual, fillvalue=0)
+        file.create_virtual_dataset("chunked", chunked, fillvalue=0)
+
+
+@feature("Layout", "virtual dataset whose parts are not aligned", how="copied")
+def _(path):
+    layout = h5py.VirtualLayout((30,), "i2")
+    with h5py.File(path.parent / "source.h5", "w") as file:
+        file.create_dataset("x", data=numbers(20, dtype="i2"), chunks=(7,))
+    layout[3:18] = h5py.VirtualSource("source.h5", "x", (20,))[2:17]
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("d", layout, fillvalue=5)
+
+
+# filters
+
+
+def filtered(name, how="references", values=None, **options):
+    def make(path):
+        with h5py.File(path, "w") as file:
+            for kind in ("<i2", ">i4", "<f4", "<f8"):
+                data = (numbers(40, 30) if values is None else values).astype(kind)
+                file.create_dataset(kind, data=data, chunks=(16, 16), **options)
+
+    FEATURES.append(Feature("Filter", name, make, "", how))
+
+
+filtered("deflate (1)", compression="gzip", compression_opts=6)
+filtered("shuffle (2)", shuffle=True)
+filtered("fletcher32 (3)", fletcher32=True)
+filtered("shuffle, deflate, fletcher32", shuffle=True, compression="gzip", fletcher32=True)
+filtered("szip (4)", compression="szip")
+filtered("lzf (32000)", compression="lzf")
+filtered("lzf after shuffle, some chunks incompressible", values=None, compression="lzf", shuffle=True)
+filtered("blosc (32001)", compression=hdf5plugin.Blosc("zstd", shuffle=2))
+filtered("blosc with snappy", compression=hdf5plugin.Blosc("snappy"))
+filtered("lz4 (32004)", compression=hdf5plugin.LZ4())
+filtered("bitshuffle (32008)", compression=hdf5plugin.Bitshuffle(cname="none"))
+filtered("bitshuffle with lz4", compression=hdf5plugin.Bitshuffle(cname="lz4"))
+filtered("bitshuffle with zstd", compression=hdf5plugin.Bitshuffle(cname="zstd"))
+filtered("zstd (32015)", compression=hdf5plugin.Zstd())
+filtered("bzip2 (307)", compression=hdf5plugin.BZip2())
+filtered("blosc2 (32026)", compression=hdf5plugin.Blosc2("lz4", filters=1))
+
+
+@feature("Filter", "zfp (32013)")
+def _(path):
+    with h5py.File(path, "w") as file:
+        for kind in ("<f4", ">f8"):
+            data = np.sin(np.arange(1200.0)).reshape(40, 30).astype(kind)
+            file.create_dataset(kind, data=data, chunks=(16, 16), compression=hdf5plugin.Zfp(accuracy=0.01))
+
+
+@feature("Filter", "scaleoffset (6)")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("i", data=numbers(40, 30), chunks=(16, 16), scaleoffset=0)
+        file.create_dataset("full", data=numbers(40, 30, dtype=">i2"), chunks=(16, 16), scaleoffset=16)
+        file.create_dataset("u", data=numbers(40, 30, dtype=">u2"), chunks=(16, 16), scaleoffset=0, fillvalue=3)
+        file.create_dataset("f", data=np.linspace(-3, 9, 1200).reshape(40, 30), chunks=(16, 16), scaleoffset=3)
+
+
+@feature("Filter", "nbit (5), integers of reduced precision")
+def _(path):
+    with h5py.File(path, "w") as file:
+        for order, whole in (("le", h5t.STD_I32LE), ("be", h5t.STD_I32BE)):
+            kind = whole.copy()
+            kind.set_precision(13)
+            kind.set_offset(3)
+            properties = h5p.create(h5p.DATASET_CREATE)
+            properties.set_chunk((16, 16))
+            properties.set_filter(h5py.h5z.FILTER_NBIT)
+            d = h5py.Dataset(h5d.create(file.id, order.encode(), kind, h5s.create_simple((200, 200)), properties))
+            d[...] = numbers(200, 200) - 100
+
+
+@feature("Filter", "filter skipped for all chunks")
+def _(path):
+    with h5py.File(path, "w") as file:
+        d = file.create_dataset("d", (20,), "<i4", chunks=(10,), compression="gzip", shuffle=True)
+        for start in (0, 10):
+            d.id.write_direct_chunk((start,), numbers(10, dtype="<i4").tobytes(), filter_mask=3)
+
+
+@feature("Filter", "filter skipped for some chunks", how="references, those chunks encoded anew")
+def _(path):
+    with h5py.File(path, "w") as file:
+        d = file.create_dataset("d", data=numbers(40), chunks=(10,), compression="gzip", shuffle=True)
+        d.id.write_direct_chunk((10,), numbers(10, dtype="<i4").tobytes(), filter_mask=3)
+
+
+@feature("Filter", "filter skipped for many large chunks it would not have made smaller")
+def _(path):
+    noise = np.random.default_rng(0).integers(0, 1 << 62, (64, 1024))
+    noise[::3] = 0
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", data=noise, chunks=(1, 1024), compression="lzf", shuffle=True)
+
+
+@feature("Filter", "sz3 (32024)", refused="filter 32024 (sz3)")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", data=np.linspace(0, 1, 1000), chunks=(500,), compression=hdf5plugin.SZ3(absolute=0.1))
+
+
+# types
+
+
+def typed(name, values, how="references", refused="", **options):
+    def make(path):
+        with h5py.File(path, "w") as file:
+            file.create_dataset("contiguous", data=values, **options)
+            if np.ndim(values):
+                file.create_dataset("chunked", data=values, chunks=True, compression="gzip", **options)
+
+    FEATURES.append(Feature("Type", name, make, refused, how))
+
+
+for code in ("i1", "u1", "<i2", ">i2", "<u4", ">u4", "<i8", ">u8", "<f2", ">f4", "<f8"):
+    typed(f"{np.dtype(code).name}{' big-endian' if code[0] == '>' else ''}", numbers(12, 10, dtype=code))
+typed("complex64, complex128 big-endian", (numbers(20) * (1 + 2j)).astype(">c16"))
+typed("scalar", np.float32(2.5))
+typed("boolean", numbers(30) % 2 == 0)
+typed("enumeration", numbers(30, dtype="u1") % 3, dtype=h5py.enum_dtype({"a": 0, "b": 1, "c": 2}, "u1"))
+typed("fixed strings, null-padded", np.array([b"one", b"twenty", b""] * 5))
+typed("variable-length strings", np.array(["one", "zwölf", ""] * 5, object), "copied", dtype=h5py.string_dtype())
+typed("compound, packed", np.array([(1, 2.5, b"x")] * 9, [("a", "<i4"), ("b", "<f8"), ("c", "S3")]))
+typed("compound, big-endian", np.array([(1, 2.5)] * 9, [("a", ">i4"), ("b", ">f8")]))
+typed("compound, padded", np.array([(1, 2.5)] * 9000, np.dtype([("a", "i1"), ("b", "<f8")], align=True)))
+typed(
+    "compound, small and padded", np.array([(1, 2.5)] * 9, np.dtype([("a", "i1"), ("b", "<f8")], align=True)), "copied"
+)
+typed("compound of both byte orders", np.array([(1, 2.5)] * 9000, [("a", ">i4"), ("b", "<f8")]))
+typed("array datatype", np.zeros(5, "i2"), dtype="i2")
+typed("opaque", np.array([b"abc"] * 7, "V3"))
+typed("numpy times", np.arange(9).astype(h5py.opaque_dtype(np.dtype("<M8[s]"))))
+typed("long double", np.arange(4, dtype="g"), refused="long double")
+typed(
+    "compound with a field that is an array",
+    np.zeros(3, [("a", "i4", (2,))]),
+    refused="compound with a field that is an array",
+)
+
+
+@feature("Type", "references", refused="references as elements")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (3,), h5py.ref_dtype)
+
+
+@feature("Type", "variable-length sequences", refused="variable-length sequences")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (3,), h5py.vlen_dtype("i4"))
+
+
+@feature("Type", "compound with variable-length strings", refused="compound with variable-length strings")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (3,), [("a", h5py.string_dtype()), ("b", "i4")])
+
+
+@feature("Type", "bfloat16", refused="bfloat16")
+def _(path):
+    with h5py.File(path, "w") as file:
+        kind = h5t.IEEE_F32LE.copy()
+        kind.set_fields(15, 7, 8, 0, 7)
+        kind.set_precision(16)
+        kind.set_size(2)
+        h5d.create(file.id, b"d", kind, h5s.create_simple((4,)))
+
+
+@feature("Type", "array datatype of two dimensions")
+def _(path):
+    with h5py.File(path, "w") as file:
+        kind = np.dtype(("<i2", (2, 3)))
+        for name, options in (
+            ("contiguous", {}),
+            ("chunked", {"chunks": (4,), "compression": "gzip", "shuffle": True}),
+        ):
+            file.create_dataset(name, (10,), kind, **options)[...] = numbers(10, 2, 3, dtype="i2")
+
+
+def padded_strings(padding, count):
+    def make(path):
+        with h5py.File(path, "w") as file:
+            kind = h5t.FORTRAN_S1.copy() if padding == h5t.STR_SPACEPAD else h5t.C_S1.copy()
+            kind.set_size(6)
+            kind.set_strpad(padding)
+            for name, chunk in ((b"contiguous", None), (b"chunked", (3,))):
+                properties = h5p.create(h5p.DATASET_CREATE)
+                if chunk:
+                    properties.set_chunk(chunk)
+                    properties.set_deflate(1)
+                d = h5d.create(file.id, name, kind, h5s.create_simple((count,)), properties)
+                raw = np.array([b"ab\0de ", b" x    ", b"      "] * (count // 3), "S6")
+                d.write(h5s.ALL, h5s.ALL, raw, kind)
+
+    return make
+
+
+for text, padding in (("space-padded", h5t.STR_SPACEPAD), ("null-terminated", h5t.STR_NULLTERM)):
+    FEATURES.append(Feature("Type", f"fixed strings, {text}", padded_strings(padding, 15000)))
+    FEATURES.append(Feature("Type", f"fixed strings, {text}, few", padded_strings(padding, 9), how="copied"))
+
+
+def integer(size, precision, offset, count, signed=True):
+    def make(path):
+        with h5py.File(path, "w") as file:
+            kind = getattr(h5t, f"STD_{'I' if signed else 'U'}{size * 8}BE").copy()
+            kind.set_precision(precision)
+            kind.set_offset(offset)
+            values = numbers(count, dtype="i4") - (100 if signed else 0)
+            h5py.Dataset(h5d.create(file.id, b"d", kind, h5s.create_simple((count,))))[...] = values
+
+    return make
+
+
+FEATURES.append(Feature("Type", "integers of reduced precision", integer(2, 12, 2, 40000)))
+FEATURES.append(Feature("Type", "unsigned integers of reduced precision", integer(4, 20, 5, 40000, signed=False)))
+FEATURES.append(Feature("Type", "integers of reduced precision, few", integer(2, 12, 2, 40), how="copied"))
+
+
+@feature("Type", "null dataspace")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file["d"] = h5py.Empty("f4")
+
+
+# fill values, links, files
+
+
+@feature("Fill value", "chosen, default, never written")
+def _(path):
+    with h5py.File(path, "w") as file:
+        for name, kind, fill in (
+            ("i", "i4", -9), ("f", ">f4", 1.5), ("inf", "f8", -np.inf), ("u", "u8", 2**64 - 1),
+            ("s", "S5", b"none"), ("c", "c8", 1 + 2j), ("b", "?", True),
+        ):  # fmt: skip
+            file.create_dataset(name, (7, 3), kind, chunks=(2, 2), fillvalue=fill)[0, 0] = fill
+        file.create_dataset("record", (3,), [("a", "i4"), ("b", "f4")], fillvalue=np.array((1, 2.5), "i4,f4")[()])
+        file.create_dataset("text", (3,), h5py.string_dtype(), fillvalue="nothing")
+
+
+@feature("Link", "hard, soft and external links, cycles, dangling links")
+def _(path):
+    with h5py.File(path.parent / "other.h5", "w") as file:
+        file["group/x"] = numbers(9)
+    with h5py.File(path, "w") as file:
+        file["a/d"] = numbers(10)
+        file["again"] = file["a/d"]
+        file["a/up"] = h5py.SoftLink("/")
+        file["soft"] = h5py.SoftLink("/a/d")
+        file["a/loop"] = file["a"]
+        file["dangling"] = h5py.SoftLink("/nothing")
+        file["lost"] = h5py.ExternalLink("missing.h5", "/x")
+        file["other"] = h5py.ExternalLink("other.h5", "/group")
+        file["otherx"] = h5py.ExternalLink("other.h5", "/group/x")
+
+
+@feature("Link", "names that no Zarr node can have", refused="name that no Zarr node can have")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file["zarr.json"] = 1
+
+
+for block in (512, 4096):
+
+    @feature("File", f"user block of {block} bytes")
+    def _(path, block=block):
+        with h5py.File(path, "w", userblock_size=block) as file:
+            file["contiguous"] = DATA
+            file.create_dataset("chunked", data=DATA, chunks=(5, 5), compression="gzip")
+
+
+for sizes in ((2, 2), (4, 4), (8, 8)):
+
+    @feature("File", f"addresses of {sizes[0]} bytes")
+    def _(path, sizes=sizes):
+        properties = h5p.create(h5p.FILE_CREATE)
+        properties.set_sizes(*sizes)
+        with h5py.File(h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, properties)) as file:
+            file["contiguous"] = DATA
+            for kind, maximum in (("fixed", None), ("extensible", (None, 23)), ("tree", (None, None))):
+                file.create_dataset(kind, data=DATA, chunks=(9, 9), compression="gzip", maxshape=maximum)
+
+
+def texts(values):
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in np.asarray(values, object).reshape(-1).tolist()]
+
+
+def assert_equal(got, expected, name):
+    expected = np.asarray(expected)
+    assert got.shape == expected.shape, name
+    if expected.dtype.kind == "O" or got.dtype.kind in "TO":
+        assert texts(got) == texts(expected), name
+    elif expected.dtype.fields:
+        for field in expected.dtype.names:
+            assert_equal(got[field], expected[field], f"{name}.{field}")
+    else:
+        assert got.dtype == expected.dtype.newbyteorder("="), name
+        assert got.astype(expected.dtype).tobytes() == expected.tobytes() or np.array_equal(
+            got, expected, equal_nan=True
+        )
+
+
+def outcome(made, folder):
+    """Make the file, parse it, compare it; returns what happened to its datasets."""
+    path = folder / "file.h5"
+    made.make(path)
+    tree = mf.parse(path, on_unsupported="skip")
+    refused = {issue.feature for issue in tree.issues if issue.severity == "refused"}
+    if refused:
+        assert not list(tree.walk_arrays())
+        return f"refused: {', '.join(sorted(refused))}"
+    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    copied = []
+    with contextlib.chdir(folder), h5py.File(path) as file:  # where libhdf5 looks for raw files
+        for name, array in tree.walk_arrays():
+            values = file[name][()]
+            assert_equal(root[name][...], np.empty(0, "f4") if isinstance(values, h5py.Empty) else values, name)
+            if array.manifest.stored_count:
+                copied.append(bool(array.manifest.inlined.all()))
+    return "exact, copied" if copied and all(copied) else "exact"
+
+
+@pytest.mark.parametrize("made", FEATURES, ids=lambda f: f"{f.section}: {f.name}")
+def test_feature(made, tmp_path):
+    expected = f"refused: {made.refused}" if made.refused else "exact, copied" if made.how == "copied" else "exact"
+    assert outcome(made, tmp_path) == expected
+
+
+def page(features):
+    """The page of the reference."""
+    head = PAGE.read_text().split("<!-- table -->")[0]
+    rows = [f"{head}<!-- table -->", "", "| | feature | result |", "|---|---|---|"]
+    last = ""
+    for f in features:
+        result = f"refused: `{f.refused}`" if f.refused else f"exact, {f.how}"
+        rows.append(f"| {f.section if f.section != last else ''} | {f.name} | {result} |")
+        last = f.section
+    return "\n".join(rows) + "\n"
+
+
+def test_the_page_of_the_reference_has_this_table():
+    ordered = sorted(
+        FEATURES, key=lambda f: ["Layout", "Filter", "Type", "Fill value", "Link", "File"].index(f.section)
+    )
+    assert PAGE.read_text() == page(ordered)
+
+
+if __name__ == "__main__":
+    for f in FEATURES:
+        with tempfile.TemporaryDirectory() as folder:
+            sys.stdout.write(f"{f.section}: {f.name}: {outcome(f, Path(folder))}\n")
+    PAGE.write_text(
+        page(
+            sorted(FEATURES, key=lambda f: ["Layout", "Filter", "Type", "Fill value", "Link", "File"].index(f.section))
+        )
+    )
