@@ -155,18 +155,22 @@ class OpenFiles:
             It cannot be read.
         """
         if source.url not in self._open:
-            self._open[source.url] = self._stack.enter_context(_open_file(source))
+            self._open[source.url] = self._stack.enter_context(_open_file(source, first=not self._open))
         return self._open[source.url]
 
 
 @contextmanager
-def _open_file(source: Source) -> Iterator[OpenFile]:
-    """Open a file for reading: a local one by its path, a remote one through the block cache of its source."""
+def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
+    """Open a file for reading: a local one by its path, a remote one through the block cache of its source.
+
+    Closing the first file closes every object in it. Others may be opened once more by libhdf5 itself, as sources of
+    virtual datasets, and that fails unless they have its default way of closing.
+    """
     size = source.size  # a missing file is said to be missing, not malformed
     with library_errors(source.url):
         if source.local_path is not None:
             access = h5p.create(h5p.FILE_ACCESS)
-            access.set_fclose_degree(h5f.CLOSE_STRONG)
+            access.set_fclose_degree(h5f.CLOSE_STRONG if first else h5f.CLOSE_DEFAULT)
             fid, blocks, wrapper = h5f.open(os.fsencode(source.local_path), h5f.ACC_RDONLY, fapl=access), None, None
         else:
             blocks = source.blocks()
