@@ -183,11 +183,11 @@ def documents_values(tree):
 def test_dimensions(documents):
     tree = documents.parse(
         '<Dimension name="x" size="2"/><Group name="g"><Dimension name="x" size="3"/>'
-        '<Int8 name="near"><Dim name="x"/><dmrpp:chunks/></Int8><Int8 name="far"><Dim name="/x"/><dmrpp:chunks/></Int8>'
-        '<Int8 name="cov"><Dim name="x"/><Dim name="x"/><dmrpp:chunks/></Int8>'
-        '<Int8 name="lost"><Dim name="z"/><dmrpp:chunks/></Int8></Group>'
-        '<Int8 name="child"><Dim name="g/x"/><dmrpp:chunks/></Int8>'
-        '<Int8 name="anonymous"><Dim size="2"/><Dim size="7"/><Dim size="7"/><dmrpp:chunks/></Int8>',
+        '<Int8 name="near"><Dim name="x"/><dmrpp:chunks fillValue="0"/></Int8><Int8 name="far"><Dim name="/x"/><dmrpp:chunks fillValue="0"/></Int8>'
+        '<Int8 name="cov"><Dim name="x"/><Dim name="x"/><dmrpp:chunks fillValue="0"/></Int8>'
+        '<Int8 name="lost"><Dim name="z"/><dmrpp:chunks fillValue="0"/></Int8></Group>'
+        '<Int8 name="child"><Dim name="g/x"/><dmrpp:chunks fillValue="0"/></Int8>'
+        '<Int8 name="anonymous"><Dim size="2"/><Dim size="7"/><Dim size="7"/><dmrpp:chunks fillValue="0"/></Int8>',
         on_unsupported="skip",
     )
     shapes = {path: (array.shape, array.dims) for path, array in tree.walk_arrays()}
@@ -218,7 +218,7 @@ def test_attributes(documents):
         '<Attribute name="empty" type="String"><Value/></Attribute>'
         '<Attribute name="texts" type="String"><Value> a</Value><Value>b </Value></Attribute>'
         '<Attribute name="DIMENSION_LIST" type="String"><Value>/x</Value></Attribute>'
-        "<dmrpp:chunks/></Int16>"
+        '<dmrpp:chunks fillValue="0"/></Int16>'
     )
     assert dict(tree.attributes) == {
         "title": "t",
@@ -243,11 +243,13 @@ def test_attributes(documents):
         ("nan", None, np.nan),
         ("1.23457", "7.5", None),
         ("unsupported-array", None, None),
+        (None, None, None),
     ],
 )
 def test_fill_values_get_their_digits_back_or_are_refused(documents, text, attribute, expected):
     attr = f'<Attribute name="_FillValue" type="Float32"><Value>{attribute}</Value></Attribute>' if attribute else ""
-    body = f'<Float32 name="v"><Dim size="2"/>{attr}<dmrpp:chunks fillValue="{text}">{{}}</dmrpp:chunks></Float32>'
+    stated = "" if text is None else f'fillValue="{text}"'
+    body = f'<Float32 name="v"><Dim size="2"/>{attr}<dmrpp:chunks {stated}>{{}}</dmrpp:chunks></Float32>'
     if expected is None:
         with pytest.raises(mf.UnsupportedFeatureError, match="missing chunks with the fill value"):
             documents.parse(body.format(""))
@@ -265,11 +267,11 @@ def test_fill_values_get_their_digits_back_or_are_refused(documents, text, attri
         ('<String name="v"><Dim size="2"/><dmrpp:chunk offset="0" nBytes="32"/></String>', "variable-length strings"),
         ('<Structure name="v"><Int8 name="a"><Dim size="2"/></Int8><dmrpp:chunks/></Structure>', "a Structure with a member that is an array"),
         ('<Int8 name="v"><dmrpp:chunks compressionType="szip"><dmrpp:chunk offset="0" nBytes="1"/></dmrpp:chunks></Int8>', "compressionType szip"),
-        ('<Int8 name="..."><dmrpp:chunks/></Int8>', "the name '...'"),
+        ('<Int8 name="..."><dmrpp:chunks fillValue="0"/></Int8>', "the name '...'"),
     ],
 )  # fmt: skip
 def test_refusals_are_named_and_cost_one_variable(documents, body, feature):
-    tree = documents.parse(body + '<Int8 name="good"><dmrpp:chunks/></Int8>', on_unsupported="skip")
+    tree = documents.parse(body + '<Int8 name="good"><dmrpp:chunks fillValue="0"/></Int8>', on_unsupported="skip")
     assert list(tree.arrays) == ["good"]
     assert [issue.feature.startswith(feature) for issue in tree.issues if issue.severity == "refused"] == [True]
 

@@ -84,7 +84,7 @@ def _fill(variable: Variable, dtype: np.dtype[Any], attributes: dict[str, Any], 
     fill, sure = fill_value(text, dtype, attributes)
     if incomplete and not sure:
         raise UnsupportedFeatureError(
-            f"missing chunks with the fill value {text!r}", variable.path, "the document has not all of its digits"
+            f"missing chunks with the fill value {text!r}", variable.path, "the document does not tell it exactly"
         )
     return fill
 

@@ -22,7 +22,7 @@ def fill_value(text: str | None, dtype: np.dtype[Any], attributes: Mapping[str, 
     Parameters
     ----------
     text
-        ``fillValue`` of the document, or None: then HDF5's default holds.
+        ``fillValue`` of the document, or None: documents of old do not have it, whatever the file has.
     attributes
         Attributes of the variable: ``_FillValue`` has the digits that the text lacks.
 
@@ -31,9 +31,7 @@ def fill_value(text: str | None, dtype: np.dtype[Any], attributes: Mapping[str, 
     tuple
         The scalar, and whether it may be relied on: chunks that are not stored read as this value.
     """
-    if text is None:
-        return default_fill(dtype), True
-    if text.startswith("unsupported-"):
+    if text is None or text.startswith("unsupported-"):
         return default_fill(dtype), False
     try:
         return _from_text(text, dtype, attributes)
@@ -89,7 +87,7 @@ def _record(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
     texts = text.split()
     names = dtype.names or ()
     record = np.zeros((), dtype)
-    if len(texts) != len(names):
+    if texts == ["0"] or len(texts) != len(names):
         return record[()], texts == ["0"]
     sure = True
     for name, item in zip(names, texts, strict=True):

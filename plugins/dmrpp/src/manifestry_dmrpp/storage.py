@@ -69,14 +69,14 @@ class StorageBuilder:
         """
         chunk_shape = _chunk_shape(chunks, shape)
         grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
-        if not len(chunks) or not math.prod(grid):
-            return Storage(chunk_shape, element.codecs, ChunkManifest.missing(grid))
-        self._check_grid(math.prod(grid), len(chunks))
         chunk_bytes = math.prod(chunk_shape) * element.stored_size
         names = filter_names(chunks.properties, legacy=self._legacy)
         masks = np.array(chunks.masks, "u8") if chunks.masks else np.zeros(1, "u8")
         common = int(np.bitwise_and.reduce(masks))
         filters = filter_codecs(names, chunks.properties, element.stored_size, chunk_bytes, common)
+        if not len(chunks) or not math.prod(grid):
+            return Storage(chunk_shape, (*element.codecs, *filters), ChunkManifest.missing(grid))
+        self._check_grid(math.prod(grid), len(chunks))
         files, index = self._files(chunks)
         if chunks.is_block or "LBChunk" in chunks.properties:
             if bool((masks != common).any()):
