@@ -3,6 +3,7 @@
 ====================  ======================================================================================
 `parser`              from a file to a tree: the order of work
 `library`             the file opened by libhdf5; its exceptions as ours
+`sidecar`             a DMR++ document beside the file in its place
 `walk`                groups, links and datasets as plain data
 `datasets`            what the creation properties of one dataset say
 `datatypes`           datatype message → element type of an array

@@ -16,3 +16,6 @@ class Hdf5Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     follow_external: Annotated[
         bool, Meta(description="Follow external links: their arrays refer to the other file.")
     ] = True
+    prefer_sidecar: Annotated[
+        bool, Meta(description="Read a DMR++ document beside the file in place of the file, where there is one.")
+    ] = False

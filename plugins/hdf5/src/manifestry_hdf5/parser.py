@@ -12,6 +12,7 @@ from manifestry_hdf5.datasets import UNLIMITED, Dataset
 from manifestry_hdf5.dimensions import DimensionNames, is_netcdf
 from manifestry_hdf5.library import OpenFiles
 from manifestry_hdf5.options import Hdf5Options
+from manifestry_hdf5.sidecar import tree_of_sidecar
 from manifestry_hdf5.walk import Group, Walker
 
 __all__ = ["Hdf5Parser"]
@@ -22,6 +23,8 @@ class Hdf5Parser:
 
     def parse(self, source: Source, options: Hdf5Options, context: ParseContext) -> VirtualGroup:
         """The tree of a file; see `manifestry.formats.contracts.Parser`."""
+        if options.prefer_sidecar and (tree := tree_of_sidecar(source, context)) is not None:
+            return tree
         with OpenFiles() as files:
             walker = Walker(files, context, follow_external=options.follow_external)
             root = walker.walk(files.open(source), context.group)
