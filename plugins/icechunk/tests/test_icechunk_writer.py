@@ -249,6 +249,7 @@ def pointing_at(url, **known):
         ("file:///tmp/" + "ü" * 180, "takes 1092 bytes"),
         ("file:///data/new\nline", "control character"),
         ("file:///in-the-root", "root directory"),
+        ("file:///#top/x.nc", "begins with ? or #"),
         ("memory://m/x", "no virtual references to memory://"),
     ],
 )

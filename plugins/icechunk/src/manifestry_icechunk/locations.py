@@ -31,6 +31,8 @@ def location_fault(url: str) -> str:
         return f"Icechunk has no virtual references to {scheme}:// URLs"
     if scheme == "file" and url.count("/") < 4:
         return "the file lies in the root directory, which Icechunk does not authorise"
+    if url.startswith(("file:///?", "file:///#")):
+        return "the name of the topmost directory begins with ? or #, and no container of Icechunk can have that prefix"
     if len(url) <= MAX_LOCATION_BYTES and _UNRESERVED.fullmatch(url):
         return ""
     if _CONTROL.search(url):
