@@ -154,6 +154,13 @@ def test_separators_and_nested_groups(separator, version):
     assert locations(from_references({**doc, **chunks}, group="g")["v"]) == locations(found["g/v"])
 
 
+def test_consolidated_metadata():
+    document = {".zmetadata": json.dumps({"metadata": {"v/.zarray": ZARRAY}}), "v/0": ["s3://b/x", 0, 8]}
+    assert locations(from_references(document)["v"]) == {"0": ("s3://b/x", 0, 8)}
+    with pytest.raises(MalformedFileError, match="zmetadata"):
+        from_references({**document, ".zmetadata": "[]"})
+
+
 def test_order_f_becomes_a_transpose():
     found = from_references({"v/.zarray": array(shape=[4, 6], chunks=[4, 6], order="F"), "v/0.0": ["s3://b/x", 0, 96]})
     assert found["v"].metadata.codecs[0] == mf.Codec("transpose", {"order": [1, 0]})

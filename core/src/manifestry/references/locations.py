@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from manifestry.errors import SourceError
+from manifestry.formats.contracts import Target
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, join_url, split_url
 
-__all__ = ["ReferencePolicy", "reader_lines"]
+__all__ = ["ReferencePolicy", "reader_lines", "reference_location"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,23 @@ def _canonical_prefix(prefix: str) -> str:
     return url if url.endswith("/") else url + "/"
 
 
-def reader_lines(target: str, protocol: str, zarr_format: int) -> str:
-    """Lines of Python that open an output of references."""
+def reader_lines(target: Target, urls: Sequence[str], zarr_format: int, more: Mapping[str, Any]) -> str:
+    """Lines of Python that open an output of references.
+
+    Parameters
+    ----------
+    urls
+        The files that it points into.
+    more
+        Storage options beyond the protocol of these files.
+    """
+    place = str(target.local_path or target.url)
+    protocol = (urls[0] if urls else target.url).partition("://")[0]
+    options = {"remote_protocol": protocol, **more}
     if zarr_format == 2:
-        options = f'storage_options={{"remote_protocol": "{protocol}"}}'
-        return f'import xarray as xr\nds = xr.open_dataset("{target}", engine="kerchunk", {options})'
-    options = f'storage_options={{"fo": "{target}", "remote_protocol": "{protocol}"}}'
-    return f'import xarray as xr\nds = xr.open_zarr("reference://", consolidated=False, {options})'
+        return f'import xarray as xr\nds = xr.open_dataset({place!r}, engine="kerchunk", storage_options={options})'
+    options = {"fo": place, **options}
+    return f'import xarray as xr\nds = xr.open_zarr("reference://", consolidated=False, storage_options={options})'
 
 
 def reference_location(url: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import Placement, Target, WriteContext
 from manifestry.model.issues import Issue
+from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.tree import VirtualGroup
 from manifestry.references.layout import Preparation, PreparedArray, ZarrFormat
 from manifestry.references.locations import reader_lines
@@ -67,11 +69,31 @@ class ReferenceSession(ABC):
         tree = self._tree or VirtualGroup()
         prepared = [self._preparation.array(path, array) for path, array in tree.walk_arrays()]
         self._publish(self._documents(tree, prepared), prepared, metadata)
+        return self._report(tree, prepared)
+
+    def _report(self, tree: VirtualGroup, prepared: Sequence[PreparedArray]) -> WriteReport:
+        """What was written, fill chunks and copied chunks counted as inline."""
         stored = VirtualGroup({array.path: array.array for array in prepared}, issues=tree.issues)
-        protocol = (tree.files.urls or (self._target.url,))[0].partition("://")[0]
         version = 3 if self._preparation.zarr_format == 3 else 2
-        lines = reader_lines(str(self._target.local_path or self._target.url), protocol, version)
-        return WriteReport.of(str(self._target), self.format_name, [stored], reader=lines)
+        report = WriteReport.of(str(self._target), self.format_name, [stored])
+        return replace(
+            report,
+            described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared),
+            packages=tuple(sorted({*report.packages, *self._packages(prepared)})) if version == 2 else report.packages,
+            reader=reader_lines(self._target, tree.files.urls, version, self._reader_options()),
+        )
+
+    def _packages(self, prepared: Sequence[PreparedArray]) -> Iterator[str]:
+        """Distributions that readers of the Zarr v2 documents need."""
+        for array in prepared:
+            zarray = array.documents[f"{array.path}/.zarray"]
+            for step in [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]:
+                if step["id"].startswith("imagecodecs_"):
+                    yield "imagecodecs-numcodecs"
+
+    def _reader_options(self) -> Mapping[str, Any]:
+        """Storage options beyond the usual ones that fsspec needs to open the output."""
+        return {}
 
     @abstractmethod
     def abort(self) -> None:
@@ -93,6 +115,11 @@ class ReferenceSession(ABC):
             yield self._preparation.group_documents(path, group)
         for array in prepared:
             yield array.documents
+
+
+def _described_bytes(manifest: ChunkManifest) -> int:
+    index, _, lengths = manifest.columns()
+    return int(lengths[index != INLINE].sum())
 
 
 def _refuse_placement(at: Placement | None) -> None:

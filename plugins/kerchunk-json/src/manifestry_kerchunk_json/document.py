@@ -15,7 +15,7 @@ from manifestry_kerchunk_json.compression import ZSTD_MAGIC, decompressed
 from manifestry_kerchunk_json.reference import Reference
 from manifestry_kerchunk_json.templates import generated, rendered
 
-__all__ = ["read_document", "references_of"]
+__all__ = ["consolidated_documents", "read_document", "references_of"]
 
 
 def read_document(source: Source, limits: Limits) -> Mapping[str, Any]:
@@ -95,6 +95,25 @@ def references_of(document: Mapping[str, Any], templates: Mapping[str, str], lim
     if document.get("gen"):
         refs = {**refs, **generated(document["gen"], values, limits)}
     return {key: _filled(value, values) for key, value in refs.items()} if values else refs
+
+
+def consolidated_documents(references: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The documents of Zarr inside ``.zmetadata``, for references that have them nowhere else.
+
+    Raises
+    ------
+    MalformedFileError
+        It is no consolidated metadata.
+    """
+    value = references.get(".zmetadata", "{}")
+    try:
+        found = value if isinstance(value, Mapping) else json.loads(value)
+        metadata = found.get("metadata", {})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MalformedFileError(f".zmetadata: no consolidated metadata: {error}") from error
+    if not isinstance(metadata, Mapping):
+        raise MalformedFileError(".zmetadata: no consolidated metadata")
+    return metadata
 
 
 def _filled(value: Any, templates: Mapping[str, str]) -> Any:

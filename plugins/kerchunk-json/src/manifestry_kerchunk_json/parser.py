@@ -20,7 +20,7 @@ from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 
 from manifestry_kerchunk_json.collecting import collect
-from manifestry_kerchunk_json.document import read_document, references_of
+from manifestry_kerchunk_json.document import consolidated_documents, read_document, references_of
 from manifestry_kerchunk_json.options import KerchunkJsonParserOptions
 from manifestry_kerchunk_json.values import columns_of
 
@@ -70,7 +70,7 @@ def _tree(
 ) -> VirtualGroup:
     references = references_of(document, options.templates, context.limits)
     collected = collect(references)
-    found = Hierarchy.of(collected.documents, context)
+    found = Hierarchy.of({**consolidated_documents(references), **collected.documents}, context)
     provenance = read_provenance(references.get(PROVENANCE_KEY), context)
     locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)
     columns = {}

@@ -53,14 +53,21 @@ class KerchunkJsonSession(ReferenceSession):
                 stream.write(text.encode("ascii"))
         self._file.publish()
 
+    @property
+    def _compresses(self) -> bool:
+        wanted = self._options.compression
+        return wanted == "zstd" or (wanted == "auto" and self._target.url.lower().endswith(".zst"))
+
+    def _reader_options(self) -> Mapping[str, Any]:
+        return {"target_options": {"compression": "zstd"}} if self._compresses else {}
+
     @contextmanager
     def _compressed(self, handle: BinaryIO) -> Iterator[BinaryIO]:
-        wanted = self._options.compression
-        if wanted == "zstd" or (wanted == "auto" and self._target.url.lower().endswith(".zst")):
-            with compressing(handle, self._options.compression_level) as stream:
-                yield stream
-        else:
+        if not self._compresses:
             yield handle
+            return
+        with compressing(handle, self._options.compression_level) as stream:
+            yield stream
 
     def _document(self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray]) -> Iterator[str]:
         """The text of the document: all metadata first, then references array by array."""
