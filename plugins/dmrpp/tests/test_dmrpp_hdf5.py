@@ -142,3 +142,25 @@ def test_reading_from_an_object_store(tmp_path, describe, values):
 
     root = zarr.open_group(tree.store(stores=stores), mode="r")
     assert root["a"][...].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_hdf5_parser_prefers_sidecars_on_request(tmp_path, describe):
+    path = tmp_path / "granule.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=np.arange(100), chunks=(10,), compression="gzip")
+        file["g/b"] = np.arange(5)
+    plain = mf.parse(path)
+    without = mf.parse(path, prefer_sidecar=True)
+    assert [issue.feature for issue in without.issues] == ["DMR++ sidecar that is not used"]
+    assert without == plain
+    document = describe(path)
+    tree = mf.parse(path, prefer_sidecar=True)
+    assert tree == plain
+    assert tree.provenance[0].parser == "dmrpp"
+    assert list(mf.parse(path, prefer_sidecar=True, group="g").arrays) == ["b"]
+    document.write_text(document.read_text().replace('"deflate"', '"szip"').replace("'deflate'", "'szip'"))
+    refused = mf.parse(path, prefer_sidecar=True)
+    assert refused == plain
+    assert [issue.feature for issue in refused.issues] == ["DMR++ sidecar that is not used"]
+    document.write_text("<Dataset dmrpp")
+    assert mf.parse(path, prefer_sidecar=True) == plain
