@@ -83,8 +83,8 @@ def checksum_groups(files: FileTable, *, wanted: bool) -> tuple[NDArray[np.int64
     """Group the rows of a file table by checksum: the entity tag where it works, else the time of the last change.
 
     Icechunk keeps times as whole seconds and asks for "unmodified since": the time is rounded up, or the file itself
-    would count as modified. Entity tags are compared by the store; for local files icechunk's never match, and plain
-    http servers differ in how they quote them.
+    would count as modified. Entity tags are compared by the store: for local files icechunk's never match, and servers
+    other than S3 differ in how they quote them.
     """
     if not wanted or not len(files):
         return np.zeros(len(files), "i8"), [None]
@@ -96,7 +96,7 @@ def checksum_groups(files: FileTable, *, wanted: bool) -> tuple[NDArray[np.int64
         zip(files.urls, files.etags, seconds.tolist(), known.tolist(), strict=True)
     ):
         checksum: Checksum = None
-        if etag and url.startswith(("s3:", "gs:", "az:")):
+        if etag and url.startswith("s3:"):
             checksum = etag
         elif dated:
             checksum = datetime.fromtimestamp(when, UTC)

@@ -29,6 +29,9 @@ _SECRETS = {
 }
 """Names of credentials in the configuration of an obstore store, and in icechunk."""
 
+_ALIASES = {"tigris": "s3", "gcs": "gs", "azure": "az", "abfs": "az"}
+"""Schemes of containers that other writers register."""
+
 
 @dataclass(frozen=True)
 class RepositoryPlace:
@@ -103,13 +106,12 @@ def _given_config(url: str, stores: StoreRegistry) -> tuple[Mapping[str, Any], s
 def _settings(scheme: str, chosen: StoreSettings, given: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords of icechunk's functions for a scheme: what was chosen, given, or stands in the environment."""
     if scheme == "gs":
-        return {"anonymous": True} if _first(chosen.anonymous, _flag(given.get("skip_signature"))) else {}
+        return {"anonymous": True} if _anonymous(chosen, given) else {}
     if scheme == "az":
         account = _first(chosen.account, given.get("account_name"), os.environ.get("AZURE_STORAGE_ACCOUNT_NAME"))
         if account is None:
             raise OptionError("az:// needs the name of the storage account: AZURE_STORAGE_ACCOUNT_NAME, or an option")
-        anonymous = _first(chosen.anonymous, _flag(given.get("skip_signature")))
-        return {"account": account} | ({"anonymous": True} if anonymous else {})
+        return {"account": account} | ({"anonymous": True} if _anonymous(chosen, given) else {})
     environment = os.environ
     endpoint = _first(
         chosen.endpoint_url,
@@ -127,12 +129,15 @@ def _settings(scheme: str, chosen: StoreSettings, given: Mapping[str, Any]) -> d
         "endpoint_url": endpoint,
         "allow_http": _first(chosen.allow_http, _flag(given.get("allow_http")), _is_http(endpoint)),
         "force_path_style": _first(chosen.force_path_style, endpoint is not None and not virtual_hosted),
-        "anonymous": _first(
-            chosen.anonymous, _flag(given.get("skip_signature", environment.get("AWS_SKIP_SIGNATURE")))
-        ),
+        "anonymous": _anonymous(chosen, given or {"skip_signature": environment.get("AWS_SKIP_SIGNATURE")}),
         "requester_pays": _first(chosen.requester_pays, _flag(given.get("request_payer"))),
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _anonymous(chosen: StoreSettings, given: Mapping[str, Any]) -> bool:
+    """Whether requests are not signed."""
+    return bool(_first(chosen.anonymous, _flag(given.get("skip_signature"))))
 
 
 def _first(*values: Any) -> Any:
@@ -164,15 +169,16 @@ def container_store(prefix: str, settings: StoreSettings, stores: StoreRegistry)
 
 
 def container_access(prefix: str, settings: StoreSettings, stores: StoreRegistry) -> Call:
-    """The call that makes the credentials with which a reader authorises a container."""
-    scheme = prefix.partition("://")[0]
+    """The call that makes the credentials with which a reader authorises a container, of any writer."""
+    given_scheme = prefix.partition("://")[0]
+    scheme = _ALIASES.get(given_scheme, given_scheme)
     if scheme == "file":
         return Call("Credentials.LocalFileSystemAccess")
     if scheme in ("http", "https"):
         return Call("Credentials.HttpAccess")
     given = _given_config(prefix, stores)[0]
     function = {"s3": "s3_credentials", "gs": "gcs_credentials", "az": "azure_credentials"}[scheme]
-    if _settings(scheme, settings, given).get("anonymous"):
+    if _anonymous(settings, given):
         return Call(function, {"anonymous": True})
     secrets = {theirs: given[ours] for ours, theirs in _SECRETS[scheme].items() if ours in given}
     return Call(function, {"from_env": True}, secrets, ("from_env",))
