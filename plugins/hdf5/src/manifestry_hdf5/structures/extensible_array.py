@@ -164,10 +164,11 @@ def _super_block(
     data = yield Blocks(np.array([start], "i8"), length + _CHECKSUM)
     _expect(data, np.array([start]), b"EASB", array, "super block")
     check_blocks(data, length, np.array([start]), "extensible array super block")
-    maps = data[0, prefix : prefix + count * bitmap].reshape(count, bitmap)
+    # The bits of one data block follow those of the last, although there is room for whole bytes of each.
+    bits = np.unpackbits(data[0, prefix : prefix + count * bitmap])[: count * pages].reshape(count, pages)
     pointers = integers(data[0, prefix + count * bitmap : length].reshape(count, o))
     return [
-        (address, first + i * elements, np.unpackbits(maps[i])[:pages] if pages else None)
+        (address, first + i * elements, bits[i] if pages else None)
         for i, address in enumerate(pointers.tolist())
         if address != array.superblock.undefined
     ]
