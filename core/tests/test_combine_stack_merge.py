@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import zarr
 from manifestry.combine import inline_array
+from manifestry.combine.dimensions import drop_axis, expand_array
 from manifestry.combine.times import convert_times
 from manifestry.model.metadata import Codec
 from manifestry.model.validation import validate_tree
@@ -68,11 +69,38 @@ def test_stacking_refuses_what_is_not_the_same(tmp_path):
 def test_codec_that_knows_dimensions_is_refused(tmp_path):
     tree = scene(tmp_path, "a", 0)
     band = tree.arrays["band"]
-    odd = mf.VirtualArray(band.metadata.with_(codecs=(Codec("imagecodecs_jpeg2k"),)), band.manifest)
-    with pytest.raises(
-        mf.IncompatibleArraysError, match="band: the codec imagecodecs_jpeg2k depends on the dimensions"
-    ):
+    odd = mf.VirtualArray(band.metadata.with_(codecs=(Codec("imagecodecs_zfp"),)), band.manifest)
+    with pytest.raises(mf.IncompatibleArraysError, match="band: the codec imagecodecs_zfp depends on the dimensions"):
         mf.stack([tree.with_(arrays={"band": odd})], "time")
+
+
+@pytest.mark.parametrize(
+    ("codecs", "expected"),
+    [
+        ([Codec("imagecodecs_delta", {"axis": -1}), LITTLE], [Codec("imagecodecs_delta", {"axis": -1}), LITTLE]),
+        ([Codec("imagecodecs_delta", {"axis": 1}), LITTLE], [Codec("imagecodecs_delta", {"axis": 2}), LITTLE]),
+        ([Codec("imagecodecs_lerc")], [Codec("imagecodecs_lerc")]),
+        ([Codec("transpose", {"order": [1, 0]}), Codec("imagecodecs_png")],
+         [Codec("transpose", {"order": [0, 2, 1]}), Codec("imagecodecs_png")]),
+    ],
+)  # fmt: skip
+def test_codecs_follow_a_new_dimension(codecs, expected):
+    array = inline_array(np.zeros((2, 3), "u2"), ("y", "x"))
+    coded = mf.VirtualArray(array.metadata.with_(codecs=tuple(codecs)), array.manifest)
+    more = expand_array(coded, "time")
+    assert list(more.metadata.codecs) == expected
+    assert drop_axis(more, 0) == coded
+
+
+def test_scenes_compressed_as_images_read_back(tmp_path):
+    import tifffile
+
+    files, pixels = [], np.arange(3 * 40 * 50, dtype="u2").reshape(3, 40, 50) % 911
+    for i, image in enumerate(pixels):
+        files.append(tmp_path / f"S2_2020010{i + 1}.tif")
+        tifffile.imwrite(files[-1], image, tile=(16, 32), compression="zlib", predictor=2)
+    tree = mf.stack([mf.parse(file) for file in files], "time", coords={"time": [1, 2, 3]})
+    np.testing.assert_array_equal(read(tree, "0"), pixels)
 
 
 def test_text_coordinate(tmp_path):

@@ -3,6 +3,7 @@
 ===============  =====================================================================================
 `concatenate`    one after the other along a dimension they have
 `stacking`       one after the other along a new dimension
+`dimensions`     arrays with one dimension more or less
 `merging`        different variables beside each other
 `options`        CombineOptions: what to do where trees differ
 `compatibility`  whether the bytes of two arrays mean the same

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from manifestry.combine.concatenate import Concatenation
-from manifestry.combine.manifests import insert_axis
+from manifestry.combine.dimensions import expand_array
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import check_some
 from manifestry.combine.values import inline_array
-from manifestry.errors import IncompatibleArraysError, OptionError
+from manifestry.errors import OptionError
 from manifestry.formats.options import make_options
-from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-__all__ = ["coordinate_paths", "drop_axis", "expand", "expand_array", "stack"]
-
-_TO_BYTES: Final = {"bytes", "vlen-utf8", "vlen-bytes"}
-_SHAPELESS: Final = {*_TO_BYTES, "numcodecs.delta", "numcodecs.fixedscaleoffset"}
-"""Codecs up to the array-to-bytes one that see a chunk as a row of elements, whatever its dimensions."""
+__all__ = ["coordinate_paths", "expand", "stack"]
 
 _LINKS: Final = ("coordinates", "grid_mapping", "bounds", "climatology", "ancillary_variables", "cell_measures")
 
@@ -102,103 +94,3 @@ def coordinate_paths(tree: VirtualGroup) -> set[str]:
         words = {word for text in linked if isinstance(text, str) for word in text.replace(":", " ").split()}
         found |= {prefix + name for name in group.arrays if name in dims or name in words}
     return found
-
-
-def expand_array(array: VirtualArray, dim: str | None, path: str = "", axis: int = 0) -> VirtualArray:
-    """An array with one more dimension of length 1.
-
-    Raises
-    ------
-    IncompatibleArraysError
-        A codec depends on the dimensions of a chunk.
-    """
-    metadata = array.metadata
-    if array.dims is None and metadata.ndim and dim is not None:
-        raise IncompatibleArraysError(f"{path}: it has no dimension names, and a new dimension needs them")
-    if not isinstance(metadata.chunk_grid, RegularGrid):
-        raise IncompatibleArraysError(f"{path}: a rectilinear chunk grid does not get a new dimension")
-    names = array.dims or (None,) * metadata.ndim
-    expanded = metadata.with_(
-        shape=_insert(metadata.shape, axis, 1),
-        chunk_grid=RegularGrid(_insert(metadata.chunk_shape, axis, 1)),
-        dims=None if array.dims is None and dim is None else (*names[:axis], dim, *names[axis:]),
-        codecs=_expanded_codecs(metadata, axis, path),
-    )
-    return VirtualArray(expanded, insert_axis(array.manifest, axis))
-
-
-def drop_axis(array: VirtualArray, axis: int) -> VirtualArray:
-    """An array without one of its dimensions, which has length 1 and chunks of length 1.
-
-    Raises
-    ------
-    IncompatibleArraysError
-        Chunks are longer, or a codec depends on the dimensions of a chunk.
-    """
-    metadata = array.metadata
-    if not isinstance(metadata.chunk_grid, RegularGrid) or metadata.chunk_shape[axis] != 1 or metadata.shape[axis] != 1:
-        raise IncompatibleArraysError(f"a dimension with chunks of {metadata.chunk_grid} cannot be dropped unread")
-    dropped = metadata.with_(
-        shape=_without(metadata.shape, axis),
-        chunk_grid=RegularGrid(_without(metadata.chunk_shape, axis)),
-        dims=None if metadata.dims is None else _without(metadata.dims, axis),
-        codecs=_dropped_codecs(metadata, axis),
-    )
-    manifest = array.manifest
-    grid = _without(manifest.grid_shape, axis)
-    columns = (manifest.file_index, manifest.offsets, manifest.lengths)
-    return VirtualArray(dropped, ChunkManifest.from_columns(grid, manifest.files, *columns, inline=manifest.inline))
-
-
-def _without[T](items: tuple[T, ...], axis: int) -> tuple[T, ...]:
-    return items[:axis] + items[axis + 1 :]
-
-
-def _dropped_codecs(metadata: ArrayMetadata, axis: int) -> tuple[Codec, ...]:
-    """The codecs for chunks without a dimension of length 1; only those that change no byte for that."""
-    codecs = []
-    for position, codec in enumerate(metadata.codecs):
-        if codec.name == "transpose":
-            order = codec.configuration["order"]
-            codecs.append(Codec("transpose", {"order": [i - (i > axis) for i in order if i != axis]}))
-        elif codec.name in _SHAPELESS:
-            codecs.append(codec)
-            if codec.name in _TO_BYTES:
-                return (*codecs, *metadata.codecs[position + 1 :])
-        else:
-            raise IncompatibleArraysError(f"the codec {codec.name} depends on the dimensions of a chunk")
-    return tuple(codecs)
-
-
-def _insert(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
-    return (*shape[:axis], length, *shape[axis:])
-
-
-def _expanded_codecs(metadata: ArrayMetadata, axis: int, path: str) -> tuple[Codec, ...]:
-    """The codecs for chunks with one more dimension of length 1, which changes no byte of them."""
-    codecs = []
-    for position, codec in enumerate(metadata.codecs):
-        if codec.name == "transpose":
-            order = [i + (i >= axis) for i in codec.configuration["order"]]
-            codecs.append(Codec("transpose", {"order": [axis, *order]}))
-        elif codec.name == "sharding_indexed" and position == 0:
-            inner = _expanded_codecs(_inner(metadata, codec), axis, path)
-            shape = list(_insert(tuple(codec.configuration["chunk_shape"]), axis, 1))
-            codecs.append(
-                Codec(codec.name, {**codec.configuration, "chunk_shape": shape, "codecs": [c.to_zarr() for c in inner]})
-            )
-            return (*codecs, *metadata.codecs[1:])
-        elif codec.name in _SHAPELESS:
-            codecs.append(codec)
-            if codec.name in _TO_BYTES:
-                return (*codecs, *metadata.codecs[position + 1 :])
-        else:
-            raise IncompatibleArraysError(
-                f"{path}: the codec {codec.name} depends on the dimensions of a chunk, so it gets no new one"
-            )
-    return tuple(codecs)
-
-
-def _inner(metadata: ArrayMetadata, codec: Codec) -> ArrayMetadata:
-    inner = tuple(Codec(c["name"], c.get("configuration") or {}) for c in codec.configuration["codecs"])
-    return metadata.with_(codecs=inner, dtype=np.dtype(metadata.dtype))

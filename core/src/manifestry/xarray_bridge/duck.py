@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from manifestry.combine.chunking import join_along
 from manifestry.combine.compatibility import MEANING, differences
+from manifestry.combine.dimensions import expand_array
 from manifestry.combine.manifests import transpose_manifest
 from manifestry.combine.options import CombineOptions
-from manifestry.combine.stacking import expand_array
 from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError, UnsupportedFeatureError
 from manifestry.model.metadata import Codec, RectilinearGrid, RegularGrid

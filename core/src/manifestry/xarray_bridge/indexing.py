@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from manifestry.combine.chunking import splits_along
+from manifestry.combine.dimensions import drop_axis, expand_array
 from manifestry.combine.manifests import slice_manifest, split_manifest
-from manifestry.combine.stacking import drop_axis, expand_array
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray

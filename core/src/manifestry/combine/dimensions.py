@@ -1,0 +1,137 @@
+"""Arrays with one dimension more or less, of length 1: the same chunks, and codecs that know where axes went."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from manifestry.combine.manifests import insert_axis
+from manifestry.errors import IncompatibleArraysError
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.tree import VirtualArray
+
+__all__ = ["drop_axis", "expand_array"]
+
+_SHAPED: Final = frozenset(
+    {
+        "numcodecs.pcodec", "numcodecs.zfpy", "imagecodecs_b2nd", "imagecodecs_meshopt", "imagecodecs_pcodec",
+        "imagecodecs_rcomp", "imagecodecs_sperr", "imagecodecs_sz3", "imagecodecs_zfp",
+    }
+)  # fmt: skip
+"""Codecs that decode by the shape of the chunk."""
+
+_FLAT: Final = frozenset({"bytes", "vlen-utf8", "vlen-bytes", "gzip", "zstd", "blosc", "crc32c"})
+
+
+def expand_array(array: VirtualArray, dim: str | None, path: str = "", axis: int = 0) -> VirtualArray:
+    """An array with one more dimension of length 1.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        A codec depends on the dimensions of a chunk.
+    """
+    metadata = array.metadata
+    if array.dims is None and metadata.ndim and dim is not None:
+        raise IncompatibleArraysError(f"{path}: it has no dimension names, and a new dimension needs them")
+    if not isinstance(metadata.chunk_grid, RegularGrid):
+        raise IncompatibleArraysError(f"{path}: a rectilinear chunk grid does not get a new dimension")
+    names = array.dims or (None,) * metadata.ndim
+    expanded = metadata.with_(
+        shape=_insert(metadata.shape, axis, 1),
+        chunk_grid=RegularGrid(_insert(metadata.chunk_shape, axis, 1)),
+        dims=None if array.dims is None and dim is None else (*names[:axis], dim, *names[axis:]),
+        codecs=_moved(metadata.codecs, axis, 1, path),
+    )
+    return VirtualArray(expanded, insert_axis(array.manifest, axis))
+
+
+def drop_axis(array: VirtualArray, axis: int, path: str = "") -> VirtualArray:
+    """An array without one of its dimensions, which has length 1 and chunks of length 1.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        Chunks are longer, or a codec depends on the dimensions of a chunk.
+    """
+    metadata = array.metadata
+    if not isinstance(metadata.chunk_grid, RegularGrid) or metadata.chunk_shape[axis] != 1 or metadata.shape[axis] != 1:
+        raise IncompatibleArraysError(f"a dimension with chunks of {metadata.chunk_grid} cannot be dropped unread")
+    dropped = _without_axis(metadata, axis, path)
+    manifest = array.manifest
+    columns = (manifest.file_index, manifest.offsets, manifest.lengths)
+    grid = _without(manifest.grid_shape, axis)
+    return VirtualArray(dropped, ChunkManifest.from_columns(grid, manifest.files, *columns, inline=manifest.inline))
+
+
+def _without_axis(metadata: ArrayMetadata, axis: int, path: str) -> ArrayMetadata:
+    return metadata.with_(
+        shape=_without(metadata.shape, axis),
+        chunk_grid=RegularGrid(_without(metadata.chunk_shape, axis)),
+        dims=None if metadata.dims is None else _without(metadata.dims, axis),
+        codecs=_moved(metadata.codecs, axis, -1, path),
+    )
+
+
+def _insert(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, ...]:
+    return (*shape[:axis], length, *shape[axis:])
+
+
+def _without[T](items: tuple[T, ...], axis: int) -> tuple[T, ...]:
+    return items[:axis] + items[axis + 1 :]
+
+
+def _moved(codecs: tuple[Codec, ...], axis: int, step: int, path: str) -> tuple[Codec, ...]:
+    """The codecs for chunks with one more (`step` 1) or less (-1) dimension of length 1 at `axis`.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        For a codec it is not known that this changes no byte.
+    """
+    found = []
+    for codec in codecs:
+        if codec.name == "transpose":
+            order = codec.configuration["order"]
+            if step > 0:
+                order = [axis, *(i + (i >= axis) for i in order)]
+                axis = 0  # a new axis is stored as the slowest one
+            else:
+                where = list(order).index(axis)
+                order = [i - (i > axis) for i in order if i != axis]
+                axis = where
+            found.append(Codec("transpose", {"order": order}))
+        elif codec.name == "sharding_indexed" and codec is codecs[0]:
+            found.append(_moved_shards(codec, axis, step, path))
+            return (*found, *codecs[1:])
+        elif _is_flat(codec.name):
+            found.append(codec)
+        elif axis == 0 and codec.name.startswith("imagecodecs_") and codec.name not in _SHAPED:
+            found.append(_moved_image(codec, step))
+        else:
+            raise IncompatibleArraysError(
+                f"{path}: the codec {codec.name} depends on the dimensions of a chunk, so it gets no new one"
+            )
+    return tuple(found)
+
+
+def _is_flat(name: str) -> bool:
+    """Whether a codec sees a chunk as a row of elements or bytes, whatever its dimensions."""
+    return name in _FLAT or (name.startswith(("manifestry.", "numcodecs.")) and name not in _SHAPED)
+
+
+def _moved_image(codec: Codec, step: int) -> Codec:
+    """Image codecs give what they decode the shape of the chunk; an axis that they name may move."""
+    along = codec.configuration.get("axis")
+    if not isinstance(along, int) or along < 0:
+        return codec
+    return Codec(codec.name, {**codec.configuration, "axis": along + step})
+
+
+def _moved_shards(codec: Codec, axis: int, step: int, path: str) -> Codec:
+    options: dict[str, Any] = dict(codec.configuration)
+    shape = tuple(options["chunk_shape"])
+    inner = tuple(Codec(c["name"], c.get("configuration") or {}) for c in options["codecs"])
+    options["chunk_shape"] = list(_insert(shape, axis, 1) if step > 0 else _without(shape, axis))
+    options["codecs"] = [c.to_zarr() for c in _moved(inner, axis, step, path)]
+    return Codec(codec.name, options)
