@@ -247,6 +247,24 @@ def test_nodata_is_kept_or_reported(tmp_path, text, dtype, value):
         assert not tree.issues
 
 
+@pytest.mark.parametrize("counts", [None, [0, 0, 0]])
+@pytest.mark.parametrize("compression", [1, 5])
+def test_byte_counts_that_are_missing(make_tiff, counts, compression):
+    values = pixels("uint8", (30, 40))
+    encode = imagecodecs.lzw_encode if compression == 5 else bytes
+    strips = [encode(values[i : i + 10].tobytes()) for i in (0, 10, 20)]
+    offsets = [16, 16 + len(strips[0]), 16 + len(strips[0]) + len(strips[1])]
+    tags = make_tiff.gray(40, 30, offsets, counts or [], rows=10, compression=compression)
+    path = make_tiff([[t for t in tags if counts or t[0] != 279]], b"".join(strips))
+    np.testing.assert_array_equal(read(path), values)
+
+
+def test_sparse_strips_read_as_zero(make_tiff):
+    tags = make_tiff.gray(8, 4, [16, 0], [16, 0], rows=2)
+    path = make_tiff([tags], bytes(range(1, 17)))
+    np.testing.assert_array_equal(read(path).ravel(), [*range(1, 17), *[0] * 16])
+
+
 def test_streams_with_superfluous_bytes_are_trimmed(tmp_path):
     path = tmp_path / "a.tif"
     values = pixels("uint8", (20, 30))

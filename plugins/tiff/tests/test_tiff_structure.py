@@ -89,6 +89,15 @@ def test_multiscales_of_odd_sizes(tmp_path):
     assert layout[1]["spatial:transform"] == [10 * 701 / 351, 0, 500_000, 0, -10 * 499 / 250, 5_000_000]
 
 
+def test_a_level_as_the_root(tmp_path):
+    path = cog(tmp_path / "a.tif", mask=True)
+    tree = mf.parse(path, group="1", include=["data"])
+    assert list(tree.arrays) == ["data", "x", "y", "spatial_ref"]
+    assert tree["data"] == mf.parse(path)["1/data"]
+    with pytest.raises(mf.OptionError, match="no group '7'"):
+        mf.parse(path, group="7")
+
+
 def test_include_reads_only_what_is_wanted(tmp_path):
     tree = mf.parse(cog(tmp_path / "a.tif"), include=["1/data"])
     assert [path for path, _ in tree.walk_arrays() if path.endswith("data")] == ["1/data"]

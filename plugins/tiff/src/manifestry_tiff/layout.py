@@ -51,6 +51,11 @@ class Layout:
     context: ParseContext
     pages: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
+    def wants(self, path: str) -> bool:
+        """Whether the array at a path of the whole file is wanted: it is in the group asked for, and selected."""
+        below = f"{self.context.group}/" if self.context.group else ""
+        return path.startswith(below) and self.context.wants(path.removeprefix(below))
+
     def single(self, image: Image, name: str, mask: Image | None = None) -> VirtualGroup:
         """One image as an array of that name, with its coordinates beside it."""
         reference = self._reference(image, name)
@@ -110,7 +115,7 @@ class Layout:
         first = families[0].full
         if any(len(f.levels) > 1 or f.levels[0].mask is not None or not _same(first, f.full) for f in families):
             return None
-        if not self.context.wants("0"):
+        if not self.wants("0"):
             return VirtualGroup()
         pages: list[VirtualArray] = []
         reference = self._reference(first, "0")
@@ -140,12 +145,12 @@ class Layout:
         self, level: Level, name: str, prefix: str, reference: GeoReference | None
     ) -> dict[str, VirtualArray]:
         arrays: dict[str, VirtualArray] = {}
-        if self.context.wants(prefix + name):
+        if self.wants(prefix + name):
             with self.context.isolate(prefix + name):
                 array = image_array(level.image, prefix + name, {}, self.options, self.context)
                 arrays = self.finish(array, level.image, name, prefix, reference)
                 self.pages[prefix + name] = (level.image.directory.offset,)
-        if level.mask is not None and self.context.wants(prefix + MASK):
+        if level.mask is not None and self.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
                 arrays[MASK] = image_array(level.mask, prefix + MASK, {}, self.options, self.context)
                 self.pages[prefix + MASK] = (level.mask.directory.offset,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
@@ -36,9 +37,10 @@ class TiffParser:
         MalformedFileError
             There is no TIFF header, or no directory.
         OptionError
-            There is no directory of the number asked for.
+            There is no directory of the number, or no group of the name asked for.
         """
-        return _read(source, Layout(options, context))
+        tree = _read(source, Layout(options, context))
+        return _subgroup(tree, source, context) if context.group else tree
 
     def open_native(self, source: Source, options: TiffOptions) -> TiffReader:
         """The arrays of the tree as tifffile decodes them.
@@ -58,6 +60,18 @@ class TiffParser:
             if path not in layout.pages and array.metadata.ndim > 1:
                 raise UnsupportedFeatureError("planes without directories", path, "verify against the parse instead")
         return TiffReader(source, tree, layout.pages)
+
+
+def _subgroup(tree: VirtualGroup, source: Source, context: ParseContext) -> VirtualGroup:
+    """The group that becomes the root; issues are told by paths below it."""
+    below = f"{context.group}/"
+    context.issues[:] = [replace(issue, path=issue.path.removeprefix(below)) for issue in context.issues]
+    node = tree
+    for name in context.group.split("/"):
+        if name not in node.groups:
+            raise OptionError(f"there is no group {context.group!r} in {source.url}")
+        node = node.groups[name]
+    return node
 
 
 def _read(source: Source, layout: Layout) -> VirtualGroup:

@@ -55,10 +55,11 @@ def read_segments(image: Image, max_chunks: int) -> Segments:
 def _lengths(image: Image, expected: int, offsets: NDArray[np.uint64]) -> NDArray[np.uint64]:
     tag = _first_present(image, Tag.TILE_BYTE_COUNTS, Tag.STRIP_BYTE_COUNTS)
     given = _column(image, tag, expected) if tag in image.directory else None
+    if given is not None and not image.tiled and not bool(given.any()):
+        given = None  # some writers of strips leave zeros; of a sparse file the offsets are zero too
     if image.compression == Compression.NONE:
         return _uncompressed_lengths(image, tag, expected, given)
-    # Some writers of strips leave zeros for byte counts; of a sparse file the offsets are zero too.
-    if given is None or (not image.tiled and not bool(given.any())):
+    if given is None:
         return _estimated_lengths(image, offsets)
     return given.astype("u8", copy=False)
 

@@ -53,7 +53,7 @@ class _SeriesReader:
         """The arrays of one resolution, and the image of its first page."""
         path = prefix + name
         context = self._layout.context
-        if not context.wants(path):
+        if not self._layout.wants(path):
             return {}, None
         with context.isolate(path):
             images = [self._image(offset) for offset in level.offsets]
