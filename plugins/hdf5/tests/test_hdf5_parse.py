@@ -103,3 +103,132 @@ def test_user_blocks(tmp_path, user_block):
         file["contiguous"] = np.arange(1000)
         file.create_dataset("chunked", data=np.arange(1000.0), chunks=(100,), compression="gzip")
     check(path)
+
+
+@pytest.fixture
+def many(tmp_path):
+    path = tmp_path / "many.h5"
+    with h5py.File(path, "w") as file:
+        file["a/x"] = np.arange(10)
+        file["a/y"] = np.arange(12.0).reshape(3, 4)
+        file["b/x"] = np.arange(5)
+        file["b/c/z"] = np.arange(6, dtype="i2")
+        file.create_dataset("big", data=np.arange(60_000, dtype="i4").reshape(600, 100))
+    return path
+
+
+def test_selection_and_group(many):
+    assert {p for p, _ in mf.parse(many, include=["x"]).walk_arrays()} == {"a/x", "b/x"}
+    assert {p for p, _ in mf.parse(many, exclude=["b"]).walk_arrays()} == {"a/x", "a/y", "big"}
+    assert {p for p, _ in mf.parse(many, group="b").walk_arrays()} == {"x", "c/z"}
+    with pytest.raises(mf.ManifestryError, match="nothing"):
+        mf.parse(many, group="nothing")
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 999, 4000, 50_000, 10**9])
+def test_contiguous_arrays_are_split_where_rows_end(many, chunk_bytes):
+    array = check(many, chunk_bytes=chunk_bytes).arrays["big"]
+    assert array.manifest.stored_count == np.prod(array.metadata.grid_shape)
+    if chunk_bytes <= 50_000:
+        assert np.prod(array.metadata.chunk_shape) * 4 <= max(chunk_bytes, 4)
+
+
+def test_small_arrays_are_copied_on_request(many):
+    tree = check(many, inline_below=200)
+    assert tree["a/x"].manifest.inlined.all()
+    assert not tree["big"].manifest.inlined.any()
+
+
+def test_variables_of_groups_use_dimensions_of_the_groups_above(netcdf):
+    assert mf.parse(netcdf, group="sub").arrays["v"].dims == ("x", "lat", "nv")
+
+
+def test_native_reader_agrees(netcdf):
+    from manifestry.storage import Source
+    from manifestry_hdf5.options import Hdf5Options
+    from manifestry_hdf5.parser import Hdf5Parser
+
+    tree = mf.parse(netcdf)
+    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    native = Hdf5Parser().open_native(Source(netcdf), Hdf5Options())
+    for name, array in tree.walk_arrays():
+        box = tuple(slice(n // 3, n) for n in array.shape)
+        np.testing.assert_array_equal(native.read(name, box), root[name][box])
+    native.close()
+
+
+def test_phony_dimensions_are_numbered_as_netcdf_does(tmp_path):
+    path = tmp_path / "plain.h5"
+    with h5py.File(path, "w") as file:
+        for name, shape in (("a", (4, 5)), ("b", (5, 4, 4)), ("g/c", (4, 6)), ("g/h/d", (6, 6)), ("k/e", (7, 5))):
+            file[name] = np.zeros(shape)
+        file.create_dataset("u", (4, 5), "i2", maxshape=(None, 5), chunks=(2, 2))
+        file["x"] = np.arange(5)
+        file["x"].make_scale("x")
+        file["s"] = np.zeros(5)
+        file["s"].dims[0].attach_scale(file["x"])
+    tree = mf.parse(path)
+    with netCDF4.Dataset(path) as nc:
+        for name, array in tree.walk_arrays():
+            group, _, base = name.rpartition("/")
+            assert array.dims == (nc[group] if group else nc).variables[base].dimensions, name
+
+
+def test_netcdf_conventions_for_dimensions(tmp_path):
+    path = tmp_path / "dims.nc"
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, size in (("time", None), ("y", 3), ("strlen", 4), ("only", 2)):
+            nc.createDimension(name, size)
+        nc.createVariable("y", "S1", ("y", "strlen"))[:] = np.full((3, 4), b"a")  # a coordinate of two dimensions
+        nc.createVariable("time", "f8", ("time",))  # never written
+        group = nc.createGroup("g")
+        group.createVariable("time", "i4", ("y",))[:] = 1  # the name of a dimension above, and not its coordinate
+        group.createVariable("v", "f4", ("time", "y", "only"))
+        nc.createVariable("only", "i4", ("y", "only"))[:] = 1
+    tree = check(path)
+    assert tree.arrays["y"].dims == ("y", "strlen")
+    assert tree.arrays["time"].dims == ("time",)
+    assert tree["g/time"].dims == ("y",)
+    assert tree["g/v"].dims == ("time", "y", "only")
+    assert "strlen" not in tree.arrays
+
+
+def test_attributes_of_every_kind(tmp_path):
+    path = tmp_path / "attributes.h5"
+    with h5py.File(path, "w") as file:
+        target = file.create_dataset("target", data=1)
+        attributes = file.create_dataset("d", data=np.arange(3)).attrs
+        attributes["nan"] = np.float32("nan")
+        attributes["big"] = np.uint64(2**64 - 1)
+        attributes["texts"] = ["a", "zwölf"]
+        attributes["fixed"] = np.bytes_(b"text")
+        attributes["latin"] = np.bytes_("é".encode("latin-1"))
+        attributes["empty"] = h5py.Empty("f4")
+        attributes["complex"] = 1 + 2j
+        attributes["flag"] = True
+        attributes["grid"] = np.arange(6).reshape(2, 3)
+        attributes["to"] = target.ref
+        attributes["record"] = np.array((1, 2.5), [("a", "i4"), ("b", "f8")])
+        attributes["region"] = target.regionref[()]
+        sequence = np.empty(1, object)
+        sequence[0] = np.array([1, 2], "i4")
+        attributes.create("sequence", sequence, dtype=h5py.vlen_dtype("i4"))
+        for i in range(30):  # more than a header holds: dense storage
+            file["target"].attrs[f"a{i}"] = "x" * 3000
+    tree = mf.parse(path)
+    got = tree.arrays["d"].attributes
+    assert np.isnan(got["nan"])
+    assert got["nan"].dtype == np.float32
+    assert got["big"] == 2**64 - 1
+    assert got["texts"] == ["a", "zwölf"]
+    assert (got["fixed"], got["latin"]) == ("text", "é")
+    assert got["empty"].shape == (0,)
+    assert got["complex"] == 1 + 2j
+    assert bool(got["flag"]) is True
+    assert got["grid"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert got["to"].path == "/target"
+    assert got["record"]["b"] == 2.5
+    assert got["region"].path == "/target"
+    assert [v.tolist() for v in got["sequence"]] == [[1, 2]]
+    assert len(tree.arrays["target"].attributes) == 30
+    assert [i for i in tree.issues if i.severity == "refused"] == []

@@ -12,7 +12,13 @@
 `attributes`          attribute messages → typed attributes
 `dimensions`          dimension scales and netCDF-4's conventions → dimension names
 `structures`          structures of the file format that are read from its bytes: chunk indexes, attributes
-`arrays`              all of that together: references, or values copied where there are no references
+`arrays`              all of that together: an array of each dataset
+`chunked`             references to the chunks of chunked datasets
+`contiguous`          references to contiguous elements, in the file or in raw files beside it
+`virtual`             references to the chunks of the sources of virtual datasets
+`copying`             values copied where there are no references
+`reencoding`          chunks that are stored unlike the others, encoded anew
+`native`              arrays read by libhdf5 itself, to check against
 ====================  ======================================================================================
 """
 
@@ -38,5 +44,5 @@ def manifestry_parsers() -> Iterable[ParserDescriptor]:
         options="manifestry_hdf5.options:Hdf5Options",
         magic=(Magic(SIGNATURE, _USER_BLOCKS),),
         extensions=(".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4", ".cdf", ".h5ad", ".nxs", ".nwb"),
-        capabilities=frozenset({Capability.GROUPS, Capability.REMOTE}),
+        capabilities=frozenset({Capability.GROUPS, Capability.REMOTE, Capability.NATIVE}),
     )

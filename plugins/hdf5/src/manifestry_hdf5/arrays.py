@@ -15,7 +15,7 @@ from manifestry.model.tree import VirtualArray
 
 from manifestry_hdf5.chunked import chunked_storage, read_tables
 from manifestry_hdf5.contiguous import contiguous_storage
-from manifestry_hdf5.copying import SMALL, copy_values
+from manifestry_hdf5.copying import SMALL, copy_chunks, copy_values
 from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.filters import Chain
 from manifestry_hdf5.library import Identity, OpenFile, OpenFiles
@@ -65,7 +65,10 @@ class ArrayBuilder:
             Its chunks cannot be found.
         """
         if dataset.identity not in self._built:
-            self._built[dataset.identity] = self._build(dataset)
+            array = self._build(dataset)
+            if dataset.nbytes < (self._context.inline_below or 0):
+                array = copy_chunks(array, dataset)
+            self._built[dataset.identity] = array
             self._tables.pop(dataset.identity, None)  # a manifest needs less
         return self._built[dataset.identity]
 

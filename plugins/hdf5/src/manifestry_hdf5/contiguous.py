@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -83,11 +84,18 @@ def _rows(dataset: Dataset, chunk_bytes: int | None, whole: int = 1) -> tuple[in
         inner = math.prod(shape[axis + 1 :]) * dataset.stored_itemsize
         if n * inner <= target:
             break
-        parts = next(p for p in range(max(1, -(-n * inner // target)), n + 1) if n % p == 0)
+        least = -(-n * inner // max(target, 1))
+        parts = min((d for d in _divisors(n) if d >= least), default=n)
         shape[axis] = n // parts
         if shape[axis] > 1 or inner <= target:
             break
     return tuple(max(1, n) for n in shape)
+
+
+def _divisors(n: int) -> Iterator[int]:
+    for d in range(1, math.isqrt(n) + 1):
+        if n % d == 0:
+            yield from (d, n // d)
 
 
 def _raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:

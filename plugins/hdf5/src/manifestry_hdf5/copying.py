@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.manifest import ChunkManifest
+from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.tree import VirtualArray
 
@@ -19,7 +19,7 @@ from manifestry_hdf5.attributes import decode_text
 from manifestry_hdf5.datasets import Dataset
 from manifestry_hdf5.library import library_errors
 
-__all__ = ["SMALL", "copy_values"]
+__all__ = ["SMALL", "copy_chunks", "copy_values", "model_values"]
 
 SMALL: Final = 64 << 10
 """Arrays of fewer bytes than this are copied rather than given a codec that readers would have to install."""
@@ -50,7 +50,7 @@ def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> Virtual
         raise UnsupportedFeatureError(f"filters {[f.number for f in dataset.filters]}", dataset.path, hint)
     with library_errors(dataset.path):
         values = h5py.Dataset(dataset.id)[()]
-    plain = _model_values(np.asarray(values), dataset)
+    plain = model_values(np.asarray(values), dataset.element.dtype)
     chunk_shape = dataset.chunk_shape
     if (
         chunk_shape is None
@@ -67,6 +67,27 @@ def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> Virtual
     return VirtualArray(metadata, ChunkManifest.from_inline(grid.grid_shape(plain.shape), chunks))
 
 
+def copy_chunks(array: VirtualArray, dataset: Dataset) -> VirtualArray:
+    """The same array with its encoded chunks in the manifest; unchanged when some are in other files.
+
+    Raises
+    ------
+    SourceError
+        The file cannot be read.
+    """
+    manifest = array.manifest
+    if not manifest.stored_count or manifest.files.urls != (dataset.file.source.url,):
+        return array
+    rows, offsets, lengths = manifest.columns()
+    positions = np.flatnonzero(manifest.stored)
+    there = [n for n in positions.tolist() if rows[n] != INLINE]
+    ranges = [(int(offsets[n]), int(offsets[n]) + int(lengths[n])) for n in there]
+    chunks = dict(zip(there, dataset.file.source.ranges(ranges), strict=True))
+    for n in np.flatnonzero(manifest.inlined).tolist():
+        chunks[n] = manifest.inline[int(offsets[n]) : int(offsets[n]) + int(lengths[n])]
+    return VirtualArray(array.metadata, ChunkManifest.from_inline(manifest.grid_shape, chunks))
+
+
 def _codec(dtype: np.dtype[Any]) -> Codec:
     """The codec of copied chunks."""
     if dtype.kind == "T":
@@ -80,9 +101,8 @@ def _multibyte(dtype: np.dtype[Any]) -> bool:
     return dtype.kind not in "SVb" and dtype.itemsize > 1
 
 
-def _model_values(values: np.ndarray[Any, Any], dataset: Dataset) -> np.ndarray[Any, Any]:
-    """Values as h5py gives them in the element type of the array."""
-    dtype = dataset.element.dtype
+def model_values(values: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Values as h5py gives them in the element type of the array; texts as objects."""
     if dtype.kind == "T":
         flat = [decode_text(v) if isinstance(v, bytes) else str(v or "") for v in values.reshape(-1).tolist()]
         text = np.empty(len(flat), object)

@@ -142,6 +142,10 @@ class OpenFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files."""
         self._stack.close()
 
     def open(self, source: Source) -> OpenFile:

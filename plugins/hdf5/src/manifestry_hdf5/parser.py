@@ -11,6 +11,7 @@ from manifestry_hdf5.attributes import visible_attributes
 from manifestry_hdf5.datasets import UNLIMITED, Dataset
 from manifestry_hdf5.dimensions import DimensionNames, is_netcdf
 from manifestry_hdf5.library import OpenFiles
+from manifestry_hdf5.native import NativeHdf5
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.sidecar import tree_of_sidecar
 from manifestry_hdf5.walk import Group, Walker
@@ -29,6 +30,10 @@ class Hdf5Parser:
             walker = Walker(files, context, follow_external=options.follow_external)
             root = walker.walk(files.open(source), context.group)
             return _Assembly(root, walker.outer, files, context).tree()
+
+    def open_native(self, source: Source, options: Hdf5Options) -> NativeHdf5:  # noqa: ARG002 the contract's
+        """The arrays of a file through h5py; see `manifestry.formats.contracts.NativeReader`."""
+        return NativeHdf5(source)
 
 
 class _Assembly:
