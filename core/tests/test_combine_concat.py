@@ -304,3 +304,29 @@ def test_any_lengths_and_chunks_read_as_numpy_concatenates(tmp_path_factory, len
         codecs = ZLIB if compressed else (LITTLE,)
         trees.append(part(directory, str(i), ("v", data, dims, (c, 2) if axis == 0 else (2, c), {"codecs": codecs})))
     np.testing.assert_array_equal(read(concat(trees, "a"), "v"), np.concatenate(values, axis))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ({"grid_mapping_name": "mercator", "false_easting": 0.0}, {"grid_mapping_name": "mercator", "false_easting": 5.0},
+         "the attribute false_easting is 5.0 instead of 0.0"),
+        ({"proj:code": "EPSG:32632"}, {"proj:code": "EPSG:32633"}, "the attribute proj:code is 'EPSG:32633'"),
+    ],
+)  # fmt: skip
+def test_values_at_other_places_are_not_joined(tmp_path, one, other, message):
+    trees = [
+        part(
+            tmp_path,
+            name,
+            ("t", np.zeros((1, 2)), ("time", "x"), None),
+            ("crs", np.array(0, "i4"), (), None, {"attributes": a}),
+        )
+        for name, a in (("a", one), ("b", other))
+    ]
+    with pytest.raises(IncompatibleArraysError, match=f"crs: {message}"):
+        concat(trees, "time")
+    roots = [tree.select(exclude=["crs"]).with_(attributes=a) for tree, a in zip(trees, (one, other), strict=True)]
+    if "proj:code" in one:
+        with pytest.raises(IncompatibleArraysError, match="values at different places are not one array"):
+            concat(roots, "time")

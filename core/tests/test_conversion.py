@@ -261,3 +261,17 @@ def test_from_the_command_line(archive, tmp_path, capsys):
     assert [source["status"] for source in report["sources"]] == ["written"] * 3
     with opened(tmp_path / "out.json") as ds:
         assert dict(ds.sizes) == {"time": 3, "step": 2, "x": 5}
+
+
+def test_a_scalar_coordinate_becomes_the_dimension(tmp_path):
+    for day in range(3):
+        with netCDF4.Dataset(tmp_path / f"d{day}.nc", "w", format="NETCDF3_CLASSIC") as file:
+            file.createDimension("x", 4)
+            time = file.createVariable("time", "i4", ())
+            time.units = "days since 2000-01-01"
+            time[...] = day
+            file.createVariable("t", "i2", ("x",))[:] = np.arange(4) + day
+    mf.convert(str(tmp_path / "*.nc"), tmp_path / "out.json", concat_dim="time")
+    with opened(tmp_path / "out.json") as ds:
+        np.testing.assert_array_equal(ds.time.values, [0, 1, 2])
+        np.testing.assert_array_equal(ds.t.values, np.arange(4) + np.arange(3)[:, None])

@@ -16,7 +16,15 @@ from manifestry.model.attributes import Attributes, value_to_json, values_equal
 from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["MEANING", "Difference", "decoding", "differences", "inherited_attributes", "same_attribute"]
+__all__ = [
+    "MEANING",
+    "Difference",
+    "decoding",
+    "differences",
+    "inherited_attributes",
+    "places_values",
+    "same_attribute",
+]
 
 MEANING: Final = frozenset(
     {
@@ -25,6 +33,12 @@ MEANING: Final = frozenset(
     }
 )  # fmt: skip
 """Attributes that say what the stored numbers mean (CF conventions, and ``_Unsigned`` of the netCDF users' guide)."""
+
+_GEOREFERENCE: Final = ("proj:", "spatial:")
+"""Prefixes of attributes that say where on Earth values are (GeoZarr)."""
+
+_MAPPING: Final = frozenset({"grid_mapping_name", "crs_wkt", "spatial_ref", "GeoTransform"})
+"""Attributes of grid mapping variables (CF conventions 5.6): of those, every attribute matters."""
 
 _ENCODE_ONLY: Final[Mapping[str, set[str]]] = {
     "gzip": {"level"},
@@ -145,12 +159,19 @@ def _chunks_across(metadata: ArrayMetadata, axis: int | None) -> list[Any]:
 def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
     if a is b:
         return []
-    names = MEANING & (a.keys() | b.keys())
+    names = a.keys() | b.keys()
+    if not names & _MAPPING:
+        names = {name for name in names if name in MEANING or name.startswith(_GEOREFERENCE)}
     return [
         Difference(f"the attribute {name}", a.get(name), b.get(name))
         for name in sorted(names)
         if not (name in a and name in b and same_attribute(a[name], b[name]))
     ]
+
+
+def places_values(name: str) -> bool:
+    """Whether an attribute of a group or array says where on Earth its values are."""
+    return name.startswith(_GEOREFERENCE)
 
 
 def same_attribute(a: Any, b: Any) -> bool:

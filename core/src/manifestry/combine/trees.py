@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from manifestry.combine.compatibility import same_attribute
+from manifestry.combine.compatibility import places_values, same_attribute
 from manifestry.combine.options import CombineOptions
 from manifestry.errors import IncompatibleArraysError, OptionError
 from manifestry.model.attributes import Attributes
@@ -92,11 +92,12 @@ def combine_attributes(
                 differ[name] = position
     if not differ:
         return first
-    if options.attributes == "raise":
-        name = min(differ)
+    placing = [name for name in differ if places_values(name)]
+    if options.attributes == "raise" or placing:
+        name = min(placing or differ)
         raise IncompatibleArraysError(
             f"{path or '/'}: the attribute {name} differs between {labels(0)} and {labels(differ[name])}; "
-            f"attributes='first' keeps that of the first, 'drop' leaves it out"
+            + ("values at different places are not one array" if placing else "attributes='first' or 'drop' allow that")
         )
     kept = "left out" if options.attributes == "drop" else "as in the first source"
     for name in sorted(differ):

@@ -62,7 +62,15 @@ class Preparation:
                 tree = self.preprocess(tree)
                 if not isinstance(tree, VirtualGroup):
                     raise TypeError(f"it returned {type(tree).__name__}, not VirtualGroup")
-        return self._with_coordinates(tree, url)
+        return self._with_coordinates(self._with_dimension(tree), url)
+
+    def _with_dimension(self, tree: VirtualGroup) -> VirtualGroup:
+        """One step of the dimension where a source has it as a scalar coordinate only."""
+        scalar = None if self.dim is None else tree.arrays.get(self.dim)
+        if self.dim is None or scalar is None or scalar.shape:
+            return tree
+        used = any(self.dim in (array.dims or ()) for _, array in tree.walk_arrays())
+        return tree if used else expand(tree, self.dim)
 
     def _with_coordinates(self, tree: VirtualGroup, url: str) -> VirtualGroup:
         if self.dim is None or not self.coords:
