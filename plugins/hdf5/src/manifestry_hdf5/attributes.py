@@ -163,6 +163,8 @@ def _without_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, 
 
 def _plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
     """Strings as text, references as paths, sequences as lists; numbers, enumerations and records as they are."""
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
+        dtype = h5t.check_vlen_dtype(dtype) or dtype  # one variable-length sequence
     if isinstance(values, np.ndarray) and values.ndim:
         if dtype.kind in "OS" or dtype.hasobject:
             return [_plain(row, dtype, origin) for row in values]
@@ -172,8 +174,8 @@ def _plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
         return _reference(item, origin)
     if isinstance(item, bytes):
         return decode_text(item)
-    if isinstance(item, np.ndarray) and item.ndim:  # one variable-length sequence
-        return _plain(item, h5t.check_vlen_dtype(dtype) or item.dtype, origin)
+    if isinstance(item, np.ndarray) and item.ndim:
+        return _plain(item, dtype, origin)
     if dtype.fields and dtype.hasobject:
         return {name: _plain(item[name], dtype[name], origin) for name in dtype.names or ()}
     if dtype.fields:
