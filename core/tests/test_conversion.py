@@ -124,8 +124,11 @@ def test_coordinate_from_the_file_name(archive, tmp_path):
         rename={"time": "step"},
         concat_dim="time",
         coords=[r"time:%Y%m%d=regex:S2_(\d{8})"],
+        verify="all",
     )
     assert len(report.sources) == 3
+    assert report.verified.ok, report.verified.summary()
+    assert {check.path: check.compared for check in report.verified.arrays}["t"] == 6
     with opened(tmp_path / "out.json") as ds:
         assert ds.t.dims == ("time", "step", "x")
         assert xr.decode_cf(ds).time.values.astype("M8[D]").astype(str).tolist() == [

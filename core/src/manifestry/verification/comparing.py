@@ -21,7 +21,7 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.storage.source import Source
 from manifestry.verification.origins import Origins
-from manifestry.verification.placing import Placing, chunk_region
+from manifestry.verification.placing import Place, Placing, chunk_region
 from manifestry.verification.report import ArrayCheck, Oracle, VerifyReport
 from manifestry.verification.values import matches
 
@@ -113,7 +113,7 @@ def _check(
                 skipped += 1
                 continue
             found = _read(root, path, chunk_region(array.metadata, at))
-            same = matches(found, array.attributes, place)
+            same = matches(_in_shape(found, place), array.attributes, place)
             oracle = place.parts[0].origin.oracle
             compared += 1
             if place.misplaced or not same:
@@ -126,6 +126,14 @@ def _check(
     return ArrayCheck(
         path, array.manifest.size, compared, skipped, tuple(wrong), oracle, remark, failed=failed or bool(wrong)
     )
+
+
+def _in_shape(found: np.ndarray[Any, Any], place: Place) -> np.ndarray[Any, Any]:
+    """A chunk of a stack without the dimensions of length 1 that its source has not."""
+    shape = tuple(part.stop - part.start for part in place.parts[0].region)
+    added = found.ndim - len(shape)
+    stacked = len(place.parts) == 1 and added > 0 and found.shape == (*(1 for _ in range(added)), *shape)
+    return found.reshape(shape) if stacked else found
 
 
 def _read(root: zarr.Group, path: str, region: tuple[slice, ...]) -> np.ndarray[Any, Any]:
