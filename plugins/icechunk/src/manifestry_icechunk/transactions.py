@@ -150,17 +150,21 @@ class OwnTransaction:
             repository = self._given
             if repository is None:
                 assert self._place is not None
-                repository = open_repository(self._place)
-                with icechunk_errors(f"{self._label}: opening the repository"):
-                    repository = repository.reopen(authorize_virtual_chunk_access=self._access(repository.config))
+                repository = self._authorised(open_repository(self._place))
             self._check_tag(repository)
             self._repository = repository
         return self._repository
 
-    def _access(self, config: icechunk.RepositoryConfig) -> dict[str, Any]:
-        return authorisation(
-            config, lambda prefix: container_access(prefix, self._options.sources, self._stores).make()
-        )
+    def _authorised(
+        self, repository: icechunk.Repository, config: icechunk.RepositoryConfig | None = None
+    ) -> icechunk.Repository:
+        """A repository whose references can be read where the sources can be; the caller's keeps its own credentials."""
+        if self._given is not None:
+            return repository if config is None else repository.reopen(config=config)
+        used = config or repository.config
+        access = authorisation(used, lambda p: container_access(p, self._options.sources, self._stores).make())
+        with icechunk_errors(f"{self._label}: opening the repository"):
+            return repository.reopen(config=config, authorize_virtual_chunk_access=access)
 
     def _check_tag(self, repository: icechunk.Repository) -> None:
         if self._options.tag is not None and self._options.tag in repository.list_tags():
@@ -179,7 +183,7 @@ class OwnTransaction:
             repository = self._new() if self._create and self._repository is None else self._open()
             config = repository.config
             if self._configure(config):
-                repository = self._repository = repository.reopen(config=config)
+                repository = self._repository = self._authorised(repository, config)
             return self._begin(repository)
 
     def _configure(self, config: icechunk.RepositoryConfig) -> bool:
@@ -202,7 +206,7 @@ class OwnTransaction:
                 self._staging.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise WriteError(f"{self._label}: {error.strerror}") from error
-        self._repository = create_repository(place, config)
+        self._repository = self._authorised(create_repository(place, config))
         return self._repository
 
     def _begin(self, repository: icechunk.Repository) -> icechunk.IcechunkStore:
