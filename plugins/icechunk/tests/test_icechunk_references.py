@@ -106,3 +106,24 @@ def test_any_manifest_comes_back(tmp_path_factory, data):
         shape, [mf.SourceFile(url) for url in known.urls], index, offsets, lengths, manifest.inline
     )
     assert found == plain
+
+
+def test_long_runs_that_begin_and_end_anywhere_come_back(tmp_path):
+    shape, size = (7, 10, 11), 770
+    files = [
+        mf.SourceFile(f"file://{tmp_path}/{i}", None, None, datetime.fromtimestamp(1e9 + i, UTC)) for i in range(5)
+    ]
+    index = np.repeat(np.arange(5, dtype="u4"), [37, 200, 3, 417, 113])
+    index[100:140:3] = INLINE
+    lengths = np.full(size, 4, "u8")
+    lengths[[0, 36, 37, 500, 769]] = 0
+    offsets = np.where(index == INLINE, 8, np.arange(size) * 4).astype("u8")
+    codecs = (mf.Codec("bytes", {"endian": "little"}),)
+    metadata = mf.ArrayMetadata(shape, np.dtype("i4"), mf.RegularGrid((1, 1, 1)), codecs, np.int32(0))
+
+    def tree(table):
+        manifest = ChunkManifest.from_columns(shape, table, index, offsets, lengths, bytes(range(64)))
+        return mf.VirtualGroup({"x": mf.VirtualArray(metadata, manifest)})
+
+    mf.write(tree(files), tmp_path / "out.icechunk")
+    assert mf.parse(tmp_path / "out.icechunk") == tree([mf.SourceFile(file.url) for file in files])
