@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
@@ -25,7 +23,7 @@ __all__ = ["image_array", "plane_array"]
 
 
 def image_array(
-    image: Image, path: str, attributes: Mapping[str, Any], options: TiffOptions, context: ParseContext
+    image: Image, path: str, options: TiffOptions, context: ParseContext, *, look: bool = True
 ) -> VirtualArray:
     """The array of an image.
 
@@ -33,8 +31,8 @@ def image_array(
     ----------
     path
         Of the array, for what is reported.
-    attributes
-        Those that come from elsewhere (georeferencing, GDAL); nodata is added here.
+    look
+        Whether tiles or strips that are at hand are decoded to see that they are what the tags say.
 
     Raises
     ------
@@ -52,8 +50,9 @@ def image_array(
         rectilinear=options.rectilinear,
         chunk_bytes=context.chunk_bytes,
         max_inline_bytes=context.limits.max_inline_bytes,
+        look=look,
     )
-    own = dict(attributes) if nodata is None else {**attributes, "_FillValue": nodata}
+    own = {} if nodata is None else {"_FillValue": nodata}
     return VirtualArray(ArrayMetadata(image.shape, image.dtype, grid, pipeline.codecs, fill, image.dims, own), manifest)
 
 

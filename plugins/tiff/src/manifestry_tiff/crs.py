@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import pyproj
@@ -35,7 +36,7 @@ class CrsError(ValueError):
     """The keys describe no system that pyproj knows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CoordinateSystem:
     """A coordinate reference system.
 
@@ -49,6 +50,20 @@ class CoordinateSystem:
 
     crs: pyproj.CRS
     code: str = ""
+
+    @cached_property
+    def grid_mapping(self) -> dict[str, Any]:
+        """CF attributes of a grid mapping, and the name under which GDAL looks for WKT."""
+        found = dict(self.crs.to_cf())
+        return {**found, "spatial_ref": found.get("crs_wkt") or self.crs.to_wkt()}
+
+    @cached_property
+    def axes(self) -> dict[str, dict[str, Any]]:
+        """CF attributes of coordinates along ``"X"`` and ``"Y"``."""
+        found: dict[str, dict[str, Any]] = {"X": {"axis": "X"}, "Y": {"axis": "Y"}}
+        if self.crs.is_projected or self.crs.is_geographic:
+            found |= {axis["axis"]: dict(axis) for axis in self.crs.cs_to_cf() if axis.get("axis") in found}
+        return found
 
 
 def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
@@ -85,7 +100,7 @@ def _horizontal(keys: GeoKeys) -> CoordinateSystem | None:
         return _user_defined(keys)
     if model in (_GEOGRAPHIC, _GEOCENTRIC, None):
         if geodetic is not None:
-            return CoordinateSystem(pyproj.CRS.from_epsg(geodetic), f"EPSG:{geodetic}")
+            return _registered(geodetic)
         if model == _GEOGRAPHIC:
             return CoordinateSystem(pyproj.CRS.from_wkt(_geographic_wkt(keys)))
     for key in (GeoKey.PROJECTED_CITATION, GeoKey.GT_CITATION):
@@ -94,12 +109,19 @@ def _horizontal(keys: GeoKeys) -> CoordinateSystem | None:
     return None
 
 
+@lru_cache(maxsize=64)
+def _registered(code: int) -> CoordinateSystem:
+    """A system of the registry; files of an archive share one, and each look into the registry takes milliseconds."""
+    return CoordinateSystem(pyproj.CRS.from_epsg(code), f"EPSG:{code}")
+
+
 def _with_units(keys: GeoKeys, code: int) -> CoordinateSystem:
     """A registered system; keys may say that the coordinates are in other units than the registry has."""
-    crs = pyproj.CRS.from_epsg(code)
+    registered = _registered(code)
+    crs = registered.crs
     given = _linear_unit(keys)
     if given is None or all(math.isclose(axis.unit_conversion_factor, given, rel_tol=1e-9) for axis in crs.axis_info):
-        return CoordinateSystem(crs, f"EPSG:{code}")
+        return registered
     document = crs.to_json_dict()
     unit = {"type": "LinearUnit", "name": _unit_name(given), "conversion_factor": given}
     for axis in document["coordinate_system"]["axis"]:

@@ -83,26 +83,14 @@ class GeoReference:
             context.report("x", "coordinates left out", f"{self.width + self.length} values", "raise max_inline_bytes")
             return found
         x, y = transform.centres(self.width, self.length)
-        axes = self._axis_attributes()
+        axes = {"X": {"axis": "X"}, "Y": {"axis": "Y"}} if self.system is None else self.system.axes
         return {"x": _inline(x, ("x",), axes["X"]), "y": _inline(y, ("y",), axes["Y"]), **found}
 
     def _grid_mapping_attributes(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if self.system is not None:
-            found |= self.system.crs.to_cf()
-            found["spatial_ref"] = found.get("crs_wkt") or self.system.crs.to_wkt()
+        found: dict[str, Any] = {} if self.system is None else dict(self.system.grid_mapping)
         if self.transform is not None:
             a, b, c, d, e, f = self.transform.coefficients
             found["GeoTransform"] = " ".join(map(repr, (c, a, b, f, d, e)))
-        return found
-
-    def _axis_attributes(self) -> dict[str, dict[str, Any]]:
-        """CF attributes of x and y."""
-        found: dict[str, dict[str, Any]] = {"X": {"axis": "X"}, "Y": {"axis": "Y"}}
-        if self.system is not None and (self.system.crs.is_projected or self.system.crs.is_geographic):
-            for axis in self.system.crs.cs_to_cf():
-                if axis.get("axis") in found:
-                    found[axis["axis"]] = dict(axis)
         return found
 
 

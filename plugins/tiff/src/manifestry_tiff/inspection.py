@@ -42,7 +42,9 @@ class Findings:
     superfluous: bool = False
 
 
-def inspect_segments(image: Image, pipeline: Pipeline, segments: Segments, limit: int, *, pad: bool = True) -> Findings:
+def inspect_segments(
+    image: Image, pipeline: Pipeline, segments: Segments, limit: int, *, pad: bool = True, look: bool = True
+) -> Findings:
     """Decode last strips that are short, and segments at hand.
 
     Parameters
@@ -51,6 +53,8 @@ def inspect_segments(image: Image, pipeline: Pipeline, segments: Segments, limit
         Bytes that copies may take.
     pad
         Whether short last strips are to be made whole.
+    look
+        Whether segments at hand are worth a look.
 
     Raises
     ------
@@ -70,18 +74,23 @@ def inspect_segments(image: Image, pipeline: Pipeline, segments: Segments, limit
             f"{image.label}: the last strip has {image.short_rows} of {image.segment_length} rows and would be copied as"
             f" {whole * short.size} bytes, more than the limit of {limit}; parse with rectilinear=True"
         )
-    chosen = short if whole > _LARGE_CHUNK or pipeline.scheme is None else np.union1d(short, _at_hand(image, segments))
+    if not look or whole > _LARGE_CHUNK or pipeline.scheme is None:
+        chosen = short
+    else:
+        chosen = np.union1d(short, _at_hand(image, segments))
     if not pad and image.short_rows:
         chosen = np.setdiff1d(chosen, _short_strips(image, segments))
     starts, counts = segments.offsets[chosen].tolist(), segments.lengths[chosen].tolist()
     streams = image.directory.file.read_many([(a, a + n) for a, n in zip(starts, counts, strict=True)])
-    look = _look_at_pixels if isinstance(pipeline.scheme, ImageScheme) else _look_at_rows
+    examine = _look_at_pixels if isinstance(pipeline.scheme, ImageScheme) else _look_at_rows
     for number, data in zip(chosen.tolist(), streams, strict=True):
         try:
-            look(image, pipeline, number, data, findings)
+            examine(image, pipeline, number, data, findings)
         except StreamError as error:
             kind = "tile" if image.tiled else "strip"
-            raise MalformedFileError(f"{image.label}, {kind} {number} at offset {starts[0]}: {error}") from error
+            raise MalformedFileError(
+                f"{image.label}, {kind} {number} at offset {int(segments.offsets[number])}: {error}"
+            ) from error
     return findings
 
 

@@ -83,7 +83,9 @@ class Layout:
             for level in family.levels
         ]
         levels = [
-            self._level_arrays(level, DATA, f"{prefix}{i}/", known)
+            self._level_arrays(
+                level, DATA, f"{prefix}{i}/", known, look=i == 0
+            )  # overviews are as sound as what they show
             for i, (level, known) in enumerate(zip(family.levels, references, strict=True))
         ]
         return self.pyramid(levels, family, references)
@@ -121,7 +123,7 @@ class Layout:
         reference = self._reference(first, "0")
         for family in families:
             with self.context.isolate("0"):
-                pages.append(image_array(family.full, "0", {}, self.options, self.context))
+                pages.append(image_array(family.full, "0", self.options, self.context))
         if len(pages) < len(families) or not stackable(pages):
             return VirtualGroup() if len(pages) < len(families) else None
         self.pages["0"] = tuple(family.full.directory.offset for family in families)
@@ -142,17 +144,17 @@ class Layout:
         return arrays
 
     def _level_arrays(
-        self, level: Level, name: str, prefix: str, reference: GeoReference | None
+        self, level: Level, name: str, prefix: str, reference: GeoReference | None, *, look: bool = True
     ) -> dict[str, VirtualArray]:
         arrays: dict[str, VirtualArray] = {}
         if self.wants(prefix + name):
             with self.context.isolate(prefix + name):
-                array = image_array(level.image, prefix + name, {}, self.options, self.context)
+                array = image_array(level.image, prefix + name, self.options, self.context, look=look)
                 arrays = self.finish(array, level.image, name, prefix, reference)
                 self.pages[prefix + name] = (level.image.directory.offset,)
         if level.mask is not None and self.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
-                arrays[MASK] = image_array(level.mask, prefix + MASK, {}, self.options, self.context)
+                arrays[MASK] = image_array(level.mask, prefix + MASK, self.options, self.context, look=look)
                 self.pages[prefix + MASK] = (level.mask.directory.offset,)
         return arrays
 

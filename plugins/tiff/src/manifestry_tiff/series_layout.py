@@ -75,7 +75,7 @@ class _SeriesReader:
             count = int(np.prod(level.shape, dtype="u8"))
             pages = [plane_array(images[0], level.data_offset + i * plane) for i in range(count)]
         else:
-            pages = [image_array(image, path, {}, options, context) for image in images]
+            pages = [image_array(image, path, options, context) for image in images]
         if not stackable(pages):
             raise UnsupportedFeatureError(
                 "pages of a series that are stored in different ways", path, "read the pages with ifd=N"
