@@ -74,6 +74,13 @@ def test_fixed_length_strings_by_their_padding(documents):
     assert got["scalar"][()] == b"cd"
 
 
+def test_strings_that_may_be_references_are_refused(documents):
+    body = f'<String name="s"><dmrpp:chunks>{chunk(0, 16)}</dmrpp:chunks></String>'
+    assert documents.values(body, b"sixteen letters.")["s"][()] == b"sixteen letters."
+    with pytest.raises(mf.UnsupportedFeatureError, match="a string of 16 bytes in a document without a version"):
+        documents.parse(body, version=None)
+
+
 def test_structures_with_and_without_gaps(documents):
     packed = np.zeros(2, [("a", "<i4"), ("b", "<f8")])
     packed["a"], packed["b"] = [1, 2], [3, 4]

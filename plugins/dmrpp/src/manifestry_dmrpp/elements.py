@@ -23,6 +23,9 @@ ATOMIC: Final = {
 TEXT_TYPES: Final = frozenset({"String", "Url", "URL", "URI"})
 VARIABLE_TYPES: Final = frozenset({*ATOMIC, *TEXT_TYPES, "Structure", "Sequence", "Enum", "Opaque"})
 
+_HEAP_REFERENCE_BYTES: Final = 16
+"""What HDF5 stores in place of a variable-length string; documents of old list it as if it were the string."""
+
 _PADDING: Final = {"space_pad": "space", "null_term": "null-terminated"}
 
 
@@ -138,6 +141,12 @@ def _string(variable: Variable) -> ElementType:
             "variable-length strings in the data file", variable.path, "make the document anew with BES 3.21 or later"
         )
     size = _bytes_per_element(variable)
+    if size == _HEAP_REFERENCE_BYTES and "version" not in list(variable.group.above())[-1].properties:
+        raise UnsupportedFeatureError(
+            "a string of 16 bytes in a document without a version",
+            variable.path,
+            "it may be a reference to a string elsewhere; make the document anew",
+        )
     return ElementType(np.dtype(f"S{size}"), None, size)
 
 
