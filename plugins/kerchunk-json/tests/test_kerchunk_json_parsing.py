@@ -179,7 +179,13 @@ def remote(document):
 
 
 def test_a_remote_document_may_not_point_everywhere():
-    for url in ("file:///etc/passwd", "http://169.254.169.254/latest", "s3://other/x", "memory://elsewhere/x"):
+    for url in (
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "http://169.254.169.254/latest",
+        "s3://other/x",
+        "memory://elsewhere/x",
+    ):
         stores = remote(references(c0=[url, 0, 8]))
         with pytest.raises(SourceError, match="is not allowed; if you trust it, add allow="):
             mf.parse("memory://there/docs/ref.json", stores=stores)
@@ -243,6 +249,14 @@ def test_what_is_no_document(tmp_path):
         from_references(references(), group="nowhere")
     with pytest.raises(OptionError):
         from_references(references(), alow=["x"])
+
+
+def test_a_bomb_does_not_go_off(tmp_path):
+    from backports import zstd
+
+    (tmp_path / "bomb.json.zst").write_bytes(zstd.compress(b'{"version":1,"refs":{}}' + b" " * (64 << 20)))
+    with pytest.raises(MalformedFileError, match="more than"):
+        mf.parse(tmp_path / "bomb.json.zst", format="kerchunk-json")
 
 
 def test_detection_by_content(tmp_path):

@@ -45,7 +45,9 @@ class ReferencePolicy:
         SourceError
             The document may not point there, or no store knows such URLs.
         """
-        return self.permit(canonical_url(location) if self.base is None else join_url(self.base.url, location))
+        if self.base is None or location.startswith("/"):  # an absolute path is local wherever the document lies
+            return self.permit(canonical_url(location))
+        return self.permit(join_url(self.base.url, location))
 
     def permit(self, url: str) -> str:
         """A URL that is canonical already, when the document may point there.

@@ -18,6 +18,8 @@ else:
 __all__ = ["ZSTD_MAGIC", "compressing", "decompressed", "decompressed_head"]
 
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_LARGEST_RATIO: Final = 1000
+"""References are all different: documents become ten to a hundred times smaller, and bombs a million times."""
 
 
 @contextmanager
@@ -41,8 +43,9 @@ def decompressed(data: bytes, limit: int, where: str) -> bytes:
     Raises
     ------
     MalformedFileError
-        It is none, or holds more than `limit` bytes.
+        It is none, or holds more than `limit` bytes or far more than a document of its size can.
     """
+    limit = min(limit, _LARGEST_RATIO * len(data) + (1 << 20))
     try:
         with zstd.ZstdFile(io.BytesIO(data)) as stream:
             found = stream.read(limit + 1)
