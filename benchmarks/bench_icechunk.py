@@ -10,26 +10,9 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from side_by_side import PEER_PYTHON, Subject, compare, write_page
-
-
-@dataclass
-class Timed(Subject):
-    """A subject whose processor time is recorded too: on a busy machine it says more than the clock."""
-
-    record: str = ""
-    cpu: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        timed = f"began = time.process_time()\n{self.statement}\nspent_cpu = time.process_time() - began"
-        self.statement = f"{timed}\nopen({self.record!r}, 'w').write(str(spent_cpu))"
-
-    def run(self) -> None:
-        super().run()
-        self.cpu.append(float(Path(self.record).read_text()))
 
 
 PAGE = Path(__file__).parent.parent / "docs/benchmarks/icechunk.md"
@@ -99,34 +82,32 @@ session.commit("references")
 """
 
 
-def subjects(target: Path, files: int) -> list[Timed]:
+def subjects(target: Path, files: int) -> list[Subject]:
     columns = COLUMNS.format(files=files)
     import_and_clear = "import shutil; shutil.rmtree({!r}, ignore_errors=True)\n"
     ours = str(target / "ours.icechunk")
     return [
-        Timed(
+        Subject(
             "manifestry",
             columns + OURS.format() + import_and_clear.format(ours),
             f"mf.write(tree, {ours!r}, format='icechunk')",
-            record=str(target / "ours.cpu"),
         ),
-        Timed(
+        Subject(
             "VirtualiZarr 2.8.0",
             columns + PEER.format(),
             PEER_WRITE.format(target=str(target / "peer.icechunk")),
             PEER_PYTHON,
-            record=str(target / "peer.cpu"),
         ),
     ]
 
 
-def table(title: str, several: list[Timed], rounds: int) -> str:
+def table(title: str, several: list[Subject], rounds: int) -> str:
     """The table of `compare`, and a line of ratios: ours against the peer."""
     text = compare(title, list(several), rounds)
     if len(several) == 1:
         return text
     ours, peer = several
-    times = statistics.median(ours.cpu) / statistics.median(peer.cpu)
+    times = statistics.median(ours.busy) / statistics.median(peer.busy)
     memory = statistics.median(ours.peak_mb) / statistics.median(peer.peak_mb)
     return f"{text}\nProcessor time: {times:.2f} of VirtualiZarr's. Peak memory: {memory:.0%} of it.\n"
 
