@@ -97,14 +97,15 @@ class ScaleOffset(BytesCodec):
         if self._float:
             kind = np.dtype(f"<f{size}")
             scale = kind.type(10) ** kind.type(np.int32(np.uint32(factor)))
-            values = packed.astype(kind) / scale + np.frombuffer(low[:size], kind)[0]
+            values: NDArray[Any] = packed.astype(kind) / scale + np.frombuffer(low[:size], kind)[0]
         else:
             kind = np.dtype(f"<u{size}")
             values = packed + np.frombuffer(low[:size], kind)[0]
         if fill_defined:
             words = struct.pack(f"<{len(self.client_data) - 8}I", *self.client_data[8:])
             values[packed == np.uint64((1 << bits) - 1)] = np.frombuffer(words[:size], kind)[0]
-        return values.astype(kind, copy=False)
+        restored: NDArray[Any] = values.astype(kind, copy=False)
+        return restored
 
 
 def _unpack(data: NDArray[np.uint8], count: int, bits: int, size: int) -> NDArray[Any]:
@@ -254,16 +255,48 @@ class Bitshuffle(BytesCodec):
 
 
 class Blosc2(BytesCodec):
-    """HDF5 filter 32026: a Blosc2 frame, with or without the metadata of an n-dimensional array."""
+    """HDF5 filter 32026: a contiguous Blosc2 frame, with or without the metadata of an n-dimensional array."""
 
     codec_id = "manifestry.blosc2"
+    _HEADER = 87  # bytes of a frame header without its metadata
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The elements of the frame as bytes."""
         frame = data.tobytes()
-        if b"b2nd" in frame[:256]:
+        if frame[2:10] != b"b2frame\0" or len(frame) < self._HEADER:
+            raise DecodeError(f"{self.codec_id}: {len(frame)} bytes that are no frame")
+        (start,) = struct.unpack(">i", frame[11:15])
+        if b"b2nd" in frame[:start]:
             return np.ascontiguousarray(imagecodecs.b2nd_decode(frame)).reshape(-1).view("u1")
-        return np.frombuffer(imagecodecs.blosc2_decode(frame), "u1")
+        return np.frombuffer(b"".join(self._chunks(frame, start)), "u1")
+
+    def _chunks(self, frame: bytes, start: int) -> Iterator[bytes]:
+        """The decoded chunks of a frame: after its header and the chunks stands a chunk with their offsets."""
+        total, stored, element, chunk = (
+            int.from_bytes(frame[at : at + size], "big") for at, size in ((30, 8), (39, 8), (48, 4), (58, 4))
+        )
+        if not total:
+            return
+        offsets = np.frombuffer(self._chunk(frame, start + stored), "<i8")
+        for offset in offsets.tolist():
+            size = min(chunk, total)
+            yield self._chunk(frame, start + offset) if offset >= 0 else self._special(offset, size, element)
+            total -= size
+
+    def _chunk(self, frame: bytes, at: int) -> bytes:
+        stored = int.from_bytes(frame[at + 12 : at + 16], "little")
+        if stored <= 0 or at + stored > len(frame):
+            raise DecodeError(f"{self.codec_id}: the frame ends inside a chunk")
+        return bytes(imagecodecs.blosc2_decode(frame[at : at + stored]))
+
+    def _special(self, offset: int, size: int, element: int) -> bytes:
+        """A chunk of one value, which is not stored: the highest byte of its offset says which value."""
+        kind = offset >> 56 & 0x7F
+        if kind == 1:
+            return bytes(size)
+        if kind == 2 and element in (4, 8):
+            return np.full(size // element, np.nan, f"<f{element}").tobytes()
+        raise DecodeError(f"{self.codec_id}: a special chunk of the unknown kind {kind}")
 
 
 class Lzf(BytesCodec):
