@@ -14,7 +14,6 @@ from pathlib import Path
 
 from side_by_side import PEER_PYTHON, Subject, compare, write_page
 
-
 PAGE = Path(__file__).parent.parent / "docs/benchmarks/icechunk.md"
 INTRODUCTION = (
     "Made by `benchmarks/bench_icechunk.py` on 2 shared cores: every round of every subject in a fresh process, in "
