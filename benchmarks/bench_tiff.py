@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import struct
 import subprocess
 import sys
@@ -77,15 +78,31 @@ def pages(path: Path, count: int) -> None:
             file.write(page, compression="zlib", tile=(256, 256), contiguous=False, metadata=None)
 
 
-def local(path: Path) -> list[Subject]:
+def make_files(root: Path) -> None:
+    """In a process of its own: what GDAL caches must not count as memory of those that are measured."""
+    tiles(root / "1e5.tif", 400, 250)
+    tiles(root / "1e6.tif", 1000, 1000)
+    cog(root / "cog.tif", 10980, 1024)
+    cog(root / "fine.tif", 20480, 128)
+    pages(root / "pages.tif", 200)
+
+
+def local(path: Path, times: int = 1) -> list[Subject]:
     registry = f"registry = ObjectStoreRegistry({{'file://': LocalStore()}})\nurl = 'file://{path}'"
+    loop = f"for _ in range({times}): "
     return [
-        Subject("manifestry", OURS, f"tree = mf.parse({str(path)!r}, ifd=0)"),
+        Subject("manifestry", OURS, f"{loop}tree = mf.parse({str(path)!r}, ifd=0)"),
         Subject(
-            "virtual-tiff 0.5.0", VIRTUAL_TIFF + registry, "store = VirtualTIFF(ifd=0)(url, registry)", PEER_PYTHON
+            "virtual-tiff 0.5.0",
+            VIRTUAL_TIFF + registry,
+            f"{loop}store = VirtualTIFF(ifd=0)(url, registry)",
+            PEER_PYTHON,
         ),
         Subject(
-            "kerchunk 0.2.10", "import kerchunk.tiff", f"refs = kerchunk.tiff.tiff_to_zarr({str(path)!r})", PEER_PYTHON
+            "kerchunk 0.2.10",
+            "import kerchunk.tiff",
+            f"{loop}refs = kerchunk.tiff.tiff_to_zarr({str(path)!r})",
+            PEER_PYTHON,
         ),
     ]
 
@@ -115,17 +132,15 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        large, million, scene = root / "1e5.tif", root / "1e6.tif", root / "cog.tif"
-        tiles(large, 400, 250)
-        tiles(million, 1000, 1000)
-        cog(scene, 10980, 1024)
+        maker = multiprocessing.get_context("spawn").Process(target=make_files, args=(root,))
+        maker.start()
+        maker.join()
         tables = [
-            compare("100,000 tiles", local(large), rounds),
-            compare("1,000,000 tiles", local(million), min(rounds, 3)),
-            compare("a COG of 10980 x 10980 pixels", local(scene), rounds),
+            compare("100,000 tiles", local(root / "1e5.tif"), rounds),
+            compare("1,000,000 tiles", local(root / "1e6.tif"), min(rounds, 3)),
+            compare("a COG of 10980 x 10980 pixels, once", local(root / "cog.tif"), rounds),
+            compare("the same COG, 20 times in one process", local(root / "cog.tif", 20), rounds),
         ]
-        cog(root / "fine.tif", 20480, 128)
-        pages(root / "pages.tif", 200)
         files = {"cog.tif": 8 * 171, "fine.tif": 8 * 34_133, "pages.tif": 200 * (18 * 12 + 16 * 4)}
         with range_server({f"/{name}": (root / name).read_bytes() for name in files}) as server:
             rows = [row for name, needed in files.items() for row in requests(server, name, needed)]

@@ -74,3 +74,15 @@ def test_values_through_kerchunk(tmp_path, kind):
         str(target), engine="kerchunk", storage_options={"remote_protocol": "file"}, mask_and_scale=False
     ) as dataset:
         np.testing.assert_array_equal(dataset["0"].values, expected)
+
+
+def test_gdal_reads_pixels_and_georeferencing(tmp_path):
+    path, target = tmp_path / "a.tif", tmp_path / "a.json"
+    write_gdal(
+        path, IMAGE[:1], crs="EPSG:32633", transform=from_origin(5e5, 5e6, 10, 10), compress="deflate", tiled=True,
+        blockxsize=32, blockysize=32,
+    )  # fmt: skip
+    mf.write(mf.parse(path), target, format="kerchunk-json")
+    with rasterio.open(f'ZARR:"{target}":/0') as found, rasterio.open(path) as expected:
+        assert (found.crs, found.transform) == (expected.crs, expected.transform)
+        np.testing.assert_array_equal(found.read(), expected.read())
