@@ -97,3 +97,24 @@ def test_never_guessed(packed):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_groups_of_a_netcdf4_file_beside_another_reader_of_it(tmp_path):
+    path = tmp_path / "groups.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("x", 3)
+        file.createVariable("a", "f4", ("x",))[:] = 1
+        inner = file.createGroup("inner")
+        inner.createDimension("y", 2)
+        packed = inner.createVariable("b", "i2", ("y", "x"), fill_value=-1, zlib=True)
+        packed.scale_factor = 0.5
+        packed[:] = [[1, 2, 3], [4, 5, 6]]
+        inner.createGroup("deep").createVariable("c", "i4", ())[...] = 7
+    with xr.open_datatree(path, engine="h5netcdf") as theirs:
+        theirs.load()
+        with xr.open_datatree(path, engine="manifestry", chunks={}) as ours:
+            assert ours["inner/b"].chunks == ((2,), (3,))
+            xr.testing.assert_identical(ours.load(), theirs)
+        again = pickle.loads(pickle.dumps(xr.open_datatree(path, engine="manifestry", group="inner")))
+        assert int(again["deep/c"]) == 7
+        assert list(xr.open_groups(path, engine="manifestry")) == ["/", "/inner", "/inner/deep"]

@@ -173,9 +173,7 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
     size = source.size  # a missing file is said to be missing, not malformed
     with library_errors(source.url):
         if source.local_path is not None:
-            access = h5p.create(h5p.FILE_ACCESS)
-            access.set_fclose_degree(h5f.CLOSE_STRONG if first else h5f.CLOSE_DEFAULT)
-            fid, blocks, wrapper = h5f.open(os.fsencode(source.local_path), h5f.ACC_RDONLY, fapl=access), None, None
+            fid, blocks, wrapper = _open_local(os.fsencode(source.local_path), first=first), None, None
         else:
             blocks = source.blocks()
             blocks.prefetch([(0, min(size, HEAD_BYTES))])
@@ -188,6 +186,19 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
             wrapper.close()
         elif fid.valid:
             fid.close()
+
+
+def _open_local(path: bytes, *, first: bool) -> Any:
+    """A file by its path. One that this process has open already, through h5py say, is opened as it was there."""
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5f.CLOSE_STRONG if first else h5f.CLOSE_DEFAULT)
+    try:
+        return h5f.open(path, h5f.ACC_RDONLY, fapl=access)
+    except OSError as error:
+        if "close degree" not in str(error):
+            raise
+    access.set_fclose_degree(h5f.CLOSE_DEFAULT)
+    return h5f.open(path, h5f.ACC_RDONLY, fapl=access)
 
 
 def _status(identifier: Any) -> tuple[int, int]:
