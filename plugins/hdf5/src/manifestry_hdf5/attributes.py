@@ -66,7 +66,9 @@ def _from_header(file: OpenFile, header: Sequence[Message]) -> tuple[dict[str, A
             raw, value = parse_attribute(message.data, file.superblock, file.heap)
             found[decode_text(raw)] = _as_text(value)
         except (UnusualError, MalformedFileError):
-            left.append(attribute_name(message.data))
+            name = attribute_name(message.data)
+            if decode_text(name) not in _LIST_PLUMBING:  # never visible, and slow to read: lists of references
+                left.append(name)
     return found, left
 
 
