@@ -232,3 +232,13 @@ def test_attributes_of_every_kind(tmp_path):
     assert [v.tolist() for v in got["sequence"]] == [[1, 2]]
     assert len(tree.arrays["target"].attributes) == 30
     assert [i for i in tree.issues if i.severity == "refused"] == []
+
+
+def test_variables_shorter_than_their_unlimited_dimension_are_reported(tmp_path):
+    path = tmp_path / "ragged.nc"
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("t", None)
+        nc.createVariable("a", "i4", ("t",))[:] = np.arange(5)
+        nc.createVariable("b", "i4", ("t",))[:3] = np.arange(3)
+    tree = check(path)
+    assert [(i.path, i.feature, i.severity) for i in tree.issues] == [("b", "dimension of several lengths", "reported")]

@@ -67,6 +67,17 @@ class _Assembly:
             unlimited = [n == UNLIMITED for n in dataset.maximum] + [False] * len(dataset.element.shape)
             self._names.phony(group.path, shape, unlimited, names)
             self._dims[path] = tuple(names)
+        self._report_sizes(group)
+
+    def _report_sizes(self, group: Group) -> None:
+        """Report dimensions of several lengths: netCDF-4 pads what is shorter than an unlimited dimension, Zarr does not."""
+        seen: dict[str, int] = {}
+        for name, dataset in group.datasets.items():
+            path = f"{group.path}/{name}".lstrip("/")
+            for dim, size in zip(self._dims[path], dataset.shape + dataset.element.shape, strict=True):
+                if dim is not None and seen.setdefault(dim, size) != size:
+                    message = f"{dim} has {size} elements here and {seen[dim]} in another array of the group"
+                    self._context.report(path, "dimension of several lengths", message)
 
     def _group(self, group: Group) -> VirtualGroup:
         arrays = {}
