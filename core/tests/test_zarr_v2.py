@@ -114,6 +114,18 @@ def test_dimensions_of_one_element_do_not_count_in_a_transpose():
     assert np.array_equal(decoded_v2(meta, NUMBERS.astype("<i2").tobytes())[0], NUMBERS)
 
 
+@pytest.mark.parametrize("order", [[0, 2, 3, 1], [2, 3, 0, 1], [0, 3, 2, 1], [1, 0, 2, 3], [3, 2, 0, 1]])
+@pytest.mark.parametrize("axis", [-1, -2, 0])
+def test_a_codec_that_counts_dimensions_keeps_them(order, axis):
+    values = (np.arange(60) * 7 % 251).astype("u1").reshape(1, 3, 4, 5)
+    delta = Codec("imagecodecs_delta", {"axis": axis, "dist": 1})
+    meta = metadata("u1", [Codec("transpose", {"order": order}), delta, Codec("bytes"), ZLIB], values.shape)
+    chunk = encoded_v3(meta, values)
+    assert np.array_equal(decoded_v2(meta, chunk), values)
+    back = metadata_from_documents(array_documents(meta).zarray)
+    assert np.array_equal(decoded_v3(back, chunk), values)
+
+
 def test_images_of_imagecodecs_and_float_predictors():
     image = (np.arange(300) % 17).astype("u1").reshape(10, 10, 3)
     meta = metadata("u1", [Codec("imagecodecs_jpeg2k", {"reversible": True})], image.shape)

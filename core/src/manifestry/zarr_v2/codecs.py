@@ -202,12 +202,11 @@ def pipeline_from_v2(
     steps = [*(document.get("filters") or ()), *filter(None, [document.get("compressor")])]
     chunks = tuple(int(n) for n in document["chunks"])
     codecs: list[Codec] = []
-    if document.get("order", "C") == "F" and len(chunks) > 1:
-        codecs.append(Codec("transpose", {"order": list(range(len(chunks)))[::-1]}))
-    elif (turned := _rotation_from_v2(steps, chunks, dtype.itemsize)) is not None:
-        order, used = turned
+    axes, used = _stored_axes(document, steps, chunks, dtype.itemsize)
+    steps = steps[used:]
+    order = _with_unit_axes(axes, chunks, next((step["shape"] for step in steps if "shape" in step), None), where)
+    if order != list(range(len(chunks))):
         codecs.append(Codec("transpose", {"order": order}))
-        steps = steps[used:]
     serialised = False
     for step in steps:
         codec, kind = _codec_from_v2(step, dtype, where)
@@ -224,24 +223,45 @@ def pipeline_from_v2(
     return tuple(codecs)
 
 
-def _rotation_from_v2(
-    steps: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], itemsize: int
-) -> tuple[list[int], int] | None:
-    """The permutation that the first filters are (see `_Builder.transpose`), and how many of them it took."""
+def _stored_axes(
+    document: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], itemsize: int
+) -> tuple[list[int], int]:
+    """The axes in the order in which a chunk is stored, and how many of the first filters say so."""
+    axes = list(range(len(chunks)))
+    if document.get("order", "C") == "F":
+        return axes[::-1], 0
     used = 1 if itemsize == 1 else 2
-    if len(steps) < used or steps[used - 1].get("id") != "shuffle":
+    turn = _turn(steps[:used], chunks, itemsize) if len(steps) >= used else None
+    return (axes, 0) if turn is None else ([*axes[turn:], *axes[:turn]], used)
+
+
+def _turn(steps: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], itemsize: int) -> int | None:
+    """By how many places the filters rotate the axes to the left (see `_Builder.transpose`), if that is what they do."""
+    if steps[-1].get("id") != "shuffle":
         return None
-    rows, size = int(steps[used - 1].get("elementsize", 4)), math.prod(chunks)
-    if rows < 2 or size % rows or (itemsize > 1 and steps[0].get("id") != "imagecodecs_byteshuffle"):
+    rows, size = int(steps[-1].get("elementsize", 4)), math.prod(chunks)
+    if rows < 2 or size % rows or (itemsize == 1 and rows == size):
         return None
     if itemsize > 1 and (
-        list(steps[0].get("shape", ())) != [size // rows, rows]
+        steps[0].get("id") != "imagecodecs_byteshuffle"
+        or list(steps[0].get("shape", ())) != [size // rows, rows]
         or steps[0].get("dtype") != f"<u{itemsize}"
         or any(steps[0].get(option) for option in ("delta", "reorder"))
     ):
         return None
-    turn = next((k for k in range(1, len(chunks)) if math.prod(chunks[k:]) == rows), None)
-    return None if turn is None else ([*range(turn, len(chunks)), *range(turn)], used)
+    return next((k for k in range(1, len(chunks)) if math.prod(chunks[k:]) == rows), None)
+
+
+def _with_unit_axes(axes: list[int], chunks: tuple[int, ...], shape: Sequence[int] | None, where: str) -> list[int]:
+    """The axes as a codec that counts them has them: those of one element change no address, and may stand anywhere."""
+    if shape is None:
+        return axes
+    moved = iter([axis for axis in axes if chunks[axis] != 1])
+    units = iter([axis for axis in axes if chunks[axis] == 1])
+    order = [next(units if length == 1 else moved, -1) for length in shape]
+    if sorted(order) != list(range(len(chunks))) or [chunks[axis] for axis in order] != list(shape):
+        raise UnsupportedFeatureError(f"a filter of chunks of shape {list(shape)}", where, f"the array's are {chunks}")
+    return order
 
 
 def _codec_from_v2(step: Mapping[str, Any], dtype: np.dtype[Any], where: str) -> tuple[Codec, str]:
