@@ -330,3 +330,23 @@ def test_values_at_other_places_are_not_joined(tmp_path, one, other, message):
     if "proj:code" in one:
         with pytest.raises(IncompatibleArraysError, match="values at different places are not one array"):
             concat(roots, "time")
+
+
+def test_further_variables_are_copied_on_request(tmp_path):
+    trees = days(tmp_path)
+    tree = concat(trees, "time", load=["lat", "t"])
+    assert tree["lat"].manifest.inlined.all()
+    assert tree["t"].manifest.inlined.all()
+    expected = read(concat(trees, "time"), "t")
+    for path in (tmp_path).glob("day*/data.bin"):
+        path.unlink()
+    np.testing.assert_array_equal(read(tree, "t"), expected)
+    np.testing.assert_array_equal(read(tree, "lat"), [0.0, 1.0, 2.0])
+    with pytest.raises(OptionError, match="load: 'lta' is no variable; there are: lat, t, time"):
+        concat(trees, "time", load=["lta"])
+    with pytest.raises(
+        IncompatibleArraysError, match="lat: copying its values takes 24 bytes; the limit is inline_limit=23"
+    ):
+        concat(
+            days(tmp_path / "b", 1) if (tmp_path / "b").mkdir() is None else (), "time", load=["lat"], inline_limit=23
+        )

@@ -14,7 +14,7 @@ from manifestry.combine.index import check_order, load_along
 from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
-from manifestry.combine.values import read_values
+from manifestry.combine.values import encode_values, plain_metadata, read_values
 from manifestry.errors import IncompatibleArraysError, ManifestryError, OptionError
 from manifestry.formats.options import make_options
 from manifestry.model.attributes import Attributes, values_equal
@@ -99,6 +99,9 @@ class Concatenation:
     def run(self) -> VirtualGroup:
         """The tree of all."""
         paths = ordered_union([self._like_arrays, *self._arrays])
+        for name in self.options.load:
+            if not any(name in (path, path.rpartition("/")[2]) for path in paths):
+                raise OptionError(f"load: {name!r} is no variable; there are: {', '.join(sorted(paths)[:20])}")
         if not any(self._axis(array) is not None for arrays in self._arrays for array in arrays.values()):
             there = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
             raise OptionError(
@@ -251,7 +254,14 @@ class Concatenation:
         found = self._arrays[there[0]][path] if self._like is None else first
         attributes = self._attributes(path, first.attributes, [(i, self._arrays[i][path].attributes) for i in there])
         metadata = found.metadata.with_(attributes=attributes)
-        return VirtualArray(metadata, found.manifest)
+        if not self._is_loaded(path):
+            return VirtualArray(metadata, found.manifest)
+        if metadata.nbytes > self.options.inline_limit:
+            raise IncompatibleArraysError(
+                f"{path}: copying its values takes {metadata.nbytes} bytes; the limit is "
+                f"inline_limit={self.options.inline_limit}"
+            )
+        return encode_values(read_values(found, self.stores), plain_metadata(metadata, metadata.shape))
 
     def _compare(self, path: str, kept: Constant, other: VirtualArray, position: int) -> None:
         found = self._differences(path, kept.array, other, position, None)
