@@ -131,6 +131,12 @@ def test_images_of_imagecodecs_and_float_predictors():
     meta = metadata("u1", [Codec("imagecodecs_jpeg2k", {"reversible": True})], image.shape)
     assert np.array_equal(decoded_v2(meta, encoded_v3(meta, image)), image)
     floats = np.linspace(-3, 9, 24, dtype="f4").reshape(4, 6)
+    short = metadata("f4", [Codec("imagecodecs_float24", {"byteorder": "<"})])
+    halves = (np.arange(24, dtype="f4") / 4).reshape(4, 6)
+    chunk = encoded_v3(short, halves)
+    assert len(chunk) == 3 * 24
+    assert np.array_equal(decoded_v2(short, chunk), halves)
+    assert np.array_equal(decoded_v3(metadata_from_documents(array_documents(short).zarray), chunk), halves)
     meta = metadata("f4", [Codec("imagecodecs_floatpred", {"axis": -1, "dist": 1}), ZLIB])
     chunk = encoded_v3(meta, floats)
     assert np.array_equal(decoded_v2(meta, chunk), floats)

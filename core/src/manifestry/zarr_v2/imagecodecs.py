@@ -23,8 +23,9 @@ _BYTES: Final = frozenset(
 
 _IMAGES: Final = frozenset(
     {"avif", "htj2k", "jpeg", "jpeg2k", "jpegls", "jpegxl", "jpegxr", "lerc", "ljpeg", "png", "qoi", "spng", "webp"}
+    | {"bfloat16", "float24"}
 )
-"""Bytes to an image of its own shape; Zarr reshapes it to the chunk in both versions."""
+"""Bytes to elements of a shape of their own; Zarr reshapes them to the chunk in both versions."""
 
 _SHAPED: Final = frozenset({"byteshuffle", "delta", "floatpred", "xor"})
 """Arrays of the shape and data type that numcodecs has to be told."""
