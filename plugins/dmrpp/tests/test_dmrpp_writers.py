@@ -28,11 +28,11 @@ def granule(tmp_path):
         time.units = "days since 2000-01-01"
         time[0:4] = np.arange(4)
         v = nc.createVariable("v", "i2", ("time", "x"), zlib=True, fletcher32=True, chunksizes=(2, 20), fill_value=-1)
-        v.scale_factor = np.float32(0.5)
+        v.scale_factor = 0.5
         v.set_auto_maskandscale(False)
         v[0:2] = np.arange(100).reshape(2, 50)
         v[3, 45] = 7
-        nc.createVariable("big", np.dtype(">f4"), ("x",))[...] = np.arange(50)
+        nc.createVariable("big", np.dtype(">f4"), ("x",), endian="big")[...] = np.arange(50)
         nc.createVariable("crs", "i4", ())[...] = 42
         group = nc.createGroup("quality")
         group.createVariable("flag", "u1", ("time", "x"), zlib=True)[0:4] = np.arange(200).reshape(4, 50)

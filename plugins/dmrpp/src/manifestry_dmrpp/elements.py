@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -85,16 +86,18 @@ def element_type(variable: Variable) -> ElementType:
 
 
 def _number(variable: Variable, order: Literal["little", "big"]) -> ElementType:
-    attributes: Mapping[str, Any] = {}
     if variable.type == "Enum":
         dtype, attributes = _enum(_enumeration(variable.enum, variable.group))
-    elif variable.type in ATOMIC:
-        dtype = np.dtype(ATOMIC[variable.type])
-    else:
+        return replace(_plain(dtype, order), attributes=attributes)
+    if variable.type not in ATOMIC:
         raise UnsupportedFeatureError(f"variables of type {variable.type}", variable.path, "Zarr has no such type")
-    return ElementType(
-        dtype, order if dtype.itemsize > 1 and dtype.kind != "S" else None, dtype.itemsize, (), attributes
-    )
+    return _plain(np.dtype(ATOMIC[variable.type]), order)
+
+
+@lru_cache(maxsize=64)
+def _plain(dtype: np.dtype[Any], order: Literal["little", "big"]) -> ElementType:
+    """One number or character."""
+    return ElementType(dtype, order if dtype.itemsize > 1 and dtype.kind != "S" else None, dtype.itemsize)
 
 
 def _enumeration(name: str, group: Group) -> Enumeration:

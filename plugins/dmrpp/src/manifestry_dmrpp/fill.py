@@ -70,16 +70,16 @@ def _integer(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
 
 def _float(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tuple[Any, bool]:
     printed = float(text)
-    candidates = [attributes.get("_FillValue"), attributes.get("missing_value"), dtype.type(_NETCDF_FILL)]
-    for candidate in candidates:
+    digits = text.strip().lower().partition("e")[0].replace(".", "").strip("+-0")
+    if len(digits) != _DIGITS or not math.isfinite(printed):
+        return dtype.type(printed), True
+    for candidate in (attributes.get("_FillValue"), attributes.get("missing_value"), dtype.type(_NETCDF_FILL)):
         if isinstance(candidate, np.number) and f"{float(candidate):g}" == f"{printed:g}":
             with np.errstate(all="ignore"):
                 own = dtype.type(candidate)
-            if own == candidate or np.isnan(own):
+            if own == candidate:
                 return own, True
-    digits = text.strip().lower().partition("e")[0].replace(".", "").lstrip("+-0")
-    sure = not math.isfinite(printed) or len(digits.rstrip("0")) != _DIGITS
-    return dtype.type(printed), sure
+    return dtype.type(printed), False
 
 
 def _record(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:

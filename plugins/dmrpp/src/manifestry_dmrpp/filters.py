@@ -7,30 +7,30 @@ shuffle, deflate, fletcher32, and so does this.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.metadata import Codec
 
-__all__ = ["filter_codecs", "filter_names"]
+__all__ = ["deflate_levels", "filter_codecs", "filter_names"]
 
 _CANONICAL: Final = ("shuffle", "deflate", "fletcher32")
 _CHECKSUM_BYTES: Final = 4
 _DEFAULT_LEVEL: Final = 6
 
 
-def filter_names(properties: Mapping[str, str], *, legacy: bool) -> list[str]:
+def filter_names(properties: Mapping[str, str], *, legacy: bool) -> tuple[str, ...]:
     """The filters of a ``chunks`` element in the order of encoding."""
-    names = properties.get("compressionType", "").split()
-    return [name for name in _CANONICAL if name in names] + _unknown(names) if legacy else names
+    names = tuple(properties.get("compressionType", "").split())
+    if not legacy:
+        return names
+    return tuple(n for n in _CANONICAL if n in names) + tuple(n for n in names if n not in _CANONICAL)
 
 
-def _unknown(names: list[str]) -> list[str]:
-    return [name for name in names if name not in _CANONICAL]
-
-
+@lru_cache(maxsize=4096)
 def filter_codecs(
-    names: list[str], properties: Mapping[str, str], itemsize: int, chunk_bytes: int, mask: int
+    names: tuple[str, ...], levels: tuple[int, ...], itemsize: int, chunk_bytes: int, mask: int
 ) -> tuple[Codec, ...]:
     """The codecs of a pipeline.
 
@@ -39,6 +39,10 @@ def filter_codecs(
 
     Parameters
     ----------
+    names
+        The filters in the order of encoding.
+    levels
+        Levels of the deflates among them, as far as the document has them.
     itemsize, chunk_bytes
         Bytes of an element and of a chunk before the first filter.
     mask
@@ -49,7 +53,6 @@ def filter_codecs(
     UnsupportedFeatureError
         There is no codec for a filter.
     """
-    levels = _levels(properties)
     codecs: list[Codec] = []
     size: int | None = chunk_bytes  # bytes that reach the next filter, while the data does not decide
     deflates = 0
@@ -84,8 +87,15 @@ def _shuffle(itemsize: int, size: int | None) -> Codec:
     return Codec("numcodecs.shuffle" if whole else "manifestry.shuffle", {"elementsize": itemsize})
 
 
-def _levels(properties: Mapping[str, str]) -> list[int]:
+def deflate_levels(properties: Mapping[str, str]) -> tuple[int, ...]:
+    """The levels of the deflates of a ``chunks`` element, in the order of encoding.
+
+    Raises
+    ------
+    MalformedFileError
+        One of them is no number.
+    """
     texts = (properties.get("deflateLevel") or properties.get("deflate_level") or "").split()
     if not all(text.isascii() and text.isdecimal() for text in texts):
         raise MalformedFileError(f"deflateLevel {' '.join(texts)!r}")
-    return [min(int(text), 9) for text in texts]
+    return tuple(min(int(text), 9) for text in texts)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from manifestry_dmrpp.chunk_list import ChunkList
 from manifestry_dmrpp.copying import Copier, recode
 from manifestry_dmrpp.elements import ElementType
-from manifestry_dmrpp.filters import filter_codecs, filter_names
+from manifestry_dmrpp.filters import deflate_levels, filter_codecs, filter_names
 from manifestry_dmrpp.locations import Locations
 
 __all__ = ["Storage", "StorageBuilder"]
@@ -71,9 +71,10 @@ class StorageBuilder:
         grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
         chunk_bytes = math.prod(chunk_shape) * element.stored_size
         names = filter_names(chunks.properties, legacy=self._legacy)
-        masks = np.array(chunks.masks, "u8") if chunks.masks else np.zeros(1, "u8")
-        common = int(np.bitwise_and.reduce(masks))
-        filters = filter_codecs(names, chunks.properties, element.stored_size, chunk_bytes, common)
+        levels = deflate_levels(chunks.properties)
+        masks = np.array(chunks.masks, "u8")
+        common = int(np.bitwise_and.reduce(masks)) if len(masks) else 0
+        filters = filter_codecs(names, levels, element.stored_size, chunk_bytes, common)
         if not len(chunks) or not math.prod(grid):
             return Storage(chunk_shape, (*element.codecs, *filters), ChunkManifest.missing(grid))
         self._check_grid(math.prod(grid), len(chunks))
@@ -87,12 +88,17 @@ class StorageBuilder:
         offsets, sizes = _column(chunks.offsets), _column(chunks.sizes)
         inline = b""
         if bool((masks != common).any()):
-            index, offsets, sizes, inline = self._recoded(
-                chunks, files, index, masks, lambda mask: filter_codecs(names, chunks.properties, element.stored_size, chunk_bytes, mask), filters
-            )  # fmt: skip
+
+            def codecs_of(mask: int) -> tuple[Codec, ...]:
+                return filter_codecs(names, levels, element.stored_size, chunk_bytes, mask)
+
+            index, offsets, sizes, inline = self._recoded(chunks, files, index, masks, codecs_of, filters)
         elif not filters and len(flat) == 1 == math.prod(grid) and self._context.chunk_bytes:
             return self._divided(chunks, shape, element, files)
-        manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, index, inline)
+        if len(flat) == math.prod(grid) and bool((flat == np.arange(len(flat))).all()):
+            manifest = ChunkManifest.from_columns(grid, files, index, offsets, sizes, inline)
+        else:
+            manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, index, inline)
         return Storage(chunk_shape, (*element.codecs, *filters), manifest)
 
     def _check_grid(self, size: int, listed: int) -> None:
