@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched, islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -28,8 +30,8 @@ class Blocks(NamedTuple):
     length: int
 
 
-type IndexReader[T] = Generator[Blocks, NDArray[np.uint8], T]
-"""Yields the blocks it needs next, is sent their bytes as ``(n, length)``, and returns what it made of them."""
+type IndexReader[T] = Generator[list[Blocks], list[NDArray[np.uint8]], T]
+"""Yields the blocks it needs next, is sent the bytes of each as ``(n, length)``, and returns what it made of them."""
 
 type Fetch = Callable[[Sequence[Blocks]], list[NDArray[np.uint8]]]
 
@@ -45,7 +47,7 @@ def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T 
     results: list[Any] = [None] * len(readers)
     sent: list[tuple[int, Any]] = [(i, None) for i in range(len(readers))]
     while sent:
-        asked: list[tuple[int, Blocks]] = []
+        asked: list[tuple[int, list[Blocks]]] = []
         for number, data in sent:
             try:
                 asked.append((number, readers[number].send(data)))
@@ -55,8 +57,8 @@ def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T 
                 results[number] = error
         sent = []  # the blocks of the last round are not needed any more
         if asked:
-            data = fetch([blocks for _, blocks in asked])
-            sent = [(number, part) for (number, _), part in zip(asked, data, strict=True)]
+            data = iter(fetch([blocks for _, wanted in asked for blocks in wanted]))
+            sent = [(number, list(islice(data, len(wanted)))) for number, wanted in asked]
     return results
 
 
@@ -95,8 +97,22 @@ PIECE: Final = 8 << 20
 """Long requests are divided into pieces that travel side by side."""
 
 
+TOGETHER: Final = 10
+"""Ranges that the store library fetches at a time for one call."""
+
+CALLS: Final = 16
+"""Calls at a time. Nothing of libhdf5 goes on meanwhile, and the threads touch nothing of it."""
+
+
 def remote_fetch(source: Source) -> Fetch:
     """Blocks of a remote file, by concurrent ranges."""
+
+    def read(ranges: Sequence[tuple[int, int]]) -> bytes:
+        if len(ranges) <= TOGETHER:
+            return b"".join(source.ranges(ranges, coalesce=0))
+        with ThreadPoolExecutor(CALLS) as pool:
+            parts = pool.map(lambda some: b"".join(source.ranges(some, coalesce=0)), batched(ranges, TOGETHER))
+            return b"".join(parts)
 
     def fetch(wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
         starts = np.concatenate([blocks.positions for blocks in wanted])
@@ -105,7 +121,7 @@ def remote_fetch(source: Source) -> Fetch:
         ranges = _merge(np.minimum(starts, stops), stops)
         low = np.array([a for a, _ in ranges], "i8")
         base = np.cumsum([0, *(b - a for a, b in ranges)])
-        data = np.frombuffer(b"".join(source.ranges(ranges, coalesce=0)) if ranges else b"", "u1")
+        data = np.frombuffer(read(ranges), "u1")
         found = []
         for blocks in wanted:
             part = np.zeros((len(blocks.positions), blocks.length), "u1")

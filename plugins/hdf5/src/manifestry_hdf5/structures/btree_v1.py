@@ -44,10 +44,10 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: 
         children, leaves = [], []
         for start in range(0, len(positions), BATCH):
             batch = positions[start : start + BATCH]
-            data = yield Blocks(batch, node.length)
+            [data] = yield [Blocks(batch, node.length)]
             while (most := node.check(data, batch, level)) > node.rank * 2:
                 node.grow(most)
-                data = yield Blocks(batch, node.length)
+                [data] = yield [Blocks(batch, node.length)]
             level = int(data[0, 5])
             records = node.records(data)
             if level:

@@ -47,7 +47,7 @@ def read_btree_v2(
     o = superblock.offset_size
     start = superblock.base + address
     length = 16 + o + 2 + superblock.length_size + _CHECKSUM
-    data = yield Blocks(np.array([start], "i8"), length)
+    [data] = yield [Blocks(np.array([start], "i8"), length)]
     header = _read_header(data, superblock, start, ndim)
     found: list[Leaves] = []
     if header.root == superblock.undefined:
@@ -59,7 +59,7 @@ def read_btree_v2(
         children = []
         for first in range(0, len(nodes), BATCH):
             batch, used = nodes[first : first + BATCH], counts[first : first + BATCH]
-            data = yield Blocks(batch, header.node_size)
+            [data] = yield [Blocks(batch, header.node_size)]
             _check_nodes(data, batch, used, depth, header, widths)
             found.append(_records(data, used, header, superblock, ndim, chunk_bytes))
             if depth:

@@ -7,6 +7,7 @@ addresses of the data blocks of the first super blocks, and of the later super b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,9 +54,21 @@ class _Array:
         """Super blocks whose data blocks the index block addresses."""
         return 2 * (self.pointers.bit_length() - 1)
 
+    def pages(self, elements: int) -> int:
+        """Number of pages of a data block; 0 when it has none."""
+        return elements // self.page if elements > self.page else 0
+
+    def bitmap_size(self, elements: int) -> int:
+        """Bytes that a super block has for the pages of one data block."""
+        return (self.pages(elements) + 7) // 8
+
     def shape(self, super_block: int) -> tuple[int, int]:
         """Data blocks of a super block, and elements of each."""
         return 1 << super_block // 2, (1 << (super_block + 1) // 2) * self.smallest
+
+
+type _Wanted = dict[int, list[tuple[int, int, NDArray[np.uint8] | None]]]
+"""By number of elements, the data blocks to read: address, number of the first element, bitmap of pages."""
 
 
 class _Found:
@@ -87,7 +100,7 @@ def read_extensible_array(
         return decode_entries(found.octets[0], array.filtered, superblock.offset_size, chunk_bytes)
     blocks, supers = yield from _index_block(array, found)
     first = array.direct
-    wanted: dict[int, list[tuple[int, int, NDArray[np.uint8] | None]]] = {}
+    wanted: _Wanted = {}
     position = 0
     for number in range(array.unnamed):
         count, elements = array.shape(number)
@@ -96,23 +109,23 @@ def read_extensible_array(
                 wanted.setdefault(elements, []).append((pointer, first, None))
             first += elements
         position += count
+    named = []
     for number, pointer in enumerate(supers.tolist(), array.unnamed):
         count, elements = array.shape(number)
         if pointer != superblock.undefined:
-            parts = yield from _super_block(array, pointer, first, count, elements)
-            wanted.setdefault(elements, []).extend(parts)
+            named.append((pointer, first, count, elements))
         first += count * elements
+    yield from _super_blocks(array, named, wanted)
     if sum(elements * len(parts) for elements, parts in wanted.items()) > 2 * most_chunks + array.direct:
         raise MalformedFileError(f"extensible array at {address:#x}: more elements than chunks are allowed")
-    for elements, parts in wanted.items():
-        yield from _data_blocks(array, elements, parts, found)
+    yield from _data_blocks(array, wanted, found)
     octets, places = np.concatenate(found.octets), np.concatenate(found.places)
     return decode_entries(octets, array.filtered, superblock.offset_size, chunk_bytes, places)
 
 
 def _header(superblock: Superblock, start: int, most_chunks: int) -> IndexReader[_Array]:
     o, n = superblock.offset_size, superblock.length_size
-    data = yield Blocks(np.array([start], "i8"), 12 + 6 * n + o + _CHECKSUM)
+    [data] = yield [Blocks(np.array([start], "i8"), 12 + 6 * n + o + _CHECKSUM)]
     octets = data[0].tobytes()
     if octets[:5] != b"EAHD\0" or octets[5] not in (0, 1):
         raise MalformedFileError(f"extensible array header at byte {start}: no extensible array of chunks")
@@ -136,7 +149,7 @@ def _index_block(array: _Array, found: _Found) -> IndexReader[tuple[NDArray[np.u
         raise MalformedFileError(f"extensible array index block at byte {start}: impossible parameters")
     first = 6 + o + array.direct * array.size
     length = first + (blocks + supers) * o
-    data = yield Blocks(np.array([start], "i8"), length + _CHECKSUM)
+    [data] = yield [Blocks(np.array([start], "i8"), length + _CHECKSUM)]
     _expect(data, np.array([start]), b"EAIB", array, "index block")
     check_blocks(data, length, np.array([start]), "extensible array index block")
     found.add(data[0, 6 + o : first].reshape(array.direct, array.size), np.arange(array.direct))
@@ -151,50 +164,58 @@ def _expect(data: NDArray[np.uint8], positions: NDArray[np.int64], signature: by
         raise MalformedFileError(f"extensible array {name} at byte {at}: no {name} of this array")
 
 
-def _super_block(
-    array: _Array, pointer: int, first: int, count: int, elements: int
-) -> IndexReader[list[tuple[int, int, NDArray[np.uint8] | None]]]:
-    """For each data block that exists: its address, its first element and the bitmap of its pages."""
+def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wanted: _Wanted) -> IndexReader[None]:
+    """Add the data blocks of super blocks: address, first element, data blocks and elements in each are given."""
+    if not named:
+        return
     o = array.superblock.offset_size
-    start = array.superblock.base + pointer
-    pages = elements // array.page if elements > array.page else 0
-    bitmap = (pages + 7) // 8
     prefix = 6 + o + array.offset_width
-    length = prefix + count * (bitmap + o)
-    data = yield Blocks(np.array([start], "i8"), length + _CHECKSUM)
-    _expect(data, np.array([start]), b"EASB", array, "super block")
-    check_blocks(data, length, np.array([start]), "extensible array super block")
-    # The bits of one data block follow those of the last, although there is room for whole bytes of each.
-    bits = np.unpackbits(data[0, prefix : prefix + count * bitmap])[: count * pages].reshape(count, pages)
-    pointers = integers(data[0, prefix + count * bitmap : length].reshape(count, o))
-    return [
-        (address, first + i * elements, bits[i] if pages else None)
-        for i, address in enumerate(pointers.tolist())
-        if address != array.superblock.undefined
+    sizes = [(array.bitmap_size(elements), count, elements) for _, _, count, elements in named]
+    starts = [array.superblock.base + pointer for pointer, *_ in named]
+    blocks = [
+        Blocks(np.array([start], "i8"), prefix + count * (bitmap + o) + _CHECKSUM)
+        for start, (bitmap, count, _) in zip(starts, sizes, strict=True)
     ]
+    read = yield blocks
+    for data, start, (_, first, count, elements) in zip(read, starts, named, strict=True):
+        _expect(data, np.array([start]), b"EASB", array, "super block")
+        length, bitmap, pages = data.shape[1] - _CHECKSUM, array.bitmap_size(elements), array.pages(elements)
+        check_blocks(data, length, np.array([start]), "extensible array super block")
+        # The bits of one data block follow those of the last, although there is room for whole bytes of each.
+        bits = np.unpackbits(data[0, prefix : prefix + count * bitmap])[: count * pages].reshape(count, pages)
+        pointers = integers(data[0, prefix + count * bitmap : length].reshape(count, o))
+        wanted.setdefault(elements, []).extend(
+            (address, first + i * elements, bits[i] if pages else None)
+            for i, address in enumerate(pointers.tolist())
+            if address != array.superblock.undefined
+        )
 
 
-def _data_blocks(
-    array: _Array, elements: int, parts: list[tuple[int, int, NDArray[np.uint8] | None]], found: _Found
-) -> IndexReader[None]:
-    """The elements of data blocks of one length."""
-    positions = array.superblock.base + np.array([address for address, _, _ in parts], "i8")
-    firsts = np.array([first for _, first, _ in parts], "i8")
+def _data_blocks(array: _Array, wanted: _Wanted, found: _Found) -> IndexReader[None]:
+    """The elements of data blocks: whole blocks of all lengths together, then the pages of those that have pages."""
     prefix = 6 + array.superblock.offset_size + array.offset_width
-    if elements <= array.page:
-        length = prefix + elements * array.size
-        data = yield Blocks(positions, length + _CHECKSUM)
+    groups = [
+        (elements, array.superblock.base + np.array([p[0] for p in parts], "i8"), np.array([p[1] for p in parts], "i8"))
+        for elements, parts in wanted.items()
+    ]
+    plain = [prefix + (0 if array.pages(elements) else elements * array.size) for elements, _, _ in groups]
+    read = yield [Blocks(positions, n + _CHECKSUM) for (_, positions, _), n in zip(groups, plain, strict=True)]
+    starts, places = [np.empty(0, "i8")], [np.empty(0, "i8")]
+    stride = array.page * array.size + _CHECKSUM
+    for (elements, positions, firsts), data, length in zip(groups, read, plain, strict=True):
         _expect(data, positions, b"EADB", array, "data block")
         check_blocks(data, length, positions, "extensible array data block")
-        found.add(data[:, prefix:length].reshape(-1, array.size), (firsts[:, None] + np.arange(elements)).reshape(-1))
-        return
-    data = yield Blocks(positions, prefix + _CHECKSUM)
-    _expect(data, positions, b"EADB", array, "data block")
-    check_blocks(data, prefix, positions, "extensible array data block")
-    stride = array.page * array.size + _CHECKSUM
-    written = [np.flatnonzero(bitmap) for _, _, bitmap in parts if bitmap is not None]
-    starts = np.concatenate([p + prefix + _CHECKSUM + w * stride for p, w in zip(positions, written, strict=True)])
-    places = np.concatenate([f + w * array.page for f, w in zip(firsts, written, strict=True)])
-    data = yield Blocks(starts, stride)
-    check_blocks(data, stride - _CHECKSUM, starts, "extensible array page")
-    found.add(data[:, :-_CHECKSUM].reshape(-1, array.size), (places[:, None] + np.arange(array.page)).reshape(-1))
+        if not array.pages(elements):
+            octets = data[:, prefix:length].reshape(-1, array.size)
+            found.add(octets, (firsts[:, None] + np.arange(elements)).reshape(-1))
+            continue
+        for position, first, (_, _, bitmap) in zip(positions, firsts, wanted[elements], strict=True):
+            written = np.flatnonzero(bitmap) if bitmap is not None else np.arange(array.pages(elements))
+            starts.append(position + prefix + _CHECKSUM + written * stride)
+            places.append(first + written * array.page)
+    del read
+    positions, numbers = np.concatenate(starts), np.concatenate(places)
+    if len(positions):
+        [data] = yield [Blocks(positions, stride)]
+        check_blocks(data, stride - _CHECKSUM, positions, "extensible array page")
+        found.add(data[:, :-_CHECKSUM].reshape(-1, array.size), (numbers[:, None] + np.arange(array.page)).reshape(-1))

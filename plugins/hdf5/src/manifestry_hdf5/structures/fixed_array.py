@@ -25,7 +25,7 @@ def read_fixed_array(superblock: Superblock, address: int, chunk_bytes: int, mos
     """
     o, n = superblock.offset_size, superblock.length_size
     start = superblock.base + address
-    data = yield Blocks(np.array([start], "i8"), 8 + n + o + _CHECKSUM)
+    [data] = yield [Blocks(np.array([start], "i8"), 8 + n + o + _CHECKSUM)]
     octets = data[0].tobytes()
     if octets[:5] != b"FAHD\0" or octets[5] not in (0, 1):
         raise MalformedFileError(f"fixed array header at byte {start}: no fixed array of chunks")
@@ -41,7 +41,7 @@ def read_fixed_array(superblock: Superblock, address: int, chunk_bytes: int, mos
     pages = -(-count // page) if count > page else 0
     prefix = 6 + o + (pages + 7) // 8
     length = prefix + _CHECKSUM + (0 if pages else count * size)
-    data = yield Blocks(np.array([at], "i8"), length)
+    [data] = yield [Blocks(np.array([at], "i8"), length)]
     if data[0, :6].tobytes() != b"FADB\0" + bytes([filtered]):
         raise MalformedFileError(f"fixed array data block at byte {at}: no data block of this array")
     if not pages:
@@ -66,7 +66,7 @@ def _pages(
             continue
         elements = page if whole else count - last * page
         positions = start + wanted * stride
-        data = yield Blocks(positions, elements * size + _CHECKSUM)
+        [data] = yield [Blocks(positions, elements * size + _CHECKSUM)]
         check_blocks(data, elements * size, positions, "fixed array page")
         parts.append(data[:, :-_CHECKSUM].reshape(-1, size))
         places.append((wanted[:, None] * page + np.arange(elements)).reshape(-1))
