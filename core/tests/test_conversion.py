@@ -33,10 +33,6 @@ def daily(path: Path, day: int, *, units: str = "days since 2000-01-01", scale: 
     return path
 
 
-# zarr says this of the provenance that Kerchunk outputs carry, and goes on.
-pytestmark = pytest.mark.filterwarnings("ignore:Object at .manifestry is not recognized")
-
-
 @pytest.fixture
 def archive(tmp_path):
     """Six daily files."""

@@ -7,7 +7,6 @@ from typing import ClassVar
 import fsspec
 import manifestry as mf
 import numpy as np
-import pytest
 import zarr
 from manifestry.testing.conformance import Found, ParserCase, ParserTests, WriterTests
 from manifestry.testing.trees import make_sample
@@ -31,7 +30,6 @@ def found_in(target, zarr_format):
     return found
 
 
-@pytest.mark.filterwarnings("ignore:Object at .manifestry:zarr.errors.ZarrUserWarning")
 class TestKerchunkJsonWriter(WriterTests):
     format = "kerchunk-json"
     ending = ".json"
@@ -41,7 +39,6 @@ class TestKerchunkJsonWriter(WriterTests):
         return found_in(target, 2)
 
 
-@pytest.mark.filterwarnings("ignore:Object at .manifestry:zarr.errors.ZarrUserWarning")
 class TestKerchunkJsonWriterV3(WriterTests):
     format = "kerchunk-json"
     ending = ".json"

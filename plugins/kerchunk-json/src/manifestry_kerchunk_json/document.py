@@ -15,7 +15,14 @@ from manifestry_kerchunk_json.compression import ZSTD_MAGIC, decompressed
 from manifestry_kerchunk_json.reference import Reference
 from manifestry_kerchunk_json.templates import generated, rendered
 
-__all__ = ["consolidated_documents", "read_document", "references_of"]
+__all__ = ["PROVENANCE_MEMBER", "consolidated_documents", "read_document", "references_of"]
+
+PROVENANCE_MEMBER: Final = "manifestry"
+"""Member of the document, beside ``refs``, that holds our provenance as text.
+
+Not a reference: zarr would list it as a child of the root and warn of it whenever the store is opened. A text, since
+GDAL 3.12 accepts no array in a member that it does not know.
+"""
 
 
 def read_document(source: Source, limits: Limits) -> Mapping[str, Any]:
@@ -48,6 +55,7 @@ class _Version1(msgspec.Struct):
     version: Any = None
     templates: dict[str, Any] | None = None
     gen: list[Any] | None = None
+    manifestry: Any = None
 
 
 _DECODERS: Final = (

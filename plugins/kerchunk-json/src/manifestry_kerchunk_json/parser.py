@@ -13,14 +13,13 @@ from manifestry.model.selection import Selection
 from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.references.files import LocationTable
-from manifestry.references.layout import PROVENANCE_KEY
 from manifestry.references.locations import ReferencePolicy
 from manifestry.references.nodes import Hierarchy, read_provenance
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 
 from manifestry_kerchunk_json.collecting import collect
-from manifestry_kerchunk_json.document import consolidated_documents, read_document, references_of
+from manifestry_kerchunk_json.document import PROVENANCE_MEMBER, consolidated_documents, read_document, references_of
 from manifestry_kerchunk_json.options import KerchunkJsonParserOptions
 from manifestry_kerchunk_json.values import columns_of
 
@@ -71,7 +70,7 @@ def _tree(
     references = references_of(document, options.templates, context.limits)
     collected = collect(references)
     found = Hierarchy.of({**consolidated_documents(references), **collected.documents}, context)
-    provenance = read_provenance(references.get(PROVENANCE_KEY), context)
+    provenance = read_provenance(document.get(PROVENANCE_MEMBER), context)
     locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)
     columns = {}
     for path, chunks in collected.by_array(found).items():

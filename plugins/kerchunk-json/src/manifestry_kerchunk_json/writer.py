@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from manifestry.formats.contracts import Mode, Target, WriteContext
-from manifestry.references.layout import PROVENANCE_KEY, PreparedArray, to_strict_json, zarr_format_of
+from manifestry.references.layout import PreparedArray, to_strict_json, zarr_format_of
 from manifestry.references.session import ReferenceSession
 from manifestry.references.targets import StagedFile, check_target
 
 from manifestry_kerchunk_json.compression import compressing
+from manifestry_kerchunk_json.document import PROVENANCE_MEMBER
 from manifestry_kerchunk_json.lines import reference_lines
 from manifestry_kerchunk_json.options import KerchunkJsonWriterOptions
 from manifestry_kerchunk_json.sniffing import is_document
@@ -49,7 +50,7 @@ class KerchunkJsonSession(ReferenceSession):
         self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray], metadata: Mapping[str, Any]
     ) -> None:
         with self._file.open() as handle, self._compressed(handle) as stream:
-            for text in self._document({**documents, PROVENANCE_KEY: dict(metadata)}, prepared):
+            for text in self._document(documents, prepared, metadata):
                 stream.write(text.encode("ascii"))
         self._file.publish()
 
@@ -69,12 +70,15 @@ class KerchunkJsonSession(ReferenceSession):
         with compressing(handle, self._options.compression_level) as stream:
             yield stream
 
-    def _document(self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray]) -> Iterator[str]:
-        """The text of the document: all metadata first, then references array by array."""
+    def _document(
+        self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray], metadata: Mapping[str, Any]
+    ) -> Iterator[str]:
+        """The text of the document: all metadata, references array by array, and provenance."""
         members = (f"{to_strict_json(key)}:{to_strict_json(to_strict_json(value))}" for key, value in documents.items())
         yield '{"version":1,"refs":{\n' + ",\n".join(members)
         for array in prepared:
             for lines in reference_lines(array):
                 yield ",\n" + lines
             self._context.progress.advance(references=array.array.manifest.stored_count)
-        yield "\n}}\n"
+        # Last, so that the first bytes say what the document is however many sources there are.
+        yield f'\n}},"{PROVENANCE_MEMBER}":{to_strict_json(to_strict_json(dict(metadata)))}}}\n'
