@@ -63,7 +63,7 @@ def compare(title: str, subjects: list[Subject], rounds: int = 5) -> str:
     rows = [
         f"### {title}",
         "",
-        "| | processor time (median) | slower by | wall clock (median) | peak memory | added by the parse |",
+        "| | processor time (median) | slower by | wall clock (median) | peak memory | added by the work |",
         "|---|---|---|---|---|---|",
     ]
     for subject in subjects:
