@@ -23,8 +23,9 @@ from typing import Any, Final
 
 import numpy as np
 from h5py import h5a, h5r
+from manifestry.errors import MalformedFileError
 
-from manifestry_hdf5.library import Identity, OpenFile
+from manifestry_hdf5.library import LIBRARY_ERRORS, Identity, OpenFile
 
 __all__ = ["ONLY_DIMENSION", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
 
@@ -136,7 +137,7 @@ def _attached(file: OpenFile, identifier: Any) -> tuple[tuple[Identity, ...], ..
         for reference in references if isinstance(references, np.ndarray) else ():
             try:
                 found.append(file.identity(h5r.dereference(reference, identifier)))
-            except (ValueError, RuntimeError, KeyError, OSError, TypeError):
+            except (MalformedFileError, *LIBRARY_ERRORS):
                 continue
         axes.append(tuple(found))
     return tuple(axes)

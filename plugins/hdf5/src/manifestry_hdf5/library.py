@@ -203,5 +203,6 @@ def _open_local(path: bytes, *, first: bool) -> Any:
 
 def _status(identifier: Any) -> tuple[int, int]:
     """Number of the file and address of the object header of an open object."""
-    status = h5g.get_objinfo(identifier)
+    with library_errors("object header"):
+        status = h5g.get_objinfo(identifier)
     return int(status.fileno[0]), int(status.objno[0]) | int(status.objno[1]) << 64

@@ -106,6 +106,8 @@ def _shape(message: bytes, superblock: Superblock) -> tuple[int, ...]:
 
 def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Superblock, heap: GlobalHeap) -> Any:
     size, count = int.from_bytes(datatype[4:8], "little"), math.prod(shape)
+    if not size:
+        raise UnusualError
     if len(data) < size * count:
         raise MalformedFileError(f"attribute message: {len(data)} bytes where {size * count} are due")
     kind = datatype[0] & 0x0F
