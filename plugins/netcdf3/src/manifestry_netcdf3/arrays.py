@@ -132,7 +132,9 @@ class ArrayBuilder:
         if not math.prod(grid):
             return ChunkManifest.missing(grid)
         if math.prod(grid) == 1 and extent.end <= self._source.size:
-            return ChunkManifest.from_columns(grid, self._files, 0, extent.begin, length)
+            # The constructor itself: files may have thousands of small variables, and these columns are canonical.
+            offset, size = np.array(extent.begin, "u8"), np.array(length, "u8")
+            return ChunkManifest(grid, self._files, np.zeros((), "u4"), offset, size)
         if extent.is_contiguous:
             offsets = extent.begin + length * np.arange(math.prod(grid), dtype="u8")
         else:

@@ -190,7 +190,12 @@ class _HeaderReader:
         return _text(self._padded(self._count()).partition(b"\0")[0])
 
     def _count(self) -> int:
-        return self._number(self._count_bytes)
+        end = self._at + self._count_bytes
+        if end > len(self._data):
+            self._fetch(end)
+        number = int.from_bytes(self._data[self._at : end], "big")
+        self._at = end
+        return number
 
     def _number(self, size: int) -> int:
         end = self._at + size
