@@ -13,11 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import rasterio
-import tifffile
 from manifestry.testing.servers import RangeServer, range_server
-from rasterio.shutil import copy
-from rasterio.transform import from_origin
 from side_by_side import PEER_PYTHON, Subject, compare, write_page
 
 PAGE = Path(__file__).parent.parent / "docs/benchmarks/tiff.md"
@@ -59,6 +55,10 @@ def tiles(path: Path, across: int, down: int, size: int = 256) -> None:
 
 def cog(path: Path, width: int, block: int) -> None:
     """A COG with overviews; nearly all tiles hold zeros, and so take few bytes (virtual-tiff refuses sparse ones)."""
+    import rasterio  # here and below: what this process holds would count as memory of those that are measured
+    from rasterio.shutil import copy
+    from rasterio.transform import from_origin
+
     base = path.with_suffix(".base.tif")
     with rasterio.open(
         base, "w", driver="GTiff", width=width, height=width, count=1, dtype="uint16", crs="EPSG:32633", tiled=True,
@@ -71,6 +71,8 @@ def cog(path: Path, width: int, block: int) -> None:
 
 def pages(path: Path, count: int) -> None:
     """Pages whose directories lie between their data, as microscopes write them."""
+    import tifffile
+
     rng = np.random.default_rng(1)
     with tifffile.TiffWriter(path) as file:
         for _ in range(count):
