@@ -62,7 +62,6 @@ def test_shards_stay_shards(tmp_path):
         mf.write(tree, tmp_path / "v2.json")
 
 
-@pytest.mark.filterwarnings("ignore:Object at .manifestry:zarr.errors.ZarrUserWarning")
 @pytest.mark.parametrize("version", [2, 3])
 def test_what_xarray_writes_reads_as_xarray_reads_it(tmp_path, version):
     data = np.array([[1.5, np.nan, 0.0], [4.0, -9.0, 0.0]])

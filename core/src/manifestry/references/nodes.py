@@ -49,19 +49,27 @@ class ChunkKeys:
     @classmethod
     def of_v2(cls, zarray: Mapping[str, Any]) -> ChunkKeys:
         """The keys of a ``.zarray``."""
-        return cls("", str(zarray.get("dimension_separator") or "."), "0")
+        separator = zarray.get("dimension_separator") or "."
+        if separator not in (".", "/"):
+            raise MalformedFileError(f"dimension_separator {separator!r}")
+        return cls("", separator, "0")
 
     @classmethod
     def of_v3(cls, document: Mapping[str, Any]) -> ChunkKeys:
         """The keys of a ``zarr.json`` (``chunk_key_encoding``)."""
-        encoding = document.get("chunk_key_encoding") or {"name": "default"}
-        encoding = {"name": encoding} if isinstance(encoding, str) else encoding
-        options = encoding.get("configuration") or {}
-        if encoding["name"] == "v2":
-            return cls("", options.get("separator", "."), "0")
-        if encoding["name"] != "default":
-            raise UnsupportedFeatureError(f"chunk key encoding {encoding['name']!r}")
-        separator = options.get("separator", "/")
+        encoding = document.get("chunk_key_encoding", "default")
+        if isinstance(encoding, str):
+            encoding = {"name": encoding}
+        if not isinstance(encoding, Mapping) or not isinstance(encoding.get("configuration", {}), Mapping):
+            raise MalformedFileError(f"chunk key encoding {encoding!r}")
+        name, options = encoding.get("name"), encoding.get("configuration", {})
+        separator = options.get("separator", "." if name == "v2" else "/")
+        if separator not in (".", "/"):
+            raise MalformedFileError(f"chunk key separator {separator!r}")
+        if name == "v2":
+            return cls("", separator, "0")
+        if name != "default":
+            raise UnsupportedFeatureError(f"chunk key encoding {name!r}")
         return cls(f"c{separator}", separator, "c")
 
     def may_be(self, text: str) -> bool:
