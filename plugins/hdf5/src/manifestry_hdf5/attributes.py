@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ def read_attributes(
     """
     found, left = _from_header(file, header)
     for name in left if left is not None else range(h5a.get_num_attrs(identifier)):
-        _by_library(identifier, name, path, found, context)
+        _by_library(file, identifier, name, path, found, context)
     return found
 
 
@@ -79,13 +80,15 @@ def _as_text(value: Any) -> Any:
     return [_as_text(v) for v in value] if isinstance(value, list) else value
 
 
-def _by_library(identifier: Any, which: bytes | int, path: str, found: dict[str, Any], context: ParseContext) -> None:
+def _by_library(
+    file: OpenFile, identifier: Any, which: bytes | int, path: str, found: dict[str, Any], context: ParseContext
+) -> None:
     """Add one attribute as libhdf5 reads it."""
     name = decode_text(which) if isinstance(which, bytes) else f"attribute {which}"
     try:
         attribute = h5a.open(identifier, which) if isinstance(which, bytes) else h5a.open(identifier, index=which)
         name = decode_text(attribute.get_name())
-        found[name] = _value(attribute)
+        found[name] = _value(attribute, file.source.size)
     except LIBRARY_ERRORS as error:
         first = (str(error).splitlines() or [""])[0]
         context.report(f"{path}@{name}", "attribute that cannot be read", first)
@@ -126,8 +129,11 @@ def decode_text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _value(attribute: Any) -> Any:
+def _value(attribute: Any, most: int) -> Any:
+    """The value of an attribute, which takes less than `most` bytes in the file."""
     shape, dtype = attribute.shape, attribute.dtype
+    if shape is not None and math.prod(shape) * attribute.get_type().get_size() > most:
+        raise ValueError("larger than the file")
     text = h5t.check_string_dtype(dtype)
     if shape is None:  # null dataspace: an attribute without a value
         return "" if text else np.empty(0, dtype if dtype.kind != "O" else "f8")
