@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import click
-
 from manifestry.cli.application import program
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "reference" / "command-line.md").read_text()
