@@ -44,14 +44,19 @@ def read_attributes(
     header
         The messages of the object header, when they have been read. Attributes of the usual types are taken from them.
     """
-    found, left = _from_header(file, header)
+    found, left = _from_header(file, path, header, context)
     for name in left if left is not None else range(h5a.get_num_attrs(identifier)):
         _by_library(file, identifier, name, path, found, context)
     return found
 
 
-def _from_header(file: OpenFile, header: Sequence[Message]) -> tuple[dict[str, Any], list[bytes] | None]:
-    """Attributes of the usual types, and the names of the others; None when the header does not list them all."""
+def _from_header(
+    file: OpenFile, path: str, header: Sequence[Message], context: ParseContext
+) -> tuple[dict[str, Any], list[bytes] | None]:
+    """Attributes of the usual types, and the names of the others; None when the header does not list them all.
+
+    A damaged one is reported and not left to libhdf5, which damage in a global heap can keep busy for ever.
+    """
     found: dict[str, Any] = {}
     left: list[bytes] = []
     if not header:
