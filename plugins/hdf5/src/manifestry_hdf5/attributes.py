@@ -53,7 +53,7 @@ def read_attributes(
 def _from_header(
     file: OpenFile, path: str, header: Sequence[Message], context: ParseContext
 ) -> tuple[dict[str, Any], list[bytes] | None]:
-    """Attributes of the usual types, and the names of the others; None when the header does not list them all.
+    """Attributes of the usual types, and the names of the others; None when the header does not list all.
 
     A damaged one is reported and not left to libhdf5, which damage in a global heap can keep busy for ever.
     """
@@ -71,7 +71,9 @@ def _from_header(
         try:
             raw, value = parse_attribute(message.data, file.superblock, file.heap)
             found[decode_text(raw)] = _as_text(value)
-        except (UnusualError, MalformedFileError):
+        except (MalformedFileError, IndexError, ValueError) as error:
+            context.report(path, "attribute that cannot be read", str(error))
+        except UnusualError:
             name = attribute_name(message.data)
             if decode_text(name) not in _LIST_PLUMBING:  # never visible, and slow to read: lists of references
                 left.append(name)

@@ -31,6 +31,10 @@ type Identity = tuple[str, int]
 HEAD_BYTES: Final = 256 << 10
 """Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
 
+_CHUNK_SLOTS: Final = 7
+"""Places in the chunk cache of an open dataset. Values are read once if at all, and a table of the usual size for each
+of thousands of open datasets takes more memory than all references."""
+
 LIBRARY_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError)
 """What h5py raises when libhdf5 reports an error, by the kind of its call."""
 
@@ -177,7 +181,7 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
         else:
             blocks = source.blocks()
             blocks.prefetch([(0, min(size, HEAD_BYTES))])
-            wrapper = h5py.File(blocks, "r")
+            wrapper = h5py.File(blocks, "r", rdcc_nslots=_CHUNK_SLOTS)
             fid = wrapper.id
     try:
         yield OpenFile(source, fid, blocks)
