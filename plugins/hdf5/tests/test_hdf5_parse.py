@@ -242,3 +242,22 @@ def test_variables_shorter_than_their_unlimited_dimension_are_reported(tmp_path)
         nc.createVariable("b", "i4", ("t",))[:3] = np.arange(3)
     tree = check(path)
     assert [(i.path, i.feature, i.severity) for i in tree.issues] == [("b", "dimension of several lengths", "reported")]
+
+
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_scales_of_another_group_name_dimensions_and_labels_stay_attributes(tmp_path, version):
+    """Plain HDF5: no netCDF numbers, only lists of references and labels."""
+    path = tmp_path / "scales.h5"
+    with h5py.File(path, "w", libver=version) as file:
+        file["time"] = np.arange(4.0)
+        file["time"].make_scale("time")
+        data = file.create_dataset("group/data", data=np.zeros((4, 3)))
+        data.dims[0].attach_scale(file["time"])
+        labelled = file.create_dataset("labelled", data=np.zeros((5, 6)))
+        labelled.dims[0].label, labelled.dims[1].label = "row", "column"
+    tree = mf.parse(path)
+    assert tree["group/data"].dims[0] == "time"
+    assert tree["time"].dims == ("time",)
+    assert tree["labelled"].attributes == {"DIMENSION_LABELS": ["row", "column"]}
+    shown = {name for _, array in tree.walk_arrays() for name in array.attributes}
+    assert not {"DIMENSION_LIST", "REFERENCE_LIST"} & shown

@@ -27,10 +27,10 @@ from manifestry_hdf5.structures.object_header import Message
 __all__ = ["PLUMBING", "decode_text", "first_elements", "read_attributes", "visible_attributes"]
 
 _SCALE_PLUMBING: Final = frozenset({"CLASS", "NAME"})
-_LIST_PLUMBING: Final = frozenset({"DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS"})
+_REFERENCE_LISTS: Final = frozenset({"DIMENSION_LIST", "REFERENCE_LIST"})
 _NETCDF_PLUMBING: Final = frozenset({"_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict"})
 
-PLUMBING: Final = _SCALE_PLUMBING | _LIST_PLUMBING | _NETCDF_PLUMBING
+PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _NETCDF_PLUMBING
 """Attributes by which the dimension scale interface and netCDF-4 keep their books: no attributes of the model."""
 
 
@@ -75,7 +75,9 @@ def _from_header(
             context.report(path, "attribute that cannot be read", str(error))
         except UnusualError:
             name = attribute_name(message.data)
-            if decode_text(name) not in _LIST_PLUMBING:  # never visible, and slow to read: lists of references
+            if decode_text(name) in _REFERENCE_LISTS:
+                found[decode_text(name)] = None  # it is there; never visible, and slow to read
+            else:
                 left.append(name)
     return found, left
 
@@ -112,7 +114,7 @@ def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bo
         Whether netCDF-4 wrote the file: every name of the plumbing is reserved, and attributes of one number are
         scalars, because netCDF knows no difference.
     """
-    hidden = PLUMBING if netcdf else _LIST_PLUMBING | _NETCDF_PLUMBING | (_SCALE_PLUMBING if scale else frozenset())
+    hidden = PLUMBING if netcdf else _REFERENCE_LISTS | _NETCDF_PLUMBING | (_SCALE_PLUMBING if scale else frozenset())
     visible = {name: value for name, value in attributes.items() if name not in hidden}
     return dict(first_elements(visible)) if netcdf else visible
 

@@ -52,8 +52,6 @@ class Scale:
         ``_Netcdf4Coordinates``, or None.
     attached
         For each axis, the identities of the scales attached to it; None where the dataset has no list.
-    labels
-        For each axis, its label or ``""``.
     length, unlimited
         Of the first axis.
     """
@@ -64,7 +62,6 @@ class Scale:
     number: int | None = None
     coordinates: tuple[int, ...] | None = None
     attached: tuple[tuple[Identity, ...], ...] | None = None
-    labels: tuple[str, ...] = ()
     length: int = 0
     unlimited: bool = False
 
@@ -100,8 +97,6 @@ def read_scale(
         scale.coordinates = _integers(identifier, "_Netcdf4Coordinates") or None
     if "DIMENSION_LIST" in names:
         scale.attached = _attached(file, identifier)
-    if attributes is not None and isinstance(attributes.get("DIMENSION_LABELS"), list):
-        scale.labels = tuple(str(v) for v in attributes["DIMENSION_LABELS"])
     return scale
 
 
