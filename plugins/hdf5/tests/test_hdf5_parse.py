@@ -261,3 +261,12 @@ def test_scales_of_another_group_name_dimensions_and_labels_stay_attributes(tmp_
     assert tree["labelled"].attributes == {"DIMENSION_LABELS": ["row", "column"]}
     shown = {name for _, array in tree.walk_arrays() for name in array.attributes}
     assert not {"DIMENSION_LIST", "REFERENCE_LIST"} & shown
+
+
+def test_names_with_two_underscores_are_read(tmp_path):
+    """AnnData and xarray write them; Zarr's specification reserves them, and every reader takes them."""
+    path = tmp_path / "names.h5"
+    with h5py.File(path, "w") as file:
+        file["obs/__categories/cell"] = np.arange(5.0)
+    root = zarr.open_group(mf.parse(path).store(), mode="r")
+    np.testing.assert_array_equal(root["obs/__categories/cell"][...], np.arange(5.0))

@@ -13,6 +13,7 @@ from typing import Any, Final
 from h5py import h5d, h5g, h5l, h5o
 from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.validation import is_node_name
 
 from manifestry_hdf5.attributes import decode_text, read_attributes
 from manifestry_hdf5.datasets import Dataset, read_dataset
@@ -143,7 +144,7 @@ class Walker:
             name = raw.decode("utf-8", "backslashreplace")
             self._context.refuse(f"{path}/{name}".lstrip("/"), "name that is not UTF-8")
             return None
-        if name in (".", "..", "zarr.json") or name.startswith("__") or "\\" in name:
+        if not is_node_name(name) or "\\" in name:  # zarr takes a backslash for a slash
             self._context.refuse(f"{path}/{name}".lstrip("/"), "name that no Zarr node can have")
             return None
         return name
