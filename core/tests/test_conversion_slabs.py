@@ -231,6 +231,10 @@ def test_tasks_are_taken_as_results_are(workers):
     results.close()
 
 
+@pytest.mark.skipif(
+    "MANIFESTRY_TEST_DASK" not in os.environ,
+    reason="Dask now and then never answers for the task of a worker that was killed; set MANIFESTRY_TEST_DASK to run it",
+)
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 def test_dask_with_a_killed_worker(archive, tmp_path):
     from distributed import Client, LocalCluster

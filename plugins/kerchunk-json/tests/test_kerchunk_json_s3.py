@@ -15,7 +15,7 @@ from obstore.store import S3Store
 
 @pytest.fixture(scope="module")
 def stores():
-    server = ThreadedMotoServer(port=0, verbose=False)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}

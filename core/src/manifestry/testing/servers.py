@@ -197,10 +197,13 @@ class S3Server:
 @contextmanager
 def s3_server(bucket: str = "bucket") -> Iterator[S3Server]:
     """Run moto's S3 server with one bucket; needs ``moto[server]``."""
+    import logging  # noqa: PLC0415
     import urllib.request  # noqa: PLC0415
 
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 only tests of S3 need it
 
+    # Its log of requests goes to a stream that pytest closes while the server still answers.
+    logging.getLogger("werkzeug").disabled = True
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:
