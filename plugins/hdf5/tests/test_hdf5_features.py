@@ -5,6 +5,7 @@ it, and a test compares it.
 """
 
 import contextlib
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -481,7 +482,15 @@ def outcome(made, folder):
 @pytest.mark.parametrize("made", FEATURES, ids=lambda f: f"{f.section}: {f.name}")
 def test_feature(made, tmp_path):
     expected = f"refused: {made.refused}" if made.refused else "exact, copied" if made.how == "copied" else "exact"
-    assert outcome(made, tmp_path) == expected
+    assert (outcome_elsewhere if "blosc" in made.name else outcome)(made, tmp_path) == expected
+
+
+def outcome_elsewhere(made, folder):
+    """As `outcome`, in a process of its own: once netCDF4 is imported, hdf5plugin cannot make datasets with Blosc."""
+    command = [sys.executable, __file__, made.name, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def page(features):
@@ -504,6 +513,9 @@ def test_the_page_of_the_reference_has_this_table():
 
 
 if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        sys.stdout.write(outcome(next(f for f in FEATURES if f.name == sys.argv[1]), Path(sys.argv[2])))
+        sys.exit()
     for f in FEATURES:
         with tempfile.TemporaryDirectory() as folder:
             sys.stdout.write(f"{f.section}: {f.name}: {outcome(f, Path(folder))}\n")
