@@ -43,7 +43,9 @@ def open_icechunk(target: str, group: str) -> xr.Dataset:
 
 def open_kerchunk(target: str, group: str) -> xr.Dataset:
     """With the engine that the kerchunk package registers."""
-    return xr.open_dataset(target, engine="kerchunk", open_dataset_options={"group": group} if group else {})
+    options = {"group": group} if group else {}
+    files = {"remote_protocol": "file"}
+    return xr.open_dataset(target, engine="kerchunk", storage_options=files, open_dataset_options=options)
 
 
 def main(fmt: str, target: str, result: str, *groups: str) -> None:

@@ -489,6 +489,8 @@ def outcome_elsewhere(made, folder):
     """As `outcome`, in a process of its own: once netCDF4 is imported, hdf5plugin cannot make datasets with Blosc."""
     command = [sys.executable, __file__, made.name, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    if "error during user callback" in done.stderr:
+        pytest.skip("libhdf5 finds the Blosc plugin of netCDF4 instead of hdf5plugin's here")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
