@@ -118,7 +118,6 @@ def test_nan_payload_survives(bits):
         np.dtype("G"),
         np.dtype("V0"),
         np.dtype("S0"),
-        np.dtype([("a", "i4", (2,))]),
         np.dtype({"names": ["a", "b"], "formats": ["i2", "i4"], "offsets": [0, 4]}),
         np.dtype({"names": ["a"], "formats": ["i2"], "itemsize": 8}),
     ],

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
+from manifestry.model.datatypes import ARRAY_FIELD, has_array_fields
 from manifestry.model.issues import Issue
-from manifestry.model.metadata import Codec
+from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualGroup
 
 __all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "counted", "reader_packages"]
@@ -23,13 +24,15 @@ def counted(count: int, noun: str) -> str:
 
 
 def reader_packages(trees: Iterable[VirtualGroup]) -> tuple[str, ...]:
-    """The distributions beyond zarr that a reader needs for the codecs of some trees, sorted."""
-    names = {codec for tree in trees for _, array in tree.walk_arrays() for codec in _names(array.metadata.codecs)}
+    """The distributions beyond zarr that a reader needs for the codecs and data types of some trees, sorted."""
+    names = {name for tree in trees for _, array in tree.walk_arrays() for name in _names(array.metadata)}
     return tuple(sorted({package for name in names for prefix, package in _PACKAGES if name.startswith(prefix)}))
 
 
-def _names(codecs: Sequence[Codec]) -> Iterable[str]:
-    for codec in codecs:
+def _names(metadata: ArrayMetadata) -> Iterable[str]:
+    if has_array_fields(metadata.dtype):
+        yield ARRAY_FIELD
+    for codec in metadata.codecs:
         yield codec.name
         for inner in codec.configuration.get("codecs", ()):  # sharding
             yield inner["name"]

@@ -8,7 +8,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import numcodecs
+import numpy as np
 import pytest
+from zarr.dtype import data_type_registry
 from zarr.registry import get_codec_class
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["entry-points"]
@@ -20,6 +22,20 @@ def test_both_registries_have_the_same_names():
     for group in ("zarr.codecs", "numcodecs.codecs"):
         installed = {e.name: e.value for e in entry_points(group=group) if e.name.startswith("manifestry.")}
         assert installed == PROJECT[group]
+
+
+def test_the_data_type_is_found_by_its_name():
+    (found,) = (e for e in entry_points(group="zarr.data_type") if e.name.startswith("manifestry."))
+    assert {found.name: found.value} == PROJECT["zarr.data_type"]
+    document = {"name": "manifestry.array", "configuration": {"data_type": "int16", "shape": [2, 3]}}
+    kind = data_type_registry.match_json(document, zarr_format=3)
+    assert kind.to_native_dtype() == np.dtype(("i2", (2, 3)))
+    assert kind.to_json(3) == document
+    assert data_type_registry.match_dtype(np.dtype("V6")).to_native_dtype() == np.dtype("V6")
+    with pytest.raises(TypeError, match="no list of 6 values"):
+        kind.from_json_scalar([1, 2], zarr_format=3)
+    with pytest.raises(TypeError, match="does not have the shape"):
+        kind.cast_scalar([1, 2])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -192,6 +192,8 @@ def _dtype_label(dtype: np.dtype[Any]) -> str:
             return "bytes"
         case _ if dtype.fields is not None:
             return "{" + ", ".join(f"{n}: {_dtype_label(dtype[n])}" for n in dtype.names or ()) + "}"
+        case _ if dtype.subdtype is not None:
+            return f"{_dtype_label(dtype.base)}[{', '.join(map(str, dtype.shape))}]"
     return str(dtype)
 
 

@@ -7,6 +7,7 @@
 `datatypes`      numpy dtypes and scalars as Zarr v3 metadata and back
 `elements`       single elements, as fill values are: converted exactly or refused
 `metadata`       ArrayMetadata: shape, data type, chunk grid, codecs, fill value, dimensions, attributes
+`records`        records as archives store them → packed ones with one byte order
 `attributes`     typed attributes, and the one rule that makes JSON of them
 `division`       arrays of contiguous bytes divided into chunks, exactly
 `zarr_v3`        the Zarr v3 documents of arrays and groups, made on demand, and read back

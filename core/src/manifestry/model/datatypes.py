@@ -3,7 +3,8 @@
 A numpy dtype in native byte order is the one description of a data type in the model; where bytes are stored in
 another order, the ``bytes`` codec says so. ``StringDType()`` stands for variable-length text and ``object`` for
 variable-length bytes. Source: Zarr v3 core specification, "Data types" and "Fill value", and for the extension types
-(strings, bytes, structs, times) the names that zarr-python 3.4 reads and writes.
+(strings, bytes, structs, times) the names that zarr-python 3.4 reads and writes. Fields of structs that are arrays
+have a name of ours, ``manifestry.array``: readers find it in the package ``manifestry-codecs``.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ from manifestry.errors import ManifestError
 from manifestry.model.elements import as_element
 
 __all__ = [
+    "ARRAY_FIELD",
     "default_fill",
     "dtype_from_zarr",
     "dtype_to_zarr",
     "fill_from_zarr",
     "fill_to_zarr",
+    "has_array_fields",
     "has_byte_order",
     "is_variable_length",
 ]
+
+ARRAY_FIELD = "manifestry.array"
+"""Data type of a field that is an array: ``{"data_type": ..., "shape": [...]}``; its fill value is a flat list."""
 
 _PLAIN = {
     np.dtype(code): name
@@ -50,8 +56,14 @@ def is_variable_length(dtype: np.dtype[Any]) -> bool:
 def has_byte_order(dtype: np.dtype[Any]) -> bool:
     """Whether elements, or a field of theirs, are numbers or UTF-32 units of several bytes."""
     if dtype.fields is not None:
-        return any(has_byte_order(dtype[name]) for name in dtype.names or ())
+        return any(has_byte_order(dtype[name].base) for name in dtype.names or ())
     return dtype.kind == "U" or (dtype.kind in "iufcMm" and dtype.itemsize > 1)
+
+
+def has_array_fields(dtype: np.dtype[Any]) -> bool:
+    """Whether a field of a record, or of a record in it, is an array."""
+    kinds = [dtype[name] for name in dtype.names or ()]
+    return any(kind.subdtype is not None or has_array_fields(kind) for kind in kinds)
 
 
 def dtype_to_zarr(dtype: np.dtype[Any]) -> Any:
@@ -60,7 +72,7 @@ def dtype_to_zarr(dtype: np.dtype[Any]) -> Any:
     Raises
     ------
     ManifestError
-        Zarr has no such type (long double, fields that are arrays, ...).
+        Zarr has no such type (long double, fields with gaps between them, ...).
     """
     if dtype.kind == "T":
         return "string"
@@ -88,10 +100,16 @@ def _fields_to_zarr(dtype: np.dtype[Any]) -> list[dict[str, Any]]:
         if offset != packed:
             raise ManifestError(f"Zarr structs have no padding, and field {name!r} is at byte {offset}, not {packed}")
         packed += kind.itemsize
-        fields.append({"name": name, "data_type": dtype_to_zarr(kind)})
+        fields.append({"name": name, "data_type": _field_to_zarr(kind)})
     if packed != dtype.itemsize:
         raise ManifestError(f"Zarr structs have no padding, and this one ends {dtype.itemsize - packed} bytes late")
     return fields
+
+
+def _field_to_zarr(kind: np.dtype[Any]) -> Any:
+    if kind.subdtype is None:
+        return dtype_to_zarr(kind)
+    return {"name": ARRAY_FIELD, "configuration": {"data_type": dtype_to_zarr(kind.base), "shape": list(kind.shape)}}
 
 
 def dtype_from_zarr(data_type: Any) -> np.dtype[Any]:
@@ -138,8 +156,15 @@ def _from_object(data_type: Mapping[str, Any]) -> np.dtype[Any] | None:
             return np.dtype(f"{kind}8" if unit == "generic" else f"{kind}8[{count}{unit}]")
     if name in ("struct", "structured"):
         fields = [(f["name"], f["data_type"]) if isinstance(f, Mapping) else (f[0], f[1]) for f in options["fields"]]
-        return np.dtype([(str(field), dtype_from_zarr(kind)) for field, kind in fields])
+        return np.dtype([(str(field), _field_from_zarr(kind)) for field, kind in fields])
     return _from_name(str(name)) if not options else None
+
+
+def _field_from_zarr(data_type: Any) -> np.dtype[Any]:
+    if not isinstance(data_type, Mapping) or data_type["name"] != ARRAY_FIELD:
+        return dtype_from_zarr(data_type)
+    options = data_type["configuration"]
+    return np.dtype((dtype_from_zarr(options["data_type"]), tuple(map(_whole, options["shape"]))))
 
 
 def _whole(number: Any) -> int:
@@ -165,6 +190,8 @@ def fill_to_zarr(dtype: np.dtype[Any], value: Any) -> Any:
         return str(value)
     if dtype.kind == "O":
         return base64.b64encode(bytes(value)).decode()
+    if dtype.subdtype is not None:
+        return [fill_to_zarr(dtype.base, element) for element in np.asarray(value, dtype.base).reshape(-1)]
     if dtype.fields is not None:
         record = np.asarray(value, dtype)[()]
         return {name: fill_to_zarr(dtype[name], record[name]) for name in dtype.names or ()}
@@ -216,6 +243,8 @@ def _fill_from_zarr(dtype: np.dtype[Any], value: Any) -> Any:
         return as_element(dtype, value)
     if dtype.kind == "O":
         return base64.b64decode(value, validate=True)
+    if dtype.subdtype is not None:
+        return np.array([_fill_from_zarr(dtype.base, item) for item in value], dtype.base).reshape(dtype.shape)
     if dtype.fields is not None:
         if isinstance(value, str):
             return np.frombuffer(base64.b64decode(value), dtype)[0]

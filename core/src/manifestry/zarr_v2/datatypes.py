@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from manifestry.errors import ManifestError
-from manifestry.model.datatypes import default_fill, dtype_to_zarr
+from manifestry.model.datatypes import default_fill, dtype_to_zarr, has_array_fields
 
 __all__ = ["dtype_from_v2", "dtype_to_v2", "fill_from_v2", "fill_to_v2", "same_fill", "stored_dtype"]
 
@@ -28,9 +28,11 @@ def dtype_to_v2(dtype: np.dtype[Any], byteorder: str) -> Any:
     Raises
     ------
     ManifestError
-        Zarr has no such type.
+        Zarr has no such type, or zarr-python does not read it in Zarr v2: fields that are arrays.
     """
     dtype_to_zarr(dtype)  # refuses what Zarr cannot name
+    if has_array_fields(dtype):
+        raise ManifestError("readers of Zarr v2 know no fields that are arrays; Zarr v3 has them")
     if dtype.kind in "TO":
         return "|O"
     stored = dtype.newbyteorder(byteorder)  # type: ignore[arg-type]

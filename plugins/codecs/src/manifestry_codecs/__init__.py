@@ -11,6 +11,7 @@ Kerchunk) and zarr-python (Zarr v3). Names and configurations are written into s
 `hdf5_v3`            these codecs in Zarr v3 pipelines
 `tiff`               bit order, superfluous bytes and complex integers of TIFF
 `tiff_v3`            these codecs in Zarr v3 pipelines
+`array_field_v3`     the one data type: fields of structs that are arrays
 ===================  =======================================================================================
 
 A new codec takes three steps: a subclass of `base.BytesCodec` or `base.ArrayCodec` with its ``codec_id``; a class of

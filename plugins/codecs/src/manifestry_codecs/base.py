@@ -11,7 +11,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
 from numpy.typing import NDArray
 
-__all__ = ["ArrayCodec", "BytesCodec", "DecodeError", "positive", "whole_numbers"]
+__all__ = ["ArrayCodec", "BytesCodec", "DecodeError", "ObjectsCodec", "positive", "whole_numbers"]
 
 
 class DecodeError(ValueError):
@@ -60,6 +60,23 @@ class ArrayCodec(_ReadingCodec):
         """The numcodecs interface; see `decode_array`."""
         decoded = self.decode_array(ensure_contiguous_ndarray(buf).view("u1").reshape(-1))
         return decoded if out is None else ndarray_copy(decoded, out)
+
+
+class ObjectsCodec(_ReadingCodec):
+    """A codec from objects to objects, element by element: both arrays have one shape. Subclasses write
+    `decode_objects`."""
+
+    @abstractmethod
+    def decode_objects(self, data: NDArray[Any]) -> NDArray[Any]:
+        """The decoded elements of a chunk."""
+
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        """The numcodecs interface; see `decode_objects`."""
+        decoded = self.decode_objects(np.asarray(buf, object))
+        if out is None:
+            return decoded
+        out[...] = decoded
+        return out
 
 
 def whole_numbers(values: Sequence[int]) -> list[int]:

@@ -9,9 +9,9 @@ import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry_codecs.base import BytesCodec, DecodeError, positive
+from manifestry_codecs.base import BytesCodec, DecodeError, ObjectsCodec, positive
 
-__all__ = ["Bits", "FixedString", "Optional", "Record"]
+__all__ = ["Bits", "FixedString", "Optional", "Record", "Sequences"]
 
 
 class Optional(BytesCodec):
@@ -135,3 +135,50 @@ class Record(BytesCodec):
         if len(data) % self.itemsize:
             raise DecodeError(f"{self.codec_id}: {len(data)} bytes are no whole number of records of {self.itemsize}")
         return np.ascontiguousarray(data.reshape(-1, self.itemsize)[:, self._gather]).reshape(-1)
+
+
+class Sequences(ObjectsCodec):
+    """Sequences of several lengths: an array of each, from the bytes that ``vlen-bytes`` keeps of it.
+
+    Parameters
+    ----------
+    dtype
+        Type of the members as numpy writes it, byte order included: ``"<f8"``, or for records a list of
+        ``[name, type]`` and ``[name, type, shape]``.
+    """
+
+    codec_id = "manifestry.sequences"
+
+    def __init__(self, dtype: str | Sequence[Any]) -> None:
+        self.dtype = dtype
+        self._dtype = _numpy_dtype(dtype)
+        if self._dtype.hasobject or not self._dtype.itemsize:
+            raise ValueError(f"members of type {dtype!r} have no bytes")
+
+    def decode_objects(self, data: NDArray[Any]) -> NDArray[Any]:
+        """An array of one dimension, in native byte order, for each element; an empty one for no bytes."""
+        decoded = np.empty(data.size, object)
+        native = self._dtype.newbyteorder("=")
+        for i, octets in enumerate(data.reshape(-1).tolist()):
+            if len(octets) % self._dtype.itemsize:
+                raise DecodeError(f"{self.codec_id}: {len(octets)} bytes are no whole number of {self.dtype}")
+            decoded[i] = np.frombuffer(octets, self._dtype).astype(native)
+        return decoded.reshape(data.shape)
+
+    def encode(self, buf: Any) -> Any:
+        """The bytes of each element."""
+        data = np.asarray(buf, object)
+        encoded = np.empty(data.size, object)
+        for i, members in enumerate(data.reshape(-1)):
+            encoded[i] = np.asarray(members).astype(self._dtype).tobytes()
+        return encoded.reshape(data.shape)
+
+
+def _numpy_dtype(described: Any) -> np.dtype[Any]:
+    """A dtype from JSON: what is a list there has to be tuples for numpy."""
+    if isinstance(described, str):
+        return np.dtype(described)
+    fields = [
+        (str(name), _numpy_dtype(kind), tuple(map(int, shape[0])) if shape else ()) for name, kind, *shape in described
+    ]
+    return np.dtype(fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from manifestry_codecs import hdf5_filters, hdf5_storage
-from manifestry_codecs.zarr_v3 import BytesToBytes
+from manifestry_codecs.zarr_v3 import ArrayToArray, BytesToBytes
 
 __all__ = [
     "Bits",
@@ -15,6 +15,7 @@ __all__ = [
     "Optional",
     "Record",
     "ScaleOffset",
+    "Sequences",
     "Shuffle",
     "Zfp",
 ]
@@ -62,3 +63,7 @@ class FixedString(BytesToBytes, numcodec=hdf5_storage.FixedString):
 
 class Record(BytesToBytes, numcodec=hdf5_storage.Record):
     """See `hdf5_storage.Record`."""
+
+
+class Sequences(ArrayToArray, numcodec=hdf5_storage.Sequences):
+    """See `hdf5_storage.Sequences`."""

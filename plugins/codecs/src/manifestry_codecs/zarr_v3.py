@@ -8,26 +8,28 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from zarr.abc.codec import ArrayBytesCodec, BytesBytesCodec
+from numpy.typing import NDArray
+from zarr.abc.codec import ArrayArrayCodec, ArrayBytesCodec, BytesBytesCodec
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 
 from manifestry_codecs import base
 
-__all__ = ["BytesToBytes", "ToArray"]
+__all__ = ["ArrayToArray", "BytesToBytes", "ToArray"]
 
 
 @dataclass(frozen=True)
-class BytesToBytes(BytesBytesCodec):
-    """A `base.BytesCodec` in a Zarr v3 pipeline: ``class Name(BytesToBytes, numcodec=module.Name)``."""
+class _Wrapped[D, E]:
+    """What all have in common: subclasses say how `D`, what is decoded, and `E`, what is encoded, are taken apart."""
 
-    numcodec: ClassVar[type[base.BytesCodec]]
+    numcodec: ClassVar[type[Any]]
     is_fixed_size = False
-    codec: base.BytesCodec
+    codec: Any
 
-    def __init_subclass__(cls, numcodec: type[base.BytesCodec], **kwargs: Any) -> None:
+    def __init_subclass__(cls, numcodec: type[Any] | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.numcodec = numcodec
+        if numcodec is not None:
+            cls.numcodec = numcodec
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -36,50 +38,49 @@ class BytesToBytes(BytesBytesCodec):
 
     def to_dict(self) -> dict[str, Any]:
         """The codec as Zarr v3 metadata."""
-        return _to_dict(self.codec)
+        configuration = dict(self.codec.get_config())
+        return {"name": configuration.pop("id"), "configuration": configuration}
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:  # noqa: ARG002 zarr's
+        """Unknown before encoding: the number of bytes depends on the data."""
+        raise TypeError(f"{self.codec.codec_id}: the encoded size of {input_byte_length} bytes depends on the data")
+
+    def _decode_sync(self, chunk_data: E, chunk_spec: ArraySpec) -> D:
+        raise TypeError(f"{self.codec.codec_id} does not decode")
+
+    def _encode_sync(self, chunk_data: D, chunk_spec: ArraySpec) -> E | None:
+        raise TypeError(f"{self.codec.codec_id} does not encode")
+
+    async def _decode_single(self, chunk_data: E, chunk_spec: ArraySpec) -> D:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+    async def _encode_single(self, chunk_data: D, chunk_spec: ArraySpec) -> E | None:
+        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+
+
+@dataclass(frozen=True)
+class BytesToBytes(_Wrapped[Buffer, Buffer], BytesBytesCodec):
+    """A `base.BytesCodec` in a Zarr v3 pipeline: ``class Name(BytesToBytes, numcodec=module.Name)``."""
+
+    codec: base.BytesCodec
 
     def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
-        decoded = self.codec.decode_bytes(np.asarray(chunk_data.as_numpy_array()).view("u1"))
+        decoded = self.codec.decode_bytes(_octets(chunk_data))
         return chunk_spec.prototype.buffer.from_array_like(np.ascontiguousarray(decoded).view("u1").reshape(-1))
 
     def _encode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer | None:
         encoded = self.codec.encode(chunk_data.as_numpy_array())
         return chunk_spec.prototype.buffer.from_bytes(bytes(encoded))
 
-    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
-        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
-
-    async def _encode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer | None:
-        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
-
-    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:  # noqa: ARG002 zarr's
-        """Unknown before encoding: the number of bytes depends on the data."""
-        raise TypeError(f"{self.codec.codec_id}: the encoded size of {input_byte_length} bytes depends on the data")
-
 
 @dataclass(frozen=True)
-class ToArray(ArrayBytesCodec):
+class ToArray(_Wrapped[NDBuffer, Buffer], ArrayBytesCodec):
     """A `base.ArrayCodec` in a Zarr v3 pipeline: ``class Name(ToArray, numcodec=module.Name)``."""
 
-    numcodec: ClassVar[type[base.ArrayCodec]]
-    is_fixed_size = False
     codec: base.ArrayCodec
 
-    def __init_subclass__(cls, numcodec: type[base.ArrayCodec], **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.numcodec = numcodec
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The codec of a Zarr v3 metadata document."""
-        return cls(cls.numcodec(**(data.get("configuration") or {})))
-
-    def to_dict(self) -> dict[str, Any]:
-        """The codec as Zarr v3 metadata."""
-        return _to_dict(self.codec)
-
     def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        decoded = self.codec.decode_array(np.asarray(chunk_data.as_numpy_array()).view("u1"))
+        decoded = self.codec.decode_array(_octets(chunk_data))
         elements = decoded.astype(chunk_spec.dtype.to_native_dtype(), copy=False).reshape(chunk_spec.shape)
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(elements)
 
@@ -87,17 +88,21 @@ class ToArray(ArrayBytesCodec):
         encoded = self.codec.encode(np.ascontiguousarray(chunk_data.as_numpy_array()))
         return chunk_spec.prototype.buffer.from_bytes(bytes(encoded))
 
-    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
 
-    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
-        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+@dataclass(frozen=True)
+class ArrayToArray(_Wrapped[NDBuffer, NDBuffer], ArrayArrayCodec):
+    """A `base.ObjectsCodec` in a Zarr v3 pipeline: ``class Name(ArrayToArray, numcodec=module.Name)``."""
 
-    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:  # noqa: ARG002 zarr's
-        """Unknown before encoding: the number of bytes depends on the data."""
-        raise TypeError(f"{self.codec.codec_id}: the encoded size of {input_byte_length} bytes depends on the data")
+    codec: base.ObjectsCodec
+
+    def _decode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer:
+        decoded = self.codec.decode_objects(np.asarray(chunk_data.as_numpy_array()))
+        return chunk_spec.prototype.nd_buffer.from_ndarray_like(decoded)
+
+    def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer | None:
+        encoded = self.codec.encode(np.asarray(chunk_data.as_numpy_array()))
+        return chunk_spec.prototype.nd_buffer.from_ndarray_like(encoded)
 
 
-def _to_dict(codec: Any) -> dict[str, Any]:
-    configuration = dict(codec.get_config())
-    return {"name": configuration.pop("id"), "configuration": configuration}
+def _octets(chunk_data: Buffer) -> NDArray[np.uint8]:
+    return np.asarray(chunk_data.as_numpy_array()).view("u1")
