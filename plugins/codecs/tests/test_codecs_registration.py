@@ -85,6 +85,7 @@ CONFIGURATIONS = {
     "manifestry.optional": {"size": 400, "codec": {"id": "zlib", "level": 4}},
     "manifestry.record": {"itemsize": 16, "fields": [[0, 4, 0], [8, 8, 1]]},
     "manifestry.scaleoffset": {"client_data": [2, 0, 100, 0, 4, 1, 0, 0]},
+    "manifestry.sequences": {"dtype": [["a", "<i4"], ["b", ">f8", [2]]]},
     "manifestry.shuffle": {"elementsize": 8},
     "manifestry.zfp": {"client_data": [1, 2, 3], "order": "big"},
 }

@@ -63,8 +63,7 @@ class ArrayCodec(_ReadingCodec):
 
 
 class ObjectsCodec(_ReadingCodec):
-    """A codec from objects to objects, element by element: both arrays have one shape. Subclasses write
-    `decode_objects`."""
+    """A codec from an array of objects to another of the same shape. Subclasses write `decode_objects`."""
 
     @abstractmethod
     def decode_objects(self, data: NDArray[Any]) -> NDArray[Any]:

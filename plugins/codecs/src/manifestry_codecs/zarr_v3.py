@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -20,7 +21,7 @@ __all__ = ["ArrayToArray", "BytesToBytes", "ToArray"]
 
 @dataclass(frozen=True)
 class _Wrapped[D, E]:
-    """What all have in common: subclasses say how `D`, what is decoded, and `E`, what is encoded, are taken apart."""
+    """What all have in common; `D` is what a decoded chunk is in, `E` an encoded one."""
 
     numcodec: ClassVar[type[Any]]
     is_fixed_size = False
@@ -45,11 +46,13 @@ class _Wrapped[D, E]:
         """Unknown before encoding: the number of bytes depends on the data."""
         raise TypeError(f"{self.codec.codec_id}: the encoded size of {input_byte_length} bytes depends on the data")
 
+    @abstractmethod
     def _decode_sync(self, chunk_data: E, chunk_spec: ArraySpec) -> D:
-        raise TypeError(f"{self.codec.codec_id} does not decode")
+        """The decoded chunk."""
 
+    @abstractmethod
     def _encode_sync(self, chunk_data: D, chunk_spec: ArraySpec) -> E | None:
-        raise TypeError(f"{self.codec.codec_id} does not encode")
+        """The encoded chunk."""
 
     async def _decode_single(self, chunk_data: E, chunk_spec: ArraySpec) -> D:
         return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
