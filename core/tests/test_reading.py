@@ -96,6 +96,7 @@ def formats(toy):
     def manifestry_parsers():
         kwargs = {"parser": "toy_of_this_test:make", "options": "toy_of_this_test:Options"}
         yield ParserDescriptor(name="toy", title="Toys", magic=(Magic(b"TOY"),), **kwargs)
+        yield ParserDescriptor(name="kit", title="Kits", variant="mode", **kwargs)
 
     @hookimpl
     def manifestry_writers():
@@ -169,6 +170,21 @@ class TestParse:
     def test_options_that_are_none(self, options, message, parse):
         with pytest.raises(OptionError, match=message):
             parse(**options)
+
+    @pytest.mark.parametrize("name", ["kit:deep.Way", "dist-toy:kit:deep.Way"])
+    def test_a_name_may_carry_an_option(self, name, parse):
+        (origin,) = parse(name, level=2).provenance
+        assert (origin.parser, origin.options) == ("kit", {"level": 2, "mode": "deep.Way"})
+        assert parse("kit").provenance[0].options == {}
+        with pytest.raises(OptionError, match=f"kit: the format '{name}' names the mode already"):
+            parse(name, mode="other")
+
+    def test_a_name_that_carries_nothing(self, parse):
+        assert parse("dist-toy:toy").provenance[0].parser == "toy"
+        with pytest.raises(UnknownFormatError, match="no parser named 'toy:deep'"):
+            parse("toy:deep")
+        with pytest.raises(UnknownFormatError, match="'virtualizarr'.*pip install manifestry-virtualizarr"):
+            parse("virtualizarr:HDFParser")
 
     def test_on_unsupported_is_one_of_two(self, parse):
         with pytest.raises(OptionError, match="'raise' or 'skip'"):

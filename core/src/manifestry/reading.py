@@ -65,7 +65,8 @@ def parse(
     source
         Path, URL or `Source`.
     format
-        Name of the format; found from the content when not given.
+        Name of the format; found from the content when not given. Some take a variant after a colon
+        (``"virtualizarr:HDFParser"``).
     stores
         Object stores: a mapping of URL prefix to obstore store, or an ``ObjectStoreRegistry``. Others are made from the
         environment.
@@ -106,8 +107,11 @@ def parse_source(
     if on_unsupported not in ("raise", "skip"):
         raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
     registry = formats or installed_formats()
-    entry = detect(source, registry) if fmt is None else registry.parser(fmt)
+    entry, carried = (detect(source, registry), {}) if fmt is None else registry.select(fmt)
     label = entry.descriptor.name
+    for name in carried.keys() & options.keys():
+        raise OptionError(f"{label}: the format {fmt!r} names the {name} already")
+    options = {**carried, **options}
     common = make_options(CommonOptions, {k: v for k, v in options.items() if k in _COMMON}, label)
     own = make_options(entry.options_type(), {k: v for k, v in options.items() if k not in _COMMON}, label)
     context = ParseContext(

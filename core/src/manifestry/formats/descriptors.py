@@ -79,6 +79,9 @@ class ParserDescriptor:
         Names that a directory of this format holds, for example ``(".zmetadata",)``; any of them is enough.
     refines
         Names of formats of which this is a special case: it wins over them.
+    variant
+        Name of the option that a format name may carry after a colon, or None: with ``variant="parser"``, the name
+        ``"virtualizarr:HDFParser"`` is the format ``"virtualizarr"`` with the option ``parser="HDFParser"``.
     capabilities
         See `Capability`.
     api
@@ -94,6 +97,7 @@ class ParserDescriptor:
     extensions: tuple[str, ...] = ()
     sentinels: tuple[str, ...] = ()
     refines: tuple[str, ...] = ()
+    variant: str | None = None
     capabilities: frozenset[Capability] = frozenset()
     api: tuple[int, int] = API_VERSION
 

@@ -31,6 +31,7 @@ KNOWN_ELSEWHERE: Final = {
     "icechunk": "manifestry-icechunk",
     "kerchunk-json": "manifestry-kerchunk-json",
     "kerchunk-parquet": "manifestry-kerchunk-parquet",
+    "virtualizarr": "manifestry-virtualizarr",
 }
 """First-party formats and their distributions, for telling what to install."""
 
@@ -165,6 +166,23 @@ class FormatRegistry:
             No plugin has it, or the plugin that has it is not usable.
         """
         return self._get(name, self.parsers, "parser")
+
+    def select(self, name: str) -> tuple[Entry[ParserDescriptor], dict[str, str]]:
+        """The parser that a user names, and the options that the name carries (see `ParserDescriptor.variant`).
+
+        Raises
+        ------
+        UnknownFormatError, PluginError
+            As `parser`.
+        """
+        base, _, variant = name.rpartition(":")
+        short = base.rpartition(":")[2]
+        known = self.parsers.get(short)
+        if known is None and short in KNOWN_ELSEWHERE:
+            return self.parser(base), {}  # raises: it is not installed, or not usable
+        if known is None or known.descriptor.variant is None:
+            return self.parser(name), {}
+        return self.parser(base), {known.descriptor.variant: variant}
 
     def writer(self, name: str) -> Entry[WriterDescriptor]:
         """The writer of a format; as `parser`."""
