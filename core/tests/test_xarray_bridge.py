@@ -164,3 +164,13 @@ def test_writing_through_the_accessor(tmp_path):
     assert report.arrays == 6
     tree = mf.parse(tmp_path / "out.json", format="kerchunk-json")
     assert np.asarray(zarr.open_group(tree.store(), mode="r")["note"][...]).tolist() == ["a", "ü"]
+
+
+def test_chosen_coordinates_are_found_again(tmp_path):
+    dataset = day(tmp_path, "a", 1).to_virtual_dataset().set_coords("odd").reset_coords("lat")
+    tree = dataset.assign_coords(run=7).manifestry.to_tree()
+    assert tree.attributes["coordinates"] == "odd run"
+    assert set(tree.to_virtual_dataset().coords) == {"time", "x", "odd", "run", "lat"}  # t says that lat is one
+    assert set(xr.open_dataset(tree, engine="manifestry").coords) == {"time", "x", "odd", "run", "lat"}
+    named = tree.select(exclude=["odd"])  # xarray's own engine wants names for all dimensions
+    assert set(xr.open_zarr(named.store(), consolidated=False).coords) == {"time", "x", "run", "lat"}

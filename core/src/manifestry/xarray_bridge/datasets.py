@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,13 @@ from manifestry.storage.registry import StoreRegistry
 from manifestry.xarray_bridge.duck import VirtualDuckArray
 from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims
 
-__all__ = ["from_virtual_dataset", "from_virtual_datatree", "to_virtual_dataset", "to_virtual_datatree"]
+__all__ = [
+    "from_virtual_dataset",
+    "from_virtual_datatree",
+    "mark_coordinates",
+    "to_virtual_dataset",
+    "to_virtual_datatree",
+]
 
 
 def to_virtual_dataset(
@@ -92,11 +98,25 @@ def to_virtual_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = Fa
 
 def from_virtual_dataset(dataset: xr.Dataset) -> VirtualGroup:
     """The tree of a dataset: virtual variables as they are, variables in memory encoded and copied."""
-    return VirtualGroup(
+    tree = VirtualGroup(
         {str(name): _array(str(name), variable) for name, variable in dataset.variables.items()},
         {},
         {str(key): value for key, value in dataset.attrs.items()},
     )
+    return mark_coordinates(tree, dataset.coords)
+
+
+def mark_coordinates(tree: VirtualGroup, names: Iterable[Hashable]) -> VirtualGroup:
+    """A tree in which readers find the coordinates of a dataset again.
+
+    Those that neither a dimension nor an attribute marks are named in the attribute ``coordinates`` of the group, where
+    xarray itself writes them. That text has blanks between names, so a name with a blank stays unmarked.
+    """
+    already = tree.attributes.get("coordinates", "")
+    unmarked = sorted({name for name in map(str, names) if len(name.split()) == 1} - coordinate_paths(tree))
+    if not unmarked or not isinstance(already, str):
+        return tree
+    return tree.with_(attributes={**tree.attributes, "coordinates": " ".join([*already.split(), *unmarked])})
 
 
 def from_virtual_datatree(tree: xr.DataTree) -> VirtualGroup:
