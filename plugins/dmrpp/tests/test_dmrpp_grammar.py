@@ -104,6 +104,67 @@ def test_structures_with_and_without_gaps(documents):
     assert got["filled"].tolist() == [(3, 4.5), (3, 4.5)]
 
 
+def test_structures_with_members_that_are_arrays(documents):
+    stored = np.dtype(
+        {
+            "names": ["a", "b", "c", "n"],
+            "formats": [">i2", (">f4", (2, 3)), ("u1", (2,)), ([("x", ">i4"), ("y", ">u2", (2,))], (2,))],
+            "offsets": [0, 4, 28, 32],
+            "itemsize": 48,
+        }
+    )
+    gaps = np.frombuffer(np.random.default_rng(1).integers(0, 60, 2 * 48).astype("u1").tobytes(), stored)
+    packed = gaps.astype(
+        [("a", "<i2"), ("b", "<f4", (2, 3)), ("c", "u1", (2,)), ("n", gaps["n"].dtype.newbyteorder("<"), (2,))]
+    )
+    members = (
+        '<Int16 name="a"/><Float32 name="b"><Dim name="/two"/><Dim size="3"/></Float32><Byte name="c"><Dim name="two"/></Byte>'
+        '<Structure name="n"><Int32 name="x"/><UInt16 name="y"><Dim size="2"/></UInt16><Dim size="2"/></Structure><Dim size="2"/>'
+    )
+    texts = b"".join(base64.b64encode(t) + b";" for t in (b"a", b"", b"abc"))
+    tree = documents.parse(
+        '<Dimension name="two" size="2"/>'
+        f'<Structure name="packed">{members}<dmrpp:chunks>{chunk(0, 2 * 44)}</dmrpp:chunks></Structure>'
+        f'<Structure name="gaps">{members}<dmrpp:chunks byteOrder="BE" structOffset="4 28 32 48">{chunk(88, 96)}</dmrpp:chunks></Structure>'
+        '<Structure name="filled"><Int16 name="a"><Dim size="2"/></Int16><Float32 name="b"/><Dim size="2"/>'
+        '<dmrpp:chunks fillValue="3 4 0.5"/></Structure>'
+        '<Structure name="special"><Int16 name="a"><Dim size="2"/></Int16><String name="s"><Dim size="3"/></String><Float32 name="f"/>'
+        f"<dmrpp:specialstructuredata>{b64(np.array([1, 2], '<i2').tobytes() + texts + np.float32(0.5).tobytes())}"
+        "</dmrpp:specialstructuredata></Structure>",
+        packed.tobytes() + gaps.tobytes(),
+    )
+    got = documents_values(tree)
+    assert got["packed"].dtype == got["gaps"].dtype == packed.dtype
+    assert got["packed"].tobytes() == got["gaps"].tobytes() == packed.tobytes()
+    assert got["filled"]["a"].tolist() == [[3, 4], [3, 4]]
+    assert got["filled"]["b"].tolist() == [0.5, 0.5]
+    assert got["special"]["s"].tolist() == [b"a", b"", b"abc"]
+    assert (got["special"]["a"].tolist(), float(got["special"]["f"])) == ([1, 2], 0.5)
+    with pytest.raises(mf.UnsupportedFeatureError, match="missing chunks with the fill value '3 4'"):
+        documents.parse(
+            '<Structure name="v"><Int16 name="a"><Dim size="2"/></Int16><Float32 name="b"/><dmrpp:chunks fillValue="3 4"/></Structure>'
+        )
+
+
+def test_complex_numbers(documents):
+    data = np.array([1 + 2j, 3 - 4j], "<c8")
+    member = '<Float32 name="r"/><Float32 name="i"/>'
+    got = documents.values(
+        f'<Structure name="v">{member}<Dim size="2"/><dmrpp:chunks fillValue="0">{chunk(0, 16)}</dmrpp:chunks></Structure>'
+        f'<Structure name="big">{member}<Dim size="2"/><dmrpp:chunks byteOrder="BE">{chunk(16, 16)}</dmrpp:chunks></Structure>'
+        f'<Structure name="in"><Int8 name="a"/><Structure name="z">{member}<Dim size="2"/></Structure>'
+        f'<dmrpp:chunks structOffset="4 20">{chunk(32, 20)}</dmrpp:chunks></Structure>'
+        f'<Structure name="none">{member}<Dim size="2"/><dmrpp:chunks fillValue="1 2"/></Structure>'
+        f'<Structure name="gap">{member}<dmrpp:chunks structOffset="8 16">{chunk(0, 16)}</dmrpp:chunks></Structure>',
+        data.tobytes() + data.astype(">c8").tobytes() + b"\7???" + data.tobytes(),
+    )
+    assert got["v"].dtype == np.dtype("c8")
+    assert got["v"].tolist() == got["big"].tolist() == got["in"]["z"].tolist() == data.tolist()
+    assert got["in"]["a"] == 7
+    assert got["none"].tolist() == [1 + 2j] * 2
+    assert got["gap"].dtype.names == ("r", "i")
+
+
 def test_enumerations_and_opaques(documents):
     tree = documents.parse(
         '<Enumeration name="Color" basetype="Byte"><EnumConst name="DARK RED" value="0"/>'
@@ -272,7 +333,9 @@ def test_fill_values_get_their_digits_back_or_are_refused(documents, text, attri
         ('<Sequence name="v"><dmrpp:chunks/></Sequence>', "variables of type Sequence"),
         ('<Int8 name="v"><Dim size="2"/></Int8>', "a variable whose values"),
         ('<String name="v"><Dim size="2"/><dmrpp:chunk offset="0" nBytes="32"/></String>', "variable-length strings"),
-        ('<Structure name="v"><Int8 name="a"><Dim size="2"/></Int8><dmrpp:chunks/></Structure>', "a Structure with a member that is an array"),
+        ('<Structure name="v"><String name="a"/><dmrpp:chunks/></Structure>', "a Structure with a String"),
+        ('<Structure name="v"><Int8 name="a"><Dim size="0"/></Int8><dmrpp:chunks/></Structure>', "records without fields"),
+        ('<Structure name="v"><Structure name="a"><Int8 name="b"/></Structure><dmrpp:chunks structOffset="4"/></Structure>', "a Structure in a Structure"),
         ('<Int8 name="v"><dmrpp:chunks compressionType="szip"><dmrpp:chunk offset="0" nBytes="1"/></dmrpp:chunks></Int8>', "compressionType szip"),
         ('<Int8 name="..."><dmrpp:chunks fillValue="0"/></Int8>', "the name '...'"),
     ],

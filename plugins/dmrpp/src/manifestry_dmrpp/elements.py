@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -10,7 +11,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.metadata import Codec
+from manifestry.model.records import record_layout
 
+from manifestry_dmrpp.dimensions import axis_lengths
 from manifestry_dmrpp.document import Enumeration, Group, Variable
 
 __all__ = ["ATOMIC", "TEXT_TYPES", "VARIABLE_TYPES", "ElementType", "element_type"]
@@ -26,6 +29,9 @@ VARIABLE_TYPES: Final = frozenset({*ATOMIC, *TEXT_TYPES, "Structure", "Sequence"
 
 _HEAP_REFERENCE_BYTES: Final = 16
 """What HDF5 stores in place of a variable-length string; documents of old list it as if it were the string."""
+
+_MOST_RECORD_BYTES: Final = 16 << 20
+_OFFSET_DIGITS: Final = 12
 
 _PADDING: Final = {"space_pad": "space", "null_term": "null-terminated"}
 
@@ -165,55 +171,58 @@ def _bytes_per_element(variable: Variable) -> int:
     return int(chunks.sizes[0])
 
 
-def _structure(variable: Variable, order: Literal["little", "big"], text: str | None) -> ElementType:
-    """A record. Members with gaps between them need the record codec; Zarr's records are packed."""
-    members = [_member(member, order) for member in variable.members]
-    if not members:
+def _structure(variable: Variable, order: Literal["little", "big"], offsets: str | None) -> ElementType:
+    stored = _complex_or_same(_stored_record(variable, offsets)).newbyteorder(order)
+    if stored.names is None:
+        return ElementType(stored.newbyteorder("="), order, stored.itemsize)
+    layout = record_layout(stored)
+    return ElementType(layout.dtype, layout.endian, stored.itemsize, layout.codecs)
+
+
+def _stored_record(variable: Variable, offsets: str | None) -> np.dtype[Any]:
+    """A record with its members at their offsets; without offsets they follow each other."""
+    if not variable.members:
         raise UnsupportedFeatureError("a Structure without members", variable.path)
+    kinds = [_stored_member(member) for member in variable.members]
+    ends = np.cumsum([kind.itemsize for kind in kinds], dtype="O").tolist()
+    starts, size = [0, *ends[:-1]], ends[-1]
+    if offsets is not None:
+        starts, size = _offsets(offsets, len(kinds))
+        for member, kind, start, end in zip(variable.members, kinds, starts, [*starts[1:], size], strict=True):
+            if start + kind.itemsize > end:
+                raise MalformedFileError(f"structOffset {offsets!r}: members overlap or reach beyond the record")
+            if start + kind.itemsize < end and kind.base.names is not None:
+                hint = "the document does not tell where its members are; read it from the data file"
+                raise UnsupportedFeatureError("a Structure in a Structure, with room to spare", member.path, hint)
+    if size > _MOST_RECORD_BYTES:
+        raise UnsupportedFeatureError(f"records of {size} bytes", variable.path)
+    names = [member.name for member in variable.members]
     try:
-        dtype = np.dtype([(m.name, e.dtype) for m, e in zip(variable.members, members, strict=True)])
+        return np.dtype({"names": names, "formats": kinds, "offsets": starts, "itemsize": size})
     except ValueError as error:
         raise UnsupportedFeatureError(f"member names that Zarr cannot hold: {error}", variable.path) from error
-    endian = order if any(e.endian for e in members) else None
-    sizes = [e.stored_size for e in members]
-    packed = [0, *np.cumsum(sizes).tolist()]
-    if text is None:
-        return ElementType(dtype, endian, packed[-1])
+
+
+def _offsets(text: str, count: int) -> tuple[list[int], int]:
+    """Where the members of a record begin, and its size; ``structOffset`` leaves out the first, which is at 0."""
     offsets = text.split()
-    if len(offsets) != len(members) or not all(o.isascii() and o.isdecimal() for o in offsets):
-        raise MalformedFileError(f"structOffset {text!r} for {len(members)} members")
-    positions = [0, *map(int, offsets)]
-    if any(a + n > b for a, n, b in zip(positions, sizes, positions[1:], strict=False)):
-        raise MalformedFileError(f"structOffset {text!r}: members overlap or reach beyond the record")
-    if positions == packed:
-        return ElementType(dtype, endian, packed[-1])
-    parts = [
-        [start + at, size, int(swap)]
-        for start, element in zip(positions, members, strict=False)
-        for at, size, swap in _numbers(element.dtype, swap=order == "big")
-    ]
-    codec = Codec("manifestry.record", {"itemsize": positions[-1], "fields": parts})
-    return ElementType(dtype, "little" if endian else None, positions[-1], (codec,))
+    if len(offsets) != count or not all(o.isascii() and o.isdecimal() and len(o) < _OFFSET_DIGITS for o in offsets):
+        raise MalformedFileError(f"structOffset {text!r} for {count} members")
+    return [0, *map(int, offsets[:-1])], int(offsets[-1])
 
 
-def _member(member: Variable, order: Literal["little", "big"]) -> ElementType:
-    if member.dims:
-        raise UnsupportedFeatureError(
-            "a Structure with a member that is an array", member.path, "Zarr's records have none"
-        )
-    if member.type == "Structure":
-        return _structure(member, order, None)
+def _stored_member(member: Variable) -> np.dtype[Any]:
     if member.type in TEXT_TYPES or member.type == "Opaque":
         raise UnsupportedFeatureError(f"a Structure with a {member.type}", member.path, "its length is not declared")
-    return _number(member, order)
+    dtype = _stored_record(member, None) if member.type == "Structure" else _number(member, "little").dtype
+    shape = axis_lengths(member)
+    if math.prod(shape) * dtype.itemsize > _MOST_RECORD_BYTES:
+        raise UnsupportedFeatureError(f"a member of shape {shape}", member.path)
+    return np.dtype((_complex_or_same(dtype), shape))
 
 
-def _numbers(dtype: np.dtype[Any], *, swap: bool, start: int = 0) -> list[tuple[int, int, bool]]:
-    """Position, size and whether to swap of every number in an element."""
-    if dtype.fields is None:
-        return [(start, dtype.itemsize, swap and dtype.itemsize > 1)]
-    found = []
-    for name in dtype.names or ():
-        kind, offset = dtype.fields[name][:2]
-        found += _numbers(kind, swap=swap, start=start + offset)
-    return found
+def _complex_or_same(record: np.dtype[Any]) -> np.dtype[Any]:
+    """The complex number that h5py and many others keep as a record of two floats ``r`` and ``i``."""
+    if record.names == ("r", "i") and record["r"] == record["i"] and record["r"] in (np.dtype("f4"), np.dtype("f8")):
+        return np.dtype(f"c{record.itemsize}") if record.itemsize == 2 * record["r"].itemsize else record
+    return record

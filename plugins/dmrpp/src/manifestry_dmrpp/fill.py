@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -52,6 +53,10 @@ def _from_text(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -
             return np.array(data, dtype)[()], len(data) <= dtype.itemsize
         case "T":
             return text, True
+        case "c":
+            part = np.dtype(f"f{dtype.itemsize // 2}")
+            record, sure = _record(text, np.dtype([("r", part), ("i", part)]))
+            return np.frombuffer(record.tobytes(), dtype)[0], sure
     if dtype.fields is not None:
         return _record(text, dtype)
     return default_fill(dtype), not text.strip("0 ")
@@ -83,14 +88,24 @@ def _float(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tu
 
 
 def _record(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
-    """One number for each member, or a single 0 for all of them."""
+    """One number for each number of a record, member after member; or a single 0 for all of them."""
     texts = text.split()
-    names = dtype.names or ()
+    kinds = list(islice(_numbers(dtype), len(texts) + 1))
     record = np.zeros((), dtype)
-    if texts == ["0"] or len(texts) != len(names):
+    if texts == ["0"] or len(texts) != len(kinds):
         return record[()], texts == ["0"]
-    sure = True
-    for name, item in zip(names, texts, strict=True):
-        record[name], known = _from_text(item, dtype[name], {})
-        sure &= known
-    return record[()], sure
+    found = [_from_text(item, kind, {}) for item, kind in zip(texts, kinds, strict=True)]
+    data = b"".join(np.asarray(number, kind).tobytes() for (number, _), kind in zip(found, kinds, strict=True))
+    return np.frombuffer(data, dtype)[0], all(sure for _, sure in found)
+
+
+def _numbers(dtype: np.dtype[Any]) -> Iterator[np.dtype[Any]]:
+    """The types of the numbers of a packed record, one after the other."""
+    if dtype.names is not None:
+        for name in dtype.names:
+            yield from _numbers(dtype[name])
+    elif dtype.subdtype is not None:
+        for _ in range(math.prod(dtype.shape)):
+            yield from _numbers(dtype.base)
+    else:
+        yield dtype

@@ -23,7 +23,10 @@ import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.limits import Limits
 from manifestry.model.metadata import Codec
+from manifestry.model.records import record_layout
+from numpy.typing import NDArray
 
+from manifestry_dmrpp.dimensions import axis_lengths
 from manifestry_dmrpp.document import StringRun, Variable
 from manifestry_dmrpp.elements import ATOMIC, TEXT_TYPES, ElementType, element_type
 
@@ -122,45 +125,58 @@ def _records(variable: Variable, count: int, limits: Limits) -> Payload:
     """Records; their strings become strings of the length of the longest."""
     data = _base64(variable.payloads["specialstructuredata"])
     _check_size(len(data), limits)
-    columns: list[list[Any]] = [[] for _ in variable.members]
-    if any(member.dims for member in variable.members):
-        feature = "a Structure with a member that is an array"
-        raise UnsupportedFeatureError(feature, variable.path, "Zarr's records have none")
+    shapes = [axis_lengths(member) for member in variable.members]
+    columns: list[list[bytes]] = [[] for _ in variable.members]
     at = 0
     for _ in range(count):
-        for member, column in zip(variable.members, columns, strict=True):
-            value, at = _member(member, data, at)
-            column.append(value)
+        for member, shape, column in zip(variable.members, shapes, columns, strict=True):
+            values, at = _member(member, math.prod(shape), data, at)
+            column.extend(values)
     if at != len(data):
         raise MalformedFileError(f"{len(data) - at} bytes behind the last of {count} records")
-    fields: list[tuple[str, Any]] = []
-    for member, column in zip(variable.members, columns, strict=True):
-        longest = max((len(v) for v in column if isinstance(v, bytes)), default=0)
-        fields.append((member.name, f"S{max(1, longest)}" if member.type in TEXT_TYPES else ATOMIC[member.type]))
-    dtype = np.dtype(fields)
-    _check_size(count * dtype.itemsize, limits)
-    records = np.zeros(count, dtype.newbyteorder("<"))
-    for member, column in zip(variable.members, columns, strict=True):
-        records[member.name] = column
-    ordered = any(dtype[name].itemsize > 1 and dtype[name].kind != "S" for name in dtype.names or ())
-    element = ElementType(dtype, "little" if ordered else None, dtype.itemsize)
+    fields = [_field(member, column) for member, column in zip(variable.members, columns, strict=True)]
+    described = [(m.name, field.dtype, shape) for m, field, shape in zip(variable.members, fields, shapes, strict=True)]
+    try:
+        layout = record_layout(np.dtype(described))
+    except ValueError as error:
+        raise UnsupportedFeatureError(f"member names that Zarr cannot hold: {error}", variable.path) from error
+    _check_size(count * layout.dtype.itemsize, limits)
+    records = np.zeros(count, described)
+    for member, field, shape in zip(variable.members, fields, shapes, strict=True):
+        records[member.name] = field.reshape(count, *shape)
+    element = ElementType(layout.dtype, layout.endian, layout.dtype.itemsize)
     return Payload(element, element.codecs, records.tobytes())
 
 
-def _member(member: Variable, data: bytes, at: int) -> tuple[Any, int]:
-    """One member of one record, and where the next begins."""
-    if member.type in TEXT_TYPES:
+def _member(member: Variable, count: int, data: bytes, at: int) -> tuple[list[bytes], int]:
+    """One member of one record, and where the next begins: each of its texts, or the bytes of all its numbers."""
+    if member.type not in TEXT_TYPES:
+        end = at + count * _number_type(member).itemsize
+        if end > len(data):
+            raise MalformedFileError("the records end too early")
+        return [data[at:end]], end
+    texts = []
+    for _ in range(count):
         end = data.find(b";", at)
         if end < 0:
             raise MalformedFileError("a string of a record that does not end")
-        return _base64(data[at:end]), end + 1
+        texts.append(_base64(data[at:end]))
+        at = end + 1
+    return texts, at
+
+
+def _field(member: Variable, column: list[bytes]) -> NDArray[Any]:
+    """All values of a member."""
+    if member.type in TEXT_TYPES:
+        return np.array(column, f"S{max(1, *map(len, column), 1)}")
+    return np.frombuffer(b"".join(column), _number_type(member))
+
+
+def _number_type(member: Variable) -> np.dtype[Any]:
     code = ATOMIC.get(member.type)
     if code is None:
         raise UnsupportedFeatureError(f"a Structure with a {member.type}", member.path)
-    stored = np.dtype(code).newbyteorder("<")
-    if at + stored.itemsize > len(data):
-        raise MalformedFileError("the records end too early")
-    return np.frombuffer(data, stored, 1, at)[0], at + stored.itemsize
+    return np.dtype(code).newbyteorder("<")
 
 
 def _base64(text: str | bytes) -> bytes:
