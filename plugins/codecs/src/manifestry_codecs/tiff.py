@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from manifestry_codecs.base import ArrayCodec, BytesCodec, DecodeError, positive
 
-__all__ = ["BitOrder", "ComplexInteger", "Trim"]
+__all__ = ["BitOrder", "ComplexInteger", "HorizontalDifference", "Lerc", "Trim"]
 
 _ORDERS: Final = {"little": "<", "big": ">"}
 
@@ -58,6 +58,112 @@ class Trim(BytesCodec):
     def encode(self, buf: Any) -> Any:
         """The bytes as they are."""
         return buf
+
+
+class HorizontalDifference(BytesCodec):
+    """Predictor 2 (section 14) where `imagecodecs_delta` has no answer: over several pixels, or of complex numbers.
+
+    Elements are taken as unsigned words of their size, as libtiff takes them, whatever they mean.
+
+    Parameters
+    ----------
+    elementsize
+        Bytes of an element: 1, 2, 4 or 8.
+    endian
+        ``"little"`` or ``"big"``.
+    row
+        Elements of a row, all components counted; a multiple of `distance`.
+    distance
+        Elements from one to that it is the difference to.
+    """
+
+    codec_id = "manifestry.horizontal_difference"
+
+    def __init__(self, elementsize: int, endian: str, row: int, distance: int) -> None:
+        self.elementsize = int(elementsize)
+        self.endian = endian
+        self.row = positive("row", row)
+        self.distance = positive("distance", distance)
+        if self.elementsize not in (1, 2, 4, 8) or endian not in _ORDERS or self.row % self.distance:
+            raise ValueError(
+                f"differences of {elementsize} bytes, {endian}-endian, over {distance} of {row} elements: sizes are 1, 2,"
+                " 4 or 8, endian little or big, and a row holds a multiple of the distance"
+            )
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The sums along every row.
+
+        Raises
+        ------
+        DecodeError
+            The bytes are no whole rows.
+        """
+        words = self._words(data)
+        sums = np.cumsum(words, axis=1, dtype=words.dtype.newbyteorder("="))
+        return sums.astype(words.dtype, copy=False).reshape(-1).view("u1")
+
+    def encode(self, buf: Any) -> Any:
+        """The differences along every row."""
+        words = self._words(np.frombuffer(buf, "u1"))
+        differences = np.array(words)
+        differences[:, 1:] -= words[:, :-1]
+        return differences.tobytes()
+
+    def _words(self, data: NDArray[np.uint8]) -> NDArray[Any]:
+        """``(rows, elements of a row / distance, distance)``."""
+        if len(data) % (self.row * self.elementsize):
+            raise DecodeError(f"{len(data)} bytes are no rows of {self.row} elements of {self.elementsize} bytes")
+        words = np.frombuffer(data.tobytes(), f"{_ORDERS[self.endian]}u{self.elementsize}")
+        return words.reshape(-1, self.row // self.distance, self.distance)
+
+
+class Lerc(ArrayCodec):
+    """LERC with the mask that libtiff keeps in it (compression 34887), with or without Deflate or ZSTD around it.
+
+    What the mask leaves out is NaN in floating point. In bytes with an alpha component, that component is the mask.
+
+    Parameters
+    ----------
+    samples
+        Components of a pixel in a tile or strip.
+    """
+
+    codec_id = "manifestry.lerc"
+
+    def __init__(self, samples: int) -> None:
+        self.samples = positive("samples", samples)
+
+    def decode_array(self, data: NDArray[np.uint8]) -> NDArray[Any]:
+        """Pixels ``(rows, columns, components)``.
+
+        Raises
+        ------
+        DecodeError
+            There are other components than `samples`.
+        """
+        found: tuple[NDArray[Any], NDArray[Any] | None] = imagecodecs.lerc_decode(data.tobytes(), masks=True)
+        values = found[0][..., np.newaxis] if found[0].ndim == 2 else found[0]
+        mask = np.ones(values.shape[:2], bool) if found[1] is None else found[1]
+        if mask.shape != values.shape[:2]:  # bands whose masks differ are stored one behind the other
+            values = np.moveaxis(values, 0, -1)
+        mask = np.moveaxis(mask, 0, -1) if mask.ndim == 3 else mask[..., np.newaxis]
+        if values.dtype == np.uint8 and values.shape[2] == self.samples - 1:
+            return np.concatenate([values, np.where(mask, np.uint8(255), np.uint8(0))], axis=2)
+        if values.shape[2] != self.samples:
+            raise DecodeError(f"{values.shape[2]} components where {self.samples} are needed")
+        return np.where(mask, values, values.dtype.type(np.nan)) if values.dtype.kind == "f" else values
+
+    def encode(self, buf: Any) -> Any:
+        """The same pixels without loss; bytes without a mask."""
+        values = np.asarray(buf).reshape(*np.shape(buf)[:2], self.samples)
+        one = values[..., 0] if self.samples == 1 else values
+        mask = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        if mask.all():
+            return imagecodecs.lerc_encode(one, level=0.0)
+        if (mask == mask[..., :1]).all():
+            return imagecodecs.lerc_encode(one, level=0.0, masks=mask[..., 0].copy())
+        bands, masks = (np.ascontiguousarray(np.moveaxis(a, -1, 0)) for a in (values, mask))
+        return imagecodecs.lerc_encode(bands, level=0.0, masks=masks, planar=True)
 
 
 class ComplexInteger(ArrayCodec):
