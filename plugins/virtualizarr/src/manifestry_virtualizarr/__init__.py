@@ -1,0 +1,50 @@
+"""The bridge to VirtualiZarr: the entry point of the plugin, and its public names, imported on first use.
+
+=====================  =======================================================================================
+`ManifestryParser`     any manifestry parser as a VirtualiZarr parser
+`to_manifest_group`    a tree as a VirtualiZarr ManifestGroup
+`from_manifest_group`  a VirtualiZarr ManifestGroup as a tree
+`from_dataset`         a virtual dataset of VirtualiZarr as a tree
+=====================  =======================================================================================
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from manifestry.formats import hookimpl
+from manifestry.formats.descriptors import Capability, ParserDescriptor
+
+if TYPE_CHECKING:
+    from manifestry_virtualizarr.adapter import ManifestryParser
+    from manifestry_virtualizarr.groups import from_dataset, from_manifest_group, to_manifest_group
+
+__all__ = ["ManifestryParser", "from_dataset", "from_manifest_group", "to_manifest_group"]
+
+_PLACES: Final = {
+    "ManifestryParser": "adapter",
+    "from_dataset": "groups",
+    "from_manifest_group": "groups",
+    "to_manifest_group": "groups",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+@hookimpl
+def manifestry_parsers() -> Iterator[ParserDescriptor]:
+    """The parsers of VirtualiZarr. They claim no file: whoever wants one names it."""
+    yield ParserDescriptor(
+        name="virtualizarr",
+        title="What a parser of VirtualiZarr reads",
+        parser="manifestry_virtualizarr.parser:VirtualizarrParser",
+        options="manifestry_virtualizarr.options:VirtualizarrOptions",
+        variant="parser",
+        capabilities=frozenset({Capability.GROUPS, Capability.REMOTE}),
+    )
