@@ -14,6 +14,7 @@ from manifestry.formats.contracts import ParseContext
 from manifestry.model.attributes import Reference
 
 from manifestry_hdf5.library import LIBRARY_ERRORS, OpenFile
+from manifestry_hdf5.sequences import in_file_order
 from manifestry_hdf5.structures.attribute_message import (
     ATTRIBUTE_INFO_MESSAGE,
     ATTRIBUTE_MESSAGE,
@@ -180,8 +181,9 @@ def _without_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, 
 
 def _plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
     """Strings as text, references as paths, sequences as lists; numbers, enumerations and records as they are."""
-    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
-        dtype = h5t.check_vlen_dtype(dtype) or dtype  # one variable-length sequence
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O" and (members := h5t.check_vlen_dtype(dtype)):
+        dtype = members  # one variable-length sequence
+        values = in_file_order(values, "big" if dtype.byteorder == ">" else "little")
     if isinstance(values, np.ndarray) and values.ndim:
         if dtype.kind in "OS" or dtype.hasobject:
             return [_plain(row, dtype, origin) for row in values]

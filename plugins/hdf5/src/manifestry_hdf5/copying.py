@@ -11,15 +11,16 @@ import h5py
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.datatypes import default_fill, is_variable_length
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
-from manifestry_hdf5.attributes import decode_text
 from manifestry_hdf5.datasets import Dataset
 from manifestry_hdf5.library import library_errors
+from manifestry_hdf5.values import chunk_bytes, chunk_codecs, model_values
 
-__all__ = ["SMALL", "copy_chunks", "copy_values", "model_values"]
+__all__ = ["SMALL", "copy_chunks", "copy_values"]
 
 SMALL: Final = 64 << 10
 """Arrays of fewer bytes than this are copied rather than given a codec that readers would have to install."""
@@ -48,23 +49,61 @@ def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> Virtual
     if not dataset.properties.all_filters_avail():
         hint = "values have to be copied, and libhdf5 has no such filter (import hdf5plugin)"
         raise UnsupportedFeatureError(f"filters {[f.number for f in dataset.filters]}", dataset.path, hint)
-    with library_errors(dataset.path):
-        values = h5py.Dataset(dataset.id)[()]
-    plain = model_values(np.asarray(values), dataset.element.dtype)
-    chunk_shape = dataset.chunk_shape
-    if (
-        chunk_shape is None
-        or math.prod(-(-n // c) for n, c in zip(dataset.shape, chunk_shape, strict=True)) > _MANY_CHUNKS
-    ):
-        chunk_shape = tuple(max(1, n) for n in dataset.shape)
-    grid = RegularGrid(tuple(chunk_shape) + dataset.element.shape)
-    dtype = dataset.element.dtype
-    chunks = [_encode(chunk) for chunk in _pieces(plain, grid.chunk_shape, dataset.fill)]
+    plain = model_values(_values(dataset, limit, reason), dataset.element)
+    dtype = dataset.element.dtype if is_variable_length(dataset.element.dtype) else plain.dtype
+    fill = default_fill(dtype) if dataset.element.texts else dataset.fill
+    grid = RegularGrid(_chunk_shape(dataset) + dataset.element.shape)
+    if plain.nbytes > limit and not is_variable_length(dtype):  # texts in records have become longer
+        raise _too_much(reason, dataset, limit)
+    chunks = [chunk_bytes(chunk, dataset.element) for chunk in _pieces(plain, grid.chunk_shape, fill)]
     if sum(map(len, chunks)) > limit:
-        raise UnsupportedFeatureError(reason, dataset.path, f"more than the {limit} bytes that may be copied")
+        raise _too_much(reason, dataset, limit)
     attributes = dict(dataset.element.attributes) | dataset.attributes
-    metadata = ArrayMetadata(plain.shape, dtype, grid, (_codec(dtype),), dataset.fill, None, attributes)
+    codecs = chunk_codecs(dataset.element, dtype)
+    metadata = ArrayMetadata(plain.shape, dtype, grid, codecs, fill, None, attributes)
     return VirtualArray(metadata, ChunkManifest.from_inline(grid.grid_shape(plain.shape), chunks))
+
+
+def _too_much(reason: str, dataset: Dataset, limit: int) -> UnsupportedFeatureError:
+    return UnsupportedFeatureError(reason, dataset.path, f"more than the {limit} bytes that may be copied")
+
+
+def _chunk_shape(dataset: Dataset) -> tuple[int, ...]:
+    """The chunks of the file, or one where there are none or too many."""
+    shape = dataset.chunk_shape
+    if shape is None or math.prod(-(-n // c) for n, c in zip(dataset.shape, shape, strict=True)) > _MANY_CHUNKS:
+        return tuple(max(1, n) for n in dataset.shape)
+    return shape
+
+
+def _values(dataset: Dataset, limit: int, reason: str) -> np.ndarray[Any, Any]:
+    """All elements as h5py gives them.
+
+    How many bytes elements of variable length have is not known before they are read, and damage can make many of them
+    the same long one; so they are read in ever larger parts for as long as there is room.
+    """
+    source = h5py.Dataset(dataset.id)
+    with library_errors(dataset.path):
+        if not dataset.shape or not source.dtype.hasobject:
+            return np.asarray(source[()])
+        parts, total, row = [], 0, 0
+        while row < dataset.shape[0]:
+            step = 1 if not row else max(1, min(row, (limit - total) * row // max(4 * total, 1)))
+            parts.append(np.asarray(source[row : row + step]))
+            total += _content(parts[-1])
+            row += len(parts[-1])
+            if total > limit:
+                raise _too_much(reason, dataset, limit)
+    return np.concatenate(parts)
+
+
+def _content(values: np.ndarray[Any, Any]) -> int:
+    """Bytes of values with those that objects in them have."""
+    if values.dtype.names is not None:
+        return sum(_content(values[name]) for name in values.dtype.names)
+    if values.dtype.kind != "O":
+        return values.nbytes
+    return sum(v.nbytes if isinstance(v, np.ndarray) else len(v) for v in values.reshape(-1).tolist() if v is not None)
 
 
 def copy_chunks(array: VirtualArray, dataset: Dataset) -> VirtualArray:
@@ -88,42 +127,6 @@ def copy_chunks(array: VirtualArray, dataset: Dataset) -> VirtualArray:
     return VirtualArray(array.metadata, ChunkManifest.from_inline(manifest.grid_shape, chunks))
 
 
-def _codec(dtype: np.dtype[Any]) -> Codec:
-    """The codec of copied chunks."""
-    if dtype.kind == "T":
-        return Codec("vlen-utf8")
-    return Codec("bytes", {"endian": "little"}) if _multibyte(dtype) else Codec("bytes")
-
-
-def _multibyte(dtype: np.dtype[Any]) -> bool:
-    if dtype.fields is not None:
-        return any(_multibyte(field[0]) for field in dtype.fields.values())
-    return dtype.kind not in "SVb" and dtype.itemsize > 1
-
-
-def model_values(values: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Values as h5py gives them in the element type of the array; texts as objects."""
-    if dtype.kind == "T":
-        flat = [decode_text(v) if isinstance(v, bytes) else str(v or "") for v in values.reshape(-1).tolist()]
-        text = np.empty(len(flat), object)
-        text[:] = flat
-        return text.reshape(values.shape)
-    if dtype.fields is not None:
-        packed = np.zeros(values.shape, dtype)
-        _assign(packed, values)
-        return packed
-    return values.astype(dtype, copy=False)
-
-
-def _assign(target: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> None:
-    """Copy records field by field: those in memory have gaps."""
-    for name in target.dtype.names or ():
-        if target.dtype[name].fields is not None:
-            _assign(target[name], values[name])
-        else:
-            target[name] = values[name]
-
-
 def _pieces(values: np.ndarray[Any, Any], chunk_shape: Sequence[int], fill: Any) -> Iterator[np.ndarray[Any, Any]]:
     """The chunks of an array in C order, those at the upper edges padded with the fill value."""
     starts = [range(0, n, c) for n, c in zip(values.shape, chunk_shape, strict=True)]
@@ -135,14 +138,3 @@ def _pieces(values: np.ndarray[Any, Any], chunk_shape: Sequence[int], fill: Any)
             padded[tuple(slice(0, n) for n in part.shape)] = part
             part = padded
         yield part
-
-
-def _encode(chunk: np.ndarray[Any, Any]) -> bytes:
-    """The bytes of a chunk: little-endian elements, or texts in the form of the ``vlen-utf8`` codec."""
-    if chunk.dtype.kind != "O":
-        return np.ascontiguousarray(chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)).tobytes()
-    texts = [text.encode() for text in chunk.reshape(-1).tolist()]
-    parts = [len(texts).to_bytes(4, "little")]
-    for text in texts:
-        parts += (len(text).to_bytes(4, "little"), text)
-    return b"".join(parts)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import h5py
 from h5py import h5d, h5s
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
@@ -17,7 +18,7 @@ from manifestry_hdf5.filters import Filter, read_pipeline
 from manifestry_hdf5.library import Identity, OpenFile, library_errors
 from manifestry_hdf5.structures.object_header import Message
 
-__all__ = ["UNLIMITED", "Dataset", "read_dataset"]
+__all__ = ["UNLIMITED", "Dataset", "element_of", "read_dataset"]
 
 UNLIMITED: Final = -1
 """What stands in `Dataset.maximum` for a dimension that may grow without limit."""
@@ -104,6 +105,8 @@ def read_dataset(
         element = file.element_types.get(code := kind.encode())
         if element is None:
             element = file.element_types[code] = element_type(kind)
+        if element.members is not None and not shape:
+            element = _only_sequence(identifier, element)
     maximum = tuple(UNLIMITED if n in (UNLIMITED, _NO_LIMIT) else n for n in limits)
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
         raise UnsupportedFeatureError(f"shape {shape}", path, "more bytes than Zarr readers can count")
@@ -117,6 +120,19 @@ def read_dataset(
         identifier, path, file, identity, shape, maximum, layout, chunk_shape, element, filters, fill, attributes,
         properties, int(kind.get_size()), header, null,
     )  # fmt: skip
+
+
+def element_of(identifier: Any) -> ElementType:
+    """The element type of an open dataset."""
+    element = element_type(identifier.get_type())
+    return _only_sequence(identifier, element) if element.members is not None and identifier.shape == () else element
+
+
+def _only_sequence(identifier: Any, element: ElementType) -> ElementType:
+    """The type of a single sequence: as an array datatype, whose dimension becomes one of the array."""
+    assert element.members is not None
+    length = len(h5py.Dataset(identifier)[()])
+    return replace(element, dtype=element.members, shape=(length,))
 
 
 _NO_LIMIT: Final = int(h5s.UNLIMITED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
@@ -10,6 +10,8 @@ import numpy as np
 from h5py import h5t
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import Codec
+from manifestry.model.records import record_layout
+from numpy.lib.recfunctions import repack_fields
 
 __all__ = ["ElementType", "Endian", "element_type"]
 
@@ -34,6 +36,11 @@ class ElementType:
         Why elements have no bytes of their own in the file, or none that a codec decodes; ``""`` where they have.
     attributes
         Attributes that the type brings along (the labels of an enumeration).
+    texts
+        Whether records have texts in them whose length is not known before they are read.
+    members
+        Type of the members of variable-length sequences; None where elements are no sequences. `dtype` is ``object``
+        then, or in a dataset of one sequence the same.
     """
 
     dtype: np.dtype[Any]
@@ -42,6 +49,8 @@ class ElementType:
     storage: tuple[Codec, ...] = ()
     by_value: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    texts: bool = False
+    members: np.dtype[Any] | None = None
 
     @property
     def bytes_codec(self) -> Codec:
@@ -173,32 +182,32 @@ def _opaque(tid: Any) -> ElementType:
 
 def _array(tid: Any) -> ElementType:
     base = element_type(tid.get_super())
+    if base.members is not None:
+        raise UnsupportedFeatureError(f"arrays of {base.by_value}")
     return replace(base, shape=tuple(int(n) for n in tid.get_array_dims()) + base.shape)
 
 
 def _compound(tid: Any) -> ElementType:
-    """A record; codecs that act on single fields cannot be chained, so their records have no reference."""
+    """A record; codecs that act on single fields cannot be chained, so records with such fields have no reference."""
     if not tid.get_nmembers():
         raise UnsupportedFeatureError("compound without fields")
     if _is_complex(tid):
         part = _float(tid.get_member_type(0))
         return ElementType(np.dtype(f"c{2 * part.dtype.itemsize}"), part.endian)
+    reasons: list[str] = []
     try:
-        leaves = list(_leaves(tid, 0, ""))
-        dtype = _record_dtype(tid)
+        stored = _stored(tid, reasons)
     except ValueError as error:
         raise UnsupportedFeatureError("compound whose field names Zarr cannot hold", hint=str(error)) from error
-    by_value = next((f"compound with {element.by_value}" for _, _, element in leaves if element.by_value), "")
-    if any(element.storage for _, _, element in leaves):
-        by_value = by_value or "compound with fields that need a codec"
-    ends = np.cumsum([element.dtype.itemsize for _, _, element in leaves])
-    packed = [position for position, _, _ in leaves] == [0, *ends[:-1].tolist()] and int(ends[-1]) == tid.get_size()
-    orders = {element.endian for _, _, element in leaves} - {None}
-    if packed and len(orders) <= 1:
-        return ElementType(dtype, next(iter(orders), None), by_value=by_value)
-    fields = [part for position, _, element in leaves for part in _parts(position, element)]
-    record = Codec("manifestry.record", {"itemsize": tid.get_size(), "fields": fields})
-    return ElementType(dtype, "little" if orders else None, storage=(record,), by_value=by_value)
+    if not reasons:
+        try:
+            layout = record_layout(stored)
+        except UnsupportedFeatureError as error:  # too much for a codec
+            reasons.append(error.feature)
+        else:
+            return ElementType(layout.dtype, layout.endian, storage=layout.codecs)
+    packed = repack_fields(stored, recurse=True).newbyteorder("=")
+    return ElementType(packed, by_value=reasons[0], texts=_TEXTS in reasons)
 
 
 def _is_complex(tid: Any) -> bool:
@@ -212,39 +221,46 @@ def _is_complex(tid: Any) -> bool:
     return (tid.get_member_offset(0), tid.get_member_offset(1), tid.get_size()) == (0, half, 2 * half)
 
 
-def _leaves(tid: Any, start: int, prefix: str) -> Iterator[tuple[int, str, ElementType]]:
-    """Position, dotted name and type of every field that is no compound itself."""
-    for i in range(tid.get_nmembers()):
-        member, position = tid.get_member_type(i), start + tid.get_member_offset(i)
-        name = prefix + tid.get_member_name(i).decode()
-        if member.get_class() == h5t.COMPOUND and not _is_complex(member):
-            yield from _leaves(member, position, f"{name}.")
-            continue
-        element = element_type(member)
-        if element.shape:
-            raise UnsupportedFeatureError("compound with a field that is an array", name, "Zarr's structs have none")
-        if element.dtype.kind in "TO":
-            raise UnsupportedFeatureError(f"compound with {element.by_value}", name, "Zarr's structs have none")
-        yield position, name, element
+_TEXTS: Final = "compound with variable-length strings"
 
 
-def _record_dtype(tid: Any) -> np.dtype[Any]:
-    fields = []
-    for i in range(tid.get_nmembers()):
-        member, name = tid.get_member_type(i), tid.get_member_name(i).decode()
-        nested = member.get_class() == h5t.COMPOUND and not _is_complex(member)
-        fields.append((name, _record_dtype(member) if nested else element_type(member).dtype))
-    return np.dtype(fields)
+def _stored(tid: Any, reasons: list[str]) -> np.dtype[Any]:
+    """The dtype of a record or of a field as the file has it; with reasons why there are no references to it, packed.
+
+    Variable-length strings are texts of one character here: how long they are is seen when they are copied.
+    """
+    if tid.get_class() == h5t.ARRAY:
+        return np.dtype((_stored(tid.get_super(), reasons), tuple(int(n) for n in tid.get_array_dims())))
+    if tid.get_class() == h5t.COMPOUND and not _is_complex(tid):
+        members = range(tid.get_nmembers())
+        names = [tid.get_member_name(i).decode() for i in members]
+        kinds: list[Any] = [_stored(tid.get_member_type(i), reasons) for i in members]
+        if reasons:  # fields may have another size than in the file
+            return np.dtype(list(zip(names, kinds, strict=True)))
+        offsets = [tid.get_member_offset(i) for i in members]
+        layout = {"names": names, "formats": kinds, "offsets": offsets, "itemsize": tid.get_size()}
+        return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
+    element = element_type(tid)
+    if element.members is not None:
+        raise UnsupportedFeatureError(f"compound with {element.by_value}", hint="Zarr's structs have none")
+    if element.dtype.kind == "T":
+        reasons.append(_TEXTS)
+        return np.dtype("U1")
+    if element.by_value:
+        reasons.append(f"compound with {element.by_value}")
+    if element.storage:
+        reasons.append("compound with fields that need a codec")
+    return element.dtype.newbyteorder(">" if element.endian == "big" else "<")
 
 
-def _parts(position: int, element: ElementType) -> Iterator[list[int]]:
-    """The numbers of a field as the record codec takes them: a complex number is two."""
-    size, swap = element.dtype.itemsize, int(element.endian == "big")
-    if element.dtype.kind == "c":
-        yield [position, size // 2, swap]
-        yield [position + size // 2, size // 2, swap]
-    else:
-        yield [position, size, swap]
+def _sequence(tid: Any) -> ElementType:
+    """Sequences of members that have bytes of their own; how many there are differs from element to element."""
+    members = element_type(tid.get_super())
+    if members.shape or members.texts or members.dtype.kind not in "biufcSV":
+        raise UnsupportedFeatureError("variable-length sequences of texts, arrays or sequences")
+    return replace(
+        members, dtype=np.dtype(object), storage=(), by_value="variable-length sequences", members=members.dtype
+    )
 
 
 def _refuse(feature: str, hint: str) -> Any:
@@ -263,7 +279,7 @@ _READERS: Final = {
     h5t.OPAQUE: _opaque,
     h5t.ARRAY: _array,
     h5t.COMPOUND: _compound,
-    h5t.VLEN: _refuse("variable-length sequences", "Zarr has no such type"),
+    h5t.VLEN: _sequence,
     h5t.REFERENCE: _refuse("references as elements", "they point into the file; read them with h5py"),
     h5t.TIME: _refuse("HDF5 times", "Zarr has no such type"),
 }

@@ -35,7 +35,8 @@ def fill_value(properties: Any, element: ElementType, kind: Any) -> Any:
     UnsupportedFeatureError
         The fill value of an array datatype differs from one of its elements to the next.
     """
-    if properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
+    copied = element.members is not None or element.texts  # no element of these is ever missing
+    if copied or properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
         return default_fill(element.dtype)
     memory = kind.dtype
     given = np.zeros(1 if element.shape or element.dtype.kind == "T" else (), memory)

@@ -9,9 +9,9 @@ import numpy as np
 from h5py import h5d
 from manifestry.storage import Source
 
-from manifestry_hdf5.copying import model_values
-from manifestry_hdf5.datatypes import element_type
+from manifestry_hdf5.datasets import element_of
 from manifestry_hdf5.library import OpenFiles, library_errors
+from manifestry_hdf5.values import model_values
 
 __all__ = ["NativeHdf5"]
 
@@ -39,14 +39,14 @@ class NativeHdf5:
         """
         with library_errors(path):
             identifier = h5d.open(self._file.id, path.encode())
-            element = element_type(identifier.get_type())
+            element = element_of(identifier)
             dataset = h5py.Dataset(identifier)
             if dataset.shape is None:
                 return np.empty(0, element.dtype)[selection]
             rank = len(dataset.shape)
             values = np.asarray(dataset[selection[:rank]])
         inside = (slice(None),) * rank + selection[rank:]
-        return model_values(values, element.dtype)[inside]
+        return model_values(values, element)[inside]
 
     def close(self) -> None:
         """Close the file."""
