@@ -24,6 +24,7 @@ _SIZE_KEEPING = {"transpose", "imagecodecs_bitorder", "imagecodecs_delta", "imag
 _ARRAY_TO_ARRAY = _SIZE_KEEPING | {
     "imagecodecs_cms",
     "imagecodecs_quantize",
+    "manifestry.sequences",
     "numcodecs.astype",
     "numcodecs.bitround",
     "numcodecs.delta",

@@ -108,4 +108,6 @@ def _same_but_nan(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> b
 
 
 def _as_bytes(value: Any) -> Any:
+    if isinstance(value, np.ndarray):  # a sequence that is an element
+        return value.dtype.newbyteorder("=").str, value.astype(value.dtype.newbyteorder("=")).tobytes()
     return value.encode(errors="surrogateescape") if isinstance(value, str) else value

@@ -16,6 +16,7 @@ import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import ArrayMetadata, Codec
 from manifestry.zarr_v2 import imagecodecs
+from manifestry.zarr_v2.chains import CHAIN, chain_from_v2, chain_steps, stored_order
 from manifestry.zarr_v2.imagecodecs import ChunkForm, imagecodec_from_v2, imagecodec_to_v2
 
 __all__ = ["PipelineV2", "bytes_codec", "pipeline_from_v2", "pipeline_to_v2"]
@@ -29,6 +30,7 @@ _BYTE_CODECS: Final = frozenset(
 _ARRAY_TO_BYTES: Final = frozenset({"pcodec", "zfpy"})
 _OBJECTS: Final = frozenset({"vlen-utf8", "vlen-bytes"})
 _OWN: Final = "manifestry."
+_OWN_FILTERS: Final = frozenset({"manifestry.sequences"})
 _HINT: Final = "write zarr_format=3 or an Icechunk store"
 
 
@@ -96,8 +98,8 @@ class _Builder:
             return
         if name in _ARRAY_FILTERS and self.byteorder == ">":
             raise self.refuse(f"codec {name} of big-endian elements")
-        self.in_bytes = name not in _ARRAY_FILTERS
-        serialises = name in _ARRAY_TO_BYTES or name.startswith(_OWN)
+        self.in_bytes = name not in _ARRAY_FILTERS | _OWN_FILTERS
+        serialises = self.in_bytes and (name in _ARRAY_TO_BYTES or name.startswith(_OWN))
         (self.bytes if serialises else self.arrays).append(codec)  # readers look for object codecs among the filters
 
     def imagecodec(self, name: str, configuration: dict[str, Any]) -> None:
@@ -150,6 +152,8 @@ def pipeline_to_v2(metadata: ArrayMetadata, where: str = "") -> PipelineV2:
     UnsupportedFeatureError
         A codec, or its place in the pipeline, has no exact form; names the codec.
     """
+    if metadata.codecs and metadata.codecs[-1].name == CHAIN:
+        return _chain_to_v2(metadata, where)
     builder = _Builder(metadata, where, metadata.chunk_shape)
     endian = next((c.configuration.get("endian") for c in metadata.codecs if c.name == "bytes"), None)
     builder.byteorder = ">" if endian == "big" else "<"
@@ -158,6 +162,20 @@ def pipeline_to_v2(metadata: ArrayMetadata, where: str = "") -> PipelineV2:
     # GDAL and Kerchunk.jl read a compressor, but not one that stands among the filters.
     compressor = builder.bytes.pop() if builder.bytes else None
     return PipelineV2((*builder.arrays, *builder.bytes), compressor, builder.order, builder.byteorder)
+
+
+def _chain_to_v2(metadata: ArrayMetadata, where: str) -> PipelineV2:
+    """The chain of version 2 that the last codec carries; of the codecs before it only ``order`` can be."""
+    chain = metadata.codecs[-1]
+    builder = _Builder(metadata, where, metadata.chunk_shape)
+    for codec in metadata.codecs[:-1]:
+        if codec.name != "transpose":
+            raise builder.refuse(f"codec {codec.name} before {CHAIN}")
+        builder.add(codec)
+    if builder.arrays:
+        raise builder.refuse(f"codec transpose before {CHAIN}")
+    filters, compressor = chain_steps(chain)
+    return PipelineV2(tuple(filters), compressor, builder.order, stored_order(chain))
 
 
 def _codec_to_v2(name: str, configuration: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any] | None:
@@ -201,6 +219,10 @@ def pipeline_from_v2(
     """
     steps = [*(document.get("filters") or ()), *filter(None, [document.get("compressor")])]
     chunks = tuple(int(n) for n in document["chunks"])
+    if not all(_has_name(step, byteorder) for step in steps):
+        turned = document.get("order", "C") == "F" and len(chunks) > 1
+        turn = [Codec("transpose", {"order": list(range(len(chunks)))[::-1]})] if turned else []
+        return (*turn, chain_from_v2(document, where))
     codecs: list[Codec] = []
     axes, used = _stored_axes(document, steps, chunks, dtype.itemsize)
     steps = steps[used:]
@@ -212,8 +234,6 @@ def pipeline_from_v2(
         codec, kind = _codec_from_v2(step, dtype, where)
         if serialised and kind != "bytes":
             raise UnsupportedFeatureError(f"filter {step['id']} of arrays after one of bytes", where)
-        if kind == "array" and byteorder == ">" and step["id"] in _ARRAY_FILTERS:
-            raise UnsupportedFeatureError(f"filter {step['id']} of big-endian elements", where)
         if kind == "bytes" and not serialised:
             codecs.append(bytes_codec(dtype, byteorder))
         serialised = serialised or kind != "array"
@@ -277,16 +297,23 @@ def _codec_from_v2(step: Mapping[str, Any], dtype: np.dtype[Any], where: str) ->
     if name.startswith(_OWN):
         return Codec(name, options), _own_kind(name, where)
     if name in _ARRAY_FILTERS | _ARRAY_TO_BYTES:
-        if any(str(options.get(key, "")).startswith(">") for key in ("dtype", "astype", "encode_dtype")):
-            raise UnsupportedFeatureError(f"filter {name} of big-endian elements", where)
         return Codec(f"numcodecs.{name}", options), "array" if name in _ARRAY_FILTERS else "both"
-    if name in _BYTE_CODECS:
-        return _byte_codec_from_v2(name, options, dtype), "bytes"
-    raise UnsupportedFeatureError(f"filter {name or step!r}", where, "no Zarr v3 codec of this kind is known")
+    return _byte_codec_from_v2(name, options, dtype), "bytes"
+
+
+def _has_name(step: Mapping[str, Any], byteorder: str) -> bool:
+    """Whether Zarr v3 has a name for a codec; those of numbers it has for native byte order alone."""
+    name = str(step.get("id", ""))
+    if name in _ARRAY_FILTERS | _ARRAY_TO_BYTES:
+        options = ("dtype", "astype", "encode_dtype", "decode_dtype")
+        return byteorder != ">" and not any(str(step.get(key, "")).startswith(">") for key in options)
+    return name.startswith((imagecodecs.PREFIX, _OWN)) or name in _OBJECTS | _BYTE_CODECS
 
 
 def _own_kind(name: str, where: str) -> str:
-    """Whether one of our codecs makes bytes of arrays: only its class knows."""
+    """Whether one of our codecs works on arrays, makes bytes of them, or works on bytes: most know only themselves."""
+    if name in _OWN_FILTERS:
+        return "array"
     from zarr.abc.codec import ArrayBytesCodec  # noqa: PLC0415 zarr is slow to import, and few stores need this
     from zarr.registry import get_codec_class  # noqa: PLC0415 as above
 
