@@ -67,6 +67,22 @@ def test_components_that_differ_are_refused(make_tiff):
     assert "components of different sizes (5, 6, 5)" in refused(make_tiff([tags], PIXELS))
 
 
+@pytest.mark.parametrize(
+    ("compression", "order", "more", "message"),
+    [
+        (34887, ">", [(258, 3, 16)], "LERC in a big-endian file"),
+        (34892, "<", [(262, 3, 2), (277, 3, 3), (258, 3, [8] * 3)], "lossy JPEG of DNG as RGB"),
+        (7, "<", [(262, 3, 6), (277, 3, 3), (258, 3, [8] * 3), (284, 3, 2)], "subsampled YCbCr in separate planes"),
+        (8, ">", [(317, 3, 2), (258, 3, 64), (339, 3, 6)], "predictor 2 on 8 columns of 64 bits with SampleFormat 6"),
+        (8, "<", [(317, 3, 34893), (256, 4, 6)], "predictor 34893 on 6 columns of 8 bits"),
+        (8, "<", [(317, 3, 3)], "predictor 3 on 8 columns of 8 bits with SampleFormat 1"),
+    ],
+)
+def test_combinations_without_a_codec_are_refused(make_tiff, compression, order, more, message):
+    tags = make_tiff.gray(8, 8, [16] * 3, [64] * 3, *more, compression=compression)
+    assert message in refused(make_tiff([tags], PIXELS, order=order))
+
+
 def test_subsampled_chroma_without_jpeg_is_refused(make_tiff):
     tags = make_tiff.gray(8, 8, 16, 96, (262, 3, 6), (277, 3, 3), (258, 3, [8, 8, 8]))
     assert "subsampled YCbCr without JPEG" in refused(make_tiff([tags], bytes(96)))

@@ -39,6 +39,7 @@ def write(path: Path, values: np.ndarray, planar: bool, **options) -> None:
     tifffile.imwrite(path, image, planarconfig=config, photometric="rgb", metadata=None, **options)
 
 
+RNG = np.random.default_rng(8)
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 GDAL_TILES = {"tiled": True, "blockxsize": 48, "blockysize": 32}
 LAYOUTS = [{"tile": (32, 48)}, {"rowsperstrip": 10}, {"rowsperstrip": 12}]
@@ -125,6 +126,47 @@ def test_image_schemes_as_gdal_decodes_them(tmp_path, compress):
         pytest.skip(f"this GDAL does not write {compress}")
     with rasterio.open(path) as file:
         np.testing.assert_array_equal(read(path), file.read())
+
+
+@pytest.mark.parametrize("compress", ["lerc", "lerc_zstd"])
+@pytest.mark.parametrize(("dtype", "count", "interleave"), [
+    ("float32", 1, "pixel"), ("float32", 3, "pixel"), ("float64", 2, "band"), ("uint8", 4, "pixel"),
+])  # fmt: skip
+def test_masks_in_lerc_are_nan_or_alpha(tmp_path, compress, dtype, count, interleave):
+    """libtiff leaves NaN, and alpha that is 0 or 255, to the mask of the stream."""
+    path = tmp_path / "a.tif"
+    values = (RNG.random((count, 50, 70)) * 200).astype(dtype)
+    if dtype == "uint8":
+        values[-1] = np.where(values[0] > 100, 255, 0)
+    else:
+        values[0, 5:9], values[-1, 40:, 3:5] = np.nan, np.nan
+    with rasterio.open(
+        path, "w", driver="GTiff", width=70, height=50, count=count, dtype=dtype, compress=compress, blockysize=16,
+        interleave=interleave, max_z_error=0, **({"alpha": "yes"} if dtype == "uint8" else {}),
+    ) as file:  # fmt: skip
+        file.write(values)
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(read(path), file.read().reshape(values.shape)[0 if count == 1 else slice(None)])
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])
+def test_predictor_of_complex_numbers(tmp_path, dtype):
+    path = tmp_path / "a.tif"
+    values = (RNG.integers(-99, 99, (2, 50, 70)) + 1j * RNG.integers(-99, 99, (2, 50, 70))).astype("c8")
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=70,
+        height=50,
+        count=2,
+        dtype=dtype,
+        compress="zstd",
+        predictor=2,
+        blockysize=16,
+    ) as file:
+        file.write(values)
+    np.testing.assert_array_equal(read(path), values)
 
 
 @pytest.mark.parametrize("compress", ["jpeg", "webp", "lerc"])
@@ -245,6 +287,21 @@ def test_nodata_is_kept_or_reported(tmp_path, text, dtype, value):
     else:
         np.testing.assert_array_equal(found, value)
         assert not tree.issues
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "value"),
+    [("256", "u1", 255), ("-9999", "u1", 0), ("nan", "<i2", 0), ("8.5", "<u2", 9), ("?", "u1", 0)],
+)
+def test_sparse_tiles_without_a_nodata_that_fits_read_as_gdal_fills_them(make_tiff, text, dtype, value):
+    tags = make_tiff.gray(32, 16, [], [], (273,), (278,), (279,), (322, 4, 16), (323, 4, 16), (42113, 2, text))
+    size = np.dtype(dtype).itemsize
+    tags = [t for t in tags if t[0] not in (258, 339)]
+    tags += [(258, 3, 8 * size), (324, 4, [16, 0]), (325, 4, [256 * size, 0]), (339, 3, 2 if dtype == "<i2" else 1)]
+    path = make_tiff([tags], np.full(256, 7, dtype).tobytes())
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(read(path), file.read(1))
+    assert read(path)[0, 16] == value
 
 
 @pytest.mark.parametrize("counts", [None, [0, 0, 0]])

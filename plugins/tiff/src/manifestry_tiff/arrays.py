@@ -13,7 +13,7 @@ from manifestry.model.tree import VirtualArray
 
 from manifestry_tiff.chunking import lay_out
 from manifestry_tiff.image import Image
-from manifestry_tiff.nodata import parse_nodata
+from manifestry_tiff.nodata import nearest_value, parse_nodata
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.pipeline import make_pipeline
 from manifestry_tiff.segments import Segments, read_segments
@@ -40,7 +40,7 @@ def image_array(
         The array cannot be expressed exactly.
     """
     nodata = image_nodata(image, path, context)
-    fill = default_fill(image.dtype) if nodata is None else nodata
+    fill = nearest_value(image.directory.text(Tag.GDAL_NODATA), image.dtype) if nodata is None else nodata
     pipeline = make_pipeline(image)
     segments = read_segments(image, context.limits.max_chunks)
     grid, manifest, pipeline = lay_out(

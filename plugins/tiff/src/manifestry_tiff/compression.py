@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import Codec
 
 from manifestry_tiff.image import Image
-from manifestry_tiff.tags import Compression, Photometric, Tag
+from manifestry_tiff.tags import Compression, ExtraSample, Photometric, Tag
 
-__all__ = ["BYTE_SCHEMES", "ByteScheme", "ImageScheme", "image_scheme"]
+__all__ = ["BYTE_SCHEMES", "JPEG_SCHEMES", "ByteScheme", "ImageScheme", "image_scheme"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class ImageScheme:
     Attributes
     ----------
     codec, library
-        As for `ByteScheme`.
+        As for `ByteScheme`; without a library the codec itself decodes and encodes.
     decode
         Arguments of the decoding function.
     lossless
@@ -71,6 +72,8 @@ BYTE_SCHEMES: Final[dict[int, ByteScheme]] = {
     Compression.LZMA: ByteScheme(Codec("numcodecs.lzma", {"format": 1, "check": -1, "preset": None}), "lzma"),
     Compression.ZSTD: ByteScheme(Codec("zstd", {"level": 0, "checksum": False}), "zstd"),
 }
+
+JPEG_SCHEMES: Final = frozenset({Compression.JPEG, Compression.ALT_JPEG, Compression.LOSSY_JPEG})
 
 _REFUSED: Final = {
     Compression.OLD_JPEG: "old-style JPEG (compression 6)",
@@ -100,6 +103,12 @@ def image_scheme(image: Image) -> ImageScheme:
 
 def _jpeg(image: Image) -> ImageScheme:
     """JPEG (TIFF Technical Note 2): abbreviated streams share the tables of the JPEGTables tag."""
+    if image.compression == Compression.LOSSY_JPEG and image.photometric == Photometric.RGB:
+        raise UnsupportedFeatureError(
+            "lossy JPEG of DNG as RGB (compression 34892)",
+            image.label,
+            "the tags do not tell whether it is YCbCr inside",
+        )
     stored, wanted = _jpeg_color_spaces(image)
     options: dict[str, Any] = {"bitspersample": image.bits}
     options |= {k: v for k, v in (("colorspace_jpeg", stored), ("colorspace_data", wanted)) if v}
@@ -131,6 +140,21 @@ def _webp(image: Image) -> ImageScheme:
     # The alpha channel is left out of segments that are opaque throughout.
     options = {"hasalpha": True} if image.samples == 4 else {}
     return ImageScheme(Codec("imagecodecs_webp", options), "webp", options, ({"lossless": True},))
+
+
+def _lerc(image: Image) -> ImageScheme:
+    """LERC; libtiff leaves NaN, and alpha that is all or nothing, to the mask of the stream."""
+    if image.directory.header.order == ">" and image.dtype.itemsize > 1:
+        raise UnsupportedFeatureError(
+            "LERC in a big-endian file",
+            image.label,
+            "its values are not those that LERC was made for; rewrite the file",
+        )
+    extra = image.directory.integers(Tag.EXTRA_SAMPLES)
+    alpha = not image.planar and image.dtype == np.uint8 and extra[-1:] == (ExtraSample.UNASSOCIATED_ALPHA,)
+    if image.dtype.kind == "f" or alpha:
+        return ImageScheme(Codec("manifestry.lerc", {"samples": image.segment_samples}), "")
+    return ImageScheme(Codec("imagecodecs_lerc"), "lerc", {"masks": False}, ({"level": 0.0},))
 
 
 def _t4(image: Image) -> ImageScheme:
@@ -166,5 +190,5 @@ _IMAGE_SCHEMES: Final[dict[int, Callable[[Image], ImageScheme]]] = {
     Compression.JPEG_XL_DNG: _JPEG_XL,
     Compression.WEBP: _webp,
     Compression.PNG: _plain("png"),
-    Compression.LERC: _plain("lerc", {"level": 0.0}, decode={"masks": False}),
+    Compression.LERC: _lerc,
 }

@@ -5,9 +5,11 @@ Needed for what the tags do not tell: strips with fewer rows than a chunk, strea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import imagecodecs
+import numcodecs
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from numpy.typing import NDArray
@@ -71,7 +73,11 @@ def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]
     assert isinstance(scheme, ImageScheme)
     stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
     size = (image.segment_length, image.segment_width) if scheme.sized else ()
-    pixels: NDArray[Any] = _call(f"{scheme.library}_decode", stored, *size, **scheme.decode)
+    pixels: NDArray[Any] = (
+        _call(f"{scheme.library}_decode", stored, *size, **scheme.decode)
+        if scheme.library
+        else _guarded(_codec(scheme).decode, stored)
+    )
     components = 1 if pixels.ndim == 2 else pixels.shape[2] if pixels.ndim == 3 else 0
     if components != image.segment_samples:
         raise StreamError(f"{components} components when decoded, {image.segment_samples} by the tags")
@@ -94,8 +100,12 @@ def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
     padded = np.pad(pixels, [(0, rows), (0, columns)] + [(0, 0)] * (pixels.ndim - 2))
     for options in scheme.lossless:
         try:
-            encoded = bytes(_call(f"{scheme.library}_encode", padded, **options))
-            if np.array_equal(decode_pixels(image, pipeline, encoded), padded):
+            encoded = bytes(
+                _call(f"{scheme.library}_encode", padded, **options)
+                if scheme.library
+                else _guarded(_codec(scheme).encode, padded)
+            )
+            if np.array_equal(decode_pixels(image, pipeline, encoded), padded, equal_nan=padded.dtype.kind == "f"):
                 return encoded
         except StreamError:
             continue
@@ -106,8 +116,18 @@ def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
     )
 
 
+def _codec(scheme: ImageScheme) -> Any:
+    """The codec of an image scheme, as readers of Zarr v2 find it."""
+    return numcodecs.get_codec({"id": scheme.codec.name, **scheme.codec.configuration})
+
+
 def _call(function: str, *values: Any, **options: Any) -> Any:
+    """A function of imagecodecs."""
+    return _guarded(getattr(imagecodecs, function), *values, **options)
+
+
+def _guarded(function: Callable[..., Any], *values: Any, **options: Any) -> Any:
     try:
-        return getattr(imagecodecs, function)(*values, **options)
+        return function(*values, **options)
     except (RuntimeError, ValueError) as error:  # RuntimeError is the base of those of imagecodecs
         raise StreamError(f"{type(error).__name__}: {error}") from error

@@ -7,9 +7,10 @@ from typing import Any, Final
 from manifestry.errors import MalformedFileError
 from manifestry.formats.contracts import ParseContext
 
+from manifestry_tiff.compression import JPEG_SCHEMES
 from manifestry_tiff.gdal_metadata import band_attributes, parse_gdal_metadata
 from manifestry_tiff.image import Image
-from manifestry_tiff.tags import Compression, ExtraSample, Photometric, Tag
+from manifestry_tiff.tags import ExtraSample, Photometric, Tag
 
 __all__ = ["describe"]
 
@@ -22,7 +23,6 @@ _TEXT_TAGS: Final = {
 
 _MAX_TEXT: Final = 64 << 10
 _MAX_COLORS: Final = 256
-_DECODED_TO_RGB: Final = frozenset({Compression.JPEG, Compression.ALT_JPEG, Compression.LOSSY_JPEG})
 
 
 def describe(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _text_attributes(image: Image, path: str, context: ParseContext) -> dict[str
 
 def _color_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
     photometric = image.photometric
-    if photometric == Photometric.YCBCR and image.compression in _DECODED_TO_RGB:
+    if photometric == Photometric.YCBCR and image.compression in JPEG_SCHEMES and not image.planar:
         photometric = Photometric.RGB
     found: dict[str, Any] = {}
     if photometric in Photometric:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["parse_nodata"]
+__all__ = ["nearest_value", "parse_nodata"]
 
 
 def parse_nodata(text: str, dtype: np.dtype[Any]) -> np.generic | None:
@@ -20,17 +20,45 @@ def parse_nodata(text: str, dtype: np.dtype[Any]) -> np.generic | None:
     ValueError
         The text is no number.
     """
-    clean = text.strip().replace(",", ".")
-    number: Any = int(clean) if clean.lstrip("+-").isdigit() else float(clean)
+    number = _number(text)
     scalar: Any
     match dtype.kind:
         case "b" | "i" | "u":
             if isinstance(number, float) and not number.is_integer():  # NaN and infinities are none either
                 return None
-            low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+            low, high = _limits(dtype)
             return dtype.type(int(number)) if low <= int(number) <= high else None
         case "f" | "c":
-            with np.errstate(over="ignore"):
-                scalar = dtype.type(number)
+            scalar = _rounded(number, dtype)
             return None if math.isfinite(number) and not np.isfinite(scalar) else scalar
     return None
+
+
+def nearest_value(text: str, dtype: np.dtype[Any]) -> np.generic:
+    """What GDAL fills sparse tiles with: nodata, or the nearest element where it is none; 0 where it is no number."""
+    try:
+        number = _number(text)
+    except ValueError:
+        number = 0
+    value: np.generic
+    if dtype.kind in "fc":
+        value = _rounded(number, dtype)
+    else:
+        low, high = _limits(dtype)
+        bounded = 0 if math.isnan(number) else min(max(number, low), high)
+        value = dtype.type(bounded if isinstance(bounded, int) else math.floor(bounded + 0.5))
+    return value
+
+
+def _number(text: str) -> int | float:
+    clean = text.strip().replace(",", ".")
+    return int(clean) if clean.lstrip("+-").isdigit() else float(clean)
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+
+
+def _rounded(number: float, dtype: np.dtype[Any]) -> Any:
+    with np.errstate(over="ignore"):
+        return dtype.type(number)

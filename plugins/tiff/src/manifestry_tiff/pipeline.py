@@ -8,17 +8,21 @@ from typing import Final
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import Codec
 
-from manifestry_tiff.compression import BYTE_SCHEMES, ByteScheme, ImageScheme, image_scheme
+from manifestry_tiff.compression import BYTE_SCHEMES, JPEG_SCHEMES, ByteScheme, ImageScheme, image_scheme
 from manifestry_tiff.image import Image
-from manifestry_tiff.tags import Compression, Photometric, Predictor, SampleFormat
+from manifestry_tiff.tags import Compression, Predictor, SampleFormat
 
 __all__ = ["Pipeline", "make_pipeline"]
 
 _PREDICTED: Final = frozenset(BYTE_SCHEMES) - {Compression.PACKBITS}
 """Schemes for which the Predictor tag is defined; libtiff passes over it elsewhere."""
 
-_HORIZONTAL: Final = {Predictor.HORIZONTAL: 1, Predictor.HORIZONTAL_X2: 2, Predictor.HORIZONTAL_X4: 4}
-_FLOATING: Final = {Predictor.FLOATING_POINT: 1, Predictor.FLOATING_POINT_X2: 2, Predictor.FLOATING_POINT_X4: 4}
+_HORIZONTAL: Final[dict[int, int]] = {Predictor.HORIZONTAL: 1, Predictor.HORIZONTAL_X2: 2, Predictor.HORIZONTAL_X4: 4}
+_FLOATING: Final[dict[int, int]] = {
+    Predictor.FLOATING_POINT: 1,
+    Predictor.FLOATING_POINT_X2: 2,
+    Predictor.FLOATING_POINT_X4: 4,
+}
 _CCITT: Final = frozenset({Compression.CCITT_RLE, Compression.CCITT_T4, Compression.CCITT_T6})
 _BIT_ORDER: Final = Codec("manifestry.bitorder")
 
@@ -33,6 +37,8 @@ class Pipeline:
         Array to array.
     serializer
         Array to bytes.
+    differences
+        The predictor where it is undone in bytes, else None.
     scheme
         How the bytes, or the pixels, are compressed; None: not at all.
     trim
@@ -43,6 +49,7 @@ class Pipeline:
 
     array: tuple[Codec, ...]
     serializer: Codec
+    differences: Codec | None = None
     scheme: ByteScheme | ImageScheme | None = None
     trim: int = 0
     reversed_bits: bool = False
@@ -50,10 +57,11 @@ class Pipeline:
     @property
     def codecs(self) -> tuple[Codec, ...]:
         """All codecs."""
+        differences = () if self.differences is None else (self.differences,)
         trim = (Codec("manifestry.trim", {"nbytes": self.trim}),) if self.trim else ()
         compressor = (self.scheme.codec,) if isinstance(self.scheme, ByteScheme) else ()
         order = (_BIT_ORDER,) if self.reversed_bits else ()
-        return (*self.array, self.serializer, *trim, *compressor, *order)
+        return (*self.array, self.serializer, *differences, *trim, *compressor, *order)
 
     def trimmed(self, nbytes: int) -> Pipeline:
         """The same for streams that hold more than the bytes of a tile or strip."""
@@ -74,17 +82,18 @@ def make_pipeline(image: Image) -> Pipeline:
         scheme = image_scheme(image)
         _check_image_scheme(image)
         reversed_bits = image.fill_order == 2 and image.compression in _CCITT
-        return Pipeline(transpose, scheme.codec, scheme, reversed_bits=reversed_bits)
+        return Pipeline(transpose, scheme.codec, scheme=scheme, reversed_bits=reversed_bits)
     if image.subsampled:
         raise UnsupportedFeatureError(
             "subsampled YCbCr without JPEG", image.label, "convert the file with gdal_translate -co PHOTOMETRIC=RGB"
         )
-    predictor, serializer = _predicted(image, chunky)
     compressor = BYTE_SCHEMES.get(image.compression)
-    whole_bytes = compressor is None and serializer.name == "bytes" and image.dtype.kind in "iu"
-    if image.fill_order == 2 and whole_bytes:
-        return Pipeline((*transpose, Codec("imagecodecs_bitorder")), serializer)
-    return Pipeline((*transpose, *predictor), serializer, compressor, reversed_bits=image.fill_order == 2)
+    plain = Pipeline(transpose, _serializer(image), scheme=compressor, reversed_bits=image.fill_order == 2)
+    if image.predictor != Predictor.NONE and image.compression in _PREDICTED:
+        return _predicted(image, plain)
+    if plain.reversed_bits and compressor is None and plain.serializer.name == "bytes" and image.dtype.kind in "iu":
+        return Pipeline((*transpose, Codec("imagecodecs_bitorder")), plain.serializer)
+    return plain
 
 
 def _check_image_scheme(image: Image) -> None:
@@ -93,32 +102,38 @@ def _check_image_scheme(image: Image) -> None:
         raise UnsupportedFeatureError(
             f"CCITT compression of {image.samples} components of {image.bits} bits", image.label, "CCITT is bilevel"
         )
-    if image.photometric == Photometric.YCBCR and image.planar:
+    if image.compression in JPEG_SCHEMES and image.planar and image.subsampled:
         raise UnsupportedFeatureError(
-            "YCbCr in separate planes", image.label, "convert the file with gdal_translate -co INTERLEAVE=PIXEL"
+            "subsampled YCbCr in separate planes",
+            image.label,
+            "convert the file with gdal_translate -co INTERLEAVE=PIXEL",
         )
 
 
-def _predicted(image: Image, chunky: bool) -> tuple[tuple[Codec, ...], Codec]:  # noqa: FBT001
-    """The predictor as an array codec, and the codec that makes bytes."""
-    plain = _serializer(image)
-    predictor = image.predictor if image.compression in _PREDICTED else Predictor.NONE
-    if predictor == Predictor.NONE:
-        return (), plain
-    axis = -2 if chunky else -1
-    if plain.name != "bytes":
+def _predicted(image: Image, plain: Pipeline) -> Pipeline:
+    """The pipeline with the predictor of the image: an array codec, the codec that makes bytes, or one of bytes."""
+    axis = -2 if plain.array else -1
+    distance = _HORIZONTAL.get(image.predictor) or _FLOATING.get(image.predictor)
+    whole = image.bits in (8, 16, 32, 64) and (image.dtype.kind != "c" or image.directory.header.order == "<")
+    horizontal, floating = image.predictor in _HORIZONTAL, image.predictor in _FLOATING and image.dtype.kind == "f"
+    if distance is None or not whole or not (horizontal or floating) or image.segment_width % distance:
         raise UnsupportedFeatureError(
-            f"predictor {predictor} on samples of {image.bits} bits", image.label, "rewrite the file without predictor"
+            f"predictor {image.predictor} on {image.segment_width} columns of {image.bits} bits"
+            f" with SampleFormat {image.sample_format}",
+            image.label,
+            "rewrite the file without predictor",
         )
-    if predictor in _HORIZONTAL:
-        distance = _HORIZONTAL[predictor]  # type: ignore[index]
-        return (Codec("imagecodecs_delta", {"axis": axis, "dist": distance}),), plain
-    if predictor in _FLOATING and image.dtype.kind == "f":
-        distance = _FLOATING[predictor]  # type: ignore[index]
-        return (), Codec("imagecodecs_floatpred", {"axis": axis, "dist": distance})
-    raise UnsupportedFeatureError(
-        f"predictor {predictor} on {image.dtype}", image.label, "rewrite the file without predictor"
-    )
+    if floating:
+        return replace(plain, serializer=Codec("imagecodecs_floatpred", {"axis": axis, "dist": distance}))
+    if distance == 1 and image.dtype.kind in "iuf":
+        return replace(plain, array=(*plain.array, Codec("imagecodecs_delta", {"axis": axis, "dist": 1})))
+    configuration = {
+        "elementsize": image.bits // 8,
+        "endian": "little" if image.directory.header.order == "<" else "big",
+        "row": image.segment_width * image.segment_samples,
+        "distance": distance * image.segment_samples,
+    }
+    return replace(plain, differences=Codec("manifestry.horizontal_difference", configuration))
 
 
 def _serializer(image: Image) -> Codec:
