@@ -2,8 +2,11 @@
 
 import json
 import pickle
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -291,3 +294,16 @@ def test_nothing_is_imported_before_it_is_used():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("True", "")
+
+
+def test_the_page_of_the_docs(tmp_path):
+    root = Path(__file__).parents[3]
+    shutil.copytree(root / "samples", tmp_path / "samples")
+    page = (root / "docs" / "how-to" / "virtualizarr.md").read_text()
+    blocks = re.findall(r"^```python no-run[^\n]*\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("True\n<xarray.Dataset>")
