@@ -43,7 +43,17 @@ def write_pages(path):
             file.write(band, contiguous=False, metadata=None, compression="zlib", predictor=2, rowsperstrip=20)
 
 
+def with_holes(count):
+    values = RNG.normal(size=(count, 50, 70)).astype("f4")
+    values[0, 3:9] = np.nan
+    return values
+
+
 WRITERS = {
+    "lerc with a mask": lambda p: write_gdal(p, with_holes(3), compress="lerc_zstd", interleave="pixel", blockysize=12),
+    "predictor of complex numbers": lambda p: write_gdal(
+        p, (with_holes(2) + 1j).astype("c8"), compress="deflate", predictor=2, interleave="pixel", blockysize=12
+    ),
     "plain": lambda p: write_tifffile(p, IMAGE),
     "big-endian predictor 2": lambda p: write_tifffile(p, IMAGE, byteorder=">", compression="zlib", predictor=2),
     "planar lzw, short strip": lambda p: write_tifffile(p, IMAGE, planar=True, compression="lzw", rowsperstrip=12),

@@ -145,13 +145,15 @@ class Lerc(ArrayCodec):
         values = found[0][..., np.newaxis] if found[0].ndim == 2 else found[0]
         mask = np.ones(values.shape[:2], bool) if found[1] is None else found[1]
         if mask.shape != values.shape[:2]:  # bands whose masks differ are stored one behind the other
-            values = np.moveaxis(values, 0, -1)
+            values = np.ascontiguousarray(np.moveaxis(values, 0, -1))
         mask = np.moveaxis(mask, 0, -1) if mask.ndim == 3 else mask[..., np.newaxis]
         if values.dtype == np.uint8 and values.shape[2] == self.samples - 1:
             return np.concatenate([values, np.where(mask, np.uint8(255), np.uint8(0))], axis=2)
         if values.shape[2] != self.samples:
             raise DecodeError(f"{values.shape[2]} components where {self.samples} are needed")
-        return np.where(mask, values, values.dtype.type(np.nan)) if values.dtype.kind == "f" else values
+        if values.dtype.kind == "f":
+            values[~np.broadcast_to(mask, values.shape)] = np.nan
+        return values
 
     def encode(self, buf: Any) -> Any:
         """The same pixels without loss; bytes without a mask."""
