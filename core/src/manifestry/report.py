@@ -10,6 +10,7 @@ from manifestry.model.datatypes import ARRAY_FIELD, has_array_fields
 from manifestry.model.issues import Issue
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualGroup
+from manifestry.zarr_v2.chains import CHAIN, distributions
 
 __all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "counted", "reader_packages"]
 
@@ -25,8 +26,11 @@ def counted(count: int, noun: str) -> str:
 
 def reader_packages(trees: Iterable[VirtualGroup]) -> tuple[str, ...]:
     """The distributions beyond zarr that a reader needs for the codecs and data types of some trees, sorted."""
-    names = {name for tree in trees for _, array in tree.walk_arrays() for name in _names(array.metadata)}
-    return tuple(sorted({package for name in names for prefix, package in _PACKAGES if name.startswith(prefix)}))
+    metadata = [array.metadata for tree in trees for _, array in tree.walk_arrays()]
+    names = {name for one in metadata for name in _names(one)}
+    needed = {package for name in names for prefix, package in _PACKAGES if name.startswith(prefix)}
+    chains = [codec for one in metadata for codec in one.codecs if codec.name == CHAIN]
+    return tuple(sorted(needed.union(*map(distributions, chains))))
 
 
 def _names(metadata: ArrayMetadata) -> Iterable[str]:

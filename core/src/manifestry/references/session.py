@@ -15,6 +15,7 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.references.layout import Preparation, PreparedArray, ZarrFormat
 from manifestry.references.locations import reader_lines
 from manifestry.report import WriteReport
+from manifestry.zarr_v2.chains import CHAIN, distributions
 
 __all__ = ["ReferenceSession"]
 
@@ -74,22 +75,15 @@ class ReferenceSession(ABC):
     def _report(self, tree: VirtualGroup, prepared: Sequence[PreparedArray]) -> WriteReport:
         """What was written, fill chunks and copied chunks counted as inline."""
         stored = VirtualGroup({array.path: array.array for array in prepared}, issues=tree.issues)
-        version = 3 if self._preparation.zarr_format == 3 else 2
+        version = self._preparation.zarr_format
         report = WriteReport.of(str(self._target), self.format_name, [stored])
+        of_v2 = () if version == 3 else _packages_of_v2(prepared)
         return replace(
             report,
             described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared),
-            packages=tuple(sorted({*report.packages, *self._packages(prepared)})) if version == 2 else report.packages,
-            reader=reader_lines(self._target, tree.files.urls, version, self._reader_options()),
+            packages=tuple(sorted({*of_v2, *(() if version == 2 else report.packages)})),
+            reader=reader_lines(self._target, tree.files.urls, 3 if version == 3 else 2, self._reader_options()),
         )
-
-    def _packages(self, prepared: Sequence[PreparedArray]) -> Iterator[str]:
-        """Distributions that readers of the Zarr v2 documents need."""
-        for array in prepared:
-            zarray = array.documents[f"{array.path}/.zarray"]
-            for step in [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]:
-                if step["id"].startswith("imagecodecs_"):
-                    yield "imagecodecs-numcodecs"
 
     def _reader_options(self) -> Mapping[str, Any]:
         """Storage options beyond the usual ones that fsspec needs to open the output."""
@@ -115,6 +109,20 @@ class ReferenceSession(ABC):
             yield self._preparation.group_documents(path, group)
         for array in prepared:
             yield array.documents
+
+
+def _packages_of_v2(prepared: Sequence[PreparedArray]) -> Iterator[str]:
+    """Distributions that readers of the Zarr v2 documents need."""
+    for array in prepared:
+        zarray = array.documents[f"{array.path}/.zarray"]
+        for step in [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]:
+            if step["id"].startswith("imagecodecs_"):
+                yield "imagecodecs-numcodecs"
+            elif step["id"].startswith("manifestry."):
+                yield "manifestry-codecs"
+        for codec in array.array.metadata.codecs:
+            if codec.name == CHAIN:
+                yield from distributions(codec)
 
 
 def _described_bytes(manifest: ChunkManifest) -> int:

@@ -1,0 +1,101 @@
+"""Codecs of Zarr v2 that have no name in Zarr v3, carried there as they are.
+
+Any package may register codecs with numcodecs, and Zarr v2 knows them by their ids: the kerchunk package does so for
+GRIB messages and the tables of FITS. In Zarr v3 the codec ``manifestry.numcodecs`` (PyPI ``manifestry-codecs``) has the
+whole chain of such an array, word for word, and decodes it as readers of version 2 do. Back in version 2 the chain is
+what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import packages_distributions
+from typing import Any, Final
+
+import numpy as np
+
+from manifestry.errors import ManifestError, UnsupportedFeatureError
+from manifestry.model.metadata import Codec
+from manifestry.zarr_v2.datatypes import dtype_from_v2, stored_dtype
+
+__all__ = ["CHAIN", "chain_from_v2", "chain_steps", "distributions", "stored_order"]
+
+CHAIN: Final = "manifestry.numcodecs"
+
+_DECODES_TO: Final = {"delta": "dtype", "fixedscaleoffset": "dtype", "quantize": "dtype", "astype": "decode_dtype"}
+"""Which option names the data type that a filter of numcodecs gives back."""
+
+_ALSO: Final = {"grib": ("eccodes",)}
+"""Distributions that a codec needs and the one that has it does not."""
+
+
+def chain_from_v2(document: Mapping[str, Any], where: str = "") -> Codec:
+    """The codecs of a ``.zarray`` as one codec of Zarr v3.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        A codec is not known here, is not to be trusted, or gives elements of another type than the array has.
+    """
+    filters = [dict(step) for step in document.get("filters") or ()]
+    compressor = dict(document["compressor"]) if document.get("compressor") else None
+    stored = document["dtype"]
+    if stored == "|O":
+        raise UnsupportedFeatureError(f"objects encoded by {[step.get('id') for step in filters]}", where)
+    steps = _steps(filters, compressor)
+    for step in steps:
+        _codec(step, where)
+    option = _DECODES_TO.get(steps[0]["id"])
+    if option and np.dtype(steps[0].get(option)) != stored_dtype(stored):
+        raise UnsupportedFeatureError(
+            f"filter {steps[0]['id']} that decodes to {steps[0].get(option)!r} in an array of {stored!r}", where
+        )
+    return Codec(CHAIN, {"filters": filters, "compressor": compressor, "dtype": stored})
+
+
+def chain_steps(codec: Codec) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """``filters`` and ``compressor`` of the ``.zarray`` that a chain comes from.
+
+    Raises
+    ------
+    ManifestError
+        The configuration is none of a chain.
+    """
+    filters, compressor = codec.configuration.get("filters"), codec.configuration.get("compressor")
+    if not isinstance(filters, Sequence) or not isinstance(compressor, Mapping | None):
+        raise ManifestError(f"{CHAIN} with the configuration {dict(codec.configuration)!r:.200}")
+    return [dict(step) for step in filters], None if compressor is None else dict(compressor)
+
+
+def stored_order(codec: Codec) -> str:
+    """``"<"`` or ``">"``: the byte order of the elements of a chain."""
+    return dtype_from_v2(codec.configuration.get("dtype"))[1]
+
+
+def distributions(chain: Codec) -> Iterator[str]:
+    """The distributions beyond numcodecs that have the codecs of a chain, as they are installed here."""
+    owners = packages_distributions()
+    for step in _steps(*chain_steps(chain)):
+        package = type(_codec(step, "")).__module__.partition(".")[0]
+        if package != "numcodecs":
+            yield from owners.get(package, ())
+        yield from _ALSO.get(str(step["id"]), ())
+
+
+def _steps(filters: Sequence[dict[str, Any]], compressor: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return [*filters, *([] if compressor is None else [compressor])]
+
+
+def _codec(step: Mapping[str, Any], where: str) -> Any:
+    """The codec of a step: only those that can be had are understood, others could mean anything."""
+    import numcodecs  # noqa: PLC0415 only for codecs without a name in Zarr v3
+    import numcodecs.registry  # noqa: PLC0415 as above
+
+    name = step.get("id")
+    if name == "pickle":
+        raise UnsupportedFeatureError("filter 'pickle'", where, "decoding it would run what the chunk says")
+    try:
+        return numcodecs.registry.get_codec(dict(step))
+    except (ValueError, TypeError, ImportError) as error:
+        hint = "install the package that registers it with numcodecs (kerchunk has those of GRIB and FITS)"
+        raise UnsupportedFeatureError(f"filter {name!r}", where, f"{error}; {hint}") from error
