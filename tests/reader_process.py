@@ -8,6 +8,7 @@ Not a test module: `test_end_to_end.py` runs it.
 import pickle
 import sys
 from importlib.abc import MetaPathFinder
+from importlib.metadata import Distribution
 from pathlib import Path
 
 
@@ -20,10 +21,9 @@ class Ban(MetaPathFinder):
 
 
 sys.meta_path.insert(0, Ban())
-# xarray imports the modules of installed backends, ours among them; a reader without our packages has none.
-for directory in list(sys.path):
-    if Path(directory).joinpath("manifestry").is_dir():
-        sys.path.remove(directory)
+# xarray and zarr import what installed distributions offer, ours among them; a reader without our packages has none.
+_discover = Distribution.discover
+Distribution.discover = lambda **options: (d for d in _discover(**options) if not d.name.startswith("manifestry"))
 
 import xarray as xr  # noqa: E402
 

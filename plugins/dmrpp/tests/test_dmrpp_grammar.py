@@ -74,11 +74,42 @@ def test_fixed_length_strings_by_their_padding(documents):
     assert got["scalar"][()] == b"cd"
 
 
-def test_strings_that_may_be_references_are_refused(documents):
-    body = f'<String name="s"><dmrpp:chunks>{chunk(0, 16)}</dmrpp:chunks></String>'
-    assert documents.values(body, b"sixteen letters.")["s"][()] == b"sixteen letters."
-    with pytest.raises(mf.UnsupportedFeatureError, match="a string of 16 bytes in a document without a version"):
+def test_strings_without_a_declared_length_have_that_of_their_chunks(documents):
+    at = f"{chunk(0, 10, '[0]')}{chunk(10, 10, '[2]')}"
+    body = (
+        '<String name="s"><Dim size="3"/><dmrpp:chunks {}><dmrpp:chunkDimensionSizes>2</dmrpp:chunkDimensionSizes>{}'
+        "</dmrpp:chunks></String>"
+    )
+    data = b"abcdefghijkl\0\0\0?????"
+    assert documents.values(body.format("", at), data)["s"].tolist() == [b"abcde", b"fghij", b"kl"]
+    for broken in (at.replace('nBytes="10"', 'nBytes="9"'), at.replace('nBytes="10"', 'nBytes="12"', 1)):
+        with pytest.raises(mf.MalformedFileError, match="for elements of one size"):
+            documents.parse(body.format("", broken), data)
+    with pytest.raises(mf.UnsupportedFeatureError, match="String without a length"):
+        documents.parse(body.format('compressionType="deflate"', at), data)
+
+
+@pytest.mark.parametrize("size", [12, 16])
+def test_strings_that_may_be_references_are_refused(documents, size):
+    body = f'<String name="s"><Dim size="2"/><dmrpp:chunks>{chunk(0, 2 * size)}</dmrpp:chunks></String>'
+    data = b"sixteen letters." * 2
+    assert documents.values(body, data)["s"].tolist() == [data[:size], data[size : 2 * size]]
+    with pytest.raises(mf.UnsupportedFeatureError, match=f"strings of {size} bytes in a document without a version"):
         documents.parse(body, version=None)
+
+
+def test_dimensions_without_a_variable_are_no_arrays(documents):
+    tree = documents.parse(
+        '<Dimension name="x" size="2"/><Float32 name="x"><Dim name="/x"/></Float32>'
+        '<Group name="g"><Dimension name="y" size="2"/><Float32 name="y"><Dim name="/g/y"/></Float32></Group>'
+    )
+    assert list(tree.walk_arrays()) == []
+    assert [(i.path, i.feature, i.severity) for i in tree.issues] == [
+        ("g/y", "dimension without a variable", "reported"),
+        ("x", "dimension without a variable", "reported"),
+    ]
+    with pytest.raises(mf.UnsupportedFeatureError, match="values the document does not have"):
+        documents.parse('<Dimension name="x" size="2"/><Float32 name="v"><Dim name="/x"/></Float32>')
 
 
 def test_structures_with_and_without_gaps(documents):
@@ -208,11 +239,13 @@ def test_chunks_that_were_deflated_once_although_the_list_says_twice(documents, 
             raw = zlib.compress(raw)
         parts.append(raw)
     body = (
-        f'<Int32 name="v"><Dim size="2"/><Dim size="16"/><dmrpp:chunks compressionType="{filters}" '
-        'deflateLevel="4 1"><dmrpp:chunkDimensionSizes>1 16</dmrpp:chunkDimensionSizes>'
+        f'<Int32 name="v"><Dim size="2"/><Dim size="16"/><dmrpp:chunks compressionType="{filters}">'
+        "<dmrpp:chunkDimensionSizes>1 16</dmrpp:chunkDimensionSizes>"
         f"{chunk(0, len(parts[0]), '[0,0]')}{chunk(len(parts[0]), len(parts[1]), '[1,0]')}</dmrpp:chunks></Int32>"
     )
     assert documents.values(body, b"".join(parts))["v"].tolist() == data.tolist()
+    told = documents.parse(body.replace("<dmrpp:chunks", '<dmrpp:chunks deflateLevel="4 1"'))["v"].metadata.codecs
+    assert [codec.configuration for codec in told[-2:]] == [{"level": 4}, {"level": 1}]
 
 
 def test_linked_blocks_of_hdf4(documents):
@@ -274,6 +307,7 @@ def test_attributes(documents):
         '<Attribute name="HDF5_GLOBAL" type="Container"><Attribute name="title" type="String"><Value>t</Value>'
         "</Attribute></Attribute>"
         '<Attribute name="build_dmrpp_metadata" type="Container"/>'
+        '<Attribute name="DODS_EXTRA" type="Container"><Attribute name="Unlimited_Dimension" type="String"/></Attribute>'
         '<Attribute name="Nested" type="Container"><Attribute name="n" type="Int16"><Value>3</Value></Attribute>'
         "</Attribute>"
         '<Attribute name="xml" type="OtherXML"><a:b xmlns:a="u" c="&lt;1"> x &amp; y<d/></a:b></Attribute>'
@@ -286,6 +320,8 @@ def test_attributes(documents):
         '<Attribute name="empty" type="String"><Value/></Attribute>'
         '<Attribute name="texts" type="String"><Value> a</Value><Value>b </Value></Attribute>'
         '<Attribute name="DIMENSION_LIST" type="String"><Value>/x</Value></Attribute>'
+        '<Attribute name="origname" type="String"><Value>v</Value></Attribute>'
+        '<Attribute name="fullnamepath" type="String"><Value>/other/v</Value></Attribute>'
         '<dmrpp:chunks fillValue="0"/></Int16>'
     )
     assert dict(tree.attributes) == {
@@ -297,7 +333,7 @@ def test_attributes(documents):
     assert got.pop("f").tobytes() == np.array([1e-3, np.nan], "f4").tobytes()
     assert got == {
         "_FillValue": np.int16(-9), "b": np.uint8(7), "broken": "300", "null": "?", "empty": "",
-        "texts": [" a", "b "], "coordinates": "lat /g/lon",
+        "texts": [" a", "b "], "coordinates": "lat /g/lon", "fullnamepath": "/other/v",
     }  # fmt: skip
     assert got["_FillValue"].dtype == np.int16
 
@@ -332,7 +368,7 @@ def test_fill_values_get_their_digits_back_or_are_refused(documents, text, attri
         ('<Sequence name="v"/>', "a variable whose values"),
         ('<Sequence name="v"><dmrpp:chunks/></Sequence>', "variables of type Sequence"),
         ('<Int8 name="v"><Dim size="2"/></Int8>', "a variable whose values"),
-        ('<String name="v"><Dim size="2"/><dmrpp:chunk offset="0" nBytes="32"/></String>', "variable-length strings"),
+        ('<Opaque name="v"><Dim size="2"/><dmrpp:chunks compressionType="deflate"><dmrpp:chunk offset="0" nBytes="32"/></dmrpp:chunks></Opaque>', "Opaque without a length"),
         ('<Structure name="v"><String name="a"/><dmrpp:chunks/></Structure>', "a Structure with a String"),
         ('<Structure name="v"><Int8 name="a"><Dim size="0"/></Int8><dmrpp:chunks/></Structure>', "records without fields"),
         ('<Structure name="v"><Structure name="a"><Int8 name="b"/></Structure><dmrpp:chunks structOffset="4"/></Structure>', "a Structure in a Structure"),

@@ -17,7 +17,7 @@ from manifestry_dmrpp.elements import ATOMIC
 __all__ = ["coordinates", "group_attributes", "own_type", "variable_attributes"]
 
 _GLOBAL_CONTAINERS: Final = frozenset({"HDF5_GLOBAL", "NC_GLOBAL", "HDF5_ROOT_GROUP"})
-_OF_THE_DOCUMENT: Final = frozenset({"build_dmrpp_metadata"})
+_OF_THE_DOCUMENT: Final = frozenset({"build_dmrpp_metadata", "DODS_EXTRA", "DAP4_Checksum_CRC32"})
 _PLUMBING: Final = frozenset({
     "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS",
     "_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict",
@@ -35,8 +35,15 @@ def group_attributes(attributes: Iterable[Attribute]) -> dict[str, Any]:
 
 
 def variable_attributes(variable: Variable, dtype: np.dtype[Any], dims: Iterable[str]) -> dict[str, Any]:
-    """The attributes of a variable; its Maps that are no dimensions as ``coordinates``, as CF has them."""
+    """The attributes of a variable; its Maps that are no dimensions as ``coordinates``, as CF has them.
+
+    The handler of BES that renames variables for CF notes their names in the data file; where it renamed nothing, the
+    notes are no attributes of the variable.
+    """
     found = _visible(variable.attributes)
+    for note, own in (("origname", variable.name), ("fullnamepath", f"/{variable.path}")):
+        if found.get(note) == own:
+            del found[note]
     if "_FillValue" in found:
         found["_FillValue"] = own_type(found["_FillValue"], dtype)
     others = coordinates(variable, dims)

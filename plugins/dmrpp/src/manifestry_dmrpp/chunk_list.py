@@ -138,6 +138,23 @@ class ChunkList:
         numbers = np.fromstring(joined[1:-1].replace(b"][", b",").decode(), np.int64, sep=",")
         self._parts.append(numbers.reshape(-1, columns))
 
+    def shape(self, array_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Elements of a chunk along each dimension, as declared; without a declaration the whole array is one chunk.
+
+        Raises
+        ------
+        MalformedFileError
+            What is declared is no chunk shape for an array of this shape.
+        """
+        if self.chunk_sizes is None:
+            return tuple(max(1, n) for n in array_shape)
+        texts = self.chunk_sizes.split()
+        if not all(t.isascii() and t.isdecimal() and 0 < int(t) < 1 << 63 for t in texts):
+            raise MalformedFileError(f"chunkDimensionSizes {self.chunk_sizes.strip()!r}")
+        if len(texts) != len(array_shape):
+            raise MalformedFileError(f"chunkDimensionSizes {self.chunk_sizes.strip()!r} for the shape {array_shape}")
+        return tuple(map(int, texts))
+
     def positions(self) -> NDArray[np.int64] | None:
         """Element coordinates of each chunk, shape ``(n, k)``; None where the chunks have none.
 

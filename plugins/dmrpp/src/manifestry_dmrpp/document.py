@@ -86,6 +86,11 @@ class Variable:
     string_length: str | None = None
     string_padding: str | None = None
 
+    @property
+    def has_data(self) -> bool:
+        """Whether the document says where its values are, or has them."""
+        return self.chunks is not None or self.strings is not None or bool(self.payloads)
+
 
 @dataclass(slots=True)
 class Group:

@@ -27,8 +27,8 @@ ATOMIC: Final = {
 TEXT_TYPES: Final = frozenset({"String", "Url", "URL", "URI"})
 VARIABLE_TYPES: Final = frozenset({*ATOMIC, *TEXT_TYPES, "Structure", "Sequence", "Enum", "Opaque"})
 
-_HEAP_REFERENCE_BYTES: Final = 16
-"""What HDF5 stores in place of a variable-length string; documents of old list it as if it were the string."""
+_HEAP_REFERENCES: Final = (12, 16)
+"""Bytes that HDF5 stores in place of a variable-length string; documents of old list them as if they were the string."""
 
 _MOST_RECORD_BYTES: Final = 16 << 20
 _OFFSET_DIGITS: Final = 12
@@ -134,7 +134,7 @@ def _enum(enumeration: Enumeration) -> tuple[np.dtype[Any], Mapping[str, Any]]:
 
 
 def _string(variable: Variable) -> ElementType:
-    """Strings of fixed length; a scalar without a declared length has that of its chunk."""
+    """Strings of fixed length; where none is declared, the size of the chunks tells it."""
     if variable.string_length is not None:
         if not variable.string_length.isdecimal() or not 0 < int(variable.string_length) < 1 << 31:
             raise MalformedFileError(f"strings of length {variable.string_length!r}")
@@ -145,30 +145,28 @@ def _string(variable: Variable) -> ElementType:
         return ElementType(np.dtype(f"S{size}"), None, size, storage)
     if variable.chunks is None or not len(variable.chunks):
         return ElementType(np.dtypes.StringDType())
-    if variable.dims or len(variable.chunks) != 1 or variable.chunks.properties.get("compressionType"):
-        raise UnsupportedFeatureError(
-            "variable-length strings in the data file", variable.path, "make the document anew with BES 3.21 or later"
-        )
     size = _bytes_per_element(variable)
-    if size == _HEAP_REFERENCE_BYTES and "version" not in list(variable.group.above())[-1].properties:
+    if size in _HEAP_REFERENCES and "version" not in list(variable.group.above())[-1].properties:
         raise UnsupportedFeatureError(
-            "a string of 16 bytes in a document without a version",
+            f"strings of {size} bytes in a document without a version",
             variable.path,
-            "it may be a reference to a string elsewhere; make the document anew",
+            "they may be references to strings elsewhere; make the document anew with BES 3.21 or later",
         )
     return ElementType(np.dtype(f"S{size}"), None, size)
 
 
 def _bytes_per_element(variable: Variable) -> int:
-    """Bytes of an element without a declared length: the only chunk divided among its elements."""
+    """Bytes of an element without a declared length: those of a chunk, divided among its elements."""
     chunks = variable.chunks
-    if chunks is None or not len(chunks) or chunks.properties.get("compressionType") or variable.dims:
+    if chunks is None or not len(chunks) or chunks.properties.get("compressionType"):
         raise UnsupportedFeatureError(
             f"{variable.type} without a length", variable.path, "the document does not tell it"
         )
-    if not 0 < chunks.sizes[0] < 1 << 31:
-        raise MalformedFileError(f"an element of {chunks.sizes[0]} bytes")
-    return int(chunks.sizes[0])
+    shape = chunks.shape(axis_lengths(variable))
+    size, rest = divmod(chunks.sizes[0], math.prod(shape))
+    if rest or not 0 < size < 1 << 31 or any(n != chunks.sizes[0] for n in chunks.sizes):
+        raise MalformedFileError(f"{len(chunks)} chunks of {chunks.sizes[0]} bytes, and more, for elements of one size")
+    return int(size)
 
 
 def _structure(variable: Variable, order: Literal["little", "big"], offsets: str | None) -> ElementType:

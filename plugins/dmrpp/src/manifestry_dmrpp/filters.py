@@ -34,8 +34,9 @@ def filter_codecs(
 ) -> tuple[Codec, ...]:
     """The codecs of a pipeline.
 
-    A repeated deflate needs care: files exist in which some chunks were deflated once only. As in BES, a chunk that has
-    its full size after the first inflation is not inflated again.
+    A repeated deflate needs care: files exist in which some chunks were deflated once only. Documents that have
+    deflate levels have the filter masks of chunks too (both came with BES 3.21), and say so there. With others, as in
+    BES, a chunk that has its full size after the first inflation is not inflated again.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def filter_codecs(
             codecs.append(Codec("numcodecs.fletcher32", {}))
             size = None if size is None else size + _CHECKSUM_BYTES
         elif name == "deflate":
-            once = position == last or size is None
+            once = position == last or size is None or bool(levels)
             inner = {"id": "zlib", "level": level}
             codecs.append(
                 Codec("numcodecs.zlib", {"level": level})

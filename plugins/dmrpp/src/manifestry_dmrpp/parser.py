@@ -60,8 +60,8 @@ def _document_of(source: Source) -> tuple[Source, Source | None]:
     """The document, and the data file when that is what was given."""
     if sniff(source.head(), source) is not Confidence.NO:
         return source, None
-    if source.head(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return source, None  # some XML: reading it says what is wrong
+    if source.name.endswith(SUFFIXES) or source.head(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return source, None  # no document, or no sound one: reading it says what is wrong
     sidecar = find_sidecar(source)
     if sidecar is None:
         names = ", ".join(source.name + suffix for suffix in SUFFIXES)
@@ -91,6 +91,9 @@ class _TreeBuilder:
         arrays: dict[str, VirtualArray] = {}
         for variable in group.variables:
             path = variable.path[self._prefix :]
+            if _is_only_dimension(variable):
+                self._context.report(path, "dimension without a variable")
+                continue
             with self._context.isolate(path):
                 _check_name(variable.name, path, groups.keys() | arrays.keys())
                 arrays[variable.name] = self._array(variable)
@@ -100,6 +103,14 @@ class _TreeBuilder:
         shape = axis_lengths(variable)
         dims = self._names.of(variable, shape)
         return build_array(variable, shape, dims, self._storage, self._context)
+
+
+def _is_only_dimension(variable: Variable) -> bool:
+    """Whether a variable is what netCDF-4 makes in HDF5 files for a dimension that has no variable: nothing is in it."""
+    if variable.attributes or variable.has_data:
+        return False
+    path = "/" + variable.path
+    return len(variable.dims) == 1 and variable.dims[0].name in (path, variable.name)
 
 
 def _check_name(name: str, path: str, known: AbstractSet[str]) -> None:

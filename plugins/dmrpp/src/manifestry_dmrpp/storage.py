@@ -67,7 +67,7 @@ class StorageBuilder:
         UnsupportedFeatureError
             A filter without a codec, an href that is not allowed, or more than the limits allow.
         """
-        chunk_shape = _chunk_shape(chunks, shape)
+        chunk_shape = chunks.shape(shape)
         grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
         chunk_bytes = math.prod(chunk_shape) * element.stored_size
         names = filter_names(chunks.properties, legacy=self._legacy)
@@ -176,16 +176,6 @@ class StorageBuilder:
 
 def _column(values: Any) -> NDArray[np.uint64]:
     return np.frombuffer(values, "u8")
-
-
-def _chunk_shape(chunks: ChunkList, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The declared chunk shape; without one, the whole array is one chunk."""
-    if chunks.chunk_sizes is None:
-        return tuple(max(1, n) for n in shape)
-    texts = chunks.chunk_sizes.split()
-    if not all(t.isascii() and t.isdecimal() and 0 < int(t) < 1 << 63 for t in texts) or len(texts) != len(shape):
-        raise MalformedFileError(f"chunkDimensionSizes {chunks.chunk_sizes.strip()!r} for the shape {shape}")
-    return tuple(map(int, texts))
 
 
 def _grid_positions(chunks: ChunkList, chunk_shape: tuple[int, ...], grid: tuple[int, ...]) -> NDArray[np.int64]:
