@@ -173,3 +173,57 @@ def test_one_bad_page_costs_itself(make_tiff):
     assert [(issue.path, issue.feature) for issue in tree.issues] == [("1/data", "malformed")]
     with pytest.raises(mf.MalformedFileError, match=r"IFD 1 .*STRIP_OFFSETS.*1073741824"):
         mf.parse(path)
+
+
+NGFF_METADATA = {"axes": "TCZYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "TimeIncrement": 2.0}
+
+
+def test_ome_series_have_ngff_attributes(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    values = AXES[:, :2, :3]
+    with tifffile.TiffWriter(path, ome=True) as file:
+        file.write(values, subifds=1, metadata=NGFF_METADATA, tile=(16, 16), photometric="minisblack")
+        file.write(values[..., ::2, ::2], subfiletype=1, tile=(16, 16), photometric="minisblack")
+    attributes = mf.parse(path).attributes
+    assert list(attributes) == ["ome"]
+    (multiscale,) = attributes["ome"]["multiscales"]
+    assert multiscale["axes"] == [
+        {"name": "t", "type": "time", "unit": "second"},
+        {"name": "c", "type": "channel"},
+        {"name": "z", "type": "space"},
+        {"name": "y", "type": "space"},
+        {"name": "x", "type": "space", "unit": "micrometer"},
+    ]
+    scales = [(d["path"], d["coordinateTransformations"][0]["scale"]) for d in multiscale["datasets"]]
+    assert scales == [("0/data", [2.0, 1.0, 1.0, 1.0, 0.5]), ("1/data", [2.0, 1.0, 1.0, 2.0, 1.0])]
+
+
+def test_axes_that_ngff_does_not_allow_have_no_ngff_attributes(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, AXES, photometric="minisblack", metadata={"axes": "TZCYX"})
+    assert mf.parse(path).attributes == {}
+
+
+def test_planes_in_other_files_are_not_taken_for_those_of_this_file(tmp_path, monkeypatch):
+    """tifffile opens the files that OME-XML names, in the working directory; their offsets mean nothing here."""
+    monkeypatch.chdir(tmp_path)
+    planes = "".join(
+        f'<TiffData FirstZ="{z}" IFD="{z % 2}" PlaneCount="1"><UUID FileName="{z // 2}.tif">urn:{z // 2}</UUID></TiffData>'
+        for z in range(4)
+    )
+    for number in range(2):
+        document = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:{number}"><Image ID="Image:0">'
+            '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="48" SizeY="32" SizeZ="4" SizeC="1" SizeT="1">'
+            f'<Channel ID="Channel:0" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
+        )
+        with tifffile.TiffWriter(f"{number}.tif") as file:
+            for z in range(2):
+                text = document if z == 0 else None
+                page = AXES[number, z, 0]
+                file.write(page, description=text, metadata=None, contiguous=False, photometric="minisblack")
+    assert tifffile.imread("1.tif").shape == (4, 32, 48)
+    tree = mf.parse(tmp_path / "1.tif")
+    assert [issue.feature for issue in tree.issues] == ["series over several files"]
+    assert tree["0"].dims == ("page", "y", "x")
+    np.testing.assert_array_equal(read(tree, "0"), AXES[1, :2, 0])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import xml.parsers.expat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from xml.sax.saxutils import unescape
+
+from manifestry_tiff.markup import parse_xml
 
 __all__ = ["GdalItem", "band_attributes", "parse_gdal_metadata"]
 
@@ -58,38 +59,24 @@ def parse_gdal_metadata(text: str) -> list[GdalItem]:
         The text is no XML, or declares entities.
     """
     items: list[GdalItem] = []
-    open_item: list[dict[str, str]] = []
-    content: list[str] = []
+    open_item: list[Mapping[str, str]] = []
 
-    def start(element: str, attributes: dict[str, str]) -> None:
+    def start(element: str, attributes: Mapping[str, str]) -> None:
         if element == "Item":
             open_item.append(attributes)
-            content.clear()
 
-    def end(element: str) -> None:
+    def end(element: str, content: str) -> None:
         if element == "Item" and open_item:
             item = open_item.pop()
             if not item.get("domain"):
                 sample = item.get("sample", "")
                 band = int(sample) if sample.isdigit() else None
                 # GDAL escapes values twice.
-                value = unescape("".join(content).strip(), {"&quot;": '"', "&apos;": "'"})
+                value = unescape(content, {"&quot;": '"', "&apos;": "'"})
                 items.append(GdalItem(item.get("name", ""), value, band, item.get("role", "")))
 
-    parser = xml.parsers.expat.ParserCreate()
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = content.append
-    parser.EntityDeclHandler = _refuse_entities
-    try:
-        parser.Parse(text, True)  # noqa: FBT003 expat takes it by position
-    except xml.parsers.expat.ExpatError as error:
-        raise ValueError(str(error)) from error
+    parse_xml(text, start, end)
     return items
-
-
-def _refuse_entities(*_declaration: Any) -> None:
-    raise ValueError("declares entities")
 
 
 def band_attributes(items: list[GdalItem], bands: int) -> dict[str, Any]:

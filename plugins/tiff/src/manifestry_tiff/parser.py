@@ -85,7 +85,7 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     if not directories:
         raise MalformedFileError(f"{source.url}: no image file directory")
     if follows_convention(directories[0]):
-        series = read_series(source)
+        series = read_series(source, directories[0], context)
         if series is not None:
             return series_group(series, file, header, layout)
     return layout.images(group_images(directories, context))

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from manifestry.formats.contracts import ParseContext
 from manifestry.storage.source import Source
 
 from manifestry_tiff.ifd import Directory
 from manifestry_tiff.library import LIBRARY_ERRORS, quiet_library
+from manifestry_tiff.ome import OmeDocument, OmeImage, parse_ome
 from manifestry_tiff.tags import Tag
 
 __all__ = ["Series", "SeriesLevel", "follows_convention", "read_series"]
@@ -23,6 +25,9 @@ _NAMES: Final = {
     "P": "phase", "M": "mosaic", "B": "block", "V": "event", "H": "lifetime", "E": "lambda", "G": "position",
 }  # fmt: skip
 """Dimension names of tifffile's axis codes; others are taken in lower case."""
+
+
+_ELSEWHERE: Final = "the OME-XML of this file has planes in other files; its own pages stand by themselves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,11 @@ class SeriesLevel:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A series and its resolutions, from fine to coarse."""
+    """A series and its resolutions, from fine to coarse; `ome` where OME-XML describes it."""
 
     name: str
     levels: tuple[SeriesLevel, ...]
+    ome: OmeImage | None = None
 
 
 def follows_convention(directory: Directory) -> bool:
@@ -64,18 +70,37 @@ def follows_convention(directory: Directory) -> bool:
     return start.startswith((b"ImageJ=", b'{"shape":')) or b"<OME" in start
 
 
-def read_series(source: Source) -> list[Series] | None:
-    """The series of a file, None where tifffile finds no more than pages, or fails: then pages it is."""
+def read_series(source: Source, directory: Directory, context: ParseContext) -> list[Series] | None:
+    """The series of a file, None where tifffile finds no more than pages, or fails: then pages it is.
+
+    Series that go on in other files are none either, and reported: their planes are not in this file.
+    """
+    try:
+        document = _ome_document(directory)
+        if document.spread:
+            context.report("", "series over several files", _ELSEWHERE, "parse every file and combine them")
+            return None
+        found = _tifffile_series(source)
+    except LIBRARY_ERRORS:
+        return None  # a forged or truncated description
+    if found is None or len(found) != len(document.images):
+        return found
+    return [replace(series, ome=image) for series, image in zip(found, document.images, strict=True)]
+
+
+def _ome_document(directory: Directory) -> OmeDocument:
+    text = directory.text(Tag.IMAGE_DESCRIPTION)
+    return parse_ome(text) if "<OME" in text[:4096] else OmeDocument()
+
+
+def _tifffile_series(source: Source) -> list[Series] | None:
     import tifffile  # noqa: PLC0415 slow to import, and few files need it
 
-    with quiet_library(), source.open() as handle:
-        try:
-            with tifffile.TiffFile(handle, name=source.name) as tif:
-                if len(tif.series) == 0 or any(page is None for series in tif.series for page in series.pages):
-                    return None
-                return [Series(series.name, tuple(_levels(series))) for series in tif.series]
-        except LIBRARY_ERRORS:
-            return None  # a forged or truncated description
+    with quiet_library(), source.open() as handle, tifffile.TiffFile(handle, name=source.name) as tif:
+        pages = [page for series in tif.series for level in series.levels for page in level.pages]
+        if not pages or any(page is None or page.parent is not tif for page in pages):
+            return None
+        return [Series(series.name, tuple(_levels(series))) for series in tif.series]
 
 
 def _levels(series: Any) -> Iterator[SeriesLevel]:

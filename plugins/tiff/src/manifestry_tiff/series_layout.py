@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
@@ -14,6 +15,7 @@ from manifestry_tiff.file import TiffFile
 from manifestry_tiff.ifd import Header, read_directory
 from manifestry_tiff.image import Image, read_image
 from manifestry_tiff.layout import DATA, Layout
+from manifestry_tiff.ome import ngff_attributes
 from manifestry_tiff.series import Series, SeriesLevel
 from manifestry_tiff.stacking import stack_pages, stackable
 
@@ -39,7 +41,7 @@ class _SeriesReader:
         """One series: an array of that name, or a pyramid of arrays."""
         if len(series.levels) == 1:
             arrays, _ = self._level(series.levels[0], name, prefix)
-            return VirtualGroup(arrays)
+            return VirtualGroup(arrays, {}, _described(series, [name], [arrays]))
         levels, family = [], Family()
         for i, level in enumerate(series.levels):
             arrays, image = self._level(level, DATA, f"{prefix}{i}/")
@@ -47,7 +49,11 @@ class _SeriesReader:
                 break
             levels.append(arrays)
             family.levels.append(Level(image))
-        return self._layout.pyramid(levels, family, [None] * len(levels)) if levels else VirtualGroup()
+        if not levels:
+            return VirtualGroup()
+        pyramid = self._layout.pyramid(levels, family, [None] * len(levels))
+        described = _described(series, [f"{i}/{DATA}" for i in range(len(levels))], levels)
+        return VirtualGroup(pyramid.arrays, pyramid.groups, described) if described else pyramid
 
     def _level(self, level: SeriesLevel, name: str, prefix: str) -> tuple[dict[str, VirtualArray], Image | None]:
         """The arrays of one resolution, and the image of its first page."""
@@ -81,6 +87,17 @@ class _SeriesReader:
                 "pages of a series that are stored in different ways", path, "read the pages with ifd=N"
             )
         return stack_pages(pages, level.shape, _distinct(level.dims)) if level.shape else pages[0]
+
+
+def _described(series: Series, paths: Sequence[str], levels: Sequence[dict[str, VirtualArray]]) -> dict[str, Any]:
+    """NGFF attributes of a series that OME-XML describes, whose arrays are at some paths below its group."""
+    if series.ome is None or not levels[0]:
+        return {}
+    found = []
+    for path, arrays in zip(paths, levels, strict=True):
+        array = arrays[path.rpartition("/")[2]]
+        found.append((path, array.shape, tuple(dim or "" for dim in array.dims or ())))
+    return ngff_attributes(series.ome, found)
 
 
 def _distinct(dims: tuple[str, ...]) -> tuple[str, ...]:
