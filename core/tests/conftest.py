@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import netCDF4
+import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from manifestry.formats import loading
 from manifestry.model.zarr_v3 import array_document, group_document
@@ -67,3 +70,76 @@ def toy_formats(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     loading.installed_formats.cache_clear()
     yield module
     loading.installed_formats.cache_clear()
+
+
+@pytest.fixture
+def hourly():
+    """A function that makes a file of some hours: path, first hour, how many."""
+    return _hourly
+
+
+def _hourly(path: Path, first: int, count: int = 2, **attributes) -> Path:
+    with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as file:
+        file.createDimension("time", None)
+        file.createDimension("x", 3)
+        time = file.createVariable("time", "i4", ("time",))
+        time.units = attributes.get("units", "hours since 2000-01-01")
+        file.createVariable("x", "f4", ("x",))[:] = np.arange(3)
+        values = file.createVariable("t", "i2", ("time", "x"))
+        values.scale_factor = np.float32(0.1)
+        values.set_auto_scale(False)
+        values[:] = np.arange(3 * count).reshape(count, 3) + 10 * first
+        time[:] = np.arange(first, first + count) - attributes.get("shift", 0)
+    return path
+
+
+@pytest.fixture
+def hourly_archive(tmp_path):
+    """Seven files of two hours each."""
+    (tmp_path / "in").mkdir()
+    return [_hourly(tmp_path / "in" / f"h{i:02}.nc", 2 * i) for i in range(7)]
+
+
+@pytest.fixture
+def check_hourly():
+    """A function that compares an output with the files of `hourly_archive` that it was made from."""
+    return _check_hourly
+
+
+def _check_hourly(target: Path, files) -> None:
+    numbers = list(range(files) if isinstance(files, int) else files)
+    with xr.open_dataset(target, engine="manifestry", decode_cf=False) as found:
+        np.testing.assert_array_equal(found.time, np.concatenate([[2 * i, 2 * i + 1] for i in numbers]))
+        np.testing.assert_array_equal(found.t, np.concatenate([np.arange(6).reshape(2, 3) + 20 * i for i in numbers]))
+        np.testing.assert_array_equal(found.x, np.arange(3))
+
+
+KILLER = """
+import os, signal
+
+class Killer:
+    '''A preprocess function that kills the worker that has a certain source: once, or always.'''
+
+    def __init__(self, source, marker=None):
+        self.source, self.marker, self.parent = source, marker, os.getpid()
+
+    def __call__(self, tree):
+        if os.getpid() != self.parent and any(self.source in url for url in tree.files.urls) and self.first():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return tree
+
+    def first(self):
+        try:
+            return self.marker is None or os.close(os.open(self.marker, os.O_CREAT | os.O_EXCL)) is None
+        except FileExistsError:
+            return False
+"""
+
+
+@pytest.fixture
+def killer(tmp_path, monkeypatch):
+    """The class of preprocess functions that kill their workers, in a module that workers can import."""
+    (tmp_path / "manifestry_killer.py").write_text(KILLER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "manifestry_killer", raising=False)
+    return importlib.import_module("manifestry_killer").Killer

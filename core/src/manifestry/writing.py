@@ -22,7 +22,7 @@ from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
 from manifestry.report import WriteReport
 
-__all__ = ["choose_writer", "write", "write_tree"]
+__all__ = ["check_target", "choose_writer", "write", "write_tree"]
 
 
 def write(
@@ -112,7 +112,7 @@ def write_tree(
     bounds = limits or Limits()
     validate_tree(tree, bounds)
     context = WriteContext(on_unsupported, bounds, progress or SilentProgress())
-    with PluginCall(f"{target}: the writer {entry.label} {entry.version}"):
+    with _call_of(entry, target):
         session: WriteSession = entry.load().open(target, mode, own, context)
         with ExitStack() as undo:
             undo.callback(session.abort)
@@ -124,6 +124,25 @@ def write_tree(
                 report = session.commit({"manifestry": provenance_to_json(tree.provenance)})
                 undo.pop_all()  # committed: there is nothing left to undo
     return report if not issues else report.with_issues(issues)
+
+
+def check_target(target: Target, fmt: str, mode: Mode, at: Placement | None, options: Mapping[str, Any]) -> None:
+    """See whether a target can be written, ahead of the work on what shall be written; touches nothing.
+
+    Raises
+    ------
+    TargetExistsError, UnsupportedFeatureError, WriteError, SourceError, OptionError, PluginError
+        As `write`.
+    """
+    entry = installed_formats().writer(fmt)
+    _check_capabilities(entry, at)
+    own = make_options(entry.options_type(), options, entry.descriptor.name)
+    with _call_of(entry, target):
+        entry.load().open(target, mode, own, WriteContext("raise", Limits(), SilentProgress())).abort()
+
+
+def _call_of(entry: Entry[WriterDescriptor], target: Target) -> PluginCall:
+    return PluginCall(f"{target}: the writer {entry.label} {entry.version}")
 
 
 def choose_writer(target: Target, fmt: str | None, formats: FormatRegistry) -> Entry[WriterDescriptor]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,6 +19,7 @@ from manifestry.storage.urls import shown
 
 if TYPE_CHECKING:
     from manifestry.conversion.report import ConvertReport
+    from manifestry.parallel import ExecutorLike
     from manifestry.report import WriteReport
 
 __all__ = ["command"]
@@ -124,7 +124,7 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _executor(jobs: int | None, dask: str | None) -> Iterator[Executor | int | Literal["auto"]]:
+def _executor(jobs: int | None, dask: str | None) -> Iterator[ExecutorLike]:
     """What parses: this process, several, or the workers of a Dask scheduler."""
     if jobs is not None and dask is not None:
         raise click.UsageError("-j and --dask exclude each other")
@@ -136,11 +136,11 @@ def _executor(jobs: int | None, dask: str | None) -> Iterator[Executor | int | L
     except ImportError as error:
         raise OptionError("--dask needs the package distributed: pip install distributed") from error
     try:
-        client = Client(dask)  # type: ignore[no-untyped-call]
+        client = Client(dask, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise SourceError(f"{dask}: no Dask scheduler answers: {error}") from error
     with client:
-        yield client.get_executor()  # type: ignore[no-untyped-call]
+        yield client
 
 
 def _show(output: Output, report: ConvertReport) -> None:

@@ -12,7 +12,10 @@ from manifestry.combine.options import CombineOptions
 from manifestry.conversion.preparing import Preparation
 from manifestry.conversion.report import SourceReport
 from manifestry.errors import IncompatibleArraysError, ManifestryError, OptionError
+from manifestry.formats.boundary import PluginBoundary
 from manifestry.formats.contracts import OnUnsupported
+from manifestry.formats.detection import detect
+from manifestry.formats.loading import installed_formats
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -99,16 +102,23 @@ class BatchJob:
             except ManifestryError as error:
                 if self.on_error == "raise" or isinstance(error, OptionError):
                     raise
-                reports[url] = _failure(url, error)
+                reports[url] = SourceReport.failure(url, error)
                 continue
             trees[url], reports[url] = tree, SourceReport.of(url, tree)
         if self.on_error == "skip" and self.dim is not None and batch.like is not None:
             for url, misfit in self._misfits(trees, batch.like).items():
                 del trees[url]
-                reports[url] = _failure(url, misfit)
+                reports[url] = SourceReport.failure(url, misfit)
         found = tuple(reports[url] for url in batch.urls)
         lengths = {} if self.dim is None else {url: _length(tree, self.dim) for url, tree in trees.items()}
         return BatchResult(self.fold(list(trees.values()), batch.like), found, lengths)
+
+    def warm_up(self, url: str) -> None:
+        """Load what parsing a source needs, in a process that has nothing else to do yet."""
+        formats = installed_formats()
+        with PluginBoundary():  # what goes wrong here goes wrong again, and is told, when the source is parsed
+            entry = formats.select(self.format)[0] if self.format else detect(Source.at(url, self.stores), formats)
+            entry.load()
 
     def parse(self, url: str) -> VirtualGroup:
         """The prepared tree of one source."""
@@ -148,10 +158,6 @@ class BatchJob:
             except IncompatibleArraysError as error:
                 found[url] = error
         return found
-
-
-def _failure(url: str, error: ManifestryError) -> SourceReport:
-    return SourceReport(url, "failed", error=f"{type(error).__name__}: {error}")
 
 
 def _length(tree: VirtualGroup, dim: str) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import batched, pairwise
 from time import perf_counter
@@ -16,21 +15,28 @@ from manifestry.conversion.batches import Batch, BatchJob, BatchResult, template
 from manifestry.conversion.report import ConvertReport, SourceReport
 from manifestry.conversion.resuming import read_existing
 from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
+from manifestry.errors import SourceError
 from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
-from manifestry.parallel import ExecutorLike, choose_workers, must_travel, run_tasks
+from manifestry.parallel import ATTEMPTS, ExecutorLike, Lost, Workers, choose_workers, must_travel, run_tasks
+from manifestry.parallel.processes import Processes
 from manifestry.progress import Progress, SilentProgress
 from manifestry.report import WriteReport
 from manifestry.storage.source import Source
-from manifestry.writing import choose_writer, write_tree
+from manifestry.writing import check_target, choose_writer, write_tree
 
 __all__ = ["Output", "Run"]
 
-_BATCH: Final = 64
+_BATCH: Final = 32
 """Sources of a task at most: enough to make a process worth its messages, few enough to show progress."""
+
+_SHARE: Final = 8
+"""Tasks of a worker at least, where there are enough sources: the last ones end together."""
+
+_MANY_WORKERS: Final = 32  # where it is not known how many there are
 
 
 @dataclass(slots=True)
@@ -74,6 +80,14 @@ class Output:
         able = {Capability.SLABS, Capability.APPEND} <= descriptor.capabilities
         self.divisible = able and self.target.object is None and self.dim is not None and not self.dry_run
 
+    @property
+    def _place(self) -> Placement | None:
+        return Placement(self.dim) if self.mode is Mode.APPEND else None
+
+    def check(self) -> None:
+        """See whether the first commit could be made: nobody waits for many sources to hear that the target exists."""
+        check_target(self.target, self.format, self.mode, self._place, self.options)
+
     def write(self, tree: VirtualGroup, progress: Progress) -> None:
         """Make one commit of a tree; later ones are appended.
 
@@ -87,7 +101,7 @@ class Output:
             self.target,
             self.format,
             self.mode,
-            Placement(self.dim) if self.mode is Mode.APPEND else None,
+            self._place,
             self.on_unsupported,
             self.options,
             limits=self.limits,
@@ -145,17 +159,29 @@ class Run:
         """
         new = self._continue(sources, must_exist=must_exist) if continued else list(sources)
         workers = choose_workers(executor, len(new))
-        if workers != 1:
-            must_travel("the stores", self.job.stores, "give stores of a remote service, or convert in this process")
-        if isinstance(workers, int) and workers > 1:
-            must_travel("the task", self.job, "preprocess is a function of a module that workers can import")
-        order = OrderWatch(self.job.dim)
-        self.progress.start("parse", len(new))
-        for slab, last in slabs_of(self._parsed(new, workers, slab_files), slab_files, divide=self.output.divisible):
-            self._write(slab, order, last=last)
-        self.progress.finish()
+        with nullcontext() if workers is None else workers:
+            if workers is not None:
+                self._send(workers, new)
+            self.output.check()
+            self._convert(new, workers, slab_files)
         found = tuple(self.reports[source.url] for source in sources)
         return ConvertReport(str(self.output.target), self.output.written, found, self.seconds, self.output.dry_run)
+
+    def _send(self, workers: Workers, sources: Sequence[Source]) -> None:
+        """Make sure that everything can be sent to workers, and have them load what they will need."""
+        if workers.separate:
+            must_travel("the stores", self.job.stores, "give stores of a remote service, or convert in this process")
+        if isinstance(workers, Processes):
+            must_travel("the task", self.job, "preprocess is a function of a module that workers can import")
+            workers.warm_up(self.job.warm_up, sources[0].url)
+
+    def _convert(self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None) -> None:
+        order = OrderWatch(self.job.dim)
+        self.progress.start("parse", len(sources))
+        results = self._parsed(sources, workers, slab_files)
+        for slab, last in slabs_of(results, slab_files, divide=self.output.divisible):
+            self._write(slab, order, last=last)
+        self.progress.finish()
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -190,7 +216,7 @@ class Run:
             self.job = replace(self.job, combine=msgspec.structs.replace(self.job.combine, index_chunk=size))
 
     def _parsed(
-        self, sources: Sequence[Source], workers: Executor | int, slab_files: int | None
+        self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None
     ) -> Iterator[BatchResult]:
         """Batches in order. The first source alone decides what all others must be like, so that no batch differs."""
         urls = [source.url for source in sources]
@@ -201,15 +227,32 @@ class Run:
                 self.like = template_of(result.tree, self.job.dim)
             yield self._told(result)
         done = len(sources) - len(urls)
-        size = _BATCH if isinstance(workers, Executor) else min(_BATCH, max(1, -(-len(urls) // (4 * workers))))
-        batches = (Batch(part, self.like) for part in _parts(urls, size, slab_files, done))
+        at_once = 1 if workers is None else workers.count or _MANY_WORKERS
+        size = min(_BATCH, max(1, -(-len(urls) // (_SHARE * at_once))))
+        batches = [Batch(part, self.like) for part in _parts(urls, size, slab_files, done)]
+        for result in self._on_workers(batches, workers):
+            yield self._told(result)
+
+    def _on_workers(self, batches: Sequence[Batch], workers: Workers | None) -> Iterator[BatchResult]:
+        """The results of batches; one over which workers died is taken source by source, to find the one that kills."""
         results = run_tasks(self.job, batches, workers)
-        while True:
+        for batch in batches:
             with self.timed("parse"):
-                found = next(results, None)
-            if found is None:
-                return
-            yield self._told(found)
+                result = next(results)
+            if not isinstance(result, Lost):
+                yield result
+            elif len(batch.urls) > 1:
+                for url in batch.urls:
+                    yield from self._on_workers([Batch((url,), batch.like)], workers)
+            else:
+                yield self._fatal(batch.urls[0], result)
+
+    def _fatal(self, url: str, lost: Lost) -> BatchResult:
+        """What becomes of a source over which workers die."""
+        error = SourceError(f"{url}: {ATTEMPTS} workers died while they read it: {lost.reason}")
+        if self.job.on_error == "raise":
+            raise error
+        return BatchResult(None, (SourceReport.failure(url, error),))
 
     def _told(self, result: BatchResult) -> BatchResult:
         self.reports |= {report.url: report for report in result.reports}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from manifestry.errors import ManifestryError
 from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.report import REPORT_SCHEMA_VERSION, WriteReport
@@ -51,6 +52,11 @@ class SourceReport:
         return cls(
             url, "written", counts.arrays, counts.references, counts.inlined, counts.described_bytes, tree.issues
         )
+
+    @classmethod
+    def failure(cls, url: str, error: ManifestryError) -> SourceReport:
+        """The report of a source that is left out because of an error."""
+        return cls(url, "failed", error=f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
