@@ -5,15 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import zarr
-from numcodecs import get_codec
 from numpy.typing import NDArray
-from zarr.abc.buffer import Buffer
-from zarr.buffer import cpu
-from zarr.storage import MemoryStore
 
 from manifestry.combine.manifests import FileMerger, concat_manifests
 from manifestry.errors import UnsupportedFeatureError
@@ -26,7 +21,9 @@ from manifestry.model.zarr_v3 import array_document
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 from manifestry.storage.urls import local_path
-from manifestry.zarr_store import ManifestStore
+
+if TYPE_CHECKING:
+    from zarr.abc.buffer import Buffer
 
 __all__ = ["encode_values", "inline_array", "plain_metadata", "read_many", "read_values", "stored_chunks"]
 
@@ -40,6 +37,10 @@ def read_values(array: VirtualArray, stores: StoreRegistry, selection: tuple[sli
         found = decode_row(array, stores)
         if found is not None:
             return found
+    import zarr  # noqa: PLC0415 slow to import, and every worker would pay for it
+
+    from manifestry.zarr_store import ManifestStore  # noqa: PLC0415 as above
+
     store = ManifestStore(VirtualGroup({"array": array}), stores=stores)
     opened = zarr.open_array(store, path="array", mode="r", zarr_format=3)
     return np.asarray(opened[selection if selection is not None else ...])
@@ -119,7 +120,7 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
         return None
     if any(local_path(url) is None or stores.serves(url) for url in manifest.files.urls):
         return None
-    filters = [get_codec({"id": c.name.removeprefix("numcodecs."), **c.configuration}) for c in reversed(others)]
+    filters = _decoders(others)
     stored = metadata.dtype
     if stored.itemsize > 1 and stored.kind not in "SV":
         stored = stored.newbyteorder(">" if first.configuration.get("endian") == "big" else "<")
@@ -135,6 +136,15 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
                 raw = codec.decode(raw)
             row[i * size : (i + 1) * size] = np.frombuffer(raw, stored)
     return row[: metadata.size].reshape(metadata.shape)
+
+
+def _decoders(codecs: Sequence[Codec]) -> list[Any]:
+    """The codecs of numcodecs that undo some filters, the last first."""
+    if not codecs:
+        return []
+    from numcodecs import get_codec  # noqa: PLC0415 slow to import, and few coordinates are compressed
+
+    return [get_codec({"id": c.name.removeprefix("numcodecs."), **c.configuration}) for c in reversed(codecs)]
 
 
 def plain_metadata(
@@ -192,6 +202,10 @@ def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray
     shaped = metadata.with_(shape=values.shape)
     if shaped.codecs == (_plain_codec(shaped.dtype),) and not is_variable_length(shaped.dtype) and values.ndim <= 1:
         return VirtualArray(shaped, _encode_plain(values, shaped))
+    import zarr  # noqa: PLC0415 as above
+    from zarr.buffer import cpu  # noqa: PLC0415 as above
+    from zarr.storage import MemoryStore  # noqa: PLC0415 as above
+
     document, _ = array_document(shaped.with_(attributes={}))
     held: dict[str, Buffer] = {"zarr.json": cpu.Buffer.from_bytes(json.dumps(document).encode())}
     try:

@@ -21,7 +21,6 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ExecutorLike
 from manifestry.progress import Progress, SilentProgress
 from manifestry.storage.registry import StoreRegistry
-from manifestry.verification import verify as verify_output
 
 __all__ = ["convert"]
 
@@ -156,6 +155,8 @@ def convert(
     report = run(found, executor, slab_files, continued=append_dim is not None or resume, must_exist=not resume)
     if verify is None or dry_run or report.written is None:
         return report
+    from manifestry.verification import verify as verify_output  # noqa: PLC0415 zarr is slow to import
+
     with run.timed("verify"):
         checked = verify_output(place.url, samples=verify, format=output.format, stores=registry)
     return replace(report, verified=checked)
