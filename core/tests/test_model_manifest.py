@@ -270,3 +270,22 @@ def test_no_object_for_a_chunk():
 
 def test_size_is_that_of_the_grid():
     assert ChunkManifest.missing((3, 4, 5)).size == math.prod((3, 4, 5))
+
+
+def test_lengths_take_half_the_memory_where_they_can():
+    """32 bits below 4 GiB, whatever they were given in; who asks for columns gets 64, so that nothing wraps around."""
+    for dtype in ("u4", "u8", "i8"):
+        manifest = ChunkManifest.from_columns(
+            (2,), [A], 0, [0, 2**40], np.array([7, 2**32 - 1 if dtype != "i8" else 9], dtype)
+        )
+        assert manifest.lengths.dtype == np.dtype("u4")
+        assert manifest.columns()[2].dtype == np.dtype("u8")
+        assert (manifest.offsets + manifest.lengths).dtype == np.dtype("u8")
+    long = ChunkManifest.from_columns((2,), [A], 0, [0, 2**40], [7, 2**32])
+    assert long.lengths.dtype == np.dtype("u8")
+    assert long.stored_bytes == 2**32 + 7
+    assert long != manifest
+    many = ChunkManifest.from_columns(
+        (1000,), FileTable([A, B]), np.arange(1000) % 2, np.arange(1000), np.arange(1000) + 1
+    )
+    assert many.nbytes - many.files.nbytes == 16 * 1000

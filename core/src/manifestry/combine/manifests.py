@@ -165,7 +165,9 @@ def split_manifest(manifest: ChunkManifest, axis: int, parts: int, count: int) -
 
 def _mapped(manifest: ChunkManifest, change: Callable[[NDArray[Any]], NDArray[Any]]) -> ChunkManifest:
     """The manifest with every column, seen as an array over the grid, put through `change`."""
-    index, offsets, lengths = (change(column.reshape(manifest.grid_shape)) for column in manifest.columns())
+    kept = (manifest.file_index, manifest.offsets, manifest.lengths)
+    full = (np.broadcast_to(column, (manifest.size,)).reshape(manifest.grid_shape) for column in kept)
+    index, offsets, lengths = map(change, full)
     return ChunkManifest.from_columns(
         index.shape, manifest.files, index.reshape(-1), offsets.reshape(-1), lengths.reshape(-1), manifest.inline
     )

@@ -16,6 +16,7 @@ from manifestry.model.columns import (
     flat_positions,
     grid_of,
     make_column,
+    narrow,
     normalise_missing,
     scatter,
 )
@@ -57,9 +58,11 @@ class ChunkManifest:
         The distinct source objects.
     file_index
         uint32, shape ``()`` or ``(size,)``: row of `files`, or `INLINE`.
-    offsets, lengths
-        uint64, shape ``()`` or ``(size,)``, in bytes. Length 0: the chunk is not stored and reads as fill value.
-        For an inline chunk the offset points into `inline`.
+    offsets
+        uint64, shape ``()`` or ``(size,)``, in bytes. For an inline chunk it points into `inline`.
+    lengths
+        Shape ``()`` or ``(size,)``, in bytes; uint32 where no chunk has 4 GiB, else uint64. Length 0: the chunk is not
+        stored and reads as fill value.
     inline
         The bytes of all inline chunks.
 
@@ -75,7 +78,7 @@ class ChunkManifest:
     files: FileTable
     file_index: NDArray[np.uint32]
     offsets: NDArray[np.uint64]
-    lengths: NDArray[np.uint64]
+    lengths: NDArray[np.uint32] | NDArray[np.uint64]
     inline: bytes = b""
 
     def __post_init__(self) -> None:
@@ -105,10 +108,10 @@ class ChunkManifest:
         table = files if isinstance(files, FileTable) else FileTable(files)
         index = make_column("file_index", file_index, np.dtype("u4"), size)
         start = make_column("offsets", offsets, np.dtype("u8"), size)
-        count = make_column("lengths", lengths, np.dtype("u8"), size)
+        given = np.dtype("u4" if getattr(lengths, "dtype", None) == np.uint32 else "u8")
+        count = narrow(make_column("lengths", lengths, given, size))
         if size == 0:
-            zero = np.zeros((), "u8")
-            return cls(shape, table, np.zeros((), "u4"), zero, zero, b"")
+            return cls(shape, table, np.zeros((), "u4"), np.zeros((), "u8"), np.zeros((), "u4"), b"")
         index, start = normalise_missing(index, start, count)
         index, start, count = collapse(index), collapse(start), collapse(count)
         top = index[index != INLINE]
@@ -202,12 +205,15 @@ class ChunkManifest:
         return self.file_index.nbytes + self.offsets.nbytes + self.lengths.nbytes + len(self.inline) + self.files.nbytes
 
     def columns(self) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]:
-        """`file_index`, `offsets` and `lengths` as read-only views of shape ``(size,)``; constants take no memory."""
+        """`file_index`, `offsets` and `lengths`, read-only, of shape ``(size,)``; constants take no memory.
+
+        Lengths are uint64 here, whatever they are kept in.
+        """
         shape = (self.size,)
         return (
             np.broadcast_to(self.file_index, shape),
             np.broadcast_to(self.offsets, shape),
-            np.broadcast_to(self.lengths, shape),
+            np.broadcast_to(self.lengths.astype("u8", copy=False), shape),
         )
 
     @property
