@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from manifestry.storage import Source
 from manifestry_hdf5.library import OpenFiles
-from manifestry_hdf5.structures.blocks import Blocks, local_fetch, read_together, remote_fetch
+from manifestry_hdf5.octets import LocalFile
+from manifestry_hdf5.structures.blocks import Blocks, read_together, remote_fetch
 from manifestry_hdf5.structures.checksum import lookup3
 from manifestry_hdf5.structures.chunks import Extent, read_chunks
 from manifestry_hdf5.structures.fallback import read_chunks_by_library
@@ -30,7 +31,7 @@ def tables(path, name="d"):
         space = dataset.get_space()
         maximum = [-1 if n == h5py.h5s.UNLIMITED else n for n in space.get_simple_extent_dims(maxdims=True)]
         extent = Extent.of(dataset.shape, maximum, layout.chunk_shape)
-        [own] = read_together([read_chunks(layout, file.superblock, extent, 1 << 40)], local_fetch(source))
+        [own] = read_together([read_chunks(layout, file.superblock, extent, 1 << 40)], file.fetch)
         if isinstance(own, Exception):
             raise own
         extensible = layout.index is ChunkIndex.EXTENSIBLE_ARRAY
@@ -200,7 +201,8 @@ def test_blocks_are_the_same_from_memory_and_from_ranges(tmp_path):
     store = MemoryStore()
     store.put("data.bin", data)
     wanted = [Blocks(np.array([5, 299_990, 70_000, 60]), 100), Blocks(np.array([400_000]), 8), Blocks(np.array([0]), 0)]
-    local = local_fetch(Source(path))(wanted)
+    with LocalFile(path) as file:
+        local = file.fetch(wanted)
     remote = remote_fetch(Source("memory://here/data.bin", {"memory://here": store}))(wanted)
     for a, b in zip(local, remote, strict=True):
         assert np.array_equal(a, b)

@@ -19,16 +19,18 @@ from manifestry_hdf5.structures.attribute_message import (
     ATTRIBUTE_INFO_MESSAGE,
     ATTRIBUTE_MESSAGE,
     UnusualError,
-    attribute_name,
+    attribute_parts,
     is_dense,
     parse_attribute,
+    parse_reference_lists,
 )
 from manifestry_hdf5.structures.object_header import Message
 
 __all__ = ["PLUMBING", "decode_text", "first_elements", "read_attributes", "visible_attributes"]
 
 _SCALE_PLUMBING: Final = frozenset({"CLASS", "NAME"})
-_REFERENCE_LISTS: Final = frozenset({"DIMENSION_LIST", "REFERENCE_LIST"})
+_FORWARD, _BACKWARD = "DIMENSION_LIST", "REFERENCE_LIST"
+_REFERENCE_LISTS: Final = frozenset({_FORWARD, _BACKWARD})
 _NETCDF_PLUMBING: Final = frozenset({"_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict"})
 
 PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _NETCDF_PLUMBING
@@ -36,30 +38,49 @@ PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _N
 
 
 def read_attributes(
-    file: OpenFile, identifier: Any, path: str, context: ParseContext, header: Sequence[Message] = ()
+    file: OpenFile,
+    identifier: Any,
+    path: str,
+    context: ParseContext,
+    header: Sequence[Message] = (),
+    only: frozenset[str] | None = None,
 ) -> dict[str, Any]:
-    """All attributes of an object by name, in HDF5's types; one that cannot be read is reported and left out.
+    """The attributes of an object by name, in HDF5's types; one that cannot be read is reported and left out.
 
     Parameters
     ----------
     header
         The messages of the object header, when they have been read. Attributes of the usual types are taken from them.
+    only
+        The names that are wanted, when not all are.
+
+    Returns
+    -------
+    dict
+        ``DIMENSION_LIST`` as addresses of object headers, a tuple for each dimension; ``REFERENCE_LIST`` is left out.
     """
-    found, left = _from_header(file, path, header, context)
-    for name in left if left is not None else range(h5a.get_num_attrs(identifier)):
+    found, left = _from_header(file, path, header, context, only)
+    if left is None:
+        left = _names(identifier) if only is None else [n for n in map(str.encode, only) if h5a.exists(identifier, n)]
+    for name in left:
         _by_library(file, identifier, name, path, found, context)
     return found
 
 
+def _names(identifier: Any) -> list[bytes | int]:
+    """All attributes, by number: some have names that libhdf5 does not find again."""
+    return list(range(h5a.get_num_attrs(identifier)))
+
+
 def _from_header(
-    file: OpenFile, path: str, header: Sequence[Message], context: ParseContext
-) -> tuple[dict[str, Any], list[bytes] | None]:
+    file: OpenFile, path: str, header: Sequence[Message], context: ParseContext, only: frozenset[str] | None
+) -> tuple[dict[str, Any], Sequence[bytes | int] | None]:
     """Attributes of the usual types, and the names of the others; None when the header does not list all.
 
-    A damaged one is reported and not left to libhdf5, which damage in a global heap can keep busy for ever.
+    A damaged one is reported and not left to libhdf5.
     """
     found: dict[str, Any] = {}
-    left: list[bytes] = []
+    left: list[bytes | int] = []
     if not header:
         return found, None
     for message in header:
@@ -70,16 +91,19 @@ def _from_header(
         if message.shared:
             return {}, None
         try:
-            raw, value = parse_attribute(message.data, file.superblock, file.heap)
-            found[decode_text(raw)] = _as_text(value)
+            parts = attribute_parts(message.data)
+            name = decode_text(parts.name)
+            if name == _BACKWARD or (only is not None and name not in only):
+                continue
+            try:
+                if name == _FORWARD:
+                    found[name] = parse_reference_lists(parts, file.superblock, file.heap)
+                else:
+                    found[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
+            except UnusualError:
+                left.append(parts.name)
         except (MalformedFileError, IndexError, ValueError) as error:
             context.report(path, "attribute that cannot be read", str(error))
-        except UnusualError:
-            name = attribute_name(message.data)
-            if decode_text(name) in _REFERENCE_LISTS:
-                found[decode_text(name)] = None  # it is there; never visible, and slow to read
-            else:
-                left.append(name)
     return found, left
 
 
@@ -98,10 +122,32 @@ def _by_library(
     try:
         attribute = h5a.open(identifier, which) if isinstance(which, bytes) else h5a.open(identifier, index=which)
         name = decode_text(attribute.get_name())
-        found[name] = _value(attribute, file.source.size)
-    except LIBRARY_ERRORS as error:
+        if name == _BACKWARD:
+            return
+        if attribute.dtype.hasobject:
+            file.require_sound_heaps()
+        found[name] = _attached(file, attribute) if name == _FORWARD else _value(attribute, file.source.size)
+    except (MalformedFileError, *LIBRARY_ERRORS) as error:
         first = (str(error).splitlines() or [""])[0]
         context.report(f"{path}@{name}", "attribute that cannot be read", first)
+
+
+def _attached(file: OpenFile, attribute: Any) -> tuple[tuple[int, ...], ...]:
+    """The scales of each dimension by the address of their headers; a reference whose target is gone is left out."""
+    if attribute.shape is None or len(attribute.shape) != 1 or attribute.dtype.kind != "O":
+        return ()
+    values = np.zeros(attribute.shape, attribute.dtype)
+    attribute.read(values)
+    axes = []
+    for references in values:
+        found = []
+        for reference in references if isinstance(references, np.ndarray) else ():
+            try:
+                found.append(file.identity(h5r.dereference(reference, attribute))[1])
+            except (MalformedFileError, *LIBRARY_ERRORS):
+                continue
+        axes.append(tuple(found))
+    return tuple(axes)
 
 
 def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bool) -> dict[str, Any]:

@@ -83,6 +83,8 @@ def _values(dataset: Dataset, limit: int, reason: str) -> np.ndarray[Any, Any]:
     the same long one; so they are read in ever larger parts for as long as there is room.
     """
     source = h5py.Dataset(dataset.id)
+    if source.dtype.hasobject:
+        dataset.file.require_sound_heaps()
     with library_errors(dataset.path):
         if not dataset.shape or not source.dtype.hasobject:
             return np.asarray(source[()])

@@ -105,6 +105,8 @@ def read_dataset(
         element = file.element_types.get(code := kind.encode())
         if element is None:
             element = file.element_types[code] = element_type(kind)
+        if element.dtype.kind in "TO":
+            file.require_sound_heaps()
         if element.members is not None and not shape:
             element = _only_sequence(identifier, element)
     maximum = tuple(UNLIMITED if n in (UNLIMITED, _NO_LIMIT) else n for n in limits)

@@ -22,14 +22,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from h5py import h5a, h5r
-from manifestry.errors import MalformedFileError
 
-from manifestry_hdf5.library import LIBRARY_ERRORS, Identity, OpenFile
+from manifestry_hdf5.library import Identity
 
-__all__ = ["ONLY_DIMENSION", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
+__all__ = ["ONLY_DIMENSION", "SCALE_ATTRIBUTES", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
 
-ONLY_DIMENSION: Final = b"This is a netCDF dimension but not a netCDF variable"
+ONLY_DIMENSION: Final = "This is a netCDF dimension but not a netCDF variable"
 _NOT_COORDINATE: Final = "_nc4_non_coord_"
 """What netCDF-4 puts before the name of a variable that has the name of a dimension and is not its coordinate."""
 
@@ -66,76 +64,39 @@ class Scale:
     unlimited: bool = False
 
 
-_WANTED: Final = ("CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST")
+SCALE_ATTRIBUTES: Final = frozenset({"CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST"})
+"""What has to be read of a dataset to know what it says about dimensions."""
 
 
-def read_scale(
-    file: OpenFile, identifier: Any, identity: Identity, attributes: Mapping[str, Any] | None = None
-) -> Scale:
-    """What the attributes of a dataset say about dimensions.
+def read_scale(identifier: Any, identity: Identity, attributes: Mapping[str, Any]) -> Scale:
+    """What a dataset says about dimensions.
 
     Parameters
     ----------
     attributes
-        Those of the dataset, when they have been read already.
+        At least those of `SCALE_ATTRIBUTES` that it has.
     """
-    names = attributes if attributes is not None else [n for n in _WANTED if h5a.exists(identifier, n.encode())]
     scale = Scale(identity)
-    if "CLASS" in names:
-        scale.is_scale = _text(identifier, "CLASS") == b"DIMENSION_SCALE"
-        scale.only_dimension = (
-            scale.is_scale and "NAME" in names and _text(identifier, "NAME").startswith(ONLY_DIMENSION)
-        )
-        if scale.is_scale:
-            space = identifier.get_space()
-            shape = space.get_simple_extent_dims()
-            scale.length = int(shape[0]) if shape else 1
-            scale.unlimited = bool(shape) and int(space.get_simple_extent_dims(maxdims=True)[0]) not in shape[:1]
-    if "_Netcdf4Dimid" in names:
-        scale.number = next(iter(_integers(identifier, "_Netcdf4Dimid")), None)
-    if "_Netcdf4Coordinates" in names:
-        scale.coordinates = _integers(identifier, "_Netcdf4Coordinates") or None
-    if "DIMENSION_LIST" in names:
-        scale.attached = _attached(file, identifier)
+    scale.is_scale = attributes.get("CLASS") == "DIMENSION_SCALE"
+    if scale.is_scale:
+        name = attributes.get("NAME")
+        scale.only_dimension = isinstance(name, str) and name.startswith(ONLY_DIMENSION)
+        space = identifier.get_space()
+        shape = space.get_simple_extent_dims()
+        scale.length = int(shape[0]) if shape else 1
+        scale.unlimited = bool(shape) and int(space.get_simple_extent_dims(maxdims=True)[0]) not in shape[:1]
+    scale.number = next(iter(_integers(attributes.get("_Netcdf4Dimid"))), None)
+    scale.coordinates = _integers(attributes.get("_Netcdf4Coordinates")) or None
+    lists = attributes.get("DIMENSION_LIST")
+    if lists is not None:
+        scale.attached = tuple(tuple((identity[0], address) for address in axis) for axis in lists)
     return scale
 
 
-def _text(identifier: Any, name: str) -> bytes:
-    attribute = h5a.open(identifier, name.encode())
-    if attribute.shape != () or attribute.dtype.kind not in "SO":
-        return b""
-    value = np.zeros((), attribute.dtype)
-    attribute.read(value)
-    text: Any = value[()]
-    return text if isinstance(text, bytes) else b""
-
-
-def _integers(identifier: Any, name: str) -> tuple[int, ...]:
-    attribute = h5a.open(identifier, name.encode())
-    if attribute.dtype.kind not in "iu" or attribute.shape is None:
-        return ()
-    values = np.zeros(attribute.shape, attribute.dtype)
-    attribute.read(values)
-    return tuple(int(v) for v in values.reshape(-1))
-
-
-def _attached(file: OpenFile, identifier: Any) -> tuple[tuple[Identity, ...], ...] | None:
-    """The scales of each axis; a reference whose target is gone counts as none."""
-    attribute = h5a.open(identifier, b"DIMENSION_LIST")
-    if attribute.shape is None or len(attribute.shape) != 1 or attribute.dtype.kind != "O":
-        return None
-    values = np.zeros(attribute.shape, attribute.dtype)
-    attribute.read(values)
-    axes = []
-    for references in values:
-        found = []
-        for reference in references if isinstance(references, np.ndarray) else ():
-            try:
-                found.append(file.identity(h5r.dereference(reference, identifier)))
-            except (MalformedFileError, *LIBRARY_ERRORS):
-                continue
-        axes.append(tuple(found))
-    return tuple(axes)
+def _integers(value: Any) -> tuple[int, ...]:
+    """The numbers of an attribute; none where it is missing or something else."""
+    values = np.asarray(value)
+    return tuple(map(int, values.reshape(-1))) if values.dtype.kind in "iu" else ()
 
 
 def scale_name(path: str) -> str:

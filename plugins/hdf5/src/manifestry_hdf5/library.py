@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -16,10 +14,11 @@ import h5py
 from h5py import h5f, h5g, h5p
 from manifestry.errors import MalformedFileError
 from manifestry.model.files import FileTable
-from manifestry.storage import BlockReader, Source
+from manifestry.storage import Source
 
-from manifestry_hdf5.structures.blocks import Fetch, local_fetch, remote_fetch
-from manifestry_hdf5.structures.global_heap import GlobalHeap
+from manifestry_hdf5.octets import LocalFile, RemoteFile
+from manifestry_hdf5.structures.blocks import Fetch
+from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
 from manifestry_hdf5.structures.object_header import Message, read_messages
 from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
@@ -34,6 +33,9 @@ HEAD_BYTES: Final = 256 << 10
 _CHUNK_SLOTS: Final = 7
 """Places in the chunk cache of an open dataset. Values are read once if at all, and a table of the usual size for each
 of thousands of open datasets takes more memory than all references."""
+
+_MOST_CHECKED_BYTES: Final = 256 << 20
+"""Local files up to this size are searched for damage in the global heap; that takes a fraction of a second."""
 
 LIBRARY_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError)
 """What h5py raises when libhdf5 reports an error, by the kind of its call."""
@@ -66,18 +68,21 @@ class OpenFile:
         Element types by encoded datatype: many datasets have few types.
     """
 
-    def __init__(self, source: Source, fid: Any, blocks: BlockReader | None) -> None:
+    def __init__(self, source: Source, fid: Any, octets: LocalFile | RemoteFile) -> None:
         self.source = source
         self.id = fid
         self.files = FileTable([source.file])
         self.number = _status(fid)[0]
         self.element_types: dict[bytes, Any] = {}
-        self._blocks = blocks
+        self._octets = octets
+        if isinstance(octets, RemoteFile):
+            octets.length_size = int(fid.get_create_plist().get_sizes()[1])
+        self._damage: str | None = None
 
     @property
     def remote(self) -> bool:
         """Whether libhdf5 reads it through the block cache of its source."""
-        return self._blocks is not None
+        return isinstance(self._octets, RemoteFile)
 
     @cached_property
     def superblock(self) -> Superblock:
@@ -98,28 +103,48 @@ class OpenFile:
         except (MalformedFileError, IndexError, struct.error):
             return []
 
-    @cached_property
+    @property
     def fetch(self) -> Fetch:
         """How blocks of chunk indexes are read."""
-        return remote_fetch(self.source) if self.remote else local_fetch(self.source)
-
-    @cached_property
-    def _map(self) -> Any:
-        with Path(str(self.source.local_path)).open("rb") as handle:
-            return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._octets.fetch
 
     def read(self, start: int, stop: int) -> bytes:
         """Bytes by absolute position, fewer where the file ends."""
-        if self._blocks is not None:
-            return self._blocks.read_range(start, stop)
-        found: bytes = self._map[start:stop]
-        return found
+        return self._octets.read_range(start, stop)
+
+    def require_sound_heaps(self) -> None:
+        """Check the global heap before libhdf5 reads elements of variable length or references to regions from it.
+
+        A remote file is checked where libhdf5 reads it, a local one here, as a whole: only libhdf5 knows which parts
+        it will come to.
+
+        Raises
+        ------
+        MalformedFileError
+            A collection is damaged in a way that keeps libhdf5 busy for ever.
+        """
+        if self._damage is None:
+            self._damage = self._damaged_heap()
+        if self._damage:
+            raise MalformedFileError(self._damage)
+
+    def _damaged_heap(self) -> str:
+        if not isinstance(self._octets, LocalFile) or self._octets.size > _MOST_CHECKED_BYTES:
+            return ""
+        for at in self._octets.find(SIGNATURE):
+            length = self._octets.read_range(at + 8, at + 8 + self.superblock.length_size)
+            data = self._octets.read_range(at, at + int.from_bytes(length, "little"))
+            try:
+                check_collection(data, self.superblock.length_size, hex(at))
+            except MalformedFileError as error:
+                return str(error)
+        return ""
 
     def prefetch(self, addresses: list[int], count: int) -> None:
         """Fetch `count` bytes at each address in one round trip, where that saves anything."""
-        if self._blocks is not None and addresses:
+        if isinstance(self._octets, RemoteFile) and addresses:
             base = self.superblock.base
-            self._blocks.prefetch([(base + address, base + address + count) for address in addresses])
+            self._octets.prefetch([(base + address, base + address + count) for address in addresses])
 
     def identity(self, identifier: Any) -> Identity:
         """What an open object of this file is known by; for the target of a hard link, the link tells its address.
@@ -175,21 +200,24 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
     virtual datasets, and that fails unless they have its default way of closing.
     """
     size = source.size  # a missing file is said to be missing, not malformed
+    octets: LocalFile | RemoteFile
     with library_errors(source.url):
         if source.local_path is not None:
-            fid, blocks, wrapper = _open_local(os.fsencode(source.local_path), first=first), None, None
+            fid, wrapper = _open_local(os.fsencode(source.local_path), first=first), None
+            octets = LocalFile(source.local_path)
         else:
-            blocks = source.blocks()
-            blocks.prefetch([(0, min(size, HEAD_BYTES))])
-            wrapper = h5py.File(blocks, "r", rdcc_nslots=_CHUNK_SLOTS)
+            octets = RemoteFile(source)
+            octets.prefetch([(0, min(size, HEAD_BYTES))])
+            wrapper = h5py.File(octets, "r", rdcc_nslots=_CHUNK_SLOTS)
             fid = wrapper.id
     try:
-        yield OpenFile(source, fid, blocks)
+        yield OpenFile(source, fid, octets)
     finally:
         if wrapper is not None:
             wrapper.close()
         elif fid.valid:
             fid.close()
+        octets.close()
 
 
 def _open_local(path: bytes, *, first: bool) -> Any:

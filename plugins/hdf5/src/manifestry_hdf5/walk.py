@@ -17,7 +17,7 @@ from manifestry.model.validation import is_node_name
 
 from manifestry_hdf5.attributes import decode_text, read_attributes
 from manifestry_hdf5.datasets import Dataset, read_dataset
-from manifestry_hdf5.dimensions import Scale, read_scale
+from manifestry_hdf5.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
 from manifestry_hdf5.library import LIBRARY_ERRORS, Identity, OpenFile, OpenFiles, library_errors
 
 __all__ = ["Group", "Walker"]
@@ -106,7 +106,8 @@ class Walker:
                 if kind == h5l.TYPE_HARD:
                     child = h5o.open(identifier, name)
                     if isinstance(child, h5d.DatasetID):
-                        group.scales[decode_text(name)] = read_scale(file, child, (file.source.url, address))
+                        identity = (file.source.url, address)
+                        group.scales[decode_text(name)] = self._scale(file, child, identity, path)
         return group
 
     def _links(self, file: OpenFile, identifier: Any, path: str) -> list[tuple[bytes, int, int]]:
@@ -227,14 +228,20 @@ class Walker:
     def _dataset(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
         name = path.rpartition("/")[2]
         if not self._context.wants(path):
-            with library_errors(path):
-                group.scales[name] = read_scale(file, child, identity)
+            group.scales[name] = self._scale(file, child, identity, path)
             return
         known = self._datasets.get(identity)
         with library_errors(path):
             header = known.header if known else file.header(identity[1])
             attributes = known.attributes if known else read_attributes(file, child, path, self._context, header)
-            scale = group.scales[name] = read_scale(file, child, identity, attributes)
+            scale = group.scales[name] = read_scale(child, identity, attributes)
         if not scale.only_dimension:
             dataset = known or read_dataset(file, child, identity, path, attributes, header, self._context)
             group.datasets[name] = self._datasets[identity] = dataset
+
+    def _scale(self, file: OpenFile, child: Any, identity: Identity, path: str) -> Scale:
+        """What a dataset that is not wanted says about dimensions."""
+        with library_errors(path):
+            header = file.header(identity[1])
+            attributes = read_attributes(file, child, path, self._context, header, SCALE_ATTRIBUTES)
+            return read_scale(child, identity, attributes)

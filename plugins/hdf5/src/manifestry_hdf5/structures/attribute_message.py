@@ -7,7 +7,7 @@ decoded here; for any other the caller asks libhdf5.
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from h5py import h5t
@@ -19,16 +19,18 @@ from manifestry_hdf5.structures.superblock import Superblock
 __all__ = [
     "ATTRIBUTE_INFO_MESSAGE",
     "ATTRIBUTE_MESSAGE",
+    "AttributeParts",
     "UnusualError",
-    "attribute_name",
+    "attribute_parts",
     "is_dense",
     "parse_attribute",
+    "parse_reference_lists",
 ]
 
 ATTRIBUTE_MESSAGE: Final = 0x0C
 ATTRIBUTE_INFO_MESSAGE: Final = 0x15
 
-_STRING, _VARIABLE_LENGTH = 3, 9
+_STRING, _REFERENCE, _VARIABLE_LENGTH = 3, 7, 9
 _NULL_TERMINATED, _SPACE_PADDED = 0, 2
 
 
@@ -59,8 +61,31 @@ def is_dense(message: bytes, superblock: Superblock) -> bool:
     return message[at : at + superblock.offset_size] != b"\xff" * superblock.offset_size
 
 
-def parse_attribute(message: bytes, superblock: Superblock, heap: GlobalHeap) -> tuple[bytes, Any]:
-    """Name and value of an attribute: numbers as numpy has them, texts as bytes, arrays of texts as nested lists.
+class AttributeParts(NamedTuple):
+    """What an attribute message consists of; `plain` unless parts of it are somewhere else."""
+
+    name: bytes
+    datatype: bytes
+    dataspace: bytes
+    data: bytes
+    plain: bool
+
+
+def attribute_parts(message: bytes) -> AttributeParts:
+    """The parts of an attribute message; version 1 pads all but the last to multiples of 8 bytes."""
+    version = message[0]
+    at = 9 if version == 3 else 8
+    parts = []
+    for where in (2, 4, 6):
+        size = message[where] | message[where + 1] << 8
+        parts.append(message[at : at + size])
+        at += -(-size // 8) * 8 if version == 1 else size
+    plain = version in (1, 2, 3) and not (version > 1 and message[1])
+    return AttributeParts(parts[0].split(b"\0")[0], parts[1], parts[2], message[at:], plain)
+
+
+def parse_attribute(parts: AttributeParts, superblock: Superblock, heap: GlobalHeap) -> Any:
+    """The value of an attribute: numbers as numpy has them, texts as bytes, arrays of texts as nested lists.
 
     Raises
     ------
@@ -69,26 +94,40 @@ def parse_attribute(message: bytes, superblock: Superblock, heap: GlobalHeap) ->
     MalformedFileError
         It refers to a heap that is not there.
     """
-    if message[0] not in (1, 2, 3) or (message[0] > 1 and message[1]):
+    if not parts.plain:
         raise UnusualError
-    name, datatype, dataspace, data = _parts(message)
-    return name.split(b"\0")[0], _value(datatype, _shape(dataspace, superblock), data, superblock, heap)
+    return _value(parts.datatype, _shape(parts.dataspace, superblock), parts.data, superblock, heap)
 
 
-def attribute_name(message: bytes) -> bytes:
-    """The name of an attribute of any type."""
-    return _parts(message)[0].split(b"\0")[0]
+def parse_reference_lists(
+    parts: AttributeParts, superblock: Superblock, heap: GlobalHeap
+) -> tuple[tuple[int, ...], ...]:
+    """The value of an attribute that holds a list of object references for each element of one dimension.
 
+    Returns
+    -------
+    tuple of tuples
+        Addresses of object headers.
 
-def _parts(message: bytes) -> list[bytes]:
-    """Name, datatype, dataspace and data; version 1 pads the first three to multiples of 8 bytes."""
-    at = 9 if message[0] == 3 else 8
-    parts = []
-    for where in (2, 4, 6):
-        size = int.from_bytes(message[where : where + 2], "little")
-        parts.append(message[at : at + size])
-        at += -(-size // 8) * 8 if message[0] == 1 else size
-    return [*parts, message[at:]]
+    Raises
+    ------
+    UnusualError, MalformedFileError
+        As `parse_attribute`.
+    """
+    datatype, member, o = parts.datatype, parts.datatype[8:], superblock.offset_size
+    shape = _shape(parts.dataspace, superblock)
+    sequence = (datatype[0] & 0x0F, datatype[1] & 0x0F) == (_VARIABLE_LENGTH, 0)
+    if not parts.plain or len(shape) != 1 or not sequence or (member[0] & 0x0F, member[1] & 0x0F) != (_REFERENCE, 0):
+        raise UnusualError
+    size = int.from_bytes(datatype[4:8], "little")
+    if len(parts.data) < shape[0] * size or size != 8 + o:
+        raise MalformedFileError(f"attribute message: {len(parts.data)} bytes for {shape[0]} lists of references")
+    lists = []
+    for at in range(0, shape[0] * size, size):
+        count = int.from_bytes(parts.data[at : at + 4], "little")
+        octets = heap.object(parts.data[at + 4 : at + size])[: count * o] if count else b""
+        lists.append(tuple(int.from_bytes(octets[i : i + o], "little") for i in range(0, len(octets), o)))
+    return tuple(lists)
 
 
 def _shape(message: bytes, superblock: Superblock) -> tuple[int, ...]:

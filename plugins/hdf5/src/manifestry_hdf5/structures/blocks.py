@@ -12,7 +12,7 @@ from manifestry.errors import ManifestryError
 from manifestry.storage import Source
 from numpy.typing import NDArray
 
-__all__ = ["Blocks", "Fetch", "IndexReader", "local_fetch", "read_together", "remote_fetch"]
+__all__ = ["Blocks", "Fetch", "IndexReader", "read_together", "remote_fetch"]
 
 
 class Blocks(NamedTuple):
@@ -60,33 +60,6 @@ def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T 
             data = iter(fetch([blocks for _, wanted in asked for blocks in wanted]))
             sent = [(number, list(islice(data, len(wanted)))) for number, wanted in asked]
     return results
-
-
-def local_fetch(source: Source) -> Fetch:
-    """Blocks of a local file, from its memory map."""
-    file = np.asarray(np.memmap(str(source.local_path), "u1", "r"))
-
-    def fetch(wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
-        return [_gather(file, blocks) for blocks in wanted]
-
-    return fetch
-
-
-def _gather(file: NDArray[np.uint8], blocks: Blocks) -> NDArray[np.uint8]:
-    positions, length = blocks
-    if not len(positions) or not length:
-        return np.zeros((len(positions), length), "u1")
-    inside = len(file) - length
-    if int(positions.max()) <= inside:
-        if len(positions) == 1:
-            start = int(positions[0])
-            return file[start : start + length].reshape(1, length)
-        return np.lib.stride_tricks.sliding_window_view(file, length)[positions]
-    found = np.zeros((len(positions), length), "u1")
-    for row, start in enumerate(positions.tolist()):
-        part = file[start : start + length] if start < len(file) else file[:0]
-        found[row, : len(part)] = part
-    return found
 
 
 GAP: Final = 64 << 10

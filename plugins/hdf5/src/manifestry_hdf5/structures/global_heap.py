@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from manifestry.errors import MalformedFileError
 
 from manifestry_hdf5.structures.superblock import Read, Superblock
 
-__all__ = ["GlobalHeap"]
+__all__ = ["SIGNATURE", "GlobalHeap", "check_collection"]
 
-_OBJECT_HEADER = 8  # index, reference count and padding, before the size
+SIGNATURE: Final = b"GCOL\x01\0\0\0"
+"""How a collection begins: its name, version 1, and three bytes of zero."""
+
+_OBJECT_HEADER: Final = 8  # index, reference count and padding, before the size
+
+
+def check_collection(data: bytes | memoryview, length_size: int, where: str) -> None:
+    """Check that the objects of a collection follow each other to its end, or to that of the part of it that is given.
+
+    libhdf5 (up to 2.0 at least) goes from one to the next by their sizes and for ever if one has none.
+
+    Raises
+    ------
+    MalformedFileError
+        An object has no size, or reaches over the end.
+    """
+    n = length_size
+    end, at = int.from_bytes(data[8 : 8 + n], "little"), 8 + n
+    header = _OBJECT_HEADER + n
+    while at + header <= min(end, len(data)):
+        number = int.from_bytes(data[at : at + 2], "little")
+        size = int.from_bytes(data[at + _OBJECT_HEADER : at + header], "little")
+        step = header + -(-size // 8) * 8 if number else size
+        if not step or at + step > end:
+            raise MalformedFileError(f"global heap collection at {where}: object {number} of {size} bytes")
+        at += step
 
 
 class GlobalHeap:
@@ -45,9 +72,10 @@ class GlobalHeap:
     def _collection(self, address: int) -> dict[int, bytes]:
         start, n = self._superblock.base + address, self._superblock.length_size
         head = self._read(start, start + 8 + n)
-        if head[:5] != b"GCOL\x01":
+        if not head.startswith(SIGNATURE[:5]):
             raise MalformedFileError(f"global heap collection at {address:#x}: no collection")
         data = self._read(start, start + int.from_bytes(head[8:], "little"))
+        check_collection(data, n, hex(address))
         objects, at = {}, 8 + n
         while at + _OBJECT_HEADER + n <= len(data):
             number = int.from_bytes(data[at : at + 2], "little")

@@ -1,0 +1,132 @@
+"""The bytes of a file, by position: of a local one from a map of it, of a remote one through a cache of blocks."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from manifestry.errors import MalformedFileError
+from manifestry.storage import Source
+from numpy.typing import NDArray
+
+from manifestry_hdf5.structures.blocks import Blocks, Fetch, remote_fetch
+from manifestry_hdf5.structures.global_heap import SIGNATURE, check_collection
+
+__all__ = ["LocalFile", "RemoteFile"]
+
+
+class LocalFile:
+    """A local file: mapped, or read piece by piece where there is no room for a map. A context that closes it.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 closed by `close`
+        self.size = os.fstat(self._file.fileno()).st_size
+        try:
+            self._map: Any = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):  # larger than the address space that is left, or empty
+            self._map = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Arrays that were given out keep the map for as long as they live."""
+        self._map = None
+        self._file.close()
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Bytes by absolute position, fewer where the file ends."""
+        if self._map is not None:
+            found: bytes = self._map[start:stop]
+            return found
+        self._file.seek(start)
+        return self._file.read(max(0, min(stop, self.size) - start))
+
+    def fetch(self, wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
+        """Blocks of the file, as `structures.blocks.Fetch`."""
+        return [self._gather(blocks) for blocks in wanted]
+
+    def find(self, signature: bytes) -> Iterator[int]:
+        """Where a signature stands in the file; nowhere, for all that is known, in one that is not mapped."""
+        at = -1 if self._map is None else self._map.find(signature)
+        while at >= 0:
+            yield at
+            at = self._map.find(signature, at + 1)
+
+    def _gather(self, blocks: Blocks) -> NDArray[np.uint8]:
+        positions, length = blocks
+        if not len(positions) or not length:
+            return np.zeros((len(positions), length), "u1")
+        if self._map is not None and int(positions.max()) <= self.size - length:
+            file = np.frombuffer(self._map, "u1")
+            if len(positions) == 1:
+                start = int(positions[0])
+                return file[start : start + length].reshape(1, length)
+            return np.lib.stride_tricks.sliding_window_view(file, length)[positions]
+        found = np.zeros((len(positions), length), "u1")
+        for row, start in enumerate(positions.tolist()):
+            part = self.read_range(start, start + length) if start < self.size else b""
+            found[row, : len(part)] = np.frombuffer(part, "u1")
+        return found
+
+
+class RemoteFile(io.RawIOBase):
+    """A remote file as libhdf5 reads it: block by block, each checked for damage that would keep libhdf5 for ever.
+
+    Parameters
+    ----------
+    source
+        Where it is.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._blocks = source.blocks()
+        self.prefetch = self._blocks.prefetch
+        self.read_range = self._blocks.read_range
+        self.fetch: Fetch = remote_fetch(source)
+        self.length_size = 8
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Where the next read begins."""
+        return self._blocks.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._blocks.tell()
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer from the present position on."""
+        count = self._blocks.readinto(buffer)
+        view = memoryview(buffer).cast("B")[:count]
+        if bytes(view[: len(SIGNATURE)]) == SIGNATURE:
+            try:
+                check_collection(view, self.length_size, "a remote file")
+            except MalformedFileError as error:
+                raise OSError(str(error)) from error  # h5py's own kind
+        return count
