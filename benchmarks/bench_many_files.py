@@ -9,6 +9,8 @@ is compared with ``xr.open_mfdataset``.
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -83,16 +85,23 @@ print("equal")
 """
 
 
-def timed(command: list[str]) -> float:
-    start = time.perf_counter()
+def timed(command: list[str]) -> tuple[float, float]:
+    """Wall clock and processor time, that of all processes, in seconds."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, capture_output=True, timeout=1800)
-    return time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, busy
 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    seconds: dict[str, list[float]] = {"manifestry": [], "manifestry -j 2": [], "VirtualiZarr 2.8.0": []}
+    spent: dict[str, list[tuple[float, float]]] = {
+        "manifestry -j 1": [],
+        "manifestry -j 2": [],
+        "VirtualiZarr 2.8.0": [],
+    }
     command = [str(Path(sys.executable).with_name("manifestry")), "convert", "--quiet", "--concat-dim", "time"]
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch, "in")
@@ -101,18 +110,23 @@ def main() -> None:
         peer = Path(scratch, "peer.py")
         peer.write_text(PEER)
         for _ in range(rounds):
-            for name, more in (("manifestry", ["-j", "1"]), ("manifestry -j 2", ["-j", "2"])):
+            for jobs in ("1", "2"):
                 shutil.rmtree(Path(scratch, "out.icechunk"), ignore_errors=True)
-                seconds[name].append(timed([*command, *more, f"{here}/*.nc", f"{scratch}/out.icechunk"]))
+                ours = [*command, "-j", jobs, f"{here}/*.nc", f"{scratch}/out.icechunk"]
+                spent[f"manifestry -j {jobs}"].append(timed(ours))
             shutil.rmtree(Path(scratch, "peer.icechunk"), ignore_errors=True)
-            seconds["VirtualiZarr 2.8.0"].append(timed([PEER_PYTHON, str(peer), str(here), f"{scratch}/peer.icechunk"]))
-        print(
-            f"### {count:,} netCDF4 files to Icechunk\n\n| | time (median) | fastest | times manifestry |\n|---|---|---|---|"
-        )
-        ours = statistics.median(seconds["manifestry"])
-        for name, found in seconds.items():
-            median = statistics.median(found)
-            print(f"| {name} | {median:.1f} s | {min(found):.1f} s | {median / ours:.2f} |")
+            spent["VirtualiZarr 2.8.0"].append(timed([PEER_PYTHON, str(peer), str(here), f"{scratch}/peer.icechunk"]))
+        print(f"### {count:,} netCDF4 files to Icechunk, {rounds} rounds, load {os.getloadavg()[0]:.1f}\n")
+        print("| | wall clock (median) | fastest | times manifestry -j 1 | processor time (median) | times |")
+        print("|---|---|---|---|---|---|")
+        wall, busy = (statistics.median(column) for column in zip(*spent["manifestry -j 1"], strict=True))
+        for name, found in spent.items():
+            walls, busies = zip(*found, strict=True)
+            print(
+                f"| {name} | {statistics.median(walls):.1f} s | {min(walls):.1f} s "
+                f"| {statistics.median(walls) / wall:.2f} | {statistics.median(busies):.1f} s "
+                f"| {statistics.median(busies) / busy:.2f} |"
+            )
         done = subprocess.run(
             [sys.executable, "-c", CHECK, str(here), f"{scratch}/out.icechunk"],
             capture_output=True,

@@ -59,7 +59,7 @@ def test_many_files_become_one(archive, tmp_path):
     assert [source.status for source in report.sources] == ["written"] * 6
     assert [source.url for source in report.sources] == [f"file://{path}" for path in archive]
     assert report.written.format == "kerchunk-json"
-    assert set(report.seconds) == {"parse", "combine", "write"}
+    assert set(report.seconds) == {"look", "parse", "combine", "write"}
     assert json.loads(json.dumps(report.to_json()))["sources"][5]["references"] == 5
 
 

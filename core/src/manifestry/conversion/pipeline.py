@@ -162,7 +162,6 @@ class Run:
         with nullcontext() if workers is None else workers:
             if workers is not None:
                 self._send(workers, new)
-            self.output.check()
             self._convert(new, workers, slab_files)
         found = tuple(self.reports[source.url] for source in sources)
         return ConvertReport(str(self.output.target), self.output.written, found, self.seconds, self.output.dry_run)
@@ -230,12 +229,16 @@ class Run:
         at_once = 1 if workers is None else workers.count or _MANY_WORKERS
         size = min(_BATCH, max(1, -(-len(urls) // (_SHARE * at_once))))
         batches = [Batch(part, self.like) for part in _parts(urls, size, slab_files, done)]
-        for result in self._on_workers(batches, workers):
+        results = run_tasks(self.job, batches, workers)
+        with self.timed("look"):
+            self.output.check()  # workers are at work already
+        for result in self._found(batches, results, workers):
             yield self._told(result)
 
-    def _on_workers(self, batches: Sequence[Batch], workers: Workers | None) -> Iterator[BatchResult]:
+    def _found(
+        self, batches: Sequence[Batch], results: Iterator[BatchResult | Lost], workers: Workers | None
+    ) -> Iterator[BatchResult]:
         """The results of batches; one over which workers died is taken source by source, to find the one that kills."""
-        results = run_tasks(self.job, batches, workers)
         for batch in batches:
             with self.timed("parse"):
                 result = next(results)
@@ -243,7 +246,8 @@ class Run:
                 yield result
             elif len(batch.urls) > 1:
                 for url in batch.urls:
-                    yield from self._on_workers([Batch((url,), batch.like)], workers)
+                    alone = [Batch((url,), batch.like)]
+                    yield from self._found(alone, run_tasks(self.job, alone, workers), workers)
             else:
                 yield self._fatal(batch.urls[0], result)
 
