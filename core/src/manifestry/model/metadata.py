@@ -39,14 +39,14 @@ class RegularGrid:
     chunk_shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not all(n > 0 for n in self.chunk_shape):
+        if self.chunk_shape and min(self.chunk_shape) <= 0:
             raise ManifestError(f"a chunk shape of {self.chunk_shape} has no elements")
 
     def grid_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Number of chunks along each dimension of an array of `shape`."""
         if len(shape) != len(self.chunk_shape):
             raise ManifestError(f"chunks of shape {self.chunk_shape} in an array of shape {tuple(shape)}")
-        return tuple(-(-n // c) for n, c in zip(shape, self.chunk_shape, strict=True))
+        return tuple([-(-n // c) for n, c in zip(shape, self.chunk_shape, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class ArrayMetadata:
             raise ManifestError(f"{len(self.dims)} dimension names {self.dims} for the shape {self.shape}")
         if self.dtype.kind not in "TO" and self.dtype.newbyteorder("=") != self.dtype:
             object.__setattr__(self, "dtype", self.dtype.newbyteorder("="))
-        if any(n < 0 for n in self.shape):
+        if self.shape and min(self.shape) < 0:
             raise ManifestError(f"an array of shape {self.shape}")
         object.__setattr__(self, "fill_value", as_element(self.dtype, self.fill_value))
 

@@ -7,15 +7,18 @@ All checks are vectorised over the columns.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from manifestry.errors import ManifestError
 from manifestry.model.datatypes import dtype_to_zarr, has_byte_order, is_variable_length
 from manifestry.model.files import UNKNOWN_SIZE
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, RegularGrid
+from manifestry.model.metadata import Codec, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 __all__ = ["is_node_name", "validate_array", "validate_names", "validate_tree"]
@@ -98,39 +101,53 @@ def validate_array(array: VirtualArray, path: str = "", limits: Limits | None = 
         raise ManifestError(f"{where}{manifest.size} chunks, more than the limit of {bounds.max_chunks}")
     if len(manifest.inline) > bounds.max_inline_bytes:
         raise ManifestError(f"{where}{len(manifest.inline)} bytes inline, more than {bounds.max_inline_bytes}")
-    dtype_to_zarr(metadata.dtype)  # refuses what Zarr cannot name
-    _check_codecs(metadata, where)
+    fault, stored_size = _encoding(metadata.dtype, metadata.codecs, metadata.ndim)
+    if fault:
+        raise ManifestError(where + fault)
     _check_ranges(array, where)
-    expected = _fixed_chunk_bytes(metadata)
-    if expected is not None:
-        lengths = np.atleast_1d(manifest.lengths)
+    if stored_size and isinstance(metadata.chunk_grid, RegularGrid):
+        expected = math.prod(metadata.chunk_shape) * stored_size
+        lengths = manifest.lengths.reshape(-1)
         wrong = lengths[(lengths != 0) & (lengths != expected)]
         if wrong.size and manifest.size:
             raise ManifestError(f"{where}an uncompressed chunk of {int(wrong[0])} bytes where {expected} are needed")
 
 
-def _check_codecs(metadata: ArrayMetadata, where: str) -> None:
+@lru_cache(maxsize=1024)
+def _encoding(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) -> tuple[str, int]:
+    """What is wrong with a data type and its codecs, or ``""``; bytes of a stored element, or 0 where these vary.
+
+    The arrays of a file share few of them.
+    """
+    try:
+        dtype_to_zarr(dtype)  # refuses what Zarr cannot name
+        _check_codecs(dtype, codecs, ndim)
+    except ManifestError as error:
+        return str(error), 0
+    fixed = not is_variable_length(dtype) and all(codec.name in _SIZE_KEEPING | {"bytes"} for codec in codecs)
+    return "", dtype.itemsize if fixed else 0
+
+
+def _check_codecs(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) -> None:
     """The pipeline is array-to-array, one array-to-bytes, bytes-to-bytes; what is known of a codec fits the type."""
-    names = [codec.name for codec in metadata.codecs]
+    names = [codec.name for codec in codecs]
     serializer = next((i for i, name in enumerate(names) if name not in _ARRAY_TO_ARRAY), None)
     if serializer is None:
-        raise ManifestError(f"{where}the codecs do not make bytes of an array")
+        raise ManifestError("the codecs do not make bytes of an array")
     for name in names[serializer + 1 :]:
         if name in _ARRAY_TO_ARRAY | _ARRAY_TO_BYTES:
-            raise ManifestError(f"{where}the codec {name} comes after {names[serializer]}, which makes bytes")
-    for codec in metadata.codecs[:serializer]:
-        if codec.name == "transpose" and sorted(codec.configuration.get("order", ())) != list(range(metadata.ndim)):
-            raise ManifestError(f"{where}transposing {metadata.ndim} dimensions by {codec.configuration.get('order')}")
-    codec = metadata.codecs[serializer]
+            raise ManifestError(f"the codec {name} comes after {names[serializer]}, which makes bytes")
+    for codec in codecs[:serializer]:
+        if codec.name == "transpose" and sorted(codec.configuration.get("order", ())) != list(range(ndim)):
+            raise ManifestError(f"transposing {ndim} dimensions by {codec.configuration.get('order')}")
+    codec = codecs[serializer]
     if codec.name == "bytes":
-        if is_variable_length(metadata.dtype):
-            raise ManifestError(f"{where}the codec bytes cannot store {metadata.dtype}")
-        if has_byte_order(metadata.dtype) and codec.configuration.get("endian") not in ("little", "big"):
-            raise ManifestError(f"{where}the codec bytes needs an endian for {metadata.dtype}")
-    elif codec.name in ("vlen-utf8", "vlen-bytes") and metadata.dtype.kind != (
-        "T" if codec.name == "vlen-utf8" else "O"
-    ):
-        raise ManifestError(f"{where}the codec {codec.name} cannot store {metadata.dtype}")
+        if is_variable_length(dtype):
+            raise ManifestError(f"the codec bytes cannot store {dtype}")
+        if has_byte_order(dtype) and codec.configuration.get("endian") not in ("little", "big"):
+            raise ManifestError(f"the codec bytes needs an endian for {dtype}")
+    elif codec.name in ("vlen-utf8", "vlen-bytes") and dtype.kind != ("T" if codec.name == "vlen-utf8" else "O"):
+        raise ManifestError(f"the codec {codec.name} cannot store {dtype}")
 
 
 def _check_ranges(array: VirtualArray, where: str) -> None:
@@ -160,13 +177,8 @@ def _surely_inside(manifest: ChunkManifest) -> bool:
         return False
     row = int(manifest.file_index)
     size = len(manifest.inline) if row == INLINE else int(manifest.files.sizes[row])
-    return size != UNKNOWN_SIZE and int(manifest.offsets.max()) + int(manifest.lengths.max()) <= size
+    return size != UNKNOWN_SIZE and _largest(manifest.offsets) + _largest(manifest.lengths) <= size
 
 
-def _fixed_chunk_bytes(metadata: ArrayMetadata) -> int | None:
-    """Bytes of every stored chunk when no codec changes the number, else None."""
-    if not isinstance(metadata.chunk_grid, RegularGrid) or is_variable_length(metadata.dtype):
-        return None
-    if any(codec.name not in {"bytes", *_SIZE_KEEPING} for codec in metadata.codecs):
-        return None
-    return math.prod(metadata.chunk_shape) * metadata.dtype.itemsize
+def _largest(column: NDArray[Any]) -> int:
+    return int(column.max() if column.ndim else column)

@@ -71,13 +71,11 @@ class ArrayBuilder:
             fill = np.zeros((), kind.native)[()]
         total = math.prod(extent.shape) * kind.stored.itemsize
         if 0 < total < (self._context.inline_below or 0) and not missing:
-            chunk_shape, manifest = extent.shape, self._copied(extent)
+            grid, manifest = RegularGrid(extent.shape), self._copied(extent)
         else:
-            chunk_shape = self._chunk_shape(extent, kind, cut_off=missing > 0)
-            manifest = self._references(extent, chunk_shape, kind, fill)
-        metadata = ArrayMetadata(
-            extent.shape, kind.native, RegularGrid(chunk_shape), (kind.codec,), fill, dims, attributes
-        )
+            grid = RegularGrid(self._chunk_shape(extent, kind, cut_off=missing > 0))
+            manifest = self._references(extent, grid, kind, fill)
+        metadata = ArrayMetadata(extent.shape, kind.native, grid, (kind.codec,), fill, dims, attributes)
         return VirtualArray(metadata, manifest)
 
     def _missing_bytes(self, variable: Variable, extent: Extent) -> int:
@@ -125,18 +123,19 @@ class ArrayBuilder:
             raise OptionError(f"records_per_chunk={wanted} does not divide the {extent.shape[0]} records of the file")
         return wanted
 
-    def _references(self, extent: Extent, chunk_shape: tuple[int, ...], kind: ExternalType, fill: Any) -> ChunkManifest:
+    def _references(self, extent: Extent, chunks: RegularGrid, kind: ExternalType, fill: Any) -> ChunkManifest:
         """The byte range of every chunk: an affine function of its position."""
-        grid = RegularGrid(chunk_shape).grid_shape(extent.shape)
-        length = math.prod(chunk_shape) * kind.stored.itemsize
-        if not math.prod(grid):
+        grid = chunks.grid_shape(extent.shape)
+        length = math.prod(chunks.chunk_shape) * kind.stored.itemsize
+        count = math.prod(grid)
+        if not count:
             return ChunkManifest.missing(grid)
-        if math.prod(grid) == 1 and extent.end <= self._source.size:
+        if count == 1 and extent.end <= self._source.size:
             # The constructor itself: files may have thousands of small variables, and these columns are canonical.
             offset, size = np.array(extent.begin, "u8"), np.array(length, "u8")
             return ChunkManifest(grid, self._files, np.zeros((), "u4"), offset, size)
         if extent.is_contiguous:
-            offsets = extent.begin + length * np.arange(math.prod(grid), dtype="u8")
+            offsets = extent.begin + length * np.arange(count, dtype="u8")
         else:
             assert extent.record_bytes is not None
             records = extent.begin + extent.record_bytes * np.arange(extent.shape[0], dtype="u8")

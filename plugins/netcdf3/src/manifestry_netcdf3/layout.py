@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from manifestry.errors import MalformedFileError
 
@@ -87,26 +88,27 @@ class Layout:
             names = ", ".join(header.dimensions[i].name for i in unlimited)
             raise MalformedFileError(f"there is one record dimension at most, and here are {names}")
         self._record_dimension = unlimited[0] if unlimited else None
-        records = [v for v in header.variables if self._is_record(v)]
-        sizes = [self._slice_bytes(v) for v in records]
+        self._pieces = [self._piece(variable) for variable in header.variables]
+        sizes = [piece.size for piece in self._pieces if piece.is_record]
         self.record_bytes = sizes[0] if len(sizes) == 1 else sum(_padded(size) for size in sizes)
         if header.numrecs is not None:
             self.numrecs = header.numrecs
         elif self.record_bytes:
-            start = min(v.begin for v in records)
+            start = min(v.begin for v, piece in zip(header.variables, self._pieces, strict=True) if piece.is_record)
             self.numrecs = max(0, file_size - start) // self.record_bytes
         else:
             self.numrecs = 0
         self._check_overlaps()
 
-    def extent(self, variable: Variable) -> Extent:
-        """The bytes of a variable.
+    def extent(self, index: int) -> Extent:
+        """The bytes of the variable at `index` in the header.
 
         Raises
         ------
         MalformedFileError
             The record dimension is not the first one, or the data begins inside the header.
         """
+        variable, piece = self._header.variables[index], self._pieces[index]
         if self._record_dimension in variable.dimids[1:]:
             raise MalformedFileError(f"variable {variable.name!r} has the record dimension in another than first place")
         if variable.begin < self._header.length:
@@ -114,18 +116,16 @@ class Layout:
                 f"variable {variable.name!r} begins at byte {variable.begin}, inside the header of "
                 f"{self._header.length} bytes"
             )
-        inner, size = self._inner_shape(variable), self._slice_bytes(variable)
-        if self._is_record(variable):
-            return Extent((self.numrecs, *inner), variable.begin, size, self.record_bytes)
-        return Extent(inner, variable.begin, size, None)
+        if piece.is_record:
+            return Extent((self.numrecs, *piece.shape), variable.begin, piece.size, self.record_bytes)
+        return Extent(piece.shape, variable.begin, piece.size, None)
 
     def _check_overlaps(self) -> None:
         """Every byte belongs to one variable at most, as netCDF-C demands too."""
         spans: dict[bool, list[tuple[int, int, str]]] = {False: [], True: []}
-        for variable in self._header.variables:
-            size = self._slice_bytes(variable)
-            if size:
-                spans[self._is_record(variable)].append((variable.begin, variable.begin + size, variable.name))
+        for variable, piece in zip(self._header.variables, self._pieces, strict=True):
+            if piece.size:
+                spans[piece.is_record].append((variable.begin, variable.begin + piece.size, variable.name))
         fixed, records = sorted(spans[False]), sorted(spans[True])
         if records and self.numrecs:
             start, end = records[0][0], max(stop for _, stop, _ in records)
@@ -137,16 +137,20 @@ class Layout:
             _check_disjoint(records)
         _check_disjoint(fixed)
 
-    def _is_record(self, variable: Variable) -> bool:
-        return self._record_dimension is not None and variable.dimids[:1] == (self._record_dimension,)
+    def _piece(self, variable: Variable) -> _Piece:
+        ids = variable.dimids
+        is_record = self._record_dimension is not None and ids[:1] == (self._record_dimension,)
+        dimensions = self._header.dimensions
+        shape = tuple([dimensions[i].length for i in (ids[1:] if is_record else ids)])
+        return _Piece(shape, math.prod(shape) * variable.type.stored.itemsize, is_record)
 
-    def _inner_shape(self, variable: Variable) -> tuple[int, ...]:
-        """The shape without the record dimension."""
-        inner = variable.dimids[1:] if self._is_record(variable) else variable.dimids
-        return tuple(self._header.dimensions[i].length for i in inner)
 
-    def _slice_bytes(self, variable: Variable) -> int:
-        return math.prod(self._inner_shape(variable)) * variable.type.stored.itemsize
+class _Piece(NamedTuple):
+    """What of a variable is contiguous: a record without the record dimension, or all of it; the size in bytes."""
+
+    shape: tuple[int, ...]
+    size: int
+    is_record: bool
 
 
 def _padded(size: int) -> int:

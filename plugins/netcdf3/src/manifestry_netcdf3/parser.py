@@ -38,13 +38,13 @@ class NetCDF3Parser:
         builder = ArrayBuilder(source, options, context)
         names = [dimension.name for dimension in header.dimensions]
         arrays: dict[str, VirtualArray] = {}
-        for variable in header.variables:
+        for index, variable in enumerate(header.variables):
             if not context.wants(variable.name):
                 continue
             with context.isolate(variable.name):
                 _check_name(variable.name, arrays)
                 dims = tuple(names[i] for i in variable.dimids)
-                arrays[variable.name] = builder.build(variable, layout.extent(variable), dims)
+                arrays[variable.name] = builder.build(variable, layout.extent(index), dims)
         return VirtualGroup(arrays, attributes=header.attributes)
 
     def open_native(self, source: Source, options: NetCDF3Options) -> NativeReader:  # noqa: ARG002 the contract
