@@ -206,10 +206,10 @@ def test_a_remote_document_may_not_point_everywhere():
     ("chunks", "message"),
     [
         ({"c0": ["s3://b/x", 0, 0]}, "offset 0 and length 0"),
-        ({"c0": ["s3://b/x", -1, 8]}, "a negative number"),
+        ({"c0": ["s3://b/x", -1, 8]}, "Expected `int` >= 0"),
         ({"c0": ["s3://b/x", 0.5, 8]}, "Expected `int`"),
         ({"c0": ["s3://b/x", 2**70, 8]}, "is no reference|beyond"),
-        ({"c0": ["s3://b/x", 8]}, "is no reference"),
+        ({"c0": ["s3://b/x", 8]}, "offset 8 and length"),
         ({"c0": [None, 0, 8]}, "option target"),
         ({"c0": ""}, "no bytes"),
         ({"c0": "base64:!"}, "no base64"),

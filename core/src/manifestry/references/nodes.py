@@ -23,7 +23,15 @@ from manifestry.model.zarr_v3 import metadata_from_document
 from manifestry.references.files import LocationTable, ReferenceColumns
 from manifestry.zarr_v2.documents import metadata_from_documents
 
-__all__ = ["DOCUMENT_NAMES", "ArrayNode", "ChunkKeys", "Hierarchy", "chunk_positions", "read_provenance"]
+__all__ = [
+    "DOCUMENT_NAMES",
+    "ArrayNode",
+    "ChunkKeys",
+    "Hierarchy",
+    "chunk_positions",
+    "positions_of",
+    "read_provenance",
+]
 
 DOCUMENT_NAMES: Final = (".zarray", ".zattrs", ".zgroup", "zarr.json")
 
@@ -234,36 +242,41 @@ class _Branch:
 
 
 def chunk_positions(texts: Sequence[str], keys: ChunkKeys, grid: Sequence[int], where: str) -> NDArray[np.int64]:
-    """C-order positions of chunks from their keys below the path of the array; makes no object for a chunk.
+    """C-order positions of chunks from their keys below the path of the array; see `positions_of`."""
+    return positions_of("\n".join(texts), len(texts), keys, grid, where)
+
+
+def positions_of(text: str, count: int, keys: ChunkKeys, grid: Sequence[int], where: str) -> NDArray[np.int64]:
+    """C-order positions of `count` chunks from their keys, joined by line feeds; makes no object for a chunk.
 
     Raises
     ------
     MalformedFileError
         A key is none of this array's.
     """
+    first = text.partition("\n")[0]
     if not grid:
-        if list(texts) != [keys.scalar]:
-            raise MalformedFileError(f"{where}: {texts[0]!r} is no chunk of a scalar")
+        if text != keys.scalar:
+            raise MalformedFileError(f"{where}: {first!r} is no chunk of a scalar")
         return np.zeros(1, "i8")
-    coordinates = _whole_numbers(_coordinate_text(texts, keys), keys.separator)
-    if coordinates.size != len(texts) * len(grid):
-        raise MalformedFileError(f"{where}: keys such as {texts[0]!r} are no chunks of {len(grid)} dimensions")
-    flat = np.zeros(len(texts), "i8")
-    for axis, (column, count) in enumerate(zip(coordinates.reshape(-1, len(grid)).T, grid, strict=True)):
-        if column.size and int(column.max()) >= count:
-            raise MalformedFileError(f"{where}: chunk {int(column.max())} of {count} along dimension {axis}")
-        flat = flat * count + column
+    coordinates = _whole_numbers(_coordinate_text(text, count, keys), keys.separator)
+    if coordinates.size != count * len(grid):
+        raise MalformedFileError(f"{where}: keys such as {first!r} are no chunks of {len(grid)} dimensions")
+    flat = np.zeros(count, "i8")
+    for axis, (column, length) in enumerate(zip(coordinates.reshape(-1, len(grid)).T, grid, strict=True)):
+        if column.size and int(column.max()) >= length:
+            raise MalformedFileError(f"{where}: chunk {int(column.max())} of {length} along dimension {axis}")
+        flat = flat * length + column
     return flat
 
 
-def _coordinate_text(texts: Sequence[str], keys: ChunkKeys) -> str:
+def _coordinate_text(text: str, count: int, keys: ChunkKeys) -> str:
     """All coordinates, each followed by the separator; nothing when a key has not the prefix."""
-    if not keys.prefix:
-        return keys.separator.join(texts) + keys.separator
-    text = "\n" + "\n".join(texts)
-    if text.count("\n" + keys.prefix) != len(texts):
+    start = "\n" + keys.prefix
+    text = "\n" + text
+    if text.count("\n") != count or text.count(start) != count:
         return ""
-    return text.replace("\n" + keys.prefix, keys.separator).removeprefix(keys.separator) + keys.separator
+    return text.replace(start, keys.separator).removeprefix(keys.separator) + keys.separator
 
 
 def _whole_numbers(text: str, separator: str) -> NDArray[np.int64]:

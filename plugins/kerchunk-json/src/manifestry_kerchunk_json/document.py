@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.limits import Limits
 from manifestry.storage.source import Source
 
+from manifestry_kerchunk_json.collecting import CONSOLIDATED, Collected
 from manifestry_kerchunk_json.compression import ZSTD_MAGIC, decompressed
-from manifestry_kerchunk_json.reference import Reference
-from manifestry_kerchunk_json.templates import generated, rendered
+from manifestry_kerchunk_json.pieces import Pieces
+from manifestry_kerchunk_json.templates import generated
 
-__all__ = ["PROVENANCE_MEMBER", "consolidated_documents", "read_document", "references_of"]
+__all__ = ["PROVENANCE_MEMBER", "Document", "document_of", "read_document"]
 
 PROVENANCE_MEMBER: Final = "manifestry"
 """Member of the document, beside ``refs``, that holds our provenance as text.
@@ -25,59 +26,39 @@ GDAL 3.12 accepts no array in a member that it does not know.
 """
 
 
-def read_document(source: Source, limits: Limits) -> Mapping[str, Any]:
-    """The JSON object that a file holds, decompressed when it is zstd.
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a document says.
 
-    Raises
-    ------
-    MalformedFileError
-        It holds none, or is larger than the limit.
+    Attributes
+    ----------
+    collected
+        Its references, generated ones included.
+    templates
+        Values of the expressions in locations.
+    provenance
+        As our writer puts it beside the references.
     """
-    limit = limits.max_metadata_bytes
-    if source.size > limit:
-        raise MalformedFileError(f"{source.url}: {source.size} bytes, more than the limit of {limit} for a document")
-    data = source.range(0, source.size)
-    if data.startswith(ZSTD_MAGIC):
-        data = decompressed(data, limit, source.url)
-    try:
-        found = _decode(data)
-    except (ValueError, RecursionError) as error:
-        raise MalformedFileError(f"{source.url}: no JSON: {error}") from error
-    if not isinstance(found, Mapping):
-        raise MalformedFileError(f"{source.url}: a JSON {type(found).__name__}, not an object")
-    return found
+
+    collected: Collected
+    templates: Mapping[str, str] = field(default_factory=dict)
+    provenance: Any = None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The documents of Zarr by key: consolidated ones count where there are no others.
+
+        Raises
+        ------
+        MalformedFileError
+            What is consolidated is no metadata.
+        """
+        documents = dict(self.collected.documents)
+        return {**_consolidated(documents.pop(CONSOLIDATED, {})), **documents}
 
 
-class _Version1(msgspec.Struct):
-    """A document of version 1, and of none that has ``refs``."""
-
-    refs: dict[str, Reference | str | dict[str, Any]]
-    version: Any = None
-    templates: dict[str, Any] | None = None
-    gen: list[Any] | None = None
-    manifestry: Any = None
-
-
-_DECODERS: Final = (
-    msgspec.json.Decoder(_Version1),
-    msgspec.json.Decoder(dict[str, Reference | str | dict[str, Any]]),  # version 0
-    msgspec.json.Decoder(),
-)
-
-
-def _decode(data: bytes) -> Any:
-    """The document, its references as `Reference` where all of them are well formed."""
-    for decoder in _DECODERS:
-        try:
-            found = decoder.decode(data)
-        except msgspec.DecodeError:
-            continue
-        return msgspec.structs.asdict(found) if isinstance(found, _Version1) else found
-    return json.loads(data)  # NaN in metadata, which others write
-
-
-def references_of(document: Mapping[str, Any], templates: Mapping[str, str], limits: Limits) -> Mapping[str, Any]:
-    """References by key, with templates filled in.
+def read_document(source: Source, templates: Mapping[str, str], limits: Limits) -> Document:
+    """The document that a file holds, decompressed when it is zstd.
 
     Parameters
     ----------
@@ -86,47 +67,67 @@ def references_of(document: Mapping[str, Any], templates: Mapping[str, str], lim
 
     Raises
     ------
-    UnsupportedFeatureError
-        The document is of a later version.
     MalformedFileError
-        It is not what its version says.
+        It holds none, or is larger than the limit.
+    UnsupportedFeatureError
+        It is of a later version.
     """
-    version = document.get("version")
-    if version is None and "refs" not in document:
-        return document
-    if version not in (None, 1):
-        raise UnsupportedFeatureError(f"Kerchunk references of version {version!r}")
-    refs = document.get("refs", {})
+    limit = limits.max_metadata_bytes
+    if source.size > limit:
+        raise MalformedFileError(f"{source.url}: {source.size} bytes, more than the limit of {limit} for a document")
+    data = source.range(0, source.size)
+    if data.startswith(ZSTD_MAGIC):
+        data = decompressed(data, limit, source.url)
+    try:
+        return _in_pieces(data, templates, limits)
+    except (ValueError, RecursionError) as error:
+        raise MalformedFileError(f"{source.url}: no JSON: {error}") from error
+
+
+def document_of(references: Mapping[str, Any], templates: Mapping[str, str], limits: Limits) -> Document:
+    """The document that the kerchunk package has in memory. Parameters and errors as in `read_document`."""
+    if "refs" not in references and "version" not in references:
+        return _of_version_1({}, _collect([references]), templates, limits)
+    refs = references.get("refs", {})
     if not isinstance(refs, Mapping):
         raise MalformedFileError("refs is no JSON object")
-    values = {**(document.get("templates") or {}), **templates}
-    if document.get("gen"):
-        refs = {**refs, **generated(document["gen"], values, limits)}
-    return {key: _filled(value, values) for key, value in refs.items()} if values else refs
+    return _of_version_1(references, _collect([refs]), templates, limits)
 
 
-def consolidated_documents(references: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The documents of Zarr inside ``.zmetadata``, for references that have them nowhere else.
+def _in_pieces(data: bytes, templates: Mapping[str, str], limits: Limits) -> Document:
+    pieces, collected = Pieces(data), Collected()
+    for members in pieces.blocks():
+        if not pieces.has_refs and ("refs" in members or "version" in members):  # version 1, its members in odd order
+            return document_of(json.loads(data), templates, limits)
+        collected.add(members)
+    return _of_version_1(pieces.around, collected, templates, limits)
 
-    Raises
-    ------
-    MalformedFileError
-        It is no consolidated metadata.
-    """
-    value = references.get(".zmetadata", "{}")
+
+def _collect(blocks: Iterable[Mapping[str, Any]]) -> Collected:
+    collected = Collected()
+    for members in blocks:
+        collected.add(members)
+    return collected
+
+
+def _of_version_1(
+    around: Mapping[str, Any], collected: Collected, templates: Mapping[str, str], limits: Limits
+) -> Document:
+    version = around.get("version")
+    if version not in (None, 1):
+        raise UnsupportedFeatureError(f"Kerchunk references of version {version!r}")
+    values = {**(around.get("templates") or {}), **templates}
+    if around.get("gen"):
+        collected.add(generated(around["gen"], values, limits))
+    return Document(collected, values, around.get(PROVENANCE_MEMBER))
+
+
+def _consolidated(value: Any) -> Mapping[str, Any]:
     try:
         found = value if isinstance(value, Mapping) else json.loads(value)
         metadata = found.get("metadata", {})
     except (ValueError, TypeError, AttributeError) as error:
-        raise MalformedFileError(f".zmetadata: no consolidated metadata: {error}") from error
+        raise MalformedFileError(f"{CONSOLIDATED}: no consolidated metadata: {error}") from error
     if not isinstance(metadata, Mapping):
-        raise MalformedFileError(".zmetadata: no consolidated metadata")
+        raise MalformedFileError(f"{CONSOLIDATED}: no consolidated metadata")
     return metadata
-
-
-def _filled(value: Any, templates: Mapping[str, str]) -> Any:
-    if isinstance(value, Reference):
-        return value if value.url is None else msgspec.structs.replace(value, url=rendered(value.url, templates))
-    if isinstance(value, list | tuple) and value and isinstance(value[0], str):
-        return [rendered(value[0], templates), *value[1:]]
-    return value

@@ -18,10 +18,9 @@ from manifestry.references.nodes import Hierarchy, read_provenance
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 
-from manifestry_kerchunk_json.collecting import collect
-from manifestry_kerchunk_json.document import PROVENANCE_MEMBER, consolidated_documents, read_document, references_of
+from manifestry_kerchunk_json.document import Document, document_of, read_document
 from manifestry_kerchunk_json.options import KerchunkJsonParserOptions
-from manifestry_kerchunk_json.values import columns_of
+from manifestry_kerchunk_json.values import Reading
 
 __all__ = ["KerchunkJsonParser", "tree_from_references"]
 
@@ -31,7 +30,7 @@ class KerchunkJsonParser:
 
     def parse(self, source: Source, options: KerchunkJsonParserOptions, context: ParseContext) -> VirtualGroup:
         """Read the document; nothing that it points at is opened, except for the sizes of whole files."""
-        document = read_document(source, context.limits)
+        document = read_document(source, options.templates, context.limits)
         return _tree(document, source, source.registry, options, context)
 
 
@@ -49,7 +48,8 @@ def tree_from_references(
     """See `manifestry_kerchunk_json.from_references`."""
     own = make_options(KerchunkJsonParserOptions, options, "kerchunk-json")
     context = ParseContext(group.strip("/"), Selection(tuple(include), tuple(exclude)), limits=limits or Limits())
-    tree = _tree(references, None, StoreRegistry(stores), own, context)
+    document = document_of(references, own.templates, context.limits)
+    tree = _tree(document, None, StoreRegistry(stores), own, context)
     refused = [issue for issue in context.issues if issue.severity == "refused"]
     if context.failures and on_unsupported == "raise":
         if len(context.failures) == 1:
@@ -61,19 +61,19 @@ def tree_from_references(
 
 
 def _tree(
-    document: Mapping[str, Any],
+    document: Document,
     source: Source | None,
     stores: StoreRegistry,
     options: KerchunkJsonParserOptions,
     context: ParseContext,
 ) -> VirtualGroup:
-    references = references_of(document, options.templates, context.limits)
-    collected = collect(references)
-    found = Hierarchy.of({**consolidated_documents(references), **collected.documents}, context)
-    provenance = read_provenance(document.get(PROVENANCE_MEMBER), context)
+    found = Hierarchy.of(document.metadata, context)
+    provenance = read_provenance(document.provenance, context)
     locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)
+    references = document.collected.references
+    reading = Reading(references, locations, stores, document.templates, options.target, context.limits)
     columns = {}
-    for path, chunks in collected.by_array(found).items():
+    for path, chunks in document.collected.by_array(found).items():
         with context.isolate(path):
-            columns[path] = columns_of(found.arrays[path], chunks, locations, stores, options.target, context.limits)
+            columns[path] = reading.columns(found.arrays[path], chunks)
     return found.tree(columns, locations)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from manifestry.errors import MalformedFileError
+from msgspec import Meta
 
-__all__ = ["ABSENT", "Reference", "reference_of"]
+__all__ = ["ABSENT", "Reference", "reference_of", "with_references"]
 
 ABSENT: Final = -1
+_LARGEST: Final = 2**63 - 1
 
 
 class Reference(msgspec.Struct, array_like=True, gc=False, frozen=True, forbid_unknown_fields=True):
@@ -25,8 +28,8 @@ class Reference(msgspec.Struct, array_like=True, gc=False, frozen=True, forbid_u
     """
 
     url: str | None
-    offset: int = ABSENT
-    length: int = ABSENT
+    offset: Annotated[int, Meta(ge=0, le=_LARGEST)] = ABSENT
+    length: Annotated[int, Meta(ge=0, le=_LARGEST)] = ABSENT
 
 
 def reference_of(value: Sequence[Any], where: str) -> Reference:
@@ -38,9 +41,24 @@ def reference_of(value: Sequence[Any], where: str) -> Reference:
         It is none.
     """
     try:
-        found = msgspec.convert(list(value), Reference)
+        return msgspec.convert(list(value), Reference)
     except (msgspec.ValidationError, OverflowError) as error:
         raise MalformedFileError(f"{where}: {str(list(value))[:100]} is no reference: {error}") from error
-    if len(value) > 1 and min(found.offset, found.length) < 0:
-        raise MalformedFileError(f"{where}: {str(list(value))[:100]} is no reference: a negative number")
-    return found
+
+
+def with_references(values: Sequence[Any]) -> Sequence[Any]:
+    """The values with `Reference` for every list that is one; what is none stays as it is."""
+    lists = [value for value in values if isinstance(value, list | tuple)]
+    if not lists:
+        return values
+    with contextlib.suppress(msgspec.ValidationError, OverflowError):
+        found = iter(msgspec.convert(lists, list[Reference]))
+        return [next(found) if isinstance(value, list | tuple) else value for value in values]
+    return [_or_as_it_is(value) if isinstance(value, list | tuple) else value for value in values]
+
+
+def _or_as_it_is(value: Sequence[Any]) -> Any:
+    try:
+        return reference_of(value, "")
+    except MalformedFileError:
+        return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,89 +14,92 @@ from manifestry.errors import MalformedFileError
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE
 from manifestry.references.files import LocationTable, ReferenceColumns, whole_lengths
-from manifestry.references.nodes import ArrayNode, chunk_positions
+from manifestry.references.nodes import ArrayNode, positions_of
 from manifestry.storage.registry import StoreRegistry
 from numpy.typing import NDArray
 
-from manifestry_kerchunk_json.collecting import Chunks
-from manifestry_kerchunk_json.reference import ABSENT, Reference, reference_of
+from manifestry_kerchunk_json.collecting import OTHER, ArrayChunks, References
+from manifestry_kerchunk_json.reference import ABSENT, reference_of
+from manifestry_kerchunk_json.templates import rendered
 
-__all__ = ["columns_of"]
+__all__ = ["Reading"]
 
 
-def columns_of(
-    node: ArrayNode, chunks: Chunks, locations: LocationTable, stores: StoreRegistry, target: str, limits: Limits
-) -> ReferenceColumns:
-    """The columns of an array.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the references of all arrays are read with.
 
-    Parameters
+    Attributes
     ----------
+    references
+        Those of the document.
+    locations
+        The file table that is made.
+    stores
+        For the sizes of files that are referred to as a whole.
+    templates
+        Values of the expressions in locations.
     target
         Location of references that have none.
-
-    Raises
-    ------
-    MalformedFileError
-        A key or a reference is not as the specification says.
-    SourceError
-        A location is not allowed, or a file that is referred to as a whole is not there.
     """
-    grid, values = node.metadata.grid_shape, chunks.values
-    if not values:
-        none = np.empty(0, "u8")
-        return ReferenceColumns(grid, np.empty(0, "i8"), none.astype("u4"), none, none)
-    positions = chunk_positions(chunks.keys, node.keys, grid, node.path)
-    kinds = set(map(type, values))
-    if kinds & {list, tuple}:
-        values = [reference_of(value, node.path) if isinstance(value, list | tuple) else value for value in values]
-        kinds = set(map(type, values))
-    if kinds == {Reference}:
-        return ReferenceColumns(grid, positions, *_ranges(values, locations, stores, target, node.path))
-    in_files = np.fromiter((type(value) is Reference for value in values), bool, len(values))
-    index = np.full(len(values), INLINE, "u4")
-    offsets, lengths = np.zeros(len(values), "u8"), np.zeros(len(values), "u8")
-    pointing = [value for value in values if type(value) is Reference]
-    if pointing:
-        index[in_files], offsets[in_files], lengths[in_files] = _ranges(pointing, locations, stores, target, node.path)
-    data = [_inline(value, node.path) for value in values if type(value) is not Reference]
-    counts = np.fromiter(map(len, data), "u8", len(data))
-    if int(counts.sum()) > limits.max_metadata_bytes:
-        raise MalformedFileError(f"{node.path}: {int(counts.sum())} bytes inline, more than the limit")
-    if not counts.all():
-        raise MalformedFileError(f"{node.path}: an inline chunk of no bytes")
-    offsets[~in_files], lengths[~in_files] = np.cumsum(counts) - counts, counts
-    return ReferenceColumns(grid, positions, index, offsets, lengths, b"".join(data))
 
+    references: References
+    locations: LocationTable
+    stores: StoreRegistry
+    templates: Mapping[str, str]
+    target: str
+    limits: Limits
 
-type _Columns = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]
+    def columns(self, node: ArrayNode, chunks: ArrayChunks) -> ReferenceColumns:
+        """The columns of an array.
 
+        Raises
+        ------
+        MalformedFileError
+            A key or a reference is not as the specification says.
+        SourceError
+            A location is not allowed, or a file that is referred to as a whole is not there.
+        """
+        rows, where, grid = chunks.rows, node.path, node.metadata.grid_shape
+        if not rows.size:
+            none = np.empty(0, "u8")
+            return ReferenceColumns(grid, np.empty(0, "i8"), none.astype("u4"), none, none)
+        positions = positions_of(chunks.keys, rows.size, node.keys, grid, where)
+        all_which, all_starts, all_counts = self.references.columns()
+        which, starts, counts = all_which[rows], all_starts[rows], all_counts[rows]
+        odd = np.flatnonzero(which == OTHER)
+        data = [_inline(self.references.others[row], where) for row in rows[odd].tolist()]
+        sizes = np.fromiter(map(len, data), "i8", len(data))
+        if int(sizes.sum()) > self.limits.max_metadata_bytes:
+            raise MalformedFileError(f"{where}: {int(sizes.sum())} bytes inline, more than the limit")
+        if not sizes.all():
+            raise MalformedFileError(f"{where}: an inline chunk of no bytes")
+        starts[odd], counts[odd] = np.cumsum(sizes) - sizes, sizes
+        self._resolve(which, starts, counts, where)
+        return ReferenceColumns(grid, positions, which, starts.astype("u8"), counts.astype("u8"), b"".join(data))
 
-def _ranges(
-    values: Sequence[Reference], locations: LocationTable, stores: StoreRegistry, target: str, where: str
-) -> _Columns:
-    """File index, offsets and lengths of references into files."""
-    texts = [value.url for value in values]
-    distinct = dict.fromkeys(texts)
-    rows = dict(zip(distinct, locations.rows(_location(text, target, where) for text in distinct), strict=True))
-    index = np.fromiter(map(rows.__getitem__, texts), "u4", len(values))
-    starts = _integers([value.offset for value in values], where)
-    counts = _integers([value.length for value in values], where)
-    whole = (starts == ABSENT) & (counts == ABSENT)
-    if bool(((starts < 0) | (counts <= 0))[~whole].any()):
-        at = int(np.argmax(((starts < 0) | (counts <= 0)) & ~whole))
-        raise MalformedFileError(f"{where}: a reference with offset {starts[at]} and length {counts[at]}")
-    if bool(whole.any()):
-        needed, which = np.unique(index[whole], return_inverse=True)
-        sizes = whole_lengths([locations.urls[row] for row in needed.tolist()], stores)
-        starts[whole], counts[whole] = 0, np.array(sizes, "i8")[which]
-    return index, starts.astype("u8"), counts.astype("u8")
+    def _resolve(
+        self, which: NDArray[np.uint32], starts: NDArray[np.int64], counts: NDArray[np.int64], where: str
+    ) -> None:
+        """Rows of the file table instead of those of locations, and the ranges of whole files, in place."""
+        used, inverse = np.unique(which, return_inverse=True)
+        texts = list(self.references.locations)
+        files = [int(INLINE) if row == OTHER else self._row(texts[row], where) for row in used.tolist()]
+        which[:] = np.array(files, "u4")[inverse]
+        whole = (starts == ABSENT) & (counts == ABSENT)
+        wrong = ((starts < 0) | (counts <= 0)) & ~whole
+        if bool(wrong.any()):
+            at = int(np.argmax(wrong))
+            raise MalformedFileError(f"{where}: a reference with offset {starts[at]} and length {counts[at]}")
+        if bool(whole.any()):
+            needed, back = np.unique(which[whole], return_inverse=True)
+            sizes = whole_lengths([self.locations.urls[row] for row in needed.tolist()], self.stores)
+            starts[whole], counts[whole] = 0, np.array(sizes, "i8")[back]
 
-
-def _integers(values: Sequence[int], where: str) -> NDArray[np.int64]:
-    try:
-        return np.array(values, "i8")
-    except OverflowError as error:
-        raise MalformedFileError(f"{where}: an offset or length beyond 2**63") from error
+    def _row(self, text: str | None, where: str) -> int:
+        if text and self.templates:
+            text = rendered(text, self.templates)
+        return self.locations.rows([_location(text, self.target, where)])[0]
 
 
 def _location(text: Any, target: str, where: str) -> str:
@@ -115,6 +119,8 @@ def _inline(value: Any, where: str) -> bytes:
         return _base64(value[7:].encode(), where) if value.startswith("base64:") else value.encode("utf-8")
     if isinstance(value, dict):
         return json.dumps(value).encode()
+    if isinstance(value, list | tuple):
+        reference_of(value, where)  # says what is wrong with it
     raise MalformedFileError(f"{where}: {type(value).__name__} is no reference")
 
 
