@@ -115,19 +115,20 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
     if metadata.ndim > 1 or not isinstance(metadata.chunk_grid, RegularGrid) or is_variable_length(metadata.dtype):
         return None
     first, *others = metadata.codecs
-    names = [codec.name for codec in others]
-    if first.name != "bytes" or not all(name in _BYTE_FILTERS for name in names):
+    if first.name != "bytes":
+        return None
+    stored = metadata.dtype
+    if stored.itemsize > 1 and stored.kind not in "SV":
+        stored = stored.newbyteorder(">" if first.configuration.get("endian") == "big" else "<")
+    if not others and manifest.inline and manifest.size == 1 and manifest.file_index == INLINE:
+        data = np.frombuffer(manifest.inline, stored, metadata.size, int(manifest.offsets))
+        return data.astype(metadata.dtype, copy=False).reshape(metadata.shape)
+    if not all(codec.name in _BYTE_FILTERS for codec in others):
         return None
     if any(local_path(url) is None or stores.serves(url) for url in manifest.files.urls):
         return None
     filters = _decoders(others)
-    stored = metadata.dtype
-    if stored.itemsize > 1 and stored.kind not in "SV":
-        stored = stored.newbyteorder(">" if first.configuration.get("endian") == "big" else "<")
     size = math.prod(metadata.chunk_shape)
-    if manifest.size == 1 and not filters and manifest.inline and manifest.file_index == INLINE:
-        data = np.frombuffer(manifest.inline, stored, metadata.size, int(manifest.offsets))
-        return data.astype(metadata.dtype, copy=False).reshape(metadata.shape)
     row = np.full(manifest.size * size, metadata.fill_value, metadata.dtype)
     for i, chunk in enumerate(stored_chunks(array, stores)):
         if chunk is not None:
