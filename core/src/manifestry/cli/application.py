@@ -30,7 +30,7 @@ EXIT_TERMINATED: Final = 143
 
 _EPILOG: Final = """\b
 Exit codes: 0 done, 1 conversion or verification failed, 2 usage, 3 format unknown or ambiguous, 4 a feature that is
-refused, 5 source or target cannot be reached, 6 the plugin asked for is broken, 130 interrupted."""
+refused, 5 source or target cannot be reached, 6 the plugin asked for is broken, 130 interrupted, 143 ended by SIGTERM."""
 
 
 class _Commands(click.Group):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -28,25 +29,37 @@ class _Quiet(SilentProgress):
 
 
 class Bar(Progress):
-    """One line for each stage: files done, references and described bytes so far."""
+    """One line for each stage: files done, their rate, time taken and left, references and described bytes so far."""
 
     def __init__(self) -> None:
         # Only here: what is piped or silent pays nothing for it.
         from rich.console import Console  # noqa: PLC0415
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as RichProgress  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
 
         self._progress = RichProgress(
-            TextColumn("{task.description:>8}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[counted]}"),
+            TextColumn("{task.description:>5}"),
+            BarColumn(bar_width=None, table_column=Column(min_width=6)),
+            MofNCompleteColumn(table_column=Column(min_width=9, no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(min_width=7)),
+            TextColumn("left"),
+            TimeRemainingColumn(table_column=Column(min_width=7)),
+            # What a narrow terminal has no room for is lost at the end of the line.
+            TextColumn("{task.fields[counted]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=Console(stderr=True),
             transient=True,
+            expand=True,
         )
         self._task = self._progress.add_task("", visible=False, counted="")
-        self._references = self._described = 0
+        self._files = self._references = self._described = 0
+        self._began = monotonic()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -59,15 +72,23 @@ class Bar(Progress):
 
     def start(self, what: str, total: int | None = None) -> None:
         """A stage begins; its line appears."""
-        self._references = self._described = 0
+        self._files = self._references = self._described = 0
+        self._began = monotonic()
         self._task = self._progress.add_task(what, total=total, counted="")
 
     def advance(self, files: int = 0, references: int = 0, described: int = 0) -> None:
         """The line of the stage moves on."""
+        self._files += files
         self._references += references
         self._described += described
-        counted = f"{self._references:,} references, {human_bytes(self._described)}" if self._references else ""
-        self._progress.update(self._task, advance=files, counted=counted)
+        self._progress.update(self._task, advance=files, counted=self._counted())
+
+    def _counted(self) -> str:
+        seconds = monotonic() - self._began
+        parts = [f"{self._files / seconds:.3g} files/s"] if self._files and seconds else []
+        parts += [f"{self._references:,} refs"] if self._references else []
+        parts += [human_bytes(self._described)] if self._described else []
+        return ", ".join(parts)
 
     def finish(self) -> None:
         """The line of the stage stays, full."""
