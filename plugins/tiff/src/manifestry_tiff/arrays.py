@@ -22,17 +22,13 @@ from manifestry_tiff.tags import Tag
 __all__ = ["image_array", "plane_array"]
 
 
-def image_array(
-    image: Image, path: str, options: TiffOptions, context: ParseContext, *, look: bool = True
-) -> VirtualArray:
+def image_array(image: Image, path: str, options: TiffOptions, context: ParseContext) -> VirtualArray:
     """The array of an image.
 
     Parameters
     ----------
     path
         Of the array, for what is reported.
-    look
-        Whether tiles or strips that are at hand are decoded to see that they are what the tags say.
 
     Raises
     ------
@@ -50,7 +46,6 @@ def image_array(
         rectilinear=options.rectilinear,
         chunk_bytes=context.chunk_bytes,
         max_inline_bytes=context.limits.max_inline_bytes,
-        look=look,
     )
     own = {} if nodata is None else {"_FillValue": nodata}
     return VirtualArray(ArrayMetadata(image.shape, image.dtype, grid, pipeline.codecs, fill, image.dims, own), manifest)

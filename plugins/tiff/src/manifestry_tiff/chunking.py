@@ -36,7 +36,6 @@ def lay_out(
     rectilinear: bool = False,
     chunk_bytes: int | None = None,
     max_inline_bytes: int = 64 << 20,
-    look: bool = True,
 ) -> tuple[ChunkGrid, ChunkManifest, Pipeline]:
     """The chunk grid of an image, where its chunks are, and the pipeline that fits their bytes.
 
@@ -52,7 +51,7 @@ def lay_out(
         if wanted is not None:
             return *_divide_anew(image, segments, wanted), pipeline
     as_it_is = rectilinear and bool(image.short_rows)
-    findings = inspect_segments(image, pipeline, segments, max_inline_bytes, pad=not as_it_is, look=look)
+    findings = inspect_segments(image, pipeline, segments, max_inline_bytes, pad=not as_it_is)
     manifest = _manifest(image, segments, findings.replaced)
     if findings.superfluous:
         pipeline = pipeline.trimmed(_strip_bytes(image))

@@ -5,6 +5,8 @@ Needed for what the tags do not tell: strips with fewer rows than a chunk, strea
 
 from __future__ import annotations
 
+import lzma
+import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,6 +21,11 @@ from manifestry_tiff.image import Image
 from manifestry_tiff.pipeline import Pipeline
 
 __all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows"]
+
+_CODEC_ERRORS: Final = (RuntimeError, ValueError, ArithmeticError, EOFError, zlib.error, lzma.LZMAError)
+"""What imagecodecs and numcodecs raise on corrupt streams; those of imagecodecs derive from RuntimeError."""
+
+_NUMCODECS: Final = "numcodecs."
 
 _SLACK: Final = 4096
 """Superfluous bytes of a stream that are looked at; a decompression bomb ends there."""
@@ -40,7 +47,13 @@ def decode_rows(image: Image, pipeline: Pipeline, data: bytes) -> bytes:
     if not isinstance(pipeline.scheme, ByteScheme):
         return stored
     bound = image.segment_length * image.row_bytes + _SLACK
-    return bytes(_call(f"{pipeline.scheme.library}_decode", stored, out=bound))
+    rows = bytes(_call(f"{pipeline.scheme.library}_decode", stored, out=bound))
+    if len(rows) == bound:
+        raise StreamError(f"more than {bound} bytes when decoded")
+    codec = pipeline.scheme.codec
+    if codec.name.startswith(_NUMCODECS):  # imagecodecs takes streams that break off, numcodecs does not
+        _guarded(numcodecs.get_codec({**codec.configuration, "id": codec.name.removeprefix(_NUMCODECS)}).decode, stored)
+    return rows
 
 
 def pad_rows(image: Image, pipeline: Pipeline, rows: bytes) -> bytes:
@@ -129,5 +142,5 @@ def _call(function: str, *values: Any, **options: Any) -> Any:
 def _guarded(function: Callable[..., Any], *values: Any, **options: Any) -> Any:
     try:
         return function(*values, **options)
-    except (RuntimeError, ValueError) as error:  # RuntimeError is the base of those of imagecodecs
+    except _CODEC_ERRORS as error:
         raise StreamError(f"{type(error).__name__}: {error}") from error

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
 from manifestry.storage.source import HEAD_BYTES, Source
 
 __all__ = ["LARGE_BYTES", "TiffFile"]
@@ -70,6 +75,19 @@ class TiffFile:
         missing = [(a, b) for a, b in ranges if b > self.head_bytes]
         fetched = iter(self.source.ranges(missing))
         return [next(fetched) if b > self.head_bytes else self.read(a, b - a) for a, b in ranges]
+
+    @contextmanager
+    def stream(self) -> Iterator[BinaryIO]:
+        """The file for a library that reads streams; what it reads stays in memory, as what was read already does."""
+        if self.source.local_path is not None:
+            with self.source.open() as handle:
+                yield handle
+            return
+        buffered = io.BufferedReader(self._blocks, BLOCK_BYTES)
+        try:
+            yield cast("BinaryIO", buffered)
+        finally:
+            buffered.detach()
 
     def prefetch(self, ranges: list[tuple[int, int]]) -> None:
         """Bring byte ranges ``(start, stop)`` that will be read, in one round trip."""

@@ -1,8 +1,8 @@
 """Looking into tiles and strips where it costs little: what the tags do not tell.
 
 The last strip is read where it has fewer rows than the others. Beyond that, streams that were fetched already with the
-header, and those of small local files, are decoded once; so corrupt data, superfluous bytes and short tiles of small files
-are found while parsing. Large files are never read for this.
+header, those of small local files, and a few of large local ones are decoded once; so corrupt data, superfluous bytes and
+short tiles of small files are found while parsing. Nothing remote is fetched for this.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ __all__ = ["Findings", "inspect_segments"]
 _LARGE_CHUNK: Final = 16 << 20
 """Chunks of more bytes are not decoded for a look."""
 
+_SAMPLES: Final = 4
+"""Segments of a large local image that are decoded for a look, from the first to the last."""
+
 
 @dataclass(slots=True)
 class Findings:
@@ -42,9 +45,7 @@ class Findings:
     superfluous: bool = False
 
 
-def inspect_segments(
-    image: Image, pipeline: Pipeline, segments: Segments, limit: int, *, pad: bool = True, look: bool = True
-) -> Findings:
+def inspect_segments(image: Image, pipeline: Pipeline, segments: Segments, limit: int, *, pad: bool = True) -> Findings:
     """Decode last strips that are short, and segments at hand.
 
     Parameters
@@ -53,8 +54,6 @@ def inspect_segments(
         Bytes that copies may take.
     pad
         Whether short last strips are to be made whole.
-    look
-        Whether segments at hand are worth a look.
 
     Raises
     ------
@@ -74,10 +73,7 @@ def inspect_segments(
             f"{image.label}: the last strip has {image.short_rows} of {image.segment_length} rows and would be copied as"
             f" {whole * short.size} bytes, more than the limit of {limit}; parse with rectilinear=True"
         )
-    if not look or whole > _LARGE_CHUNK or pipeline.scheme is None:
-        chosen = short
-    else:
-        chosen = np.union1d(short, _at_hand(image, segments))
+    chosen = short if whole > _LARGE_CHUNK or pipeline.scheme is None else np.union1d(short, _at_hand(image, segments))
     if not pad and image.short_rows:
         chosen = np.setdiff1d(chosen, _short_strips(image, segments))
     starts, counts = segments.offsets[chosen].tolist(), segments.lengths[chosen].tolist()
@@ -105,11 +101,13 @@ def _short_strips(image: Image, segments: Segments) -> NDArray[np.int64]:
 
 def _at_hand(image: Image, segments: Segments) -> NDArray[np.int64]:
     """Numbers of the stored segments whose bytes cost nothing or little."""
+    file = image.directory.file
     stored = np.flatnonzero(segments.lengths)
-    if image.directory.file.affords(int(segments.lengths.sum())):
+    if file.affords(int(segments.lengths.sum())):
         return stored
-    ends = segments.offsets[stored] + segments.lengths[stored]
-    return stored[ends <= image.directory.file.head_bytes]
+    at_hand = stored[segments.offsets[stored] + segments.lengths[stored] <= file.head_bytes]
+    some = np.unique(stored[np.linspace(0, stored.size - 1, _SAMPLES).astype("i8")])
+    return np.union1d(at_hand, some) if file.affords(int(segments.lengths[some].sum())) else at_hand
 
 
 def _rows_inside(image: Image, number: int) -> int:

@@ -83,9 +83,7 @@ class Layout:
             for level in family.levels
         ]
         levels = [
-            self._level_arrays(
-                level, DATA, f"{prefix}{i}/", known, look=i == 0
-            )  # overviews are as sound as what they show
+            self._level_arrays(level, DATA, f"{prefix}{i}/", known)
             for i, (level, known) in enumerate(zip(family.levels, references, strict=True))
         ]
         return self.pyramid(levels, family, references)
@@ -144,17 +142,17 @@ class Layout:
         return arrays
 
     def _level_arrays(
-        self, level: Level, name: str, prefix: str, reference: GeoReference | None, *, look: bool = True
+        self, level: Level, name: str, prefix: str, reference: GeoReference | None
     ) -> dict[str, VirtualArray]:
         arrays: dict[str, VirtualArray] = {}
         if self.wants(prefix + name):
             with self.context.isolate(prefix + name):
-                array = image_array(level.image, prefix + name, self.options, self.context, look=look)
+                array = image_array(level.image, prefix + name, self.options, self.context)
                 arrays = self.finish(array, level.image, name, prefix, reference)
                 self.pages[prefix + name] = (level.image.directory.offset,)
         if level.mask is not None and self.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
-                arrays[MASK] = image_array(level.mask, prefix + MASK, self.options, self.context, look=look)
+                arrays[MASK] = image_array(level.mask, prefix + MASK, self.options, self.context)
                 self.pages[prefix + MASK] = (level.mask.directory.offset,)
         return arrays
 

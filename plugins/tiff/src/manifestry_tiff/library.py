@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -21,6 +22,8 @@ LIBRARY_ERRORS: Final = (
     RuntimeError,
     MemoryError,
     AssertionError,
+    SyntaxError,  # and the ParseError of XML
+    struct.error,
 )
 """What tifffile and imagecodecs raise on forged or truncated files."""
 

@@ -85,7 +85,7 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     if not directories:
         raise MalformedFileError(f"{source.url}: no image file directory")
     if follows_convention(directories[0]):
-        series = read_series(source, directories[0], context)
+        series = read_series(directories[0], context)
         if series is not None:
             return series_group(series, file, header, layout)
     return layout.images(group_images(directories, context))
@@ -129,12 +129,11 @@ def _next(chain: Iterator[Directory], path: str, context: ParseContext) -> Direc
 def _rest_of_cog(directory: Directory) -> list[tuple[int, int]]:
     """Where the offsets of the overviews of a cloud optimized GeoTIFF probably are, so that one request brings them all.
 
-    Its directories and their arrays stand in front of all data, from fine to coarse; every overview has a quarter of the
-    tiles, so what follows takes a third of what the full image takes.
+    Its directories stand in front of all data, and so do their arrays behind them, from fine to coarse; every overview
+    has a quarter of the tiles, so what follows takes a third of what the full image takes.
     """
-    file = directory.file
+    ends = [entry.offset + entry.nbytes for entry in directory.entries.values()]
     own = sum(entry.nbytes for entry in directory.entries.values())
-    if own < LARGE_BYTES or not directory.next or b"LAYOUT=IFDS_BEFORE_DATA" not in file.read(0, 512):
+    if own < LARGE_BYTES or not directory.offset < directory.next < max(ends):
         return []
-    end = max(entry.offset + entry.nbytes for entry in directory.entries.values())
-    return [(end, end + own // 3 + LARGE_BYTES // 4)]
+    return [(max(ends), max(ends) + own // 3 + LARGE_BYTES // 4)]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from manifestry.formats.contracts import ParseContext
-from manifestry.storage.source import Source
 
+from manifestry_tiff.file import TiffFile
 from manifestry_tiff.ifd import Directory
 from manifestry_tiff.library import LIBRARY_ERRORS, quiet_library
 from manifestry_tiff.ome import OmeDocument, OmeImage, parse_ome
@@ -70,7 +70,7 @@ def follows_convention(directory: Directory) -> bool:
     return start.startswith((b"ImageJ=", b'{"shape":')) or b"<OME" in start
 
 
-def read_series(source: Source, directory: Directory, context: ParseContext) -> list[Series] | None:
+def read_series(directory: Directory, context: ParseContext) -> list[Series] | None:
     """The series of a file, None where tifffile finds no more than pages, or fails: then pages it is.
 
     Series that go on in other files are none either, and reported: their planes are not in this file.
@@ -80,7 +80,7 @@ def read_series(source: Source, directory: Directory, context: ParseContext) -> 
         if document.spread:
             context.report("", "series over several files", _ELSEWHERE, "parse every file and combine them")
             return None
-        found = _tifffile_series(source)
+        found = _tifffile_series(directory.file)
     except LIBRARY_ERRORS:
         return None  # a forged or truncated description
     if found is None or len(found) != len(document.images):
@@ -93,10 +93,10 @@ def _ome_document(directory: Directory) -> OmeDocument:
     return parse_ome(text) if "<OME" in text[:4096] else OmeDocument()
 
 
-def _tifffile_series(source: Source) -> list[Series] | None:
+def _tifffile_series(file: TiffFile) -> list[Series] | None:
     import tifffile  # noqa: PLC0415 slow to import, and few files need it
 
-    with quiet_library(), source.open() as handle, tifffile.TiffFile(handle, name=source.name) as tif:
+    with quiet_library(), file.stream() as handle, tifffile.TiffFile(handle, name=file.source.name) as tif:
         pages = [page for series in tif.series for level in series.levels for page in level.pages]
         if not pages or any(page is None or page.parent is not tif for page in pages):
             return None
