@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from xml.sax.saxutils import escape, quoteattr
 
 import h5py
@@ -77,15 +78,24 @@ def describe():
 
 
 def _group(file, group):
+    """Written from the schema and from documents of build_dmrpp, with h5py: no code of the parser is used."""
     for name, item in group.items():
         if isinstance(item, h5py.Dataset) and item.is_scale:
             yield f"<Dimension name={quoteattr(name)} size='{item.shape[0]}'/>"
+    for name, item in group.items():
+        if isinstance(item, h5py.Dataset) and _labels(item.dtype):
+            labels = _labels(item.dtype).items()
+            constants = "".join(f"<EnumConst name={quoteattr(k)} value='{v}'/>" for k, v in labels)
+            base = DAP_TYPES["i1" if item.dtype.kind == "b" else item.dtype.str[1:]]
+            yield f"<Enumeration name={quoteattr(name + '_t')} basetype='{base}'>{constants}</Enumeration>"
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             yield f"<Group name={quoteattr(name)}>"
             yield from _group(file, item)
             yield "</Group>"
-        elif not bytes(item.attrs.get("NAME", b"")).startswith(b"This is a netCDF dimension but not"):
+        elif bytes(item.attrs.get("NAME", b"")).startswith(b"This is a netCDF dimension but not"):
+            yield f"<Float32 name={quoteattr(name)}><Dim name={quoteattr(item.name)}/></Float32>"
+        else:
             yield from _dataset(name, item)
     yield from _attributes(group)
 
@@ -102,24 +112,92 @@ def _attributes(item):
         yield f"<Attribute name={quoteattr(name)} type='{kind}'>{items}</Attribute>"
 
 
+def _dtype(item):
+    """The type in the file: complex numbers are records there."""
+    if item.dtype.kind != "c":
+        return item.dtype
+    part = f"{item.dtype.str[0]}f{item.dtype.itemsize // 2}"
+    return np.dtype([("r", part), ("i", part)])
+
+
 def _dataset(name, item):
-    kind = DAP_TYPES[item.dtype.newbyteorder("<").str[1:]]
-    yield f"<{kind} name={quoteattr(name)}>"
+    kind = _kind(_dtype(item))
+    enum = f" enum={quoteattr(item.parent.name.rstrip('/') + '/' + name + '_t')}" if kind == "Enum" else ""
+    yield f"<{kind} name={quoteattr(name)}{enum}>"
+    if kind == "Structure":
+        yield from _members(_dtype(item))
     for axis, size in enumerate(item.shape):
         scale = item.dims[axis][0].name if len(item.dims[axis]) else item.name if item.is_scale and not axis else None
         yield f"<Dim name={quoteattr(scale)}/>" if scale else f"<Dim size='{size}'/>"
     yield from _attributes(item)
+    yield from _data(item, kind)
+    yield f"</{kind}>"
+
+
+def _kind(dtype):
+    if dtype.names:
+        return "Structure"
+    if _labels(dtype):
+        return "Enum"
+    return {"S": "String", "O": "String", "V": "Opaque"}.get(dtype.kind) or DAP_TYPES[dtype.newbyteorder("<").str[1:]]
+
+
+def _labels(dtype):
+    return {"FALSE": 0, "TRUE": 1} if dtype.kind == "b" else h5py.check_enum_dtype(dtype)
+
+
+def _members(dtype):
+    for name in dtype.names:
+        kind = _kind(dtype[name].base)
+        yield f"<{kind} name={quoteattr(name)}>"
+        if kind == "Structure":
+            yield from _members(dtype[name].base)
+        yield "".join(f"<Dim size='{n}'/>" for n in dtype[name].shape) + f"</{kind}>"
+
+
+def _data(item, kind):
+    if item.dtype.kind == "O":
+        texts = [t.decode() for t in np.asarray(item[()], object).reshape(-1).tolist()]
+        yield "<dmrpp:vlsa>" + "".join(f"<v>{escape(t)}</v>" for t in texts) + "</dmrpp:vlsa>"
+        return
+    if item.id.get_create_plist().get_layout() == h5py.h5d.COMPACT:
+        packed = np.asarray(item[()]).astype(item.dtype.newbyteorder("<"))
+        yield f"<dmrpp:compact>{base64.b64encode(packed.tobytes()).decode()}</dmrpp:compact>"
+    else:
+        yield from _chunks(item)
+    if kind == "String" and item.shape:
+        pad = {h5py.h5t.STR_NULLTERM: "null_term", h5py.h5t.STR_NULLPAD: "null_pad", h5py.h5t.STR_SPACEPAD: "space_pad"}
+        padding = pad[item.id.get_type().get_strpad()]
+        yield f"<dmrpp:FixedLengthStringArray string_length='{item.dtype.itemsize}' pad='{padding}'/>"
+
+
+def _fill(item):
+    """As C++ prints it: six digits."""
+    if _dtype(item).names:
+        return "0"
+    if item.dtype.kind == "S":
+        return item.fillvalue.decode()
+    if item.dtype.kind == "f":
+        return f"{item.fillvalue:g}"
+    return "0" if item.dtype.kind == "V" else str(int(item.fillvalue))
+
+
+def _chunks(item):
     pipeline = item.id.get_create_plist()
     names, levels = [], []
     for position in range(pipeline.get_nfilters()):
         number, _, data, _ = pipeline.get_filter(position)
         names.append({1: "deflate", 2: "shuffle", 3: "fletcher32"}[number])
         levels += [str(data[0])] if number == 1 else []
-    order = "BE" if item.dtype.byteorder == ">" else "LE"
-    fill = f"{item.fillvalue:g}" if item.dtype.kind == "f" else str(item.fillvalue)
-    yield f"<dmrpp:chunks fillValue='{fill}' byteOrder='{order}'"
+    dtype = _dtype(item)
+    first = dtype[0].base if dtype.names else dtype
+    order = "BE" if first.byteorder == ">" else "LE"
+    yield f"<dmrpp:chunks fillValue={quoteattr(_fill(item))} byteOrder='{order}'"
     if names:
         yield f" compressionType='{' '.join(names)}'" + (f" deflateLevel='{' '.join(levels)}'" if levels else "")
+    if dtype.names:
+        ends = [dtype.fields[n][1] for n in dtype.names[1:]]
+        yield f" structOffset='{' '.join(map(str, [*ends, dtype.itemsize]))}'"
     yield ">"
     if item.chunks:
         yield f"<dmrpp:chunkDimensionSizes>{' '.join(map(str, item.chunks))}</dmrpp:chunkDimensionSizes>"
@@ -130,4 +208,4 @@ def _dataset(name, item):
             yield f"<dmrpp:chunk offset='{info.byte_offset}' nBytes='{info.size}' chunkPositionInArray='[{at}]'{mask}/>"
     elif item.id.get_offset() is not None:
         yield f"<dmrpp:chunk offset='{item.id.get_offset()}' nBytes='{item.id.get_storage_size()}'/>"
-    yield f"</dmrpp:chunks></{kind}>"
+    yield "</dmrpp:chunks>"

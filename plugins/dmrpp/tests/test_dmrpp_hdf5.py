@@ -7,6 +7,7 @@ import manifestry as mf
 import netCDF4
 import numpy as np
 import pytest
+from manifestry.model.attributes import attributes_equal
 
 FILTERS = {
     "none": {},
@@ -94,6 +95,92 @@ def test_skipped_filters(tmp_path, describe, values):
     assert tree["some"].manifest.inlined.tolist() == [False, True, True, True]
     with pytest.raises(mf.UnsupportedFeatureError, match="more bytes to copy"):
         mf.parse(describe(path), limits=mf.Limits(max_inline_bytes=100))
+
+
+def assert_same(documented, stored, values):
+    """The same tree: every field of every array; chunks that one side holds inline are compared by their elements."""
+    assert dict(documented.attributes) == dict(stored.attributes)
+    ours, theirs = dict(documented.walk_arrays()), dict(stored.walk_arrays())
+    assert ours.keys() == theirs.keys()
+    read, expected = values(documented), values(stored)
+    inlined = []
+    for path, array in ours.items():
+        other = theirs[path]
+        if bool(array.manifest.inlined.any()) or bool(other.manifest.inlined.any()):
+            inlined.append(path)
+            mine, yours = array.metadata, other.metadata
+            assert (mine.dtype, mine.shape, mine.dims) == (yours.dtype, yours.shape, yours.dims), path
+            assert attributes_equal(mine.attributes, yours.attributes), path
+        else:
+            assert array == other, path
+        np.testing.assert_array_equal(read[path], expected[path], err_msg=path)
+    return inlined
+
+
+RECORD = np.dtype([("id", "<i4"), ("xyz", "<f4", (3,)), ("sub", [("a", "<i2"), ("b", "<u2", (2,))], (2,))])
+
+
+@pytest.mark.parametrize("rows", [5, 12_000])
+def test_types_that_need_more_than_numbers(tmp_path, describe, values, rows):
+    """Small arrays, which the hdf5 parser may copy, and arrays that both refer to."""
+    path = tmp_path / "types.h5"
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        gaps = np.dtype({"names": ["a", "b"], "formats": ["<i2", ("<f8", (2,))], "offsets": [0, 8], "itemsize": 32})
+        for name, dtype in {"packed": RECORD, "big": RECORD.newbyteorder(">"), "gaps": gaps}.items():
+            records = np.frombuffer(rng.integers(1, 60, rows * dtype.itemsize).astype("u1").tobytes(), dtype)
+            file.create_dataset(name, data=records)
+            file.create_dataset(f"{name}_chunked", data=records, chunks=(rows // 2,), compression="gzip", shuffle=True)
+        file["complex"] = np.arange(rows, dtype="c16") * (1 - 2j)
+        texts = np.array([f"{i:05d}"[: 1 + i % 5] for i in range(rows)], "S5")
+        for pad in ("NULLPAD", "NULLTERM", "SPACEPAD"):
+            kind = h5py.h5t.C_S1.copy()
+            kind.set_size(6)
+            kind.set_strpad(getattr(h5py.h5t, f"STR_{pad}"))
+            space = h5py.h5s.create_simple((rows,))
+            dataset = h5py.Dataset(h5py.h5d.create(file.id, f"text_{pad}".encode(), kind, space))
+            dataset[...] = texts
+        file["scalar_text"] = np.bytes_(b"abc")
+        file.create_dataset("free_text", data=[t.decode() * 3 for t in texts[:50]], dtype=h5py.string_dtype())
+        file["flags"] = rng.integers(0, 2, rows).astype("?")
+        colours = h5py.enum_dtype({"RED": 0, "DARK GREEN": 7}, basetype="u2")
+        file.create_dataset("colours", (rows,), dtype=colours, data=np.full(rows, 7, "u2"))
+        file["opaque"] = np.void(b"12345")
+        compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        compact.set_layout(h5py.h5d.COMPACT)
+        small = h5py.h5d.create(file.id, b"compact", h5py.h5t.STD_I16BE, h5py.h5s.create_simple((3, 2)), compact)
+        small.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(6, dtype="i2").reshape(3, 2))
+        file.create_dataset("filled", (rows, 3), "<f4", fillvalue=-9999.9, chunks=(2, 3))
+        file.create_dataset("empty", (0, 3), "<i4", maxshape=(None, 3))
+        file["group/deep/numbers"] = np.arange(rows, dtype=">u8")
+        file["group"].attrs["note"] = "text"
+        file["group/deep/numbers"].attrs["range"] = np.array([1.5, 2.5], "f4")
+    inlined = assert_same(mf.parse(describe(path)), mf.parse(path, format="hdf5"), values)
+    small = {"free_text", "compact"}
+    assert small <= set(inlined)
+    assert (set(inlined) == small) == (rows > 10)
+
+
+def test_twice_deflated_and_dimensions_without_variables(tmp_path, describe, values):
+    path = tmp_path / "file.nc"
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("x", 6)
+        nc.createDimension("lonely", 2)
+        nc.createVariable("v", "f4", ("lonely", "x"), zlib=True)[...] = 3
+        group = nc.createGroup("g")
+        group.createDimension("y", 3)
+        group.createVariable("w", "i1", ("y", "x"))[...] = 4
+    with h5py.File(path, "a") as file:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((2, 4))
+        plist.set_deflate(6)
+        plist.set_deflate(1)
+        twice = h5py.h5d.create(file.id, b"twice", h5py.h5t.STD_I32LE, h5py.h5s.create_simple((4, 4)), plist)
+        h5py.Dataset(twice)[...] = np.arange(16).reshape(4, 4)
+    tree = mf.parse(describe(path))
+    assert assert_same(tree, mf.parse(path, format="hdf5"), values) == []
+    assert {issue.path for issue in tree.issues} == {"x", "lonely", "g/y"}
+    assert tree["twice"].dims == ("phony_dim_3", "phony_dim_4")
 
 
 @pytest.mark.parametrize("suffix", [".dmrpp", ".dap.dmrpp", ".dmrpp.xml", ".dap.dmrpp.xml"])

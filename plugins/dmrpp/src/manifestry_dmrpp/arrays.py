@@ -13,8 +13,9 @@ from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.tree import VirtualArray
 
 from manifestry_dmrpp.attributes import variable_attributes
+from manifestry_dmrpp.chunk_list import ChunkList
 from manifestry_dmrpp.document import Variable
-from manifestry_dmrpp.elements import ElementType, element_type
+from manifestry_dmrpp.elements import TEXT_TYPES, ElementType, element_type
 from manifestry_dmrpp.fill import fill_value
 from manifestry_dmrpp.payloads import payload
 from manifestry_dmrpp.storage import StorageBuilder
@@ -46,7 +47,7 @@ def build_array(
     if variable.chunks is not None and variable.chunks.fault:
         raise MalformedFileError(f"{variable.path}: {variable.chunks.fault}")
     if not math.prod(shape):
-        return _without_elements(variable, shape, dims)
+        return _without_elements(variable, shape, dims, storage)
     found = payload(variable, shape, context.limits)
     if found is not None:
         chunk_shape = tuple(max(1, n) for n in shape)
@@ -89,17 +90,19 @@ def _fill(variable: Variable, dtype: np.dtype[Any], attributes: dict[str, Any], 
     return fill
 
 
-def _without_elements(variable: Variable, shape: tuple[int, ...], dims: tuple[str, ...]) -> VirtualArray:
-    """An array with a dimension of length 0."""
-    if variable.type == "Opaque" or (variable.type in ("String", "Url") and variable.string_length is None):
-        element = ElementType(np.dtypes.StringDType())
-        codecs: tuple[Codec, ...] = (Codec("vlen-utf8"),)
-    else:
-        element = element_type(variable)
-        codecs = element.codecs
-    chunk_shape = tuple(max(1, n) for n in shape)
-    grid = RegularGrid(chunk_shape).grid_shape(shape)
-    return _array(variable, shape, dims, element, chunk_shape, codecs, ChunkManifest.missing(grid))
+def _without_elements(
+    variable: Variable, shape: tuple[int, ...], dims: tuple[str, ...], storage: StorageBuilder
+) -> VirtualArray:
+    """An array with a dimension of length 0: the chunks and filters are those that it would have."""
+    chunks = ChunkList({}) if variable.chunks is None else variable.chunks
+    if variable.type == "Opaque" or (variable.type in TEXT_TYPES and variable.string_length is None):
+        chunk_shape = chunks.shape(shape)
+        element, codecs = ElementType(np.dtypes.StringDType()), (Codec("vlen-utf8"),)
+        manifest = ChunkManifest.missing(RegularGrid(chunk_shape).grid_shape(shape))
+        return _array(variable, shape, dims, element, chunk_shape, codecs, manifest)
+    element = element_type(variable)
+    stored = storage.build(chunks, shape, element)
+    return _array(variable, shape, dims, element, stored.chunk_shape, stored.codecs, stored.manifest)
 
 
 def _filled_strings(variable: Variable, shape: tuple[int, ...], dims: tuple[str, ...]) -> VirtualArray:
