@@ -19,7 +19,6 @@ from manifestry_hdf5.reencoding import reencode
 from manifestry_hdf5.structures.blocks import IndexReader, read_together
 from manifestry_hdf5.structures.chunks import ChunkTable, Extent, read_chunks
 from manifestry_hdf5.structures.fallback import read_chunks_by_library
-from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, parse_layout
 
 __all__ = ["chunked_storage", "read_tables"]
 
@@ -48,12 +47,9 @@ def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[Chun
 
 
 def _reader(dataset: Dataset, context: ParseContext) -> IndexReader[ChunkTable]:
-    file = dataset.file
-    message = next((m for m in dataset.header if m.kind == LAYOUT_MESSAGE), None)
-    if message is None:
+    if dataset.index is None:
         raise UnsupportedFeatureError("object header that only libhdf5 can read", dataset.path)
-    layout = parse_layout(message.data, file.superblock)
-    return read_chunks(layout, file.superblock, _extent(dataset), context.limits.max_chunks)
+    return read_chunks(dataset.index, dataset.file.superblock, _extent(dataset), context.limits.max_chunks)
 
 
 def _extent(dataset: Dataset) -> Extent:

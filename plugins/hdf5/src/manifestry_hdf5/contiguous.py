@@ -18,6 +18,8 @@ from manifestry_hdf5.library import library_errors
 
 __all__ = ["contiguous_rows", "contiguous_storage"]
 
+_EXTERNAL_FILES_MESSAGE: Final = 0x07
+
 _TO_THE_END: Final = (1 << 64) - 1
 """Size of a raw file in the list that takes all that is left."""
 
@@ -100,11 +102,14 @@ def _divisors(n: int) -> Iterator[int]:
 
 def _raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
     """Name, offset and size of the external raw files; None where there are none (section IV.A.2.h)."""
+    if dataset.header and not any(message.kind == _EXTERNAL_FILES_MESSAGE for message in dataset.header):
+        return None
     with library_errors(dataset.path):
-        count = dataset.properties.get_external_count()
+        properties = dataset.properties
+        count = properties.get_external_count()
         if not count:
             return None
-        found: list[Any] = [dataset.properties.get_external(i) for i in range(count)]
+        found: list[Any] = [properties.get_external(i) for i in range(count)]
     return [(decode_text(name), int(offset), int(size)) for name, offset, size in found]
 
 

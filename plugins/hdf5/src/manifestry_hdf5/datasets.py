@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import h5py
 from h5py import h5d, h5s
@@ -16,12 +16,11 @@ from manifestry_hdf5.datatypes import ElementType, element_type
 from manifestry_hdf5.fill import fill_value, is_undefined
 from manifestry_hdf5.filters import Filter, read_pipeline
 from manifestry_hdf5.library import Identity, OpenFile, library_errors
+from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, UNLIMITED, Dataspace, parse_dataspace
+from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkLayout, layout_class, parse_layout
 from manifestry_hdf5.structures.object_header import Message
 
-__all__ = ["UNLIMITED", "Dataset", "element_of", "read_dataset"]
-
-UNLIMITED: Final = -1
-"""What stands in `Dataset.maximum` for a dimension that may grow without limit."""
+__all__ = ["Dataset", "element_of", "read_dataset"]
 
 
 @dataclass(slots=True)
@@ -48,6 +47,8 @@ class Dataset:
         Bytes of one element of the dataspace in the file, before filters.
     header
         Messages of the object header, as far as they could be read.
+    index
+        Where the index of the chunks is; None where there is none, or where only libhdf5 knows.
     null
         Whether the dataspace holds no element, not even one without dimensions.
     """
@@ -64,15 +65,39 @@ class Dataset:
     filters: tuple[Filter, ...]
     fill: Any
     attributes: dict[str, Any]
-    properties: Any
     stored_itemsize: int
     header: Sequence[Message]
+    index: ChunkLayout | None = None
     null: bool = False
+
+    @property
+    def properties(self) -> Any:
+        """The creation properties as libhdf5 has them."""
+        return self.id.get_create_plist()
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements as the file stores them before filters."""
         return math.prod(self.shape) * self.stored_itemsize
+
+
+class _Form(NamedTuple):
+    """Dimensions and layout of a dataset."""
+
+    space: Dataspace
+    layout: int
+    chunk_shape: tuple[int, ...] | None
+    chunks: ChunkLayout | None
+
+
+class _Kind(NamedTuple):
+    """What many datasets of a file have in common."""
+
+    element: ElementType
+    itemsize: int
+    filters: tuple[Filter, ...]
+    fill: Any
+    fill_undefined: bool
 
 
 def read_dataset(
@@ -94,34 +119,71 @@ def read_dataset(
         libhdf5 cannot read its header.
     """
     with library_errors(path):
-        space, kind = identifier.get_space(), identifier.get_type()
-        properties = identifier.get_create_plist()
-        layout = properties.get_layout()
-        null = space.get_simple_extent_type() == h5s.NULL
-        shape = (0,) if null else tuple(map(int, space.get_simple_extent_dims()))
-        limits = (0,) if null else tuple(map(int, space.get_simple_extent_dims(maxdims=True)))
-        chunk_shape = tuple(map(int, properties.get_chunk())) if layout == h5d.CHUNKED else None
-        filters = read_pipeline(properties)
-        element = file.element_types.get(code := kind.encode())
-        if element is None:
-            element = file.element_types[code] = element_type(kind)
-        if element.dtype.kind in "TO":
-            file.require_sound_heaps()
-        if element.members is not None and not shape:
+        form = _form_from_header(file, header) or _form_by_library(identifier)
+        kind = _kind(file, identifier, header)
+        element = kind.element
+        if element.members is not None and not form.space.shape and not form.space.null:
             element = _only_sequence(identifier, element)
-    maximum = tuple(UNLIMITED if n in (UNLIMITED, _NO_LIMIT) else n for n in limits)
+    shape = (0,) if form.space.null else form.space.shape
+    maximum = (0,) if form.space.null else form.space.maximum
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
         raise UnsupportedFeatureError(f"shape {shape}", path, "more bytes than Zarr readers can count")
-    with library_errors(path):
-        fill = fill_value(properties, element, kind)
-        if is_undefined(properties):
-            context.report(path, "fill value undefined", "what was never written reads as the default of the type")
-    if null:
+    if kind.fill_undefined:
+        context.report(path, "fill value undefined", "what was never written reads as the default of the type")
+    if form.space.null:
         context.report(path, "null dataspace", "an array without elements stands for it")
     return Dataset(
-        identifier, path, file, identity, shape, maximum, layout, chunk_shape, element, filters, fill, attributes,
-        properties, int(kind.get_size()), header, null,
+        identifier, path, file, identity, shape, maximum, form.layout, form.chunk_shape, element, kind.filters,
+        kind.fill, attributes, kind.itemsize, header, form.chunks, form.space.null,
     )  # fmt: skip
+
+
+def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None:
+    """From the messages of the header; None where it is for libhdf5 to read them."""
+    found = {message.kind: message for message in header if message.kind in (DATASPACE_MESSAGE, LAYOUT_MESSAGE)}
+    if len(found) < 2 or any(message.shared for message in found.values()):
+        return None
+    layout = found[LAYOUT_MESSAGE].data
+    try:
+        number = layout_class(layout)
+        index = parse_layout(layout, file.superblock) if number == h5d.CHUNKED else None
+    except UnsupportedFeatureError:
+        return None
+    space = parse_dataspace(found[DATASPACE_MESSAGE].data, file.superblock)
+    return _Form(space, number, None if index is None else index.chunk_shape, index)
+
+
+def _form_by_library(identifier: Any) -> _Form:
+    space, properties = identifier.get_space(), identifier.get_create_plist()
+    layout = properties.get_layout()
+    chunk_shape = tuple(map(int, properties.get_chunk())) if layout == h5d.CHUNKED else None
+    if space.get_simple_extent_type() == h5s.NULL:
+        return _Form(Dataspace((), (), null=True), layout, chunk_shape, None)
+    shape = tuple(map(int, space.get_simple_extent_dims()))
+    most = space.get_simple_extent_dims(maxdims=True)
+    maximum = tuple(UNLIMITED if n in (UNLIMITED, h5s.UNLIMITED) else int(n) for n in most)
+    return _Form(Dataspace(shape, maximum), layout, chunk_shape, None)
+
+
+def _kind(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Kind:
+    """Type, filters and fill value as libhdf5 reads them; once for all datasets with the same messages."""
+    messages = tuple((m.kind, m.flags, m.data) for m in header if m.kind in _KIND_MESSAGES)
+    known = file.kinds.get(messages) if messages else None
+    if known is None:
+        datatype, properties = identifier.get_type(), identifier.get_create_plist()
+        element = element_type(datatype)
+        if element.dtype.kind in "TO":
+            file.require_sound_heaps()
+        fill = fill_value(properties, element, datatype)
+        undefined = is_undefined(properties)
+        known = _Kind(element, int(datatype.get_size()), read_pipeline(properties), fill, undefined)
+        if messages:
+            file.kinds[messages] = known
+    return known
+
+
+_KIND_MESSAGES: Final = frozenset({0x03, 0x04, 0x05, 0x0B})
+"""Datatype, fill value (old and new) and filter pipeline."""
 
 
 def element_of(identifier: Any) -> ElementType:
@@ -135,6 +197,3 @@ def _only_sequence(identifier: Any, element: ElementType) -> ElementType:
     assert element.members is not None
     length = len(h5py.Dataset(identifier)[()])
     return replace(element, dtype=element.members, shape=(length,))
-
-
-_NO_LIMIT: Final = int(h5s.UNLIMITED)

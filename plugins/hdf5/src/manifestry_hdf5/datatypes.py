@@ -48,7 +48,7 @@ class ElementType:
     shape: tuple[int, ...] = ()
     storage: tuple[Codec, ...] = ()
     by_value: str = ""
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
     texts: bool = False
     members: np.dtype[Any] | None = None
 

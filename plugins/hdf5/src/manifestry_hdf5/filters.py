@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -54,7 +55,8 @@ def read_pipeline(properties: Any) -> tuple[Filter, ...]:
     return tuple(found)
 
 
-def codec_chain(filters: Sequence[Filter], element: ElementType, chunk_bytes: int, ndim: int) -> Chain:
+@lru_cache(maxsize=256)
+def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: int, ndim: int) -> Chain:
     """The codecs of a pipeline.
 
     Parameters
@@ -129,7 +131,7 @@ def optional_chain(
     full = sizes == chunk_bytes + _CHECKSUM_BYTES * len(after)
     if not np.array_equal(full, masks >> np.uint32(toggled) & 1):
         return None
-    chain = codec_chain([item for _, item in active], element, chunk_bytes, ndim)
+    chain = codec_chain(tuple(item for _, item in active), element, chunk_bytes, ndim)
     if filters[toggled].number == _LZF:
         return chain  # this codec knows by itself
     codecs = list(chain.codecs)

@@ -64,8 +64,8 @@ class OpenFile:
         The file as the table that manifests share.
     number
         What libhdf5 tells files apart by.
-    element_types
-        Element types by encoded datatype: many datasets have few types.
+    kinds
+        Type, filters and fill value by the messages that say them: many datasets have few of these.
     """
 
     def __init__(self, source: Source, fid: Any, octets: LocalFile | RemoteFile) -> None:
@@ -73,7 +73,7 @@ class OpenFile:
         self.id = fid
         self.files = FileTable([source.file])
         self.number = _status(fid)[0]
-        self.element_types: dict[bytes, Any] = {}
+        self.kinds: dict[tuple[tuple[int, int, bytes], ...], Any] = {}
         self._octets = octets
         if isinstance(octets, RemoteFile):
             octets.length_size = int(fid.get_create_plist().get_sizes()[1])
@@ -223,6 +223,8 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
 def _open_local(path: bytes, *, first: bool) -> Any:
     """A file by its path. One that this process has open already, through h5py say, is opened as it was there."""
     access = h5p.create(h5p.FILE_ACCESS)
+    elements, _, size, preemption = access.get_cache()
+    access.set_cache(elements, _CHUNK_SLOTS, size, preemption)
     access.set_fclose_degree(h5f.CLOSE_STRONG if first else h5f.CLOSE_DEFAULT)
     try:
         return h5f.open(path, h5f.ACC_RDONLY, fapl=access)

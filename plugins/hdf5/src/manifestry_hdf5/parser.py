@@ -8,12 +8,13 @@ from manifestry.storage import Source
 
 from manifestry_hdf5.arrays import ArrayBuilder
 from manifestry_hdf5.attributes import visible_attributes
-from manifestry_hdf5.datasets import UNLIMITED, Dataset
+from manifestry_hdf5.datasets import Dataset
 from manifestry_hdf5.dimensions import DimensionNames, is_netcdf
 from manifestry_hdf5.library import OpenFiles
 from manifestry_hdf5.native import NativeHdf5
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.sidecar import tree_of_sidecar
+from manifestry_hdf5.structures.dataspace import UNLIMITED
 from manifestry_hdf5.walk import Group, Walker
 
 __all__ = ["Hdf5Parser"]

@@ -7,6 +7,7 @@ HDF5 File Format Specification (version 3.0, and 4.0 for layout version 5) descr
 ===================  ===============================================================================  ===========
 `superblock`         base address and sizes of addresses                                              II.A
 `object_header`      the messages of an object                                                        IV.A.1
+`dataspace`          dimensions                                                                       IV.A.2.b
 `attribute_message`  attributes of the usual types                                                    IV.A.2.m
 `global_heap`        variable-length texts                                                            III.E
 `layout`             data layout message: which index, where                                          IV.A.2.i

@@ -13,6 +13,7 @@ import numpy as np
 from h5py import h5t
 from manifestry.errors import MalformedFileError
 
+from manifestry_hdf5.structures.dataspace import parse_dataspace
 from manifestry_hdf5.structures.global_heap import GlobalHeap
 from manifestry_hdf5.structures.superblock import Superblock
 
@@ -131,16 +132,10 @@ def parse_reference_lists(
 
 
 def _shape(message: bytes, superblock: Superblock) -> tuple[int, ...]:
-    """Dimensions of a dataspace message (section IV.A.2.b)."""
-    version, rank = message[0], message[1]
-    if version == 1:
-        at = 8
-    elif version == 2 and message[3] != 2:
-        at = 4
-    else:
+    space = parse_dataspace(message, superblock)
+    if space.null:
         raise UnusualError
-    n = superblock.length_size
-    return tuple(int.from_bytes(message[at + i * n : at + (i + 1) * n], "little") for i in range(rank))
+    return space.shape
 
 
 def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Superblock, heap: GlobalHeap) -> Any:

@@ -16,6 +16,7 @@ __all__ = ["Leaves", "read_btree_v1"]
 
 _USUAL_RANK: Final = 32
 """``Indexed Storage Internal Node K`` where nobody changed it; nodes that hold more are read again."""
+_SIGNATURE: Final = int.from_bytes(b"TREE\x01", "little")
 BATCH: Final = 2048
 """Nodes that are in memory at once."""
 
@@ -84,24 +85,26 @@ class _Node:
 
     def check(self, data: NDArray[np.uint8], positions: NDArray[np.int64], level: int | None) -> int:
         """Make sure that blocks are nodes of the right level; returns the largest number of entries in one."""
-        head = data[:, :6]
-        wanted = np.frombuffer(b"TREE\x01", "u1")
-        good = (head[:, :5] == wanted).all(axis=1)
-        good &= head[:, 5] == (head[0, 5] if level is None else level)
+        heads = self._heads(data)
+        expected = _SIGNATURE | (int(data[0, 5]) if level is None else level) << 40
+        good = heads & np.uint64((1 << 48) - 1) == expected
         if not good.all():
             at = int(positions[int(np.argmin(good))])
             raise MalformedFileError(f"version 1 B-tree node at byte {at}: no node of raw data chunks on its level")
-        return int(self._used(data).max(initial=0))
+        return int((heads >> np.uint64(48)).max())
 
-    def _used(self, data: NDArray[np.uint8]) -> NDArray[np.int64]:
-        low, high = data[:, 6].astype("i8"), data[:, 7].astype("i8")
-        used: NDArray[np.int64] = low + 256 * high
-        return used
+    def _heads(self, data: NDArray[np.uint8]) -> NDArray[np.uint64]:
+        """The first eight bytes of each node: signature, type, level, and the number of entries that are used."""
+        return np.ascontiguousarray(data[:, :8]).view("<u8")[:, 0]
 
     def records(self, data: NDArray[np.uint8]) -> NDArray[np.void]:
         """The entries that are used, of all nodes one after the other."""
         table = np.ascontiguousarray(data[:, self._header :]).view(self._record)
-        return table[np.arange(2 * self.rank) < self._used(data)[:, None]]
+        used = self._heads(data) >> np.uint64(48)
+        if len(used) == 1:
+            only: NDArray[np.void] = table[0, : int(used[0])]
+            return only
+        return table[np.arange(2 * self.rank) < used[:, None]]
 
 
 def _leaves(records: NDArray[np.void], ndim: int) -> Leaves:

@@ -10,7 +10,7 @@ from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_hdf5.structures.superblock import Superblock
 
-__all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "parse_layout"]
+__all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "layout_class", "parse_layout"]
 
 LAYOUT_MESSAGE: Final = 0x08
 _CHUNKED: Final = 2
@@ -88,6 +88,19 @@ class _Fields:
     def skip(self, size: int) -> None:
         """Leave `size` bytes out."""
         self._at += size
+
+
+def layout_class(message: bytes) -> int:
+    """The class of a data layout message: 0 compact, 1 contiguous, 2 chunked, 3 virtual.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        Its version is not known.
+    """
+    if len(message) < 3 or message[0] not in (1, 2, 3, 4, 5):
+        raise UnsupportedFeatureError(f"data layout message of version {message[:1].hex()}")
+    return message[2 if message[0] < 3 else 1]
 
 
 def parse_layout(message: bytes, superblock: Superblock) -> ChunkLayout:
