@@ -140,6 +140,25 @@ def test_pixel_is_point_is_moved_to_the_corner(tmp_path):
         assert attributes["spatial:transform"] == list(file.transform)[:6]
 
 
+def test_pixel_is_point_as_node_registration(tmp_path):
+    """GeoZarr `node`: transform and bounding box are those of pixel centres; CF and coordinates stay as they are."""
+    path = write(
+        tmp_path / "a.tif", "EPSG:32633", tags={"AREA_OR_POINT": "Point"}, tiled=True, blockxsize=16, blockysize=16
+    )
+    with rasterio.open(path, "r+") as file:
+        file.build_overviews([2], rasterio.enums.Resampling.nearest)
+    tree = mf.parse(path, registration="node")
+    attributes = tree["0/data"].attributes
+    assert attributes["spatial:registration"] == tree.attributes["spatial:registration"] == "node"
+    assert attributes["spatial:transform"] == [10.0, 0.0, 500_005.0, 0.0, -10.0, 4_999_995.0]
+    assert attributes["spatial:bbox"] == [500_005.0, 4_999_605.0, 500_595.0, 4_999_995.0]
+    levels = tree.attributes["multiscales"]["layout"]
+    assert levels[1]["spatial:transform"] == [20.0, 0.0, 500_010.0, 0.0, -20.0, 4_999_990.0]
+    assert tree["0/spatial_ref"].attributes == mf.parse(path)["0/spatial_ref"].attributes
+    area = write(tmp_path / "b.tif", "EPSG:32633")
+    assert mf.parse(area, registration="node")["0"].attributes["spatial:registration"] == "pixel"
+
+
 def test_ground_control_points_are_reported(tmp_path):
     path = tmp_path / "a.tif"
     points = [GroundControlPoint(r, c, 10 + c, 50 - r) for r, c in [(0, 0), (0, 60), (40, 0), (40, 60)]]

@@ -17,6 +17,7 @@ from manifestry_tiff.crs import CoordinateSystem, CrsError, read_crs
 from manifestry_tiff.geokeys import GeoKey, read_geo_keys
 from manifestry_tiff.geozarr import proj_attributes, spatial_attributes, with_conventions
 from manifestry_tiff.image import Image
+from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.tags import Tag
 from manifestry_tiff.transform import Affine, read_transform
 
@@ -41,6 +42,8 @@ class GeoReference:
         None where the file does not say.
     point
         Whether values belong to points (PixelIsPoint) rather than areas.
+    node
+        Whether that is to be said as the registration ``node``.
     """
 
     width: int
@@ -48,6 +51,7 @@ class GeoReference:
     system: CoordinateSystem | None
     transform: Affine | None
     point: bool = False
+    node: bool = False
 
     def level(self, width: int, length: int) -> GeoReference:
         """The same area in an image of another size."""
@@ -62,7 +66,7 @@ class GeoReference:
         if self.system is not None:
             found |= proj_attributes(self.system)
         if self.transform is not None:
-            found |= spatial_attributes(self.transform, self.width, self.length)
+            found |= spatial_attributes(self.transform, self.width, self.length, node=self.node)
         return found
 
     def array_attributes(self) -> dict[str, Any]:
@@ -94,7 +98,7 @@ class GeoReference:
         return found
 
 
-def read_georeference(image: Image, path: str, context: ParseContext) -> GeoReference | None:
+def read_georeference(image: Image, path: str, options: TiffOptions, context: ParseContext) -> GeoReference | None:
     """Where an image lies, None where its tags do not say. What cannot be understood is reported; pixels stay right."""
     directory = image.directory
     if not any(tag in directory for tag in _GEO_TAGS):
@@ -111,7 +115,8 @@ def read_georeference(image: Image, path: str, context: ParseContext) -> GeoRefe
     if system is None and transform is None:
         return None
     point = keys.code(GeoKey.GT_RASTER_TYPE) == _PIXEL_IS_POINT
-    return GeoReference(image.width, image.length, system, transform, point)
+    node = point and options.registration == "node"
+    return GeoReference(image.width, image.length, system, transform, point, node)
 
 
 def _inline(values: NDArray[Any], dims: tuple[str, ...], attributes: Mapping[str, Any]) -> VirtualArray:

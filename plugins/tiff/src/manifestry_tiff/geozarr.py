@@ -52,23 +52,24 @@ def proj_attributes(system: CoordinateSystem) -> dict[str, Any]:
     return {"proj:wkt2": system.crs.to_wkt("WKT2_2019"), "proj:projjson": system.crs.to_json_dict()}
 
 
-def spatial_attributes(transform: Affine, width: int, length: int) -> dict[str, Any]:
-    """The transform. It always refers to corners of pixels, so registration is ``pixel``.
-
-    What GeoTIFF calls PixelIsPoint is kept beside it, as GDAL does, in the attribute ``AREA_OR_POINT``.
-    """
+def spatial_attributes(transform: Affine, width: int, length: int, *, node: bool = False) -> dict[str, Any]:
+    """The transform of pixel corners; of pixel centres where the registration is to be ``node``."""
+    if node:
+        transform, width_between, length_between = transform.shifted(0.5), width - 1, length - 1
+    else:
+        width_between, length_between = width, length
     return {
         "spatial:dimensions": ["y", "x"],
         "spatial:shape": [length, width],
         "spatial:transform": transform.coefficients,
         "spatial:transform_type": "affine",
-        "spatial:bbox": transform.bounds(width, length),
-        "spatial:registration": "pixel",
+        "spatial:bbox": transform.bounds(width_between, length_between),
+        "spatial:registration": "node" if node else "pixel",
     }
 
 
 def multiscales_attributes(
-    sizes: Sequence[tuple[int, int]], transforms: Sequence[Affine | None], resampling: str, names: Sequence[str]
+    sizes: Sequence[tuple[int, int]], transforms: Sequence[list[float] | None], resampling: str, names: Sequence[str]
 ) -> dict[str, Any]:
     """The levels of a pyramid, from fine to coarse.
 
@@ -77,7 +78,7 @@ def multiscales_attributes(
     sizes
         Width and length of each level.
     transforms
-        Of each level, None where the image has none.
+        ``spatial:transform`` of each level, None where the image has none.
     resampling
         How overviews were made, ``""`` where it is not known.
     names
@@ -91,7 +92,7 @@ def multiscales_attributes(
             entry["derived_from"] = names[0]
         entry["transform"] = {"scale": [length / down, width / across], "translation": [0.0, 0.0]}
         if transform is not None:
-            entry |= {"spatial:shape": [down, across], "spatial:transform": transform.coefficients}
+            entry |= {"spatial:shape": [down, across], "spatial:transform": transform}
         layout.append(entry)
     found: dict[str, Any] = {"layout": layout}
     if resampling:

@@ -100,13 +100,11 @@ class Layout:
         if 0 not in kept:
             return VirtualGroup({}, groups)
         sizes = [(family.levels[i].image.width, family.levels[i].image.length) for i in kept]
-        transforms = [None if (known := references[i]) is None else known.transform for i in kept]
+        own = [{} if (known := references[i]) is None else known.conventions() for i in kept]
+        transforms = [found.get("spatial:transform") for found in own]
         resampling = str(levels[0][DATA].attributes.get("OVERVIEW_RESAMPLING", "")).lower()
         attributes: dict[str, Any] = {}
-        first = references[0]
-        if first is not None:
-            shared = first.conventions()
-            attributes |= {k: v for k, v in shared.items() if k not in ("spatial:shape", "spatial:transform")}
+        attributes |= {k: v for k, v in own[0].items() if k not in ("spatial:shape", "spatial:transform")}
         attributes |= multiscales_attributes(sizes, transforms, resampling, [str(i) for i in kept])
         return VirtualGroup({}, groups, with_conventions(attributes))
 
@@ -159,7 +157,7 @@ class Layout:
     def _reference(self, image: Image, path: str) -> GeoReference | None:
         found: list[GeoReference | None] = [None]
         with self.context.isolate(path):
-            found[0] = read_georeference(image, path, self.context)
+            found[0] = read_georeference(image, path, self.options, self.context)
         return found[0]
 
 

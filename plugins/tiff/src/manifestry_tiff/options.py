@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -27,3 +27,10 @@ class TiffOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
             " default settings refuse such arrays, and the whole group with them."
         ),
     ] = False
+    registration: Annotated[
+        Literal["pixel", "node"],
+        Meta(
+            description="What spatial:registration is of PixelIsPoint images: pixel, with a transform of pixel corners,"
+            " which every reader takes; or node, with one of pixel centres, which rioxarray takes for corners."
+        ),
+    ] = "pixel"

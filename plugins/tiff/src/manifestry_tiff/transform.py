@@ -43,6 +43,11 @@ class Affine:
         """The transform of the same area in pixels that are so many times as wide and high."""
         return Affine(self.a * across, self.b * down, self.c, self.d * across, self.e * down, self.f)
 
+    def shifted(self, pixels: float) -> Affine:
+        """The transform of what lies so many pixels down and to the right of what this one is of."""
+        a, b, d, e = self.a, self.b, self.d, self.e
+        return Affine(a, b, self.c + (a + b) * pixels, d, e, self.f + (d + e) * pixels)
+
     def bounds(self, width: int, length: int) -> list[float]:
         """``[xmin, ymin, xmax, ymax]`` of an image."""
         corners = [(0, 0), (width, 0), (0, length), (width, length)]
@@ -67,8 +72,7 @@ def read_transform(directory: Directory, keys: GeoKeys) -> Affine | None:
     if found is None or not all(map(math.isfinite, found.coefficients)) or found.a * found.e == found.b * found.d:
         return None
     if keys.code(GeoKey.GT_RASTER_TYPE) == _RASTER_PIXEL_IS_POINT:
-        a, b, c, d, e, f = found.coefficients
-        return Affine(a, b, c - (a + b) / 2, d, e, f - (d + e) / 2)
+        return found.shifted(-0.5)
     return found
 
 
