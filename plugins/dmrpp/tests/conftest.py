@@ -30,18 +30,18 @@ class Documents:
         self.data_path = directory / "data.bin"
         self.path = directory / "data.bin.dmrpp"
 
-    def write(self, body, data=b"", *, href="OPeNDAP_DMRpp_DATA_ACCESS_URL", version="3.21.0"):
+    def write(self, body, data=b"", *, href="OPeNDAP_DMRpp_DATA_ACCESS_URL", s3=None, version="3.21.0"):
         if data:
             self.data_path.write_bytes(data)
         attributes = {
-            "href": "" if href is None else f' dmrpp:href="{href}"',
+            "href": ("" if href is None else f' dmrpp:href="{href}"') + ("" if s3 is None else f' dmrpp:s3="{s3}"'),
             "version": "" if version is None else f' dmrpp:version="{version}"',
         }
         self.path.write_text(HEADER.format(**attributes) + body + "</Dataset>", encoding="latin-1")
         return self.path
 
-    def parse(self, body, data=b"", *, href="OPeNDAP_DMRpp_DATA_ACCESS_URL", version="3.21.0", **options):
-        return mf.parse(self.write(body, data, href=href, version=version), **options)
+    def parse(self, body, data=b"", *, href="OPeNDAP_DMRpp_DATA_ACCESS_URL", s3=None, version="3.21.0", **options):
+        return mf.parse(self.write(body, data, href=href, s3=s3, version=version), **options)
 
     def values(self, body, data=b"", **options):
         return read_all(self.parse(body, data, **options))

@@ -216,6 +216,26 @@ def test_where_the_data_is(documents, href, options, expected):
     assert tree["v"].manifest.files.urls == (expected,)
 
 
+@pytest.mark.parametrize(
+    ("href", "options", "expected"),
+    [
+        ("https://example.org/x.bin", {}, "https://example.org/x.bin"),
+        ("https://example.org/x.bin", {"prefer_s3": True}, "s3://archive/x.bin"),
+        (None, {}, "s3://archive/x.bin"),
+        ("https://example.org/x.bin", {"prefer_s3": True, "href_map": {"s3://archive/": "s3://mine"}}, "s3://mine/x.bin"),
+        ("https://example.org/x.bin", {"prefer_s3": True, "data_url": "s3://own/x.bin"}, "s3://own/x.bin"),
+    ],
+)  # fmt: skip
+def test_the_bucket_that_a_document_names(documents, href, options, expected):
+    body = variable('<dmrpp:chunks><dmrpp:chunk offset="0" nBytes="10"/></dmrpp:chunks>')
+    same = variable(f'<dmrpp:chunks><dmrpp:chunk offset="0" nBytes="10" href="{href}"/></dmrpp:chunks>')
+    for text in (body, same) if href else (body,):
+        tree = documents.parse(text, href=href, s3="s3://archive/x.bin", **options)
+        assert tree["v"].manifest.files.urls == (expected,)
+    with pytest.raises(mf.UnsupportedFeatureError, match="not allowed"):
+        documents.parse(body, href="file:///etc/passwd", s3="file:///etc/shadow", prefer_s3=True)
+
+
 def test_hrefs_of_chunks_and_the_companion_of_missing_values(documents):
     at = '<dmrpp:chunk offset="{}" nBytes="5" chunkPositionInArray="[{}]" {}/>'
     body = variable(

@@ -17,7 +17,7 @@ Nothing is asked of another host than the document's own while parsing: sizes of
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -48,8 +48,8 @@ class Locations:
     ----------
     document
         The document itself.
-    href
-        ``dmrpp:href`` of the Dataset, or None.
+    properties
+        XML attributes of the Dataset: ``dmrpp:href``, and ``dmrpp:s3`` where the archive has the file in a bucket too.
     options
         Options of the parser.
     data
@@ -61,13 +61,15 @@ class Locations:
     def __init__(
         self,
         document: Source,
-        href: str | None,
+        properties: Mapping[str, str],
         options: DmrppOptions,
         data: Source | None,
         report: Callable[[str, str], None],
     ) -> None:
         self._document = document
-        self._href = href
+        self._href = properties.get("href")
+        bucket = properties.get("s3")
+        self._place = bucket if bucket and (options.prefer_s3 or not self._href) else self._href
         self._map = options.href_map
         self._policy = ReferencePolicy.of(document, options.allow)
         self._report = report
@@ -122,12 +124,13 @@ class Locations:
         return self._tables[urls]
 
     def _resolve(self, href: str | None) -> str:
-        key = self._href if href is None else href
-        mapped = None if key is None else self._mapped(key)
-        if mapped is not None:
-            return mapped
-        if href is None or href in (self._href, _DATA_TEMPLATE):
-            return self._given_data or self._of_document(self._href)
+        is_own = href is None or href in (self._href, _DATA_TEMPLATE)
+        for key in (href, self._href, self._place) if is_own else (href,):
+            mapped = None if key is None else self._mapped(key)
+            if mapped is not None:
+                return mapped
+        if href is None or is_own:
+            return self._given_data or self._of_document(self._place)
         if href == _MISSING_VALUES_TEMPLATE or (self._href and href == self._href + _MISSING_VALUES_SUFFIX):
             return self.url(None) + _MISSING_VALUES_SUFFIX
         return self._of_document(href)

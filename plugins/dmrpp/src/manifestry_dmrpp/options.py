@@ -20,6 +20,13 @@ class DmrppOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
         dict[str, str],
         Meta(description="Where a file is by the href that the document has for it; a key that ends in / is a prefix."),
     ] = {}
+    prefer_s3: Annotated[
+        bool,
+        Meta(
+            description="Refer to the data file in the bucket that the document names (dmrpp:s3), not by its href. "
+            "Without an href the bucket counts anyway."
+        ),
+    ] = False
     allow: (
         Annotated[
             tuple[str, ...],

@@ -51,7 +51,7 @@ class DmrppParser:
         def report(feature: str, message: str) -> None:
             context.report("", feature, message)
 
-        locations = Locations(document, root.properties.get("href"), options, data, report)
+        locations = Locations(document, root.properties, options, data, report)
         storage = StorageBuilder(locations, context, legacy="version" not in root.properties)
         return _TreeBuilder(root, storage, context, len(below)).tree(top)
 
