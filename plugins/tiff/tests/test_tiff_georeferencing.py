@@ -132,6 +132,11 @@ def test_compound_systems(tmp_path):
     assert [part.to_epsg() for part in found.sub_crs_list] == [32633, 5773]
 
 
+def test_geographic_systems_with_heights(tmp_path):
+    path = write(tmp_path / "a.tif", "EPSG:4979", from_origin(10, 50, 0.5, 0.5))
+    assert mf.parse(path)["0"].attributes["proj:code"] == "EPSG:4979"
+
+
 def test_pixel_is_point_is_moved_to_the_corner(tmp_path):
     path = write(tmp_path / "a.tif", "EPSG:4326", from_origin(10, 50, 0.5, 0.5), tags={"AREA_OR_POINT": "Point"})
     attributes = mf.parse(path)["0"].attributes

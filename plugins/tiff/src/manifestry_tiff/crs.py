@@ -83,7 +83,8 @@ def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
             return horizontal
         above = pyproj.CRS.from_epsg(vertical)
         if not above.is_vertical:  # ellipsoidal heights stand here with the code of a geographic system
-            return horizontal
+            same = horizontal.crs.is_geographic and above.to_2d().equals(horizontal.crs, ignore_axis_order=True)
+            return _registered(vertical) if same else horizontal
         name = f"{horizontal.crs.name} + {above.name}"
         return CoordinateSystem(CompoundCRS(name, [horizontal.crs, above]))
     except ProjError as error:
