@@ -37,7 +37,8 @@ class Documents:
             "href": ("" if href is None else f' dmrpp:href="{href}"') + ("" if s3 is None else f' dmrpp:s3="{s3}"'),
             "version": "" if version is None else f' dmrpp:version="{version}"',
         }
-        self.path.write_text(HEADER.format(**attributes) + body + "</Dataset>", encoding="latin-1")
+        text = HEADER.format(**attributes) + body + "</Dataset>"
+        self.path.write_text(text, encoding="latin-1", errors="xmlcharrefreplace")
         return self.path
 
     def parse(self, body, data=b"", *, href="OPeNDAP_DMRpp_DATA_ACCESS_URL", s3=None, version="3.21.0", **options):

@@ -155,6 +155,8 @@ def test_harmful_documents_are_refused_within_limits(tmp_path, documents):
     "href",
     [
         "file:///etc/passwd", "http://127.0.0.1/x", "http://localhost/x", "http://10.0.0.7:8080/x", "http://[::1]/x",
+        "http://%31%32%37.0.0.1/x", "http://①②⑦.⓪.⓪.①/x", "http://127。0。0。1/x", "http://127.0.0.1\\@example.org/x",
+        "http://[::ffff:127.0.0.1]/x", "http://example.org@127.0.0.1/x", "http://0177.0.0.1/x", "http://0/x",
         "http://169.254.169.254/latest", "http://2130706433/x", "http://0x7f.1/x", "http://intranet/x", "https://a.internal/x",
     ],
 )  # fmt: skip

@@ -17,9 +17,10 @@ Nothing is asked of another host than the document's own while parsing: sizes of
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from manifestry.errors import SourceError, UnsupportedFeatureError
@@ -200,10 +201,14 @@ class Locations:
 
 
 def _is_private(url: str) -> bool:
-    """Whether a host is an address or a name that is not public."""
+    """Whether a host is an address or a name that is not public, or is written so that clients may read another one."""
     try:
-        host = (urlsplit(url).hostname or "").rstrip(".").lower()
+        given = urlsplit(url).hostname or ""
     except ValueError:
+        return True
+    # Clients decode percent signs and compatibility characters, and some take a backslash for a slash.
+    host = unicodedata.normalize("NFKC", unquote(given)).rstrip(".").lower()
+    if "\\" in url or not host.isprintable() or any(c in host for c in " /?#@%"):
         return True
     try:
         return not ipaddress.ip_address(host).is_global
