@@ -407,3 +407,45 @@ def test_outputs_of_the_real_writers(tmp_path, fmt, ending):
     assert all(a.compared for a in report.arrays)
     grow(tmp_path / "1.h5")
     assert [s.status for s in mf.verify(target).sources] == ["unchanged", "changed"]
+
+
+@pytest.fixture
+def described(toy_formats, tmp_path):
+    """The tree of a raw file with attributes."""
+    own = {"units": "K", "long_name": "temperature"}
+    return mf.parse(toy_formats.raw_file(tmp_path / "a.raw", VALUES, attributes={"title": "raw"}, own=own))
+
+
+def other(**changes):
+    """A change of some metadata of the array."""
+    return lambda tree: tree.map_arrays(lambda _, a: mf.VirtualArray(a.metadata.with_(**changes), a.manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "told", "wrong"),
+    [
+        (other(attributes={"long_name": "temperature"}), 'v: attribute units is nothing, in the source "K"', True),
+        (other(attributes={"units": "K"}), 'v: attribute long_name is nothing, in the source "temperature"', False),
+        (
+            other(attributes={"units": "K", "long_name": "temperature", "scale_factor": np.float32(0.5)}),
+            "v: attribute scale_factor is 0.5, in the source nothing",
+            True,
+        ),
+        (other(dims=("x", "y")), "v: dimensions is x, y, in the source ", False),
+        (other(dtype=np.dtype("u4"), fill_value=np.uint32(0)), "v: data type is uint32, in the source int32", True),
+        (lambda tree: tree.with_(attributes={}), '/: attribute title is nothing, in the source "raw"', False),
+        (lambda tree: tree.rename({"v": "w"}), "v: array is missing, in the source there", False),
+    ],
+)
+def test_metadata_is_compared(described, tmp_path, capsys, change, told, wrong):
+    target = boxed(change(described), tmp_path / "a.box")
+    report = mf.verify(target)
+    assert [str(d).startswith(told) for d in report.differences] == [True]
+    assert report.ok is not wrong
+    assert run(["verify", str(target)]) == wrong
+    assert f"{'WRONG' if wrong else 'differs'}: {told}" in capsys.readouterr().out
+
+
+def test_metadata_that_is_the_same_is_not_told(described, tmp_path):
+    report = mf.verify(boxed(described, tmp_path / "a.box"))
+    assert (report.ok, report.differences) == (True, ())

@@ -34,7 +34,8 @@ def command(
 ) -> None:
     """Compare an output with its sources, read by the library of their own format where there is one.
 
-    Exit code 1: values differ, or a source has changed or is gone.
+    Compared are chunks of every array, bit by bit, and data types, dimensions and attributes. Exit code 1: values, or
+    attributes that say what these mean, differ, or a source has changed or is gone.
     """
     from manifestry.verification import verify  # noqa: PLC0415 it imports zarr, which `manifestry --help` does not need
 
@@ -54,6 +55,8 @@ def _show(output: Output, report: VerifyReport) -> None:
             rows,
             right=("chunks compared", "different"),
         )
+    for difference in report.differences:
+        output.line(f"{'WRONG' if difference.alters else 'differs'}: {difference}")
     for source in report.changed:
         output.line(f"{source.status}: {source.url}: {source.message}")
     output.line(report.summary())

@@ -5,11 +5,12 @@
 `origins`      the sources that provenance names: unchanged, parsed afresh, read by an oracle
 `placing`      which region of which source a chunk of the output stands for
 `values`       whether elements are the same, or mean the same where they were encoded anew
+`metadata`     whether attributes, dimensions and data types are those of the sources
 `comparing`    `verify`: samples of every array, compared element by element
 =============  ==================================================================================
 """
 
 from manifestry.verification.comparing import verify
-from manifestry.verification.report import ArrayCheck, SourceCheck, VerifyReport
+from manifestry.verification.report import ArrayCheck, Difference, SourceCheck, VerifyReport
 
-__all__ = ["ArrayCheck", "SourceCheck", "VerifyReport", "verify"]
+__all__ = ["ArrayCheck", "Difference", "SourceCheck", "VerifyReport", "verify"]

@@ -20,9 +20,10 @@ from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.storage.source import Source
+from manifestry.verification.metadata import array_differences, group_differences
 from manifestry.verification.origins import Origins
 from manifestry.verification.placing import Place, Placing, chunk_region
-from manifestry.verification.report import ArrayCheck, Oracle, VerifyReport
+from manifestry.verification.report import ArrayCheck, Difference, Oracle, VerifyReport
 from manifestry.verification.values import matches
 
 __all__ = ["sample_chunks", "verify", "verify_source"]
@@ -44,7 +45,10 @@ def verify(
     """Compare an output with the sources that it was made from.
 
     The output says itself what it was made from. Of every array, chunks are read from the output through Zarr, and from
-    the sources by the library of their own format, and compared bit by bit.
+    the sources by the library of their own format, and compared bit by bit. Data type, dimensions and attributes are
+    compared, as Zarr can hold them, with those of the source that the first chunk comes from, and attributes of groups
+    with those of the first source: what says what values mean must be the same, everything else that differs is listed,
+    since combining, renaming and ``preprocess`` may change it, and so are arrays of the first source that are missing.
 
     Parameters
     ----------
@@ -82,7 +86,8 @@ def verify_source(source: Source, samples: Samples, fmt: str | None, *, formats:
         sources = origins.check()
         bad = {check.url for check in sources if check.status != "unchanged"}
         arrays = tuple(_check(path, array, root, origins, samples, bad) for path, array in tree.walk_arrays())
-    return VerifyReport(source.url, name, sources, arrays)
+        groups = tuple(_group_differences(tree, origins, bad))
+    return VerifyReport(source.url, name, sources, arrays, groups)
 
 
 def _read_output(source: Source, fmt: str | None, formats: FormatRegistry) -> tuple[str, VirtualGroup]:
@@ -103,6 +108,7 @@ def _check(
     placing = Placing(path, array, origins, None if samples == "all" else _MANY_SOURCES)
     compared = skipped = 0
     wrong: list[str] = []
+    differences: tuple[Difference, ...] | None = None
     oracle: Oracle = "none"
     remark = ""
     failed = False
@@ -115,6 +121,8 @@ def _check(
             found = _read(root, path, chunk_region(array.metadata, at))
             same = matches(_in_shape(found, place), array.attributes, place)
             oracle = place.parts[0].origin.oracle
+            if differences is None:
+                differences = tuple(_array_differences(path, array, place))
             compared += 1
             if place.misplaced or not same:
                 wrong.append(".".join(map(str, at)) or "0")
@@ -123,9 +131,28 @@ def _check(
         remark, failed = str(error), True
     if skipped and not remark:
         remark = f"{skipped} chunks not compared: their place in a source is not known, or the source has changed"
+    found_wrong = failed or bool(wrong) or any(difference.alters for difference in differences or ())
     return ArrayCheck(
-        path, array.manifest.size, compared, skipped, tuple(wrong), oracle, remark, failed=failed or bool(wrong)
+        path, array.manifest.size, compared, skipped, tuple(wrong), oracle, remark, found_wrong, differences or ()
     )
+
+
+def _array_differences(path: str, array: VirtualArray, place: Place) -> Iterator[Difference]:
+    part = place.parts[0]
+    there = part.origin.tree[part.path]
+    assert isinstance(there, VirtualArray)
+    return array_differences(path, array, there, copied=place.copied)
+
+
+def _group_differences(tree: VirtualGroup, origins: Origins, bad: set[str]) -> Iterator[Difference]:
+    """Of groups, where the first source can be parsed: that it cannot be is told with its arrays."""
+    first = next((origin for origin in origins if origin.is_parsed), None)
+    if first is None or first.url in bad:
+        return iter(())
+    try:
+        return group_differences(tree, first.tree)
+    except ManifestryError:
+        return iter(())
 
 
 def _in_shape(found: np.ndarray[Any, Any], place: Place) -> np.ndarray[Any, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from manifestry.report import counted
 
-__all__ = ["ArrayCheck", "Oracle", "SourceCheck", "VerifyReport"]
+__all__ = ["ArrayCheck", "Difference", "Oracle", "SourceCheck", "VerifyReport"]
 
 SCHEMA_VERSION: Final = 1
 
@@ -23,6 +23,32 @@ class SourceCheck:
     url: str
     status: Literal["unchanged", "changed", "missing"]
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What the output says otherwise than its source: renamed, changed by `preprocess` or by combining, or lost.
+
+    Attributes
+    ----------
+    path
+        Of the array or group in the output.
+    what
+        ``"attribute NAME"``, ``"dimensions"`` or ``"data type"``.
+    found, expected
+        What the output says, and what the source does.
+    alters
+        Whether it changes what stored values mean, so that the output is wrong.
+    """
+
+    path: str
+    what: str
+    found: str
+    expected: str
+    alters: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path or '/'}: {self.what} is {self.found}, in the source {self.expected}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +69,8 @@ class ArrayCheck:
         Why something could not be compared, or differs beyond its values.
     failed
         Whether the array is wrong or cannot be read.
+    differences
+        Attributes, dimensions and data type that are not those of the source of its first chunk that was compared.
     """
 
     path: str
@@ -53,6 +81,7 @@ class ArrayCheck:
     oracle: Oracle
     message: str = ""
     failed: bool = False
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +94,20 @@ class VerifyReport:
         The output.
     sources, arrays
         What was found of each.
+    groups
+        Attributes of groups that are not those of the first source.
     """
 
     target: str
     format: str
     sources: tuple[SourceCheck, ...]
     arrays: tuple[ArrayCheck, ...]
+    groups: tuple[Difference, ...] = ()
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """All that the output says otherwise than its sources, beside values."""
+        return (*self.groups, *(difference for array in self.arrays for difference in array.differences))
 
     @property
     def changed(self) -> tuple[SourceCheck, ...]:
@@ -79,7 +116,7 @@ class VerifyReport:
 
     @property
     def wrong(self) -> tuple[ArrayCheck, ...]:
-        """Arrays whose values differ, or that cannot be read."""
+        """Arrays whose values, or what says what these mean, differ, or that cannot be read."""
         return tuple(array for array in self.arrays if array.failed)
 
     @property
@@ -101,7 +138,8 @@ class VerifyReport:
         if self.ok:
             skipped = sum(array.skipped for array in self.arrays)
             left = f"; {counted(skipped, 'chunk')} could not be compared" if skipped else ""
-            return f"verified: {done}{left}"
+            other = f"; {counted(len(self.differences), 'attribute or name')} differs" if self.differences else ""
+            return f"verified: {done}{left}{other}"
         parts = [
             f"{counted(len(found), noun)} {what}"
             for found, noun, what in ((self.wrong, "array", "wrong or unreadable"), (self.changed, "source", "changed"))

@@ -13,11 +13,11 @@ from manifestry.model.attributes import Attributes, attributes_to_json
 from manifestry.model.tree import VirtualArray
 from manifestry.verification.placing import Part, Place
 
-__all__ = ["identical", "matches"]
+__all__ = ["DECODING", "identical", "matches"]
 
 type Values = NDArray[Any]
 
-_DECODING: Final = ("units", "calendar", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
+DECODING: Final = ("units", "calendar", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
 """Attributes that say what elements mean (CF conventions, "Packed data" and "Time coordinate")."""
 
 _ROUNDING: Final = 1e-12  # relative: of decoding what was packed with another scale
@@ -55,7 +55,7 @@ def _attributes_of(part: Part) -> Attributes:
 
 
 def _decoding(attributes: Attributes) -> dict[str, Any]:
-    return attributes_to_json({name: attributes[name] for name in _DECODING if name in attributes})[0]
+    return attributes_to_json({name: attributes[name] for name in DECODING if name in attributes})[0]
 
 
 def _decoded(values: Values, attributes: Attributes) -> Values:
@@ -64,7 +64,7 @@ def _decoded(values: Values, attributes: Attributes) -> Values:
         import xarray as xr  # noqa: PLC0415 an optional dependency
     except ImportError as error:
         raise UnsupportedFeatureError("comparing copies that were encoded anew", "", "pip install xarray") from error
-    plain = {name: attributes[name] for name in _DECODING if name in attributes}
+    plain = {name: attributes[name] for name in DECODING if name in attributes}
     with PluginCall("decoding by the CF conventions"):
         variable = xr.Variable([f"dim_{i}" for i in range(values.ndim)], values, plain)
         return np.asarray(xr.conventions.decode_cf_variable("values", variable, decode_timedelta=False))

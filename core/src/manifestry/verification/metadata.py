@@ -1,0 +1,78 @@
+"""Whether an output says of its arrays and groups what their sources say: attributes, dimensions, data types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from textwrap import shorten
+from typing import Any, Final
+
+import numpy as np
+
+from manifestry.model.attributes import attributes_to_json
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.zarr_v3 import array_attributes_to_json
+from manifestry.verification.report import Difference
+from manifestry.verification.values import DECODING
+
+__all__ = ["array_differences", "group_differences"]
+
+_ABSENT: Final = "nothing"
+_SHOWN: Final = 60  # characters of a value in a message
+
+
+def array_differences(path: str, mine: VirtualArray, theirs: VirtualArray, *, copied: bool) -> Iterator[Difference]:
+    """What an array of the output says otherwise than the array of the source that its first chunk comes from.
+
+    Parameters
+    ----------
+    path
+        Of the array in the output.
+    copied
+        Whether its chunks are copies, which may be encoded anew: then what decodes them may differ, and values were
+        compared by what they mean.
+    """
+    here, there = (_attributes(array, path) for array in (mine, theirs))
+    for name, found, expected in _different(here, there):
+        yield Difference(path, f"attribute {name}", found, expected, alters=name in DECODING and not copied)
+    names, expected_names = (tuple(map(str, array.dims or ())) for array in (mine, theirs))
+    if names[len(names) - len(expected_names) :] != expected_names:  # a stack has one more in front
+        yield Difference(path, "dimensions", ", ".join(names), ", ".join(expected_names))
+    if _plain(mine.dtype) != _plain(theirs.dtype):
+        yield Difference(path, "data type", str(mine.dtype), str(theirs.dtype), alters=not copied)
+
+
+def group_differences(mine: VirtualGroup, theirs: VirtualGroup) -> Iterator[Difference]:
+    """What the groups of the output say otherwise than those of its first source, and the arrays they have not.
+
+    Groups that only other sources have are passed.
+    """
+    here_too = {path for path, _ in mine.walk_arrays()}
+    for path, _ in theirs.walk_arrays():
+        if path not in here_too:
+            yield Difference(path, "array", "missing", "there")
+    known = dict(theirs.walk())
+    for path, group in mine.walk():
+        if path in known:
+            here, there = (attributes_to_json(g.attributes)[0] for g in (group, known[path]))
+            for name, found, expected in _different(here, there):
+                yield Difference(path, f"attribute {name}", found, expected)
+
+
+def _attributes(array: VirtualArray, path: str) -> dict[str, Any]:
+    return array_attributes_to_json(array.metadata, path)[0]
+
+
+def _different(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Names and both values, as text, of what is not the same as JSON."""
+    for name in sorted({*here, *there}):
+        found, expected = (
+            json.dumps(side[name], sort_keys=True) if name in side else _ABSENT for side in (here, there)
+        )
+        if found != expected:
+            yield name, shorten(found, _SHOWN), shorten(expected, _SHOWN)
+
+
+def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The data type without byte order, which codecs take care of."""
+    return dtype.newbyteorder("=") if dtype.kind not in "TO" else dtype
