@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import manifestry as mf
 import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 READER = Path(__file__).resolve().parents[3] / "tests" / "reader_process.py"
 SUFFIX = {"icechunk": ".icechunk", "kerchunk-json": ".json", "kerchunk-parquet": ".parq"}
@@ -57,3 +59,37 @@ def test_outputs_read_back_exactly(fmt, granule, describe, tmp_path):
                 assert values.dtype.newbyteorder("=") == truth[name].dtype.newbyteorder("="), name
                 np.testing.assert_array_equal(values, truth[name].values, err_msg=name)
                 assert attrs == truth[name].attrs, name
+
+
+RECORD = np.dtype([("id", "<i4"), ("value", "<f8")])
+WITH_ARRAYS = np.dtype([("id", "<i4"), ("xyz", "<f4", (2, 3))])
+
+
+@pytest.mark.parametrize("fmt", SUFFIX)
+def test_records_read_back_or_are_refused_before_anything_is_written(fmt, describe, tmp_path):
+    """Zarr v3 has a form for members that are arrays, Zarr v2 has none that zarr-python reads."""
+    path, target = tmp_path / "records.h5", tmp_path / f"out{SUFFIX[fmt]}"
+    rng = np.random.default_rng(0)
+    records = {
+        name: np.frombuffer(rng.integers(1, 60, 20 * dtype.itemsize).astype("u1").tobytes(), dtype)
+        for name, dtype in {"plain": RECORD, "arrays": WITH_ARRAYS}.items()
+    }
+    with h5py.File(path, "w") as file:
+        for name, values in records.items():
+            file.create_dataset(name, data=values, chunks=(7,), compression="gzip")
+    tree = mf.parse(describe(path))
+    if fmt != "icechunk":
+        with pytest.raises(mf.UnsupportedFeatureError, match="in Zarr v2"):
+            mf.write(tree, target, format=fmt)
+        assert not target.exists()
+        report = mf.write(tree, target, format=fmt, on_unsupported="skip")
+        assert [issue.path for issue in report.issues] == ["arrays"]
+        del records["arrays"]
+    else:
+        assert "manifestry-codecs" in mf.write(tree, target, format=fmt).packages
+    read = mf.parse(target)
+    assert set(read.arrays) == set(records)
+    root = zarr.open_group(read.store(), mode="r")
+    for name, values in records.items():
+        assert root[name].dtype == values.dtype
+        assert root[name][...].tobytes() == values.tobytes()
