@@ -272,6 +272,20 @@ def typed(name, values, how="references", refused="", **options):
     FEATURES.append(Feature("Type", name, make, refused, how))
 
 
+def records(kind, count=9):
+    """Records in which no byte is that of another."""
+    kind = np.dtype(kind)
+    found = np.zeros(count, kind)
+    for name in kind.names:
+        column = found[name]
+        if column.dtype.names:
+            column["x"] = np.arange(column.size).reshape(column.shape)
+            column["y"] = np.arange(column["y"].size).reshape(column["y"].shape) / 8
+        else:
+            column[...] = (np.arange(column.size) % 97).reshape(column.shape).astype(column.dtype)
+    return found
+
+
 for code in ("i1", "u1", "<i2", ">i2", "<u4", ">u4", "<i8", ">u8", "<f2", ">f4", "<f8"):
     typed(f"{np.dtype(code).name}{' big-endian' if code[0] == '>' else ''}", numbers(12, 10, dtype=code))
 typed("complex64, complex128 big-endian", (numbers(20) * (1 + 2j)).astype(">c16"))
@@ -291,10 +305,16 @@ typed("array datatype", np.zeros(5, "i2"), dtype="i2")
 typed("opaque", np.array([b"abc"] * 7, "V3"))
 typed("numpy times", np.arange(9).astype(h5py.opaque_dtype(np.dtype("<M8[s]"))))
 typed("long double", np.arange(4, dtype="g"), refused="long double")
+typed("compound with fields that are arrays", records([("a", "<i4", (2,)), ("b", "<f8", (2, 3)), ("c", "S3", (2,))]))
+typed("compound with arrays, big-endian", records([("a", ">i4", (2,)), ("b", ">c8", (3,))]))
 typed(
-    "compound with a field that is an array",
-    np.zeros(3, [("a", "i4", (2,))]),
-    refused="compound with a field that is an array",
+    "compound with arrays, padded",
+    records(np.dtype([("a", "i1", (3,)), ("b", "<f8", (2,)), ("c", "i1")], align=True), 9000),
+)
+typed("compound with arrays of both byte orders", records([("a", ">i4", (2,)), ("b", "<f8", (3,))], 9000))
+typed(
+    "compound nested, with arrays of compounds",
+    records([("n", [("x", "<i2"), ("y", "<f4", (2,))], (2,)), ("b", "<u8")]),
 )
 
 
@@ -304,16 +324,54 @@ def _(path):
         file.create_dataset("d", (3,), h5py.ref_dtype)
 
 
-@feature("Type", "variable-length sequences", refused="variable-length sequences")
-def _(path):
-    with h5py.File(path, "w") as file:
-        file.create_dataset("d", (3,), h5py.vlen_dtype("i4"))
+def sequences(kind):
+    def make(path):
+        with h5py.File(path, "w") as file:
+            for name, shape, options in (
+                ("contiguous", (4,), {}),
+                ("chunked", (3, 4), {"chunks": (2, 3), "compression": "gzip"}),
+                ("one", (), {}),
+            ):
+                d = file.create_dataset(name, shape, h5py.vlen_dtype(np.dtype(kind)), **options)
+                members = np.zeros(3, kind)
+                if members.dtype.names is None:
+                    members[:] = [1, 2, 3]
+                else:
+                    members["a"] = [4, 5, 6]
+                for at, count in ((0, 3), (-1, 2)) if shape else (((), 3),):
+                    d[(at,) * len(shape) if shape else ()] = members[:count]
+
+    return make
 
 
-@feature("Type", "compound with variable-length strings", refused="compound with variable-length strings")
+for label, kind in (
+    ("integers", "<i4"), ("floats", "<f8"), ("records", [("a", "<i4"), ("b", "<f8", (2,))]), ("fixed strings", "S3"),
+    ("complex numbers", "<c16"),
+):  # fmt: skip
+    FEATURES.append(Feature("Type", f"variable-length sequences of {label}", sequences(kind), how="copied"))
+
+
+@feature(
+    "Type", "variable-length sequences of sequences", refused="variable-length sequences of texts, arrays or sequences"
+)
 def _(path):
     with h5py.File(path, "w") as file:
-        file.create_dataset("d", (3,), [("a", h5py.string_dtype()), ("b", "i4")])
+        inner = h5t.vlen_create(h5t.STD_I32LE)
+        h5d.create(file.id, b"d", h5t.vlen_create(inner), h5s.create_simple((4,)))
+
+
+@feature("Type", "compound with variable-length strings", how="copied")
+def _(path):
+    kind = np.dtype([("a", h5py.string_dtype()), ("b", ">i4"), ("c", h5py.string_dtype(), (2,))])
+    with h5py.File(path, "w") as file:
+        for name, options in (("contiguous", {}), ("chunked", {"chunks": (2,), "compression": "gzip"})):
+            file.create_dataset(name, (3,), kind, **options)[1] = ("zwölf", 7, ("", "x"))
+
+
+@feature("Type", "compound with variable-length sequences", refused="compound with variable-length sequences")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (3,), [("a", h5py.vlen_dtype("i4")), ("b", "i4")])
 
 
 @feature("Type", "bfloat16", refused="bfloat16")
@@ -441,6 +499,11 @@ for sizes in ((2, 2), (4, 4), (8, 8)):
                 file.create_dataset(kind, data=DATA, chunks=(9, 9), compression="gzip", maxshape=maximum)
 
 
+def members(values):
+    native = [v.astype(v.dtype.newbyteorder("=")) for v in values.reshape(-1)]
+    return [(v.dtype, v.tobytes()) for v in native]
+
+
 def texts(values):
     return [v.decode() if isinstance(v, bytes) else str(v) for v in np.asarray(values, object).reshape(-1).tolist()]
 
@@ -448,7 +511,9 @@ def texts(values):
 def assert_equal(got, expected, name):
     expected = np.asarray(expected)
     assert got.shape == expected.shape, name
-    if expected.dtype.kind == "O" or got.dtype.kind in "TO":
+    if got.dtype.kind == "O":
+        assert members(got) == members(expected), name
+    elif expected.dtype.kind == "O" or got.dtype.kind == "T":
         assert texts(got) == texts(expected), name
     elif expected.dtype.fields:
         for field in expected.dtype.names:

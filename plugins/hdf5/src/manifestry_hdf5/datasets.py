@@ -11,6 +11,7 @@ import h5py
 from h5py import h5d, h5s
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.datatypes import default_fill
 
 from manifestry_hdf5.datatypes import ElementType, element_type
 from manifestry_hdf5.fill import fill_value, is_undefined
@@ -121,9 +122,10 @@ def read_dataset(
     with library_errors(path):
         form = _form_from_header(file, header) or _form_by_library(identifier)
         kind = _kind(file, identifier, header)
-        element = kind.element
+        element, fill = kind.element, kind.fill
         if element.members is not None and not form.space.shape and not form.space.null:
             element = _only_sequence(identifier, element)
+            fill = default_fill(element.dtype)
     shape = (0,) if form.space.null else form.space.shape
     maximum = (0,) if form.space.null else form.space.maximum
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
@@ -134,7 +136,7 @@ def read_dataset(
         context.report(path, "null dataspace", "an array without elements stands for it")
     return Dataset(
         identifier, path, file, identity, shape, maximum, form.layout, form.chunk_shape, element, kind.filters,
-        kind.fill, attributes, kind.itemsize, header, form.chunks, form.space.null,
+        fill, attributes, kind.itemsize, header, form.chunks, form.space.null,
     )  # fmt: skip
 
 

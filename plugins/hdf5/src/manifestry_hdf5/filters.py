@@ -88,6 +88,8 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
             size = item.client_data[0] if item.client_data else element.dtype.itemsize
             whole = size == 1 or (length is not None and length % size == 0)
             codecs.append(Codec("numcodecs.shuffle" if whole else "manifestry.shuffle", {"elementsize": size}))
+        elif item.number == h5z.FILTER_NBIT and item.client_data[1:2] == (1,):
+            continue  # the filter itself found that there is nothing to do
         elif item.number == _LZF:
             if length is None:
                 raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another compression")
