@@ -1,4 +1,4 @@
-"""Fill values. BES prints them with six digits, so what a document says may not be what the file has."""
+"""Fill values. BES prints six digits of them, so what a document says may not be what the file has."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from manifestry.model.datatypes import default_fill
 __all__ = ["fill_value"]
 
 _DIGITS: Final = 6
+"""What C++ prints of a float: this many digits for HDF5, this many decimals for HDF4."""
 _NETCDF_FILL: Final = 9.969209968386869e36
 """The default fill value of netCDF for floats: the one that documents say most often, and never in full."""
 
@@ -74,17 +75,37 @@ def _integer(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
 
 
 def _float(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tuple[Any, bool]:
+    """The number that prints as the text and that an attribute or a convention has in full; else the text itself."""
     printed = float(text)
-    digits = text.strip().lower().partition("e")[0].replace(".", "").strip("+-0")
-    if len(digits) != _DIGITS or not math.isfinite(printed):
-        return dtype.type(printed), True
-    for candidate in (attributes.get("_FillValue"), attributes.get("missing_value"), dtype.type(_NETCDF_FILL)):
-        if isinstance(candidate, np.number) and f"{float(candidate):g}" == f"{printed:g}":
+    info = np.finfo(dtype)
+    usual = (
+        attributes.get("_FillValue"),
+        attributes.get("missing_value"),
+        dtype.type(_NETCDF_FILL),
+        info.max,
+        info.min,
+    )
+    for candidate in usual:
+        if isinstance(candidate, np.number) and text.strip() in _printed(float(candidate)):
             with np.errstate(all="ignore"):
                 own = dtype.type(candidate)
             if own == candidate:
                 return own, True
-    return dtype.type(printed), False
+    with np.errstate(over="ignore"):
+        number = dtype.type(printed)
+    mantissa = text.strip().lower().partition("e")[0].lstrip("+-")
+    decimals = len(mantissa.partition(".")[2].rstrip("0"))
+    if len(mantissa.replace(".", "").lstrip("0")) > _DIGITS:  # HDF4: six decimals, however many digits before them
+        return number, decimals < _DIGITS or np.spacing(np.abs(number)) > 10.0**-_DIGITS
+    return number, not math.isfinite(printed) or len(mantissa.replace(".", "").strip("0")) < _DIGITS
+
+
+def _printed(number: float) -> tuple[str, ...]:
+    """A number as C++ prints it: by ``ostream``, as for HDF5, and by ``to_string``, as for HDF4."""
+    if not math.isfinite(number):
+        return (str(number), f"-{number}")
+    short = f"{number:g}"
+    return (short, short.replace("e+", "e"), f"{number:.{_DIGITS}f}")
 
 
 def _record(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
