@@ -11,7 +11,7 @@ Kerchunk) and zarr-python (Zarr v3). Names and configurations are written into s
 `hdf5_v3`            these codecs in Zarr v3 pipelines
 `chains`             codecs of numcodecs that Zarr v3 has no names for
 `chains_v3`          these in Zarr v3 pipelines
-`tiff`               bit order, superfluous bytes and complex integers of TIFF
+`tiff`               bit order, superfluous bytes, predictors, masked LERC and complex integers of TIFF
 `tiff_v3`            these codecs in Zarr v3 pipelines
 `array_field_v3`     the one data type: fields of structs that are arrays
 ===================  =======================================================================================
