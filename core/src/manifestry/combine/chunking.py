@@ -16,6 +16,7 @@ from manifestry.combine.manifests import FileMerger, concat_manifests, slice_man
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, read_values
 from manifestry.errors import IncompatibleArraysError
+from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray
@@ -57,7 +58,11 @@ def join_along(
         return _rectilinear(arrays, axis, path, metadata, merger)
     size = _common_size(arrays, axis)
     if size is not None:
-        return _split_to(arrays, axis, size, metadata, merger)
+        split = _with_chunk(metadata, axis, size)
+        if math.prod(split.grid_shape) > Limits().max_chunks:
+            advice = f"split to {size} elements they would be {math.prod(split.grid_shape)} chunks"
+            raise _refusal(arrays, axis, path, advice)
+        return _split_to(arrays, axis, size, split, merger)
     if options.partial == "rectilinear":
         return _rectilinear(arrays, axis, path, metadata, merger)
     return _assemble(arrays, axis, path, metadata, options, stores, merger)
@@ -87,7 +92,7 @@ def _split_to(
         split_manifest(array.manifest, axis, array.metadata.chunk_shape[axis] // size, -(-array.shape[axis] // size))
         for array in arrays
     ]
-    return VirtualArray(_with_chunk(metadata, axis, size), concat_manifests(parts, axis, merger))
+    return VirtualArray(metadata, concat_manifests(parts, axis, merger))
 
 
 def _with_chunk(metadata: ArrayMetadata, axis: int, size: int) -> ArrayMetadata:
@@ -194,5 +199,5 @@ def _refusal(arrays: Sequence[VirtualArray], axis: int, path: str, advice: str) 
     pairs = [(array.shape[axis], _edges(array.metadata)[axis][:1]) for array in arrays]
     shown = ", ".join(f"{n} in chunks of {c[0] if c else 0}" for n, c in pairs[:6]) + (", …" if len(pairs) > 6 else "")
     return IncompatibleArraysError(
-        f"{path}: chunks end inside dimension {axis} and cannot be split (lengths {shown}): {advice}"
+        f"{path}: chunks end inside dimension {axis} (lengths {shown}) and cannot be joined: {advice}"
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.model.attributes import Attributes, value_to_json, values_equal
+from manifestry.model.elements import same_bits
 from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.tree import VirtualArray
 
@@ -118,7 +119,7 @@ def differences(
     if a.dtype != b.dtype:
         found.append(Difference("the data type", a.dtype, b.dtype))
     if a.dims != b.dims:
-        found.append(Difference("the dimensions", a.dims, b.dims))
+        found.append(Difference("the list of dimensions", a.dims, b.dims))
     if len(a.shape) != len(b.shape) or any(
         m != n for i, (m, n) in enumerate(zip(a.shape, b.shape, strict=False)) if i != axis
     ):
@@ -137,7 +138,7 @@ def _storage_differences(first: VirtualArray, other: VirtualArray, axis: int | N
         found.append(Difference("the codec pipeline", _pipeline(a), _pipeline(b)))
     if _chunks_across(a, axis) != _chunks_across(b, axis):
         found.append(Difference("the chunk shape", _chunks(a), _chunks(b)))
-    if not values_equal(a.fill_value, b.fill_value) and other.manifest.stored_count < other.manifest.size:
+    if not same_bits(a.fill_value, b.fill_value) and other.manifest.stored_count < other.manifest.size:
         found.append(Difference("what missing chunks read as", a.fill_value, b.fill_value))
     return found
 
@@ -152,7 +153,7 @@ def _chunks(metadata: ArrayMetadata) -> Any:
 
 
 def _chunks_across(metadata: ArrayMetadata, axis: int | None) -> list[Any]:
-    """The chunk lengths along all dimensions but `axis`; a chunk as long as its dimension or longer is one chunk."""
+    """The chunk lengths along all dimensions but `axis`."""
     return [n for i, n in enumerate(_chunks(metadata)) if i != axis]
 
 

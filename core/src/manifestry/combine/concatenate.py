@@ -14,10 +14,11 @@ from manifestry.combine.index import check_order, load_along
 from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
-from manifestry.combine.values import encode_values, plain_metadata, read_values
+from manifestry.combine.values import at_hand, encode_values, plain_metadata, read_values
 from manifestry.errors import IncompatibleArraysError, ManifestryError, OptionError
 from manifestry.formats.options import make_options
-from manifestry.model.attributes import Attributes, values_equal
+from manifestry.model.attributes import Attributes
+from manifestry.model.elements import same_bits
 from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
@@ -91,6 +92,7 @@ class Concatenation:
         self._check_order = check_order
         self._merger = FileMerger()
         self._issues: list[Issue] = []
+        self._lengths: dict[str, tuple[list[int], str]] = {}
         self._arrays = [dict(tree.walk_arrays()) for tree in trees]
         self._inherited = [inherited_attributes(arrays) for arrays in self._arrays]
         self._like_arrays = self._arrays[0] if like is None else dict(like.walk_arrays())
@@ -108,8 +110,9 @@ class Concatenation:
                 f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'}); "
                 "stack() or coords= makes a new dimension"
             )
-        joined = {path: self._guarded(path) for path in paths}
-        arrays = {path: array for path, array in joined.items() if array is not None}
+        # Coordinates first: where another array does not fit beside one, it is that array which goes.
+        joined = {path: self._guarded(path) for path in sorted(paths, key=lambda p: p.rpartition("/")[2] != self.dim)}
+        arrays = {path: array for path in paths if (array := joined[path]) is not None}
         groups = [dict(tree.walk()) for tree in self.trees]
         like_groups = groups[0] if self._like is None else dict(self._like.walk())
         attributes = {}
@@ -184,10 +187,22 @@ class Concatenation:
         else:
             same = [self._checked(path, first, part, i, axis) for i, part in enumerate(parts)]
             joined = join_along(same, axis, path, self.options, self.stores, self._merger)
+        self._check_lengths(path, [part.shape[axis] for part in parts])
         there = [(i, part.attributes) for i, part in enumerate(parts)]
         attributes = self._attributes(path, first.attributes, there)
         metadata = joined.metadata.with_(attributes=attributes, fill_value=first.metadata.fill_value)
         return VirtualArray(metadata, joined.manifest)
+
+    def _check_lengths(self, path: str, lengths: list[int]) -> None:
+        """In each source the dimension has one length in all arrays of a group: values would shift otherwise."""
+        known, other = self._lengths.setdefault(path.rpartition("/")[0], (lengths, path))
+        if known == lengths:
+            return
+        position = next(i for i, (a, b) in enumerate(zip(known, lengths, strict=True)) if a != b)
+        raise IncompatibleArraysError(
+            f"{path}: the dimension {self.dim} has length {lengths[position]}, and {known[position]} in {other}, in "
+            f"{self._label(position)}: what follows would not lie beside its coordinates; leave one of them out (exclude)"
+        )
 
     def _is_loaded(self, path: str) -> bool:
         return path in self.options.load or path.rpartition("/")[2] in self.options.load
@@ -246,11 +261,11 @@ class Concatenation:
 
     def _constant(self, path: str, first: VirtualArray, there: Sequence[int]) -> VirtualArray:
         kept = Constant(first, self.stores, self.options.inline_limit)
-        for position in there:
-            other = self._arrays[position][path]
-            if other is first or self.options.compat == "override":
-                continue
-            self._compare(path, kept, other, position)
+        if self.options.compat == "equals":
+            others = [i for i in there if not self._is_same(first, self._arrays[i][path])]
+            near = at_hand([self._arrays[i][path] for i in others], self.stores, self.options.inline_limit)
+            for position, other in zip(others, near, strict=True):
+                self._compare(path, kept, other, position)
         found = self._arrays[there[0]][path] if self._like is None else first
         attributes = self._attributes(path, first.attributes, [(i, self._arrays[i][path].attributes) for i in there])
         metadata = found.metadata.with_(attributes=attributes)
@@ -263,13 +278,18 @@ class Concatenation:
             )
         return encode_values(read_values(found, self.stores), plain_metadata(metadata, metadata.shape))
 
+    @staticmethod
+    def _is_same(first: VirtualArray, other: VirtualArray) -> bool:
+        """Whether two arrays are the same bytes, so that nothing has to be read."""
+        return other is first or (other.metadata == first.metadata and other.manifest == first.manifest)
+
     def _compare(self, path: str, kept: Constant, other: VirtualArray, position: int) -> None:
         found = self._differences(path, kept.array, other, position, None)
         storage = {"the codec pipeline", "the chunk shape", "what missing chunks read as"}
         matters = [difference for difference in found if difference.what not in storage]
         if matters:
             raise self._conflict(path, matters, self._label(position))
-        alike = not found and values_equal(kept.array.metadata.fill_value, other.metadata.fill_value)
+        alike = not found and same_bits(kept.array.metadata.fill_value, other.metadata.fill_value)
         try:
             equal = kept.equals(other, same_decoding=alike)
         except IncompatibleArraysError as error:

@@ -82,7 +82,7 @@ def _copied(values: NDArray[Any], like: VirtualArray, axis: int, options: Combin
 
 
 def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
-    """What is unusual about the order of a coordinate: values twice, values that go back, sources that overlap.
+    """What is unusual about the order of a coordinate: values that go back, values twice, sources that overlap.
 
     Parameters
     ----------
@@ -103,6 +103,7 @@ def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels:
         at = int(back[0]) + 1
         message = f"{back.size} times; first {values[at]} in {source(at)} after {values[at - 1]} in {source(at - 1)}"
         issues.append(Issue(path, "coordinate not monotonic", message, "sort the sources", "reported"))
+        issues += _overlaps(path, values, lengths, labels)
     order = np.argsort(values, kind="stable")
     same = np.flatnonzero(values[order][1:] == values[order][:-1])
     if same.size:
@@ -110,3 +111,26 @@ def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels:
         message = f"{same.size} times; first {values[a]} in {source(a)} and {source(b)}"
         issues.append(Issue(path, "duplicate coordinate values", message, "leave one of the sources out", "reported"))
     return issues
+
+
+def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
+    """Sources of which one begins before another ends: no order of them is monotonic."""
+    if values.dtype.kind not in "iufmM":
+        return []
+    begins = np.cumsum(lengths) - lengths
+    there = np.flatnonzero((np.asarray(lengths) > 0) & (begins < values.size))
+    starts = begins[there]
+    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    order = np.argsort(low, kind="stable")
+    there, low, high = there[order], low[order], high[order]
+    reach = np.maximum.accumulate(high)
+    within = np.flatnonzero(low[1:] < reach[:-1])
+    if not within.size:
+        return []
+    b = int(within[0]) + 1
+    a = int(np.argmax(high[:b]))
+    message = (
+        f"{within.size} of {there.size}; first {labels(int(there[b]))} ({low[b]} to {high[b]}) and "
+        f"{labels(int(there[a]))} ({low[a]} to {high[a]})"
+    )
+    return [Issue(path, "sources overlap", message, "leave out one of them, or cut it", "reported")]

@@ -10,9 +10,10 @@ from manifestry.combine.compatibility import differences
 from manifestry.combine.constants import Constant
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
+from manifestry.combine.values import at_hand
 from manifestry.errors import IncompatibleArraysError
 from manifestry.formats.options import make_options
-from manifestry.model.attributes import values_equal
+from manifestry.model.elements import same_bits
 from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
@@ -77,14 +78,16 @@ def _merged(
 ) -> VirtualArray:
     first = found[0][1]
     kept = Constant(first, stores, options.inline_limit)
-    for position, other in found[1:]:
+    others = [array for _, array in found[1:]]
+    near = at_hand(others, stores, options.inline_limit) if options.compat == "equals" else iter(others)
+    for (position, _), other in zip(found[1:], near, strict=True):
         different = differences(first, other, None)
         storage = {"the codec pipeline", "the chunk shape", "what missing chunks read as"}
         matters = [difference for difference in different if difference.what not in storage]
         where = f"{labels(found[0][0])} and {labels(position)}"
         if matters:
             raise IncompatibleArraysError(f"{path} is in {where}, and {'; '.join(map(str, matters))}")
-        alike = not different and values_equal(first.metadata.fill_value, other.metadata.fill_value)
+        alike = not different and same_bits(first.metadata.fill_value, other.metadata.fill_value)
         if options.compat == "equals" and not kept.equals(other, same_decoding=alike):
             raise IncompatibleArraysError(
                 f"{path} is in {where} with different values: {kept.first_difference(other)}; concat() or stack() join "

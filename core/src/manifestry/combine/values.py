@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,8 +14,8 @@ from numpy.typing import NDArray
 
 from manifestry.combine.manifests import FileMerger, concat_manifests
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.attributes import values_equal
 from manifestry.model.datatypes import default_fill, is_variable_length
+from manifestry.model.elements import same_bits
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -25,10 +27,19 @@ from manifestry.storage.urls import local_path
 if TYPE_CHECKING:
     from zarr.abc.buffer import Buffer
 
-__all__ = ["encode_values", "inline_array", "plain_metadata", "read_many", "read_values", "stored_chunks"]
+__all__ = ["at_hand", "encode_values", "inline_array", "plain_metadata", "read_many", "read_values", "stored_chunks"]
 
 _BATCH_BYTES: Final = 64 << 20
 _BYTE_FILTERS: Final = frozenset({"numcodecs.zlib", "numcodecs.shuffle", "numcodecs.fletcher32"})
+_LOSSLESS: Final = frozenset(
+    {
+        "blosc", "bytes", "crc32c", "gzip", "numcodecs.blosc", "numcodecs.bz2", "numcodecs.fletcher32",
+        "numcodecs.gzip", "numcodecs.lz4", "numcodecs.lzma", "numcodecs.shuffle", "numcodecs.zlib", "numcodecs.zstd",
+        "transpose", "vlen-bytes", "vlen-utf8", "zstd",
+    }
+)  # fmt: skip
+"""Codecs that give back what they were given, whatever it is."""
+_CONCURRENT: Final = 32
 
 
 def read_values(array: VirtualArray, stores: StoreRegistry, selection: tuple[slice, ...] | None = None) -> NDArray[Any]:
@@ -74,7 +85,7 @@ def _padded_bytes(array: VirtualArray) -> int:
 
 def _alike(a: ArrayMetadata, b: ArrayMetadata) -> bool:
     same_storage = (a.dtype, a.chunk_grid, a.codecs) == (b.dtype, b.chunk_grid, b.codecs)
-    return same_storage and values_equal(a.fill_value, b.fill_value)
+    return same_storage and same_bits(a.fill_value, b.fill_value)
 
 
 def _read_as_one(arrays: Sequence[VirtualArray], stores: StoreRegistry) -> list[NDArray[Any]]:
@@ -101,8 +112,37 @@ def stored_chunks(array: VirtualArray, stores: StoreRegistry) -> list[bytes | No
         if run.file == INLINE:
             found[run.start : run.stop] = [manifest.inline[a:b] for a, b in ranges]
         else:
-            found[run.start : run.stop] = Source.at(manifest.files.urls[run.file], stores).ranges(ranges)
+            file = manifest.files[run.file]
+            found[run.start : run.stop] = Source.at(file.url, stores, file).ranges(ranges)
     return found
+
+
+def at_hand(arrays: Sequence[VirtualArray], stores: StoreRegistry, limit: int) -> Iterator[VirtualArray]:
+    """The arrays in their order, with the stored chunks of remote ones fetched: concurrently, some arrays ahead.
+
+    Arrays of more than `limit` bytes stay where they are.
+    """
+
+    def fetched(array: VirtualArray) -> VirtualArray:
+        chunks = {i: data for i, data in enumerate(stored_chunks(array, stores)) if data is not None}
+        return VirtualArray(array.metadata, ChunkManifest.from_inline(array.manifest.grid_shape, chunks))
+
+    with ThreadPoolExecutor(_CONCURRENT) as pool:
+        ahead: deque[VirtualArray | Future[VirtualArray]] = deque()
+        for array in arrays:
+            small = max(array.metadata.nbytes, array.manifest.stored_bytes) <= limit
+            ahead.append(pool.submit(fetched, array) if small and _is_remote(array, stores) else array)
+            if len(ahead) > _CONCURRENT:
+                yield _result(ahead.popleft())
+        yield from map(_result, ahead)
+
+
+def _result(array: VirtualArray | Future[VirtualArray]) -> VirtualArray:
+    return array if isinstance(array, VirtualArray) else array.result()
+
+
+def _is_remote(array: VirtualArray, stores: StoreRegistry) -> bool:
+    return any(local_path(url) is None or stores.serves(url) for url in array.manifest.files.urls)
 
 
 def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | None:
@@ -125,7 +165,7 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
         return data.astype(metadata.dtype, copy=False).reshape(metadata.shape)
     if not all(codec.name in _BYTE_FILTERS for codec in others):
         return None
-    if any(local_path(url) is None or stores.serves(url) for url in manifest.files.urls):
+    if _is_remote(array, stores):
         return None
     filters = _decoders(others)
     size = math.prod(metadata.chunk_shape)
@@ -198,7 +238,7 @@ def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray
     Raises
     ------
     UnsupportedFeatureError
-        A codec can decode only.
+        A codec can decode only, or does not give back what it is given.
     """
     shaped = metadata.with_(shape=values.shape)
     if shaped.codecs == (_plain_codec(shaped.dtype),) and not is_variable_length(shaped.dtype) and values.ndim <= 1:
@@ -212,15 +252,26 @@ def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray
     try:
         opened = zarr.open_array(MemoryStore(held), mode="r+", zarr_format=3, config={"write_empty_chunks": True})
         opened[...] = values
+        exact = all(codec.name in _LOSSLESS for codec in shaped.codecs) or _same_bytes(opened[...], values)
     except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         names = ", ".join(codec.name for codec in shaped.codecs)
         raise UnsupportedFeatureError(f"encoding with {names}", "", f"only decoding is possible: {error}") from error
+    if not exact:
+        names = ", ".join(codec.name for codec in shaped.codecs if codec.name not in _LOSSLESS)
+        raise UnsupportedFeatureError(f"encoding with {names}", "", "values would change: the codec is lossy")
     grid = shaped.grid_shape
     chunks = {}
     for key in held.keys() - {"zarr.json"}:
         at = tuple(int(part) for part in key.split("/")[1:])
         chunks[int(np.ravel_multi_index(at, grid)) if at else 0] = held[key].to_bytes()
     return VirtualArray(shaped, ChunkManifest.from_inline(grid, dict(sorted(chunks.items()))))
+
+
+def _same_bytes(found: Any, values: NDArray[Any]) -> bool:
+    back = np.asarray(found)
+    if values.dtype.kind in "TO":
+        return bool(back.tolist() == values.tolist())
+    return back.dtype == values.dtype and back.tobytes() == values.tobytes()
 
 
 def _encode_plain(values: NDArray[Any], metadata: ArrayMetadata) -> ChunkManifest:

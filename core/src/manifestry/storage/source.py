@@ -72,9 +72,14 @@ class Source:
         self.local_path = None if self.registry.serves(self.url) else local_path(self.url)
 
     @classmethod
-    def at(cls, url: str, registry: StoreRegistry) -> Source:
-        """The source at a URL that is canonical already: nothing in it is decoded once more."""
+    def at(cls, url: str, registry: StoreRegistry, known: SourceFile | None = None) -> Source:
+        """The source at a URL that is canonical already: nothing in it is decoded once more.
+
+        With `known`, the object is taken to be what it was then, and not asked for its size.
+        """
         source = cls.__new__(cls)
+        if known is not None and known.size is not None:
+            source.file = known
         source.url, source.registry = url, registry
         source.local_path = None if registry.serves(url) else local_path(url)
         return source

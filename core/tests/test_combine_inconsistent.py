@@ -1,0 +1,248 @@
+"""Archives whose files do not agree: each case refused by name with both values, harmonised exactly, or dropped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from manifestry.combine import concat, inline_array, merge
+from manifestry.combine.chunking import join_along
+from manifestry.combine.index import check_order
+from manifestry.combine.options import CombineOptions
+from manifestry.combine.values import encode_values
+from manifestry.errors import IncompatibleArraysError, UnsupportedFeatureError
+from manifestry.model.files import SourceFile
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.registry import StoreRegistry
+from manifestry.testing.building import TreeBuilder
+from manifestry.testing.servers import range_server
+
+LITTLE = Codec("bytes", {"endian": "little"})
+ZLIB = (LITTLE, Codec("numcodecs.zlib", {"level": 4}))
+BASE = {"dims": ("time", "x"), "chunks": (1, 4), "codecs": ZLIB, "attributes": {"units": "K"}}
+
+
+def file(directory: Path, name: str, value: float, dtype="i4", time=None, time_attributes=None, **changes):
+    """A tree like a file of one step: `t`, its time, and a fixed coordinate."""
+    (directory / name).mkdir()
+    builder = TreeBuilder(directory / name)
+    given = {**BASE, **changes}
+    values = np.full((1, 4), value, dtype)
+    if given["dims"] == ("x", "time"):
+        values = values.T.copy()
+    chunks = given.pop("chunks")
+    builder.array("t", values, chunks, **given)
+    clock = {"units": "days since 2000-01-01", **(time_attributes or {})}
+    builder.array("time", np.array([value if time is None else time], "f8"), dims=("time",), attributes=clock)
+    builder.array("x", np.arange(4.0), dims=("x",))
+    return builder.tree()
+
+
+def read(tree, path):
+    return np.asarray(zarr.open_group(tree.store(), mode="r")[path][...])
+
+
+CASES = {
+    # what differs in the second file: (changes, what the message says, values after harmonising or why there are none)
+    "scale factor": ({"attributes": {"units": "K", "scale_factor": 0.1}},
+                     "the attribute scale_factor is 0.1 instead of not set", "scale_factor differs"),
+    "offset": ({"attributes": {"units": "K", "add_offset": 5.0}}, "the attribute add_offset is 5.0", "add_offset differs"),
+    "units": ({"attributes": {"units": "degC"}}, "the attribute units is 'degC' instead of 'K'", "units that are not times"),
+    "no units": ({"attributes": {}}, "the attribute units is not set instead of 'K'", "units that are not times"),
+    "fill value": ({"attributes": {"units": "K", "_FillValue": np.int32(-9)}},
+                   "the attribute _FillValue is -9 instead of not set", [[0] * 4, [7] * 4]),
+    "fill value in use": ({"value": -9, "attributes": {"units": "K", "_FillValue": np.int32(-9)}},
+                          "the attribute _FillValue is -9", "missing values have no mark"),
+    "type": ({"dtype": "f8"}, "the data type is float64 instead of int32", [[0] * 4, [7] * 4]),
+    "type without an exact form": ({"dtype": "f8", "value": 0.5}, "the data type is float64", "not exact as int32"),
+    "chunks": ({"chunks": (1, 2)}, "the chunk shape is (1, 2) instead of (1, 4)", [[0] * 4, [7] * 4]),
+    "dimensions": ({"dims": ("x", "time"), "chunks": (4, 1)}, "the list of dimensions is ('x', 'time')", "the list of dimensions differs"),
+    "codec": ({"codecs": (LITTLE, Codec("gzip", {"level": 1}))}, 'the codec pipeline is "bytes', [[0] * 4, [7] * 4]),
+    "byte order": ({"codecs": (Codec("bytes", {"endian": "big"}), *ZLIB[1:])}, 'the codec pipeline is "bytes',
+                   [[0] * 4, [7] * 4]),
+    "flag meanings": ({"attributes": {"units": "K", "flag_meanings": "a b"}}, "flag_meanings is 'a b'", "flag_meanings differs"),
+    "unsigned": ({"attributes": {"units": "K", "_Unsigned": "true"}}, "_Unsigned is 'true'", "_Unsigned differs"),
+    "grid mapping": ({"attributes": {"units": "K", "grid_mapping": "crs"}}, "grid_mapping is 'crs'", "grid_mapping differs"),
+    "valid range": ({"attributes": {"units": "K", "valid_min": np.int32(0)}}, "valid_min is 0", "valid_min differs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_differs(case, tmp_path):
+    changes, message, outcome = CASES[case]
+    changes = {"value": 7, **changes}
+    trees = [file(tmp_path, "first", 0), file(tmp_path, "second", time=1, **changes)]
+    with pytest.raises(IncompatibleArraysError, match=r"^t: .*second/data\.bin") as caught:
+        concat(trees, "time")
+    assert message in str(caught.value)
+    dropped = concat(trees, "time", on_conflict="drop")
+    assert set(dropped.arrays) == {"time", "x"}
+    assert [issue.path for issue in dropped.issues if issue.severity == "refused"] == ["t"]
+    if isinstance(outcome, str):
+        with pytest.raises(IncompatibleArraysError, match=rf"^t: .*second/data\.bin.*{outcome}"):
+            concat(trees, "time", on_conflict="harmonise")
+        return
+    found = concat(trees, "time", on_conflict="harmonise")
+    np.testing.assert_array_equal(read(found, "t"), outcome)
+    assert found["t"].attributes == {"units": "K"} or case == "fill value"
+
+
+@pytest.mark.parametrize(("attributes", "message"), [
+    ({"calendar": "noleap"}, "the attribute calendar is 'noleap' instead of not set"),
+    ({"units": "hours since 2000-01-01"}, "the attribute units is 'hours since 2000-01-01'"),
+])  # fmt: skip
+def test_times_that_count_otherwise(attributes, message, tmp_path):
+    trees = [file(tmp_path, "first", 0), file(tmp_path, "second", 7, time=48, time_attributes=attributes)]
+    with pytest.raises(IncompatibleArraysError, match=r"^time: .*second/data\.bin") as caught:
+        concat(trees, "time")
+    assert message in str(caught.value)
+    if "calendar" in attributes:
+        with pytest.raises(IncompatibleArraysError, match="times of the calendar noleap are not times of standard"):
+            concat(trees, "time", on_conflict="harmonise")
+    else:
+        assert read(concat(trees, "time", on_conflict="harmonise"), "time").tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("codecs", [
+    ((LITTLE, Codec("numcodecs.zlib", {"level": 1})), (LITTLE, Codec("numcodecs.zlib", {"level": 9}))),
+    ((LITTLE, Codec("gzip", {"level": 1})), (LITTLE, Codec("gzip", {"level": 9}))),
+    ((LITTLE, Codec("zstd", {"level": 0, "checksum": False})), (LITTLE, Codec("zstd", {"level": 5, "checksum": True}))),
+    ((LITTLE, Codec("numcodecs.bz2", {"level": 1})), (LITTLE, Codec("numcodecs.bz2", {"level": 9}))),
+])  # fmt: skip
+def test_a_level_is_no_difference(codecs):
+    parts = []
+    for i, own in enumerate(codecs):
+        metadata = ArrayMetadata((1, 4), np.dtype("i4"), RegularGrid((1, 4)), own, 0, ("time", "x"))
+        parts.append(VirtualGroup({"t": encode_values(np.full((1, 4), i, "i4"), metadata)}))
+    found = concat(parts, "time")
+    np.testing.assert_array_equal(read(found, "t"), [[0] * 4, [1] * 4])
+    assert found["t"].manifest.inline == b"".join(part["t"].manifest.inline for part in parts)  # not encoded anew
+
+
+def test_missing_chunks_of_minus_zero_are_not_those_of_zero(tmp_path):
+    trees = [file(tmp_path, str(i), 1, "f4", time=i, fill=np.float32(fill), missing=[(0, 0)])
+             for i, fill in enumerate((0.0, -0.0))]  # fmt: skip
+    with pytest.raises(IncompatibleArraysError, match=r"what missing chunks read as is -0\.0 instead of 0\.0"):
+        concat(trees, "time")
+
+
+def test_a_dimension_of_two_lengths_in_one_file(tmp_path):
+    """netCDF-4 variables may end before their unlimited dimension does: what follows would lie at other times."""
+    trees = []
+    for name, steps in (("a", 2), ("b", 1)):
+        (tmp_path / name).mkdir()
+        builder = TreeBuilder(tmp_path / name)
+        builder.array("time", np.arange(2.0), dims=("time",))
+        builder.array("t", np.ones((steps, 4)), (1, 4), dims=("time", "x"), codecs=ZLIB)
+        trees.append(builder.tree())
+    with pytest.raises(IncompatibleArraysError, match=r"^t: .*time has length 1, and 2 in time, in file.*b/data\.bin"):
+        concat(trees, "time")
+    assert list(concat(trees, "time", on_conflict="drop").arrays) == ["time"]
+    assert concat([tree.select(exclude=["t"]) for tree in trees], "time")["time"].shape == (4,)
+
+
+class TestLossyCodecs:
+    """What a lossy codec gives back is not what it is given: chunks are never encoded anew with one."""
+
+    LOSSY = (Codec("numcodecs.bitround", {"keepbits": 3}), LITTLE, Codec("gzip", {"level": 1}))
+
+    def test_joining(self, tmp_path):
+        values = (np.arange(12, dtype="f4") + np.float32(0.123)).reshape(3, 4)
+        trees = [file(tmp_path, str(i), 0.0, "f4", time=i) for i in range(2)]
+        whole = encode_values(values, trees[0]["t"].metadata.with_(codecs=ZLIB, chunk_grid=RegularGrid((2, 4))))
+        lossy = VirtualArray(whole.metadata.with_(codecs=(self.LOSSY[0], *whole.metadata.codecs)), whole.manifest)
+        time = inline_array(np.arange(3.0), ("time",))
+        odd = [VirtualGroup({"t": lossy, "time": time})] * 2
+        with pytest.raises(UnsupportedFeatureError, match=r"encoding with numcodecs\.bitround.*the codec is lossy"):
+            concat(odd, "time")
+        exact = [VirtualGroup({"t": whole, "time": time})] * 2
+        np.testing.assert_array_equal(read(concat(exact, "time"), "t"), np.concatenate([values, values]))
+
+    def test_a_codec_that_happens_to_be_exact(self):
+        like = ArrayMetadata((4,), np.dtype("f4"), RegularGrid((4,)), self.LOSSY, 0, ("x",))
+        even = encode_values(np.array([1, 2, 3, 4], "f4"), like)
+        assert even.manifest.inlined.all()
+        with pytest.raises(UnsupportedFeatureError, match="lossy"):
+            encode_values(np.array([1.1, 2, 3, 4], "f4"), like)
+
+
+def test_splitting_into_countless_chunks_is_refused():
+    def flat(n, name):
+        metadata = ArrayMetadata((n,), np.dtype("f4"), RegularGrid((n,)), (LITTLE,), 0, ("time",))
+        return VirtualArray(metadata, ChunkManifest.single(SourceFile(f"s3://b/{name}"), 0, 4 * n, (1,)))
+
+    arrays = [flat(200_000_001, "a"), flat(200_000_000, "b")]
+    with pytest.raises(IncompatibleArraysError, match="split to 1 elements they would be 400000001 chunks"):
+        join_along(arrays, 0, "v", CombineOptions(), StoreRegistry())
+
+
+class TestOrder:
+    @pytest.mark.parametrize(("parts", "features"), [
+        ([[0, 1], [2, 3]], []),
+        ([[3, 2], [1, 0]], []),
+        ([[2, 3], [0, 1]], ["coordinate not monotonic"]),
+        ([[0, 5], [3, 9]], ["coordinate not monotonic", "sources overlap"]),
+        ([[0, 5], [], [5, 9]], ["duplicate coordinate values"]),
+        ([[0, 5], [0, 5]], ["coordinate not monotonic", "sources overlap", "duplicate coordinate values"]),
+        ([[9, 4], [6, 2]], ["coordinate not monotonic", "sources overlap"]),
+    ])  # fmt: skip
+    def test_what_is_reported(self, parts, features):
+        values = np.concatenate([np.array(p, "i8") for p in parts])
+        issues = check_order("time", values, list(map(len, parts)), "abc".__getitem__)
+        assert [issue.feature for issue in issues] == features
+
+    def test_who_overlaps(self):
+        values = np.array([0, 9, 20, 30, 4, 6])
+        issues = check_order("time", values, [2, 2, 2], "abc".__getitem__)
+        assert issues[1].message == "1 of 3; first c (4 to 6) and a (0 to 9)"
+
+    def test_texts_have_an_order_too(self):
+        values = np.array(["b", "a", "c"], np.dtypes.StringDType())
+        assert [issue.feature for issue in check_order("n", values, [1, 1, 1], str)] == ["coordinate not monotonic"]
+
+    @settings(max_examples=50)
+    @given(st.lists(st.lists(st.integers(-5, 5), max_size=4), min_size=1, max_size=4))
+    def test_any_order(self, parts):
+        values = np.array([v for part in parts for v in part], "i8")
+        found = {issue.feature for issue in check_order("v", values, list(map(len, parts)), str)}
+        steps = np.diff(values)
+        assert ("coordinate not monotonic" in found) == (bool((steps < 0).any()) and bool((steps > 0).any()))
+        assert ("duplicate coordinate values" in found) == (len(set(values.tolist())) < values.size)
+
+
+class TestRemoteCoordinates:
+    """Fixed coordinates of remote files are compared by value, and fetched side by side."""
+
+    COUNT = 24
+
+    def trees(self, url, *, differing=None):
+        metadata = ArrayMetadata((4,), np.dtype("f8"), RegularGrid((4,)), (LITTLE,), 0.0, ("x",))
+        time = [inline_array(np.array([i]), ("time",)) for i in range(self.COUNT)]
+        for i in range(self.COUNT):
+            known = SourceFile(f"{url}/{i}", 40)
+            offset = 8 if i == differing else 0
+            x = VirtualArray(metadata, ChunkManifest.single(known, offset, 32, (1,)))
+            yield VirtualGroup({"time": time[i], "x": x})
+
+    def test_side_by_side(self):
+        body = np.arange(5.0).tobytes()
+        with range_server({f"/{i}": body for i in range(self.COUNT)}, latency=0.02) as server:
+            found = concat(self.trees(server.url), "time")
+            assert server.count("HEAD") == 0  # the sizes were seen when the files were parsed
+            assert server.count("GET") == self.COUNT
+            assert server.round_trips < self.COUNT / 2
+            assert found["x"].manifest.files.urls == (f"{server.url}/0",)
+            with pytest.raises(IncompatibleArraysError, match=r"^x: .*/17: element \[0\] is 1.0 instead of 0.0"):
+                concat(self.trees(server.url, differing=17), "time")
+            with pytest.raises(IncompatibleArraysError, match=r"x is in .*/0 and .*/3 with different values"):
+                merge(tree.select(["x"]) for tree in self.trees(server.url, differing=3))
+            server.reset()
+            concat(self.trees(server.url, differing=17), "time", compat="override")
+            assert not server.count()
+            with pytest.raises(IncompatibleArraysError, match="comparing its values reads 32 bytes of every source"):
+                merge((tree.select(["x"]) for tree in self.trees(server.url)), inline_limit=31)
+            assert not server.count()
