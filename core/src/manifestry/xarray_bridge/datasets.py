@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from manifestry.combine.compatibility import inherited_attributes
 from manifestry.combine.stacking import coordinate_paths
 from manifestry.combine.values import inline_array, read_values
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -61,8 +62,11 @@ def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreReg
         raise KeyError(f"load: {unknown[0]} is no variable; there are: {', '.join(sorted(arrays))}")
     flat = VirtualGroup(group.arrays, {}, group.attributes)
     coordinates = coordinate_paths(flat) & arrays.keys()
+    inherited = inherited_attributes(group.arrays)
     variables = {
-        name: xr.Variable(array.dims or (), VirtualDuckArray(array, stores), dict(array.attributes))
+        name: xr.Variable(
+            array.dims or (), VirtualDuckArray(array, stores, inherited.get(name)), dict(array.attributes)
+        )
         for name, array in arrays.items()
         if name not in wanted
     }

@@ -21,6 +21,8 @@ from manifestry.combine.manifests import transpose_manifest
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError, UnsupportedFeatureError
+from manifestry.model.attributes import Attributes
+from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import Codec, RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
@@ -43,12 +45,16 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
         not joined.
     stores
         Where its bytes are.
+    inherited
+        Attributes that mean the same without standing there: bounds have the units of the variable that they bound.
     """
 
     __slots__ = ("array", "stores")
 
-    def __init__(self, array: VirtualArray, stores: StoreRegistry | None = None) -> None:
-        attributes = {k: v for k, v in array.attributes.items() if k in MEANING}
+    def __init__(
+        self, array: VirtualArray, stores: StoreRegistry | None = None, inherited: Attributes | None = None
+    ) -> None:
+        attributes = {k: v for k, v in {**(inherited or {}), **array.attributes}.items() if k in MEANING}
         self.array = VirtualArray(array.metadata.with_(dims=None, attributes=attributes), array.manifest)
         self.stores = stores or StoreRegistry()
 
@@ -278,8 +284,19 @@ def _result_type(*values: Any) -> np.dtype[Any]:
 
 
 @_implements(np.full_like)
-def _full_like(array: VirtualDuckArray, fill_value: Any, dtype: Any = None, **_: Any) -> NDArray[Any]:
-    return np.full(array.shape, fill_value, array.dtype if dtype is None else dtype)
+def _full_like(
+    array: VirtualDuckArray, fill_value: Any, dtype: Any = None, **_: Any
+) -> VirtualDuckArray | NDArray[Any]:
+    """What xarray puts where a dataset lacks a variable: an array of which nothing is stored.
+
+    Of another type, and of truth values (xarray asks so whether integers are missing), it is a constant in memory that
+    takes none, whatever the shape.
+    """
+    wanted = array.dtype if dtype is None else np.dtype(dtype)
+    if wanted != array.dtype or wanted.kind == "b":
+        return np.broadcast_to(np.array(fill_value, wanted), array.shape)
+    metadata = array.array.metadata.with_(fill_value=fill_value)
+    return array._like(VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape)))  # noqa: SLF001 same module
 
 
 @_implements(np.shape)

@@ -36,10 +36,10 @@ def select(array: VirtualArray, key: Any) -> VirtualArray:
             axis += 1
             continue
         start, stop, drop = _bounds(part, array.shape[axis])
-        array = _slice(array, axis, start, stop)
         if drop:
-            array = drop_axis(array, axis)
+            array = drop_axis(_single(array, axis, start), axis)
         else:
+            array = _slice(array, axis, start, stop)
             axis += 1
     return array
 
@@ -57,10 +57,10 @@ def _expanded(key: Any, ndim: int) -> list[Any]:
 def _bounds(part: Any, length: int) -> tuple[int, int, bool]:
     """First element, the one after the last, and whether the dimension goes."""
     if isinstance(part, slice):
-        start, stop, step = part.indices(length)
-        if step != 1 and stop - start > 1:
-            raise _refusal(f"a selection with the step {step}")
-        return start, max(start, stop), False
+        picked = range(length)[part]
+        if len(picked) > 1 and picked.step != 1:
+            raise _refusal(f"a selection with the step {picked.step}")
+        return (picked[0], picked[-1] + 1, False) if picked else (0, 0, False)
     if isinstance(part, np.ndarray | list) and np.asarray(part).ndim == 1:
         return _run(np.asarray(part), length)
     if isinstance(part, int | np.integer):
@@ -78,10 +78,33 @@ def _run(positions: np.ndarray[Any, Any], length: int) -> tuple[int, int, bool]:
     if not positions.size:
         return 0, 0, False
     if not np.array_equal(positions, np.arange(positions[0], positions[0] + positions.size)) or positions[0] < 0:
-        raise _refusal("a selection of scattered positions")
+        raise UnsupportedFeatureError(
+            "a selection of scattered positions",
+            "",
+            "a virtual array gives whole chunks in their order; where xarray fills what a dataset lacks, "
+            "manifestry.concat(missing='fill') does",
+        )
     if positions[-1] >= length:
         raise IndexError(f"index {positions[-1]} in a dimension of length {length}")
     return int(positions[0]), int(positions[-1]) + 1, False
+
+
+def _single(array: VirtualArray, axis: int, at: int) -> VirtualArray:
+    """One element along a dimension, in chunks of one."""
+    if not isinstance(array.metadata.chunk_grid, RegularGrid):
+        raise _refusal("a part of an array with a rectilinear chunk grid")
+    chunk = array.metadata.chunk_shape[axis]
+    if chunk == 1:
+        return _slice(array, axis, at, at + 1)
+    if not splits_along(array.metadata, axis):
+        raise _refusal(f"the element {at} of chunks of {chunk} elements")
+    whole = slice_manifest(array.manifest, axis, at // chunk, at // chunk + 1)
+    shape = array.metadata.chunk_shape
+    finer = array.metadata.with_(
+        shape=(*array.shape[:axis], chunk, *array.shape[axis + 1 :]),
+        chunk_grid=RegularGrid((*shape[:axis], 1, *shape[axis + 1 :])),
+    )
+    return _cut(VirtualArray(finer, split_manifest(whole, axis, chunk, chunk)), axis, at % chunk, at % chunk + 1, 1)
 
 
 def _slice(array: VirtualArray, axis: int, start: int, stop: int) -> VirtualArray:
