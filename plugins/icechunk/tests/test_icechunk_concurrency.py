@@ -174,8 +174,23 @@ def test_a_killed_writer_harms_nothing(tmp_path, name, options):
     child.wait()
     assert stored(tmp_path / "old.icechunk")[:, 0].tolist() == [0]
     assert not (tmp_path / "new.icechunk").exists()
+    left = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert len(left) == (0 if options else 1)
+    for path in left:
+        os.utime(path, (0, 0))  # what is young could be a writer's that has not locked it yet
     mf.write(step(tmp_path / "b", 1), tmp_path / name, **options)  # no lock and no rest is in the way
     assert stored(tmp_path / name)[:, 0].tolist() == ([0, 1] if options else [1])
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_branches_of_killed_writers_are_deleted(tmp_path):
+    target = tmp_path / "out.icechunk"
+    mf.write(step(tmp_path / "a", 0), target)
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(target)))
+    repository.create_branch("manifestry-0123456789ab", repository.lookup_branch("main"))
+    repository.create_branch("mine", repository.lookup_branch("main"))
+    mf.write(step(tmp_path / "b", 1), target, append_dim="t")
+    assert repository.list_branches() == {"main", "mine"}
 
 
 def write_on_a_full_disk(base, names):

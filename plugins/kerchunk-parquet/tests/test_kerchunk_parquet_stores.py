@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -11,10 +12,13 @@ import sys
 
 import manifestry as mf
 import numpy as np
+import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from manifestry.errors import MalformedFileError, SourceError, TargetExistsError, UnsupportedFeatureError, WriteError
+from manifestry.references import targets
+from manifestry.references.leftovers import Claim
 from manifestry.testing.trees import SAMPLES, make_sample
 from obstore.store import MemoryStore
 
@@ -154,6 +158,60 @@ def test_a_killed_writer_leaves_what_was_there(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, os.path.dirname(__file__), str(target)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert contents(target) == before
+    (left,) = [path for path in tmp_path.iterdir() if path != target]
+    mf.write(tree(), target, overwrite=True)
+    assert left.exists()  # too young to be nobody's for certain
+    os.utime(left, (0, 0))
+    mf.write(tree(), target, overwrite=True)
+    assert os.listdir(tmp_path) == ["out.parq"]
+
+
+def test_what_a_living_writer_stages_stays(tmp_path):
+    target = tmp_path / "out.parq"
+    for living in (True, False):
+        staged = tmp_path / ".out.parq.0123456789ab.partial"
+        staged.mkdir(exist_ok=True)
+        claim = Claim(staged)
+        os.utime(staged, (0, 0))
+        if not living:
+            claim.release()
+        mf.write(tree(), target, overwrite=not living)
+        assert staged.exists() == living
+        claim.release()
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_store_is_replaced_at_once(tmp_path, monkeypatch, exchanges):
+    target = tmp_path / "out.parq"
+    mf.write(tree(4), target)
+    if not exchanges:
+        monkeypatch.setattr(targets, "_exchange", lambda *_: False)
+    mf.write(tree(100), target, overwrite=True)
+    assert mf.parse(target)["v"].manifest.size == 100
+    assert os.listdir(tmp_path) == ["out.parq"]
+
+
+def test_a_remote_store_is_there_until_the_new_one_is(monkeypatch):
+    stores = {"memory://there": MemoryStore()}
+    target = "memory://there/out.parq"
+    mf.write(tree(4), target, stores=stores)
+    put, left = obstore.put, [2]
+
+    def fails(*args, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return put(*args, **options)
+
+    monkeypatch.setattr(obstore, "put", fails)
+    with pytest.raises(mf.ManifestryError):
+        mf.write(tree(100), target, stores=stores, overwrite=True)
+    assert mf.parse(target, stores=stores, allow=["s3://bucket/"])["v"].manifest.size == 4
+    monkeypatch.undo()
+    mf.write(tree(100), target, stores=stores, overwrite=True)
+    assert mf.parse(target, stores=stores, allow=["s3://bucket/"])["v"].manifest.size == 100
+    names = [entry["path"] for batch in obstore.list(stores["memory://there"]) for entry in batch]
+    assert all(name.startswith("out.parq/") for name in names)
 
 
 @pytest.mark.parametrize("zarr_format", [2, "both"])

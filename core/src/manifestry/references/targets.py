@@ -1,12 +1,14 @@
 """Files and directories that appear at once or not at all.
 
 Local outputs are written beside their target under a name of their own, made durable, and renamed. Remote ones are
-written to local scratch and uploaded at the end: an object appears when its upload is complete.
+written to local scratch and uploaded at the end: an object appears when its upload is complete. Several objects cannot
+appear at once: where some are replaced, all are uploaded beside them first, and copied by the store itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -14,18 +16,26 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import obstore
 
-from manifestry.errors import TargetExistsError, WriteError
+from manifestry.errors import SourceError, TargetExistsError, WriteError
 from manifestry.formats.contracts import Mode, Target
+from manifestry.references.leftovers import Claim, remove_leftovers, staging_path
 from manifestry.storage.faults import source_errors
 from manifestry.storage.source import Source
 
 __all__ = ["StagedDirectory", "StagedFile", "check_target", "write_durably", "write_errors"]
 
-_MULTIPART_BYTES = 16 << 20
+_MULTIPART_BYTES: Final = 16 << 20
+_PARTIAL: Final = "partial"
+"""Ending of what is staged, and taken away by the next writer when its own is no more."""
+_PREVIOUS: Final = "previous"
+"""Ending of what was there, while it is being replaced; nobody takes it away."""
+
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
 
 
 @contextmanager
@@ -81,14 +91,18 @@ class StagedFile:
     def __init__(self, target: Target, mode: Mode) -> None:
         self._target, self._mode = target, mode
         self._staged: Path | None = None
+        self._claim: Claim | None = None
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """The file to write to; durable when the block ends."""
         path = self._target.local_path
         with write_errors(self._target):
-            self._staged = _sibling(path) if path is not None else Path(tempfile.mkdtemp()) / "output"
+            if path is not None:
+                remove_leftovers(path, _PARTIAL)
+            self._staged = staging_path(path, _PARTIAL) if path is not None else Path(tempfile.mkdtemp()) / "output"
             with write_durably(self._staged) as handle:
+                self._claim = Claim(self._staged)
                 yield handle
 
     def publish(self) -> None:
@@ -112,6 +126,8 @@ class StagedFile:
 
     def discard(self) -> None:
         """Forget what was staged."""
+        if self._claim is not None:
+            self._claim.release()
         if self._staged is not None:
             self._staged.unlink(missing_ok=True)
             if self._target.local_path is None:
@@ -131,6 +147,7 @@ class StagedDirectory:
     def __init__(self, target: Target, mode: Mode, last: str) -> None:
         self._target, self._mode, self._last = target, mode, last
         self._staged: Path | None = None
+        self._claim: Claim | None = None
 
     @property
     def path(self) -> Path:
@@ -141,12 +158,17 @@ class StagedDirectory:
                 if path is None:
                     self._staged = Path(tempfile.mkdtemp())
                 else:
-                    self._staged = _sibling(path)
+                    remove_leftovers(path, _PARTIAL)
+                    self._staged = staging_path(path, _PARTIAL)
                     self._staged.mkdir()
+                    self._claim = Claim(self._staged)
         return self._staged
 
     def publish(self) -> None:
-        """Put the directory where it belongs. A remote output has no valid content until its last file is there.
+        """Put the directory where it belongs, a local one at once.
+
+        A remote one has no content until its last file is there. What it replaces is there until the whole of the new
+        one has been uploaded.
 
         Raises
         ------
@@ -166,22 +188,31 @@ class StagedDirectory:
 
     def discard(self) -> None:
         """Forget what was staged."""
+        if self._claim is not None:
+            self._claim.release()
         if self._staged is not None:
             shutil.rmtree(self._staged, ignore_errors=True)
             self._staged = None
 
     def _upload(self) -> None:
-        """The last file goes first when something is replaced, so that no reader mixes old and new."""
+        """The last file comes last, and goes first when something is replaced, so that no reader mixes old and new."""
         root, url = self.path, self._target.url.rstrip("/")
         names = sorted(f.relative_to(root).as_posix() for f in root.rglob("*") if f.is_file())
-        if self._mode is Mode.OVERWRITE:
-            _delete_below(url, self._target, self._last)
-        for name in sorted(names, key=lambda name: name == self._last):
-            _upload(root / name, f"{url}/{name}", self._target)
-
-
-def _sibling(path: Path) -> Path:
-    return path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.partial")
+        names.sort(key=lambda name: name == self._last)
+        replaces = self._mode is Mode.OVERWRITE
+        parent, _, base = url.rpartition("/")
+        place = f"{parent}/.{base}.{secrets.token_hex(6)}.{_PARTIAL}" if replaces else url
+        try:
+            for name in names:
+                _upload(root / name, f"{place}/{name}", self._target)
+            if replaces:
+                _delete_below(url, self._target, self._last)
+                for name in names:
+                    _copy(f"{place}/{name}", f"{url}/{name}", self._target)
+        finally:
+            if replaces:
+                with contextlib.suppress(SourceError):  # what went wrong before counts
+                    _delete_below(place, self._target, self._last)
 
 
 def _move_file(staged: Path, path: Path, mode: Mode) -> None:
@@ -211,7 +242,10 @@ def _move_directory(staged: Path, path: Path, mode: Mode) -> None:
         staged.rename(path)
         _sync(path.parent)
         return
-    old = _sibling(path)
+    if _exchange(staged, path):
+        _sync(path.parent)
+        return
+    old = staging_path(path, _PREVIOUS)
     path.rename(old)
     try:
         staged.rename(path)
@@ -220,6 +254,14 @@ def _move_directory(staged: Path, path: Path, mode: Mode) -> None:
         raise
     _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places at once, where the system can (Linux, on most file systems)."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 
 
 def _sync_directories(root: Path) -> None:
@@ -241,6 +283,13 @@ def _upload(staged: Path, url: str, target: Target) -> None:
     store, key = target.stores.resolve(url)
     with source_errors(url), staged.open("rb") as handle:
         obstore.put(store, key, handle, use_multipart=staged.stat().st_size > _MULTIPART_BYTES)
+
+
+def _copy(url: str, to: str, target: Target) -> None:
+    """Copy an object, inside the store."""
+    store, key = target.stores.resolve(url)
+    with source_errors(to):
+        obstore.copy(store, key, target.stores.resolve(to)[1])
 
 
 def _delete_below(url: str, target: Target, first: str) -> None:

@@ -35,6 +35,11 @@ class RepositoryLock:
         self._timeout = timeout
         self._descriptor = -1
 
+    @property
+    def held(self) -> bool:
+        """Whether there is a lock, and this process has it."""
+        return self._descriptor >= 0
+
     def acquire(self) -> None:
         """Take the lock, waiting for its holder.
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import icechunk
 from manifestry.errors import SourceError, TargetExistsError, WriteError
+from manifestry.references.leftovers import Claim, remove_leftovers, staging_path
 from manifestry.storage.registry import StoreRegistry
 
 from manifestry_icechunk.calls import Call
@@ -28,6 +29,11 @@ from manifestry_icechunk.splitting import add_splits
 from manifestry_icechunk.storages import RepositoryPlace, container_access
 
 __all__ = ["OwnTransaction", "Splits", "Transaction"]
+
+_STAGED: Final = "manifestry"
+"""Ending of a new repository that is not in its place yet."""
+_PART: Final = "manifestry-"
+"""Beginning of the names of branches that hold a part of a commit until it is complete."""
 
 type Splits = Mapping[str, tuple[int, ...]]
 
@@ -107,6 +113,7 @@ class OwnTransaction:
         self._label = place.url if place else "<Repository>"
         self._lock = RepositoryLock(None if create or place is None else place.path, options.lock_timeout)
         self._staging: Path | None = None
+        self._claim: Claim | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -152,8 +159,17 @@ class OwnTransaction:
                 assert self._place is not None
                 repository = self._authorised(open_repository(self._place))
             self._check_tag(repository)
+            self._remove_parts(repository)
             self._repository = repository
         return self._repository
+
+    def _remove_parts(self, repository: icechunk.Repository) -> None:
+        """Delete the branches of writers that were killed: under the lock of a local repository nobody else has any."""
+        if self._lock.held:
+            with icechunk_errors(f"{self._label}: forgetting what a killed writer left"):
+                for name in repository.list_branches():
+                    if name.startswith(_PART):
+                        repository.delete_branch(name)
 
     def _authorised(
         self, repository: icechunk.Repository, config: icechunk.RepositoryConfig | None = None
@@ -198,7 +214,8 @@ class OwnTransaction:
         self._configure(config)
         place = self._place
         if place.path is not None:
-            self._staging = place.path.with_name(f".{place.path.name}.{uuid4().hex[:8]}.manifestry")
+            remove_leftovers(place.path, _STAGED)
+            self._staging = staging_path(place.path, _STAGED)
             place = RepositoryPlace(
                 place.url, self._staging, Call("local_filesystem_storage", {"path": str(self._staging)})
             )
@@ -207,6 +224,8 @@ class OwnTransaction:
             except OSError as error:
                 raise WriteError(f"{self._label}: {error.strerror}") from error
         self._repository = self._authorised(create_repository(place, config))
+        if self._staging is not None:
+            self._claim = Claim(self._staging)
         return self._repository
 
     def _begin(self, repository: icechunk.Repository) -> icechunk.IcechunkStore:
@@ -231,7 +250,7 @@ class OwnTransaction:
                 session.commit("part of a larger commit")
             else:
                 snapshot = session.flush("part of a larger commit")
-                name = f"manifestry-{uuid4().hex[:12]}"
+                name = f"{_PART}{uuid4().hex[:12]}"
                 repository.create_branch(name, snapshot)
                 self._temporary = name
             self._session = repository.writable_session(self._temporary)
@@ -293,6 +312,12 @@ class OwnTransaction:
         except OSError as error:
             raise TargetExistsError(f"{self._label}: something has appeared there meanwhile") from error
         self._staging = None
+        self._unclaim()
+
+    def _unclaim(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     def restart(self) -> None:
         """See `Transaction`."""
@@ -325,4 +350,5 @@ class OwnTransaction:
             if self._staging is not None:
                 shutil.rmtree(self._staging, ignore_errors=True)
                 self._staging = None
+            self._unclaim()
             self._lock.release()
