@@ -90,20 +90,21 @@ def _from_header(
             continue
         if message.shared:
             return {}, None
+        where = path
         try:
             parts = attribute_parts(message.data)
             name = decode_text(parts.name)
             if name == _BACKWARD or (only is not None and name not in only):
                 continue
-            try:
-                if name == _FORWARD:
-                    found[name] = parse_reference_lists(parts, file.superblock, file.heap)
-                else:
-                    found[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
-            except UnusualError:
-                left.append(parts.name)
+            where = f"{path}@{name}"
+            if name == _FORWARD:
+                found[name] = parse_reference_lists(parts, file.superblock, file.heap)
+            else:
+                found[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
+        except UnusualError:
+            left.append(parts.name)
         except (MalformedFileError, IndexError, ValueError) as error:
-            context.report(path, "attribute that cannot be read", str(error))
+            context.report(where, "attribute that cannot be read", str(error))
     return found, left
 
 

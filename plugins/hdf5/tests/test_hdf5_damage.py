@@ -1,0 +1,185 @@
+"""Damage that libhdf5 does not survive, and machines with little room: bounded time and memory, and a named error."""
+
+import resource
+import subprocess
+import sys
+
+import h5py
+import manifestry as mf
+import numpy as np
+import pytest
+import zarr
+from h5py import h5d, h5p, h5s, h5t
+from obstore.store import MemoryStore
+
+SECONDS = 60
+
+
+def in_a_process(text, *arguments, limit=None):
+    """Standard output of a Python text: a process of its own may hang, or have little address space."""
+
+    def confine():
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    done = subprocess.run(
+        [sys.executable, "-c", text, *map(str, arguments)],
+        capture_output=True, text=True, timeout=SECONDS, check=False, preexec_fn=confine if limit else None,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(params=["earliest", "latest"])
+def endless(request, tmp_path):
+    """A file whose global heap has a free object without a size: libhdf5 goes round in circles there."""
+    path = tmp_path / "endless.h5"
+    with h5py.File(path, "w", libver=request.param) as file:
+        texts = file.create_dataset("texts", data=np.array(["one", "two"], object), dtype=h5py.string_dtype())
+        file.create_dataset("sequences", (3,), h5py.vlen_dtype("i4"))[0] = [1, 2]
+        records = file.create_dataset("records", (3,), [("a", h5py.string_dtype()), ("b", "i4")])
+        records[0] = ("text", 1)
+        file["numbers"] = np.arange(5)
+        for n in range(12):  # more than a header holds in the latest format: then libhdf5 reads them
+            texts.attrs[f"text{n}"] = "value"
+        texts.attrs["sequence"] = np.array([np.arange(3), np.arange(2)], object).astype(h5py.vlen_dtype("i4"))
+    data = bytearray(path.read_bytes())
+    at, found = -1, 0
+    while (at := data.find(b"GCOL\1\0\0\0", at + 1)) >= 0:
+        place, end = at + 16, at + int.from_bytes(data[at + 8 : at + 16], "little")
+        while int.from_bytes(data[place : place + 2], "little"):
+            place += 16 + -(-int.from_bytes(data[place + 8 : place + 16], "little") // 8) * 8
+        assert place < end
+        data[place + 8 : place + 16] = bytes(8)
+        found += 1
+    assert found
+    path.write_bytes(data)
+    return path
+
+
+PARSE = """
+import sys, manifestry as mf
+tree = mf.parse(sys.argv[1], on_unsupported="skip")
+print(sorted(tree.arrays))
+for issue in tree.issues:
+    print(issue.path, issue.message)
+"""
+
+
+def test_a_heap_without_an_end(endless):
+    names, *issues = in_a_process(PARSE, endless).splitlines()
+    assert names == "['numbers']"
+    for wanted in ("texts", "sequences", "records"):
+        [issue] = [i for i in issues if i.startswith(f"{wanted} ")]
+        assert "global heap collection at 0x" in issue
+        assert "object 0 of 0 bytes" in issue
+    assert {f"texts@text{n}" for n in range(12)} <= {i.split()[0] for i in issues}
+
+
+REMOTE = """
+import sys, manifestry as mf
+from pathlib import Path
+from obstore.store import MemoryStore
+store = MemoryStore()
+store.put("file.h5", Path(sys.argv[1]).read_bytes())
+tree = mf.parse("memory://here/file.h5", stores={"memory://here": store}, on_unsupported="skip")
+print(sorted(tree.arrays))
+"""
+
+
+def test_a_remote_heap_without_an_end(endless):
+    assert in_a_process(REMOTE, endless).strip() == "['numbers']"
+
+
+ROOM = """
+import sys, manifestry as mf, zarr
+tree = mf.parse(sys.argv[1])
+values = zarr.open_group(tree.store(), mode="r", zarr_format=3)["d"][...]
+print(values.sum(), tree.arrays["d"].attributes["text"])
+"""
+
+
+def test_a_file_larger_than_the_address_space_is_not_mapped(tmp_path):
+    path = tmp_path / "large.h5"
+    with h5py.File(path, "w") as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+        properties.set_fill_time(h5d.FILL_TIME_NEVER)
+        h5d.create(file.id, b"hole", h5t.STD_U8LE, h5s.create_simple((9 << 29,)), properties)
+        data = np.arange(2000).reshape(40, 50)
+        file.create_dataset("d", data=data, chunks=(3, 4), compression="gzip").attrs["text"] = "here"
+    assert path.stat().st_size > 4 << 30
+    assert path.stat().st_blocks < 4096  # a hole: it takes no room on disk
+    assert in_a_process(ROOM, path, limit=5 << 30).split() == [str(data.sum()), "here"]
+
+
+def test_values_of_variable_length_are_bounded(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", data=np.array(["x" * 1000] * 500, object), dtype=h5py.string_dtype())
+        file.create_dataset("few", data=np.array(["x"] * 5, object), dtype=h5py.string_dtype())
+        kind = [("a", h5py.string_dtype()), ("b", "i4")]
+        records = file.create_dataset("records", (5000,), kind)
+        records[0] = ("x" * 1000, 1)  # every record gets room for the longest text
+    tree = mf.parse(path, on_unsupported="skip", limits=mf.Limits(max_inline_bytes=100_000))
+    assert sorted(tree.arrays) == ["few"]
+    assert [issue.path for issue in tree.issues] == ["d", "records"]
+    assert all("more than the 100000 bytes that may be copied" in str(issue) for issue in tree.issues)
+
+
+@pytest.mark.parametrize("kind", [">f4", ">i2", ">c16", "<u8"])
+def test_sequences_of_both_byte_orders(tmp_path, kind):
+    """h5py reads the members of big-endian sequences with their bytes swapped; the file is right, and so are we."""
+    path = tmp_path / "file.h5"
+    members = np.array([1, 2, 300]).astype(kind)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (2,), h5py.vlen_dtype(np.dtype(kind)))[0] = members
+        file.create_dataset("one", (), h5py.vlen_dtype(np.dtype(kind)))[()] = members
+        attribute = h5py.h5a.create(
+            file.id, b"sequence", h5t.py_create(h5py.vlen_dtype(np.dtype(kind)), logical=True), h5s.create_simple((1,))
+        )
+        held = np.empty(1, object)
+        held[0] = members
+        attribute.write(held.astype(h5py.vlen_dtype(np.dtype(kind))))
+    tree = mf.parse(path)
+    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    assert root["d"][...][0].tolist() == members.tolist()
+    assert root["d"][...][1].tolist() == []
+    assert root["one"][...].tolist() == members.tolist()
+    assert np.asarray(tree.attributes["sequence"][0]).tolist() == members.tolist()
+
+
+def test_references_of_another_kind_cost_only_the_names(tmp_path):
+    """HDF5 1.12 has references that h5py cannot read; in DIMENSION_LIST they leave the dimensions without names."""
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("d", data=np.arange(6).reshape(2, 3))
+        # a list of texts where references should be: as little readable as those
+        data.attrs.create("DIMENSION_LIST", np.array(["a", "b"], object), dtype=h5py.string_dtype())
+    tree = mf.parse(path)
+    assert tree.arrays["d"].dims == ("phony_dim_0", "phony_dim_1")
+    assert tree.arrays["d"].attributes == {}
+
+
+def test_stores_of_variable_length_survive_icechunk_and_kerchunk(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("sequences", (3,), h5py.vlen_dtype("i4"))[0] = [1, 2]
+        file.create_dataset("records", (3,), [("a", h5py.string_dtype()), ("b", "<f8", (2,))])[1] = ("x", (1, 2))
+    for target, options in (("a.json", {"zarr_format": 3}), ("b.icechunk", {})):
+        mf.write(mf.parse(path), tmp_path / target, **options)
+        root = zarr.open_group(mf.parse(tmp_path / target).store(), mode="r", zarr_format=3)
+        assert [v.tolist() for v in root["sequences"][...]] == [[1, 2], [], []]
+        assert root["records"][1].tolist()[0] == "x"
+        assert root["records"][...]["b"].tolist() == [[0, 0], [1, 2], [0, 0]]
+        assert mf.verify(tmp_path / target, samples="all").ok
+
+
+def test_memory_store_is_what_a_remote_file_is_read_from(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_dataset("texts", data=np.array(["one", "two"], object), dtype=h5py.string_dtype())
+    store = MemoryStore()
+    store.put("file.h5", path.read_bytes())
+    tree = mf.parse("memory://here/file.h5", stores={"memory://here": store})
+    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    assert root["texts"][...].tolist() == ["one", "two"]
