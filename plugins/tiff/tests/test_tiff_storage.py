@@ -128,6 +128,16 @@ def test_image_schemes_as_gdal_decodes_them(tmp_path, compress):
         np.testing.assert_array_equal(read(path), file.read())
 
 
+@pytest.mark.parametrize("compression", [7, 34892])
+def test_jpeg_that_is_said_to_be_rgb_and_cannot_be(make_tiff, compression):
+    """Components of other resolution are chroma, whatever PhotometricInterpretation says."""
+    values = np.kron(RNG.integers(0, 255, (4, 6, 3)), np.ones((8, 8, 1))).astype("u1")
+    stream = bytes(imagecodecs.jpeg8_encode(values, subsampling="420"))
+    more = [(258, 3, [8] * 3), (262, 3, 2), (277, 3, 3)]
+    path = make_tiff([make_tiff.gray(48, 32, 16, len(stream), *more, compression=compression)], stream)
+    np.testing.assert_array_equal(read(path), np.moveaxis(tifffile.imread(path), -1, 0))
+
+
 @pytest.mark.parametrize("compress", ["lerc", "lerc_zstd"])
 @pytest.mark.parametrize(("dtype", "count", "interleave"), [
     ("float32", 1, "pixel"), ("float32", 3, "pixel"), ("float64", 2, "band"), ("uint8", 4, "pixel"),

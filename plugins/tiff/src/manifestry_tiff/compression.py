@@ -17,6 +17,7 @@ from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import Codec
 
 from manifestry_tiff.image import Image
+from manifestry_tiff.jpeg import is_subsampled
 from manifestry_tiff.tags import Compression, ExtraSample, Photometric, Tag
 
 __all__ = ["BYTE_SCHEMES", "JPEG_SCHEMES", "ByteScheme", "ImageScheme", "image_scheme"]
@@ -103,7 +104,8 @@ def image_scheme(image: Image) -> ImageScheme:
 
 def _jpeg(image: Image) -> ImageScheme:
     """JPEG (TIFF Technical Note 2): abbreviated streams share the tables of the JPEGTables tag."""
-    if image.compression == Compression.LOSSY_JPEG and image.photometric == Photometric.RGB:
+    rgb = image.photometric == Photometric.RGB
+    if image.compression == Compression.LOSSY_JPEG and rgb and not is_subsampled(image):
         raise UnsupportedFeatureError(
             "lossy JPEG of DNG as RGB (compression 34892)",
             image.label,
@@ -129,8 +131,10 @@ def _jpeg_color_spaces(image: Image) -> tuple[str | None, str | None]:
     match image.photometric:
         case Photometric.YCBCR:
             return None, "RGB"
-        case Photometric.RGB:
+        case Photometric.RGB if not is_subsampled(image):
             return "RGB", "RGB"  # streams without an Adobe marker would be taken for YCbCr
+        case Photometric.RGB:
+            return "YCBCR", "RGB"
         case Photometric.SEPARATED:
             return None, "CMYK"
     return None, None
