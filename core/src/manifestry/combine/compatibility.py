@@ -197,8 +197,9 @@ def inherited_attributes(arrays: Mapping[str, VirtualArray]) -> dict[str, Attrib
     """
     found: dict[str, Attributes] = {}
     for array in arrays.values():
+        attributes = array.metadata.attributes
         for link in ("bounds", "climatology"):
-            name = array.attributes.get(link)
+            name = attributes.get(link) if link in attributes else None
             if isinstance(name, str) and name in arrays:
-                found[name] = {k: array.attributes[k] for k in ("units", "calendar") if k in array.attributes}
+                found[name] = {k: attributes[k] for k in ("units", "calendar") if k in attributes}
     return found

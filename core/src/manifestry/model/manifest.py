@@ -114,9 +114,10 @@ class ChunkManifest:
             return cls(shape, table, np.zeros((), "u4"), np.zeros((), "u8"), np.zeros((), "u4"), b"")
         index, start = normalise_missing(index, start, count)
         index, start, count = collapse(index), collapse(start), collapse(count)
-        top = index[index != INLINE]
-        if top.size and bool(count.any()) and int(top.max()) >= len(table):
-            raise ManifestError(f"file index {int(top.max())} in a table of {len(table)} files")
+        if int(index.max()) >= len(table) and bool(count.any()):
+            top = index[index != INLINE]
+            if top.size and int(top.max()) >= len(table):
+                raise ManifestError(f"file index {int(top.max())} in a table of {len(table)} files")
         return cls(shape, table, index, start, count, inline)
 
     @classmethod
