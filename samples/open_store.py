@@ -11,6 +11,7 @@ import xarray as xr
 
 def main(target: str) -> None:
     """Open the repository at `target`, allowing it to read the files that its containers name."""
+    icechunk.set_logs_filter("warn,icechunk_arrow_object_store=error")  # its warning of local commits is for writers
     storage = icechunk.local_filesystem_storage(target)
     config = icechunk.Repository.fetch_config(storage)
     containers = (config.virtual_chunk_containers if config else None) or {}

@@ -1,5 +1,9 @@
 """The core's conformance kit, the decoding of xarray, and the lines of reports."""
 
+import os
+import subprocess
+import sys
+
 import icechunk
 import manifestry as mf
 import numpy as np
@@ -62,6 +66,13 @@ def test_the_lines_of_the_report_open_the_output(name, tmp_path, fresh):
     assert "error" not in read, read.get("error")
     assert {path: dims and tuple(dims) for path, (_, dims, _) in read["arrays"].items()} == names(sample)
     assert set(read["decoded"]) == (set() if name == "without-dims" else set(sample.values))
+
+
+def test_the_lines_of_the_report_are_quiet(tmp_path):
+    report = mf.write(make_sample("zeros", tmp_path / "source").tree, tmp_path / "out.icechunk")
+    environment = {name: value for name, value in os.environ.items() if name != "ICECHUNK_LOG"}
+    done = subprocess.run([sys.executable, "-c", report.reader], capture_output=True, check=True, env=environment)
+    assert done.stdout + done.stderr == b""
 
 
 def test_xarray_masks_what_the_source_says(tmp_path, fresh):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from manifestry.model.tree import VirtualGroup
 
 from manifestry_icechunk.calls import Call
 
 __all__ = ["reader_lines"]
+
+_LOCAL: Final = "local_filesystem_storage"
+_QUIET: Final = "icechunk.set_logs_filter('warn,icechunk_arrow_object_store=error')  # its warning is for writers"
+"""icechunk warns of concurrent commits whenever it touches local files; a reader makes none."""
 
 
 def reader_lines(
@@ -32,6 +37,7 @@ def reader_lines(
         "import icechunk",
         "import xarray as xr" if _for_xarray(trees) else "import zarr",
         "",
+        *([_QUIET] if storage is not None and storage.function == _LOCAL else ()),
         f"storage = {storage.python()}" if storage else "storage = ...  # that of your repository",
         f"access = icechunk.containers_credentials({{{credentials}{chr(10) if credentials else ''}}})",
         "repository = icechunk.Repository.open(storage, authorize_virtual_chunk_access=access)",
