@@ -37,6 +37,7 @@ BODIES = {
     "negative position": chunked("[-5]"),
     "position of other rank": chunked("[0,1,2]"),
     "chunk of size 0": chunked("[0]", "0"),
+    "chunks of an array without elements": variable('<dmrpp:chunk offset="0" nBytes="5"/>', '<Dim size="0"/>'),
     "chunk of other rank": chunked("[0]", "5 5"),
     "twice the same chunk": variable(
         "<dmrpp:chunks><dmrpp:chunkDimensionSizes>5</dmrpp:chunkDimensionSizes>"

@@ -75,8 +75,10 @@ class StorageBuilder:
         masks = np.array(chunks.masks, "u8")
         common = int(np.bitwise_and.reduce(masks)) if len(masks) else 0
         filters = filter_codecs(names, levels, element.stored_size, chunk_bytes, common)
-        if not len(chunks) or not math.prod(grid):
+        if not any(chunks.sizes):
             return Storage(chunk_shape, (*element.codecs, *filters), ChunkManifest.missing(grid))
+        if not math.prod(grid):
+            raise MalformedFileError(f"{len(chunks)} chunks of an array without elements, of shape {shape}")
         self._check_grid(math.prod(grid), len(chunks))
         files, index = self._files(chunks)
         if chunks.is_block or "LBChunk" in chunks.properties:
