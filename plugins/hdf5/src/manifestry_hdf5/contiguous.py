@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.division import divide
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import ChunkManifest
 
@@ -68,36 +68,24 @@ def _grid(dataset: Dataset, chunk_shape: tuple[int, ...]) -> tuple[int, ...]:
     return grid + (1,) * len(dataset.element.shape)
 
 
-def _rows(dataset: Dataset, chunk_bytes: int | None, whole: int = 1) -> tuple[int, ...]:
-    """The shape of chunks of about `chunk_bytes` that follow each other in the file and end with the array.
+def _rows(dataset: Dataset, chunk_bytes: int | None) -> tuple[int, ...]:
+    """The shape of chunks of about `chunk_bytes` that follow each other in the file; of all elements without it."""
+    return dataset.shape if chunk_bytes is None else divide(dataset.shape, dataset.stored_itemsize, chunk_bytes)
 
-    Zarr's last chunk along a dimension has full size, so a dimension is divided into equal parts only.
 
-    Parameters
-    ----------
-    whole
-        Least number of equal parts.
+def _aligned_rows(dataset: Dataset, step: int) -> tuple[int, ...]:
+    """The shape of the largest chunks that follow each other in the file and begin and end on multiples of a step.
+
+    Where a step ends inside an element there are none; the shape is that of one element then.
     """
-    shape = list(dataset.shape)
-    if chunk_bytes is None and whole == 1:
-        return tuple(max(1, n) for n in shape)
-    target = chunk_bytes or dataset.nbytes // whole
-    for axis, n in enumerate(shape):
-        inner = math.prod(shape[axis + 1 :]) * dataset.stored_itemsize
-        if n * inner <= target:
-            break
-        least = -(-n * inner // max(target, 1))
-        parts = min((d for d in _divisors(n) if d >= least), default=n)
-        shape[axis] = n // parts
-        if shape[axis] > 1 or inner <= target:
-            break
-    return tuple(max(1, n) for n in shape)
-
-
-def _divisors(n: int) -> Iterator[int]:
-    for d in range(1, math.isqrt(n) + 1):
-        if n % d == 0:
-            yield from (d, n // d)
+    run = dataset.nbytes
+    for axis, length in enumerate(dataset.shape):
+        if step % run == 0:
+            return (1,) * axis + dataset.shape[axis:]
+        run //= length
+        if step % run == 0:
+            return (1,) * axis + (math.gcd(length, step // run),) + dataset.shape[axis + 1 :]
+    return (1,) * len(dataset.shape)
 
 
 def _raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
@@ -126,7 +114,7 @@ def _external(
     starts = [0, *ends[:-1]]
     chunk_shape = _rows(dataset, context.chunk_bytes)
     if len([None for a, b in zip(starts, ends, strict=True) if b > a]) > 1:
-        chunk_shape = _rows(dataset, math.gcd(*ends))
+        chunk_shape = _aligned_rows(dataset, math.gcd(*ends))
     grid, size = _grid(dataset, chunk_shape), math.prod(chunk_shape) * dataset.stored_itemsize
     first = np.arange(math.prod(grid), dtype="i8") * size
     rows = np.searchsorted(ends, first, "right")
