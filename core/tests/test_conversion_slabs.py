@@ -41,6 +41,17 @@ def test_append_takes_new_sources_only(hourly_archive, check_hourly, tmp_path):
         mf.convert(hourly_archive, tmp_path / "none.icechunk", append_dim="time")
 
 
+def test_what_goes_back_behind_the_output_is_reported(hourly_archive, tmp_path):
+    target = tmp_path / "out.icechunk"
+    mf.convert(hourly_archive[2:4], target, concat_dim="time")
+    report = mf.convert(hourly_archive[:2], target, append_dim="time")
+    (issue,) = report.issues
+    assert issue.feature == "coordinate not monotonic"
+    assert f"first 0 in file://{hourly_archive[0]} after 7 in file://{target}" in issue.message
+    report = mf.convert(hourly_archive[4:5], tmp_path / "one.icechunk", concat_dim="time")
+    assert mf.convert(hourly_archive[5:], tmp_path / "one.icechunk", append_dim="time").issues == ()
+
+
 def test_changed_sources_are_reported(hourly_archive, hourly, tmp_path):
     target = tmp_path / "out.icechunk"
     mf.convert(hourly_archive[:2], target, concat_dim="time")

@@ -130,6 +130,8 @@ class Run:
         Time taken by each stage.
     like
         The tree that decides what all sources must be like: the first source, or the output that is continued.
+    order
+        Looks at the order of the combined coordinate.
     """
 
     job: BatchJob
@@ -138,6 +140,10 @@ class Run:
     reports: dict[str, SourceReport] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     like: VirtualGroup | None = None
+    order: OrderWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.order = OrderWatch(self.job.dim)
 
     def __call__(
         self,
@@ -175,11 +181,10 @@ class Run:
             workers.warm_up(self.job.warm_up, sources[0].url)
 
     def _convert(self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None) -> None:
-        order = OrderWatch(self.job.dim)
         self.progress.start("parse", len(sources))
         results = self._parsed(sources, workers, slab_files)
         for slab, last in slabs_of(results, slab_files, divide=self.output.divisible):
-            self._write(slab, order, last=last)
+            self._write(slab, last=last)
         self.progress.finish()
 
     @contextmanager
@@ -204,6 +209,7 @@ class Run:
         here = {new: old for old, new in self.output.relocate.items()}  # sources are read where they are
         self.like = template_of(existing.tree.relocate(here) if here else existing.tree, self.job.dim)
         self._chunk_index_like(self.like)
+        self.order.begin(existing.tree, self.job, str(self.output.target))
         self.output.mode = Mode.APPEND
         return missing
 
@@ -264,7 +270,7 @@ class Run:
         self.progress.advance(len(result.reports), result.references, described)
         return result
 
-    def _write(self, slab: Slab, order: OrderWatch, *, last: bool) -> None:
+    def _write(self, slab: Slab, *, last: bool) -> None:
         """Combine a slab and commit it."""
         with self.timed("combine"):
             tree = slab.tree(self.job, self.like)
@@ -272,7 +278,7 @@ class Run:
                 return
             if not last and self.output.written is None:
                 self._chunk_index_like(tree)  # whole slabs are whole chunks of the coordinate
-            issues = order.look(tree, self.job, slab.lengths)
+            issues = self.order.look(tree, self.job, slab.lengths)
             tree = tree.with_(issues=(*tree.issues, *issues))
         alone = last and self.output.written is None
         if alone:

@@ -12,7 +12,7 @@ from manifestry.combine.index import check_order
 from manifestry.combine.values import read_values
 from manifestry.conversion.batches import BatchJob, BatchResult
 from manifestry.model.issues import Issue
-from manifestry.model.tree import VirtualGroup
+from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.report import WriteReport
 
 __all__ = ["SLAB_REFERENCES", "OrderWatch", "Slab", "add_reports", "index_chunk", "slabs_of"]
@@ -81,12 +81,16 @@ class OrderWatch:
         self._dim = dim
         self._last: dict[str, tuple[Any, str]] = {}
 
+    def begin(self, tree: VirtualGroup, job: BatchJob, name: str) -> None:
+        """Go on from an output, whose coordinate is a copy: what is appended may not go back behind its end unseen."""
+        for path, array in self._coordinates(tree):
+            if not array.manifest.files.urls:
+                self._last[path] = (read_values(array, job.stores)[-1], name)
+
     def look(self, tree: VirtualGroup, job: BatchJob, lengths: Mapping[str, int]) -> list[Issue]:
         """The issues of one slab more; `lengths` by URL of its sources."""
         issues: list[Issue] = []
-        for path, array in tree.walk_arrays():
-            if path.rpartition("/")[2] != self._dim or array.dims != (self._dim,) or not array.shape[0]:
-                continue
+        for path, array in self._coordinates(tree):
             values = read_values(array, job.stores)
             counts, names = list(lengths.values()), list(lengths)
             if path in self._last:
@@ -96,6 +100,11 @@ class OrderWatch:
             issues += check_order(path, values, counts, _name_of(names))
             self._last[path] = (values[-1], names[-1])
         return issues
+
+    def _coordinates(self, tree: VirtualGroup) -> Iterator[tuple[str, VirtualArray]]:
+        for path, array in tree.walk_arrays():
+            if path.rpartition("/")[2] == self._dim and array.dims == (self._dim,) and array.shape[0]:
+                yield path, array
 
 
 def _name_of(names: list[str]) -> Callable[[int], str]:
