@@ -84,7 +84,8 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     directories = list(_all_directories(file, header, context))
     if not directories:
         raise MalformedFileError(f"{source.url}: no image file directory")
-    if follows_convention(directories[0]):
+    whole = directories[-1].next == 0  # tifffile would follow a chain that breaks off, or is a loop, without end
+    if whole and follows_convention(directories[0]):
         series = read_series(directories[0], context)
         if series is not None:
             return series_group(series, file, header, layout)
