@@ -213,6 +213,22 @@ def test_selection_and_groups(tmp_path, describe):
     assert (split.metadata.chunk_shape, split.manifest.stored_count) == ((2,), 3)
 
 
+def test_small_arrays_are_copied_on_request(tmp_path, describe, values):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("time", data=np.arange(10.0), chunks=(3,), compression="gzip")
+        file.create_dataset("few", (6, 4), "i2", chunks=(2, 2), fillvalue=7)[0:2, 0:2] = 1
+        file["large"] = np.arange(1000)
+    document = describe(path)
+    tree = mf.parse(document, inline_below=100)
+    assert [len(array.manifest.files) for _, array in tree.walk_arrays()] == [0, 1, 0]
+    assert tree == mf.parse(path, format="hdf5", inline_below=100)
+    assert values(tree)["time"].tolist() == list(range(10))
+    path.unlink()
+    with pytest.raises(mf.UnsupportedFeatureError, match="2 parts cannot be expressed"):
+        mf.parse(document, inline_below=100)
+
+
 def test_reading_from_an_object_store(tmp_path, describe, values):
     from obstore.store import MemoryStore
 

@@ -61,7 +61,10 @@ def build_array(
     if element.dtype.kind == "T":
         return _filled_strings(variable, shape, dims)
     stored = storage.build(variable.chunks, shape, element)
-    return _array(variable, shape, dims, element, stored.chunk_shape, stored.codecs, stored.manifest)
+    manifest = stored.manifest
+    if math.prod(shape) * element.dtype.itemsize < (context.inline_below or 0):
+        manifest = storage.inlined(manifest)
+    return _array(variable, shape, dims, element, stored.chunk_shape, stored.codecs, manifest)
 
 
 def _array(

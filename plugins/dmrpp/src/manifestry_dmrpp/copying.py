@@ -1,4 +1,4 @@
-"""Chunks whose bytes have to be put together: linked blocks of HDF4, and chunks for which a filter was skipped."""
+"""Chunks whose bytes are copied: linked blocks of HDF4, chunks for which a filter was skipped, and small arrays."""
 
 from __future__ import annotations
 
@@ -41,15 +41,31 @@ class Copier:
         UnsupportedFeatureError
             There are too many, or the file cannot be read.
         """
+        return b"".join(self.read_each(segments))
+
+    def read_each(self, segments: Sequence[Segment]) -> list[bytes]:
+        """The bytes of each of some segments, fetched concurrently.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            There are too many, or the file cannot be read.
+        """
         self._left -= sum(length for _, _, length in segments)
         if self._left < 0:
             raise UnsupportedFeatureError("more bytes to copy than allowed", hint="limits.max_inline_bytes")
+        rows_of: dict[str, list[int]] = {}
+        for row, (url, _, _) in enumerate(segments):
+            rows_of.setdefault(url, []).append(row)
+        found = [b""] * len(segments)
         try:
-            return b"".join(
-                self._locations.source(url).range(offset, offset + length) for url, offset, length in segments
-            )
+            for url, rows in rows_of.items():
+                ranges = [(segments[row][1], segments[row][1] + segments[row][2]) for row in rows]
+                for row, data in zip(rows, self._locations.source(url).ranges(ranges), strict=True):
+                    found[row] = data
         except SourceError as error:
             raise UnsupportedFeatureError("values to copy from a file that cannot be read", hint=str(error)) from error
+        return found
 
 
 def recode(data: bytes, stored: Sequence[Codec], wanted: Sequence[Codec]) -> bytes:

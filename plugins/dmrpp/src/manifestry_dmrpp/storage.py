@@ -103,6 +103,23 @@ class StorageBuilder:
             manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, index, inline)
         return Storage(chunk_shape, (*element.codecs, *filters), manifest)
 
+    def inlined(self, manifest: ChunkManifest) -> ChunkManifest:
+        """The same chunks, all of them inline, encoded as they are.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            There is too much to copy, or a file cannot be read.
+        """
+        rows, offsets, lengths = manifest.columns()
+        there = np.flatnonzero(manifest.stored & ~manifest.inlined).tolist()
+        segments = [(manifest.files.urls[int(rows[n])], int(offsets[n]), int(lengths[n])) for n in there]
+        copier = Copier(self._locations, self._context.limits)
+        chunks = dict(zip(there, copier.read_each(segments), strict=True))
+        for n in np.flatnonzero(manifest.inlined).tolist():
+            chunks[n] = manifest.inline[int(offsets[n]) : int(offsets[n]) + int(lengths[n])]
+        return ChunkManifest.from_inline(manifest.grid_shape, chunks)
+
     def _check_grid(self, size: int, listed: int) -> None:
         if size > self._context.limits.max_chunks:
             raise UnsupportedFeatureError(
