@@ -5,6 +5,7 @@ it, and a test compares it.
 """
 
 import contextlib
+import ctypes
 import os
 import subprocess
 import sys
@@ -251,6 +252,46 @@ def _(path):
     noise[::3] = 0
     with h5py.File(path, "w") as file:
         file.create_dataset("d", data=noise, chunks=(1, 1024), compression="lzf", shuffle=True)
+
+
+def unfiltered_edges(properties):
+    """The option of libhdf5 that h5py does not offer: chunks that reach over an edge are stored without filters."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    library = ctypes.CDLL(next(line.split()[-1] for line in maps if "libhdf5-" in line))
+    library.H5Pset_chunk_opts.argtypes = [ctypes.c_int64, ctypes.c_uint]
+    assert library.H5Pset_chunk_opts(properties.id, 2) == 0
+
+
+def edges(shape, chunk, filters):
+    def make(path):
+        with h5py.File(path, "w", libver=LATEST) as file:
+            for name, maximum in (("fixed", None), ("extensible", (None, shape[1])), ("tree", (None, None))):
+                properties = h5p.create(h5p.DATASET_CREATE)
+                properties.set_chunk(chunk)
+                for number in filters:
+                    properties.set_filter(number, h5py.h5z.FLAG_MANDATORY, (1,) if number == 1 else ())
+                unfiltered_edges(properties)
+                most = maximum and tuple(h5s.UNLIMITED if n is None else n for n in maximum)
+                space = h5s.create_simple(shape, most)
+                d = h5py.Dataset(h5d.create(file.id, name.encode(), h5t.IEEE_F64LE, space, properties))
+                d[...] = numbers(*shape, dtype="f8")
+                if name == "tree":  # what was an edge is none any more
+                    d.resize((shape[0] + chunk[0], shape[1] + 1))
+                    d[-2:] = 7
+                    d.resize((shape[0] - 1, shape[1]))
+
+    return make
+
+
+if sys.platform == "linux":
+    some = "references, the edges encoded anew"
+    FEATURES.append(Feature("Filter", "chunks at the edges unfiltered", edges((37, 23), (5, 4), (2, 1)), how=some))
+    FEATURES.append(Feature("Filter", "large chunks at the edges unfiltered", edges((200, 300), (64, 64), (1,))))
+    FEATURES.append(
+        Feature(
+            "Filter", "large chunks at the edges without two filters", edges((200, 300), (64, 64), (2, 1)), how=some
+        )
+    )
 
 
 @feature("Filter", "sz3 (32024)", refused="filter 32024 (sz3)")

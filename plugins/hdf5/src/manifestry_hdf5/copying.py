@@ -83,10 +83,11 @@ def _values(dataset: Dataset, limit: int, reason: str) -> np.ndarray[Any, Any]:
     the same long one; so they are read in ever larger parts for as long as there is room.
     """
     source = h5py.Dataset(dataset.id)
-    if source.dtype.hasobject:
-        dataset.file.require_sound_heaps()
     with library_errors(dataset.path):
-        if not dataset.shape or not source.dtype.hasobject:
+        variable = source.dtype.hasobject
+        if variable:
+            dataset.file.require_sound_heaps()
+        if not dataset.shape or not variable:
             return np.asarray(source[()])
         parts, total, row = [], 0, 0
         while row < dataset.shape[0]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage import Source
@@ -37,6 +40,21 @@ class Hdf5Parser:
         return NativeHdf5(source)
 
 
+class _Named(NamedTuple):
+    """An array whose dimensions are being named; None for those without a name."""
+
+    group: str
+    path: str
+    dataset: Dataset
+    names: list[str | None]
+
+
+def _deepest_first(group: Group) -> Iterator[Group]:
+    for child in group.groups.values():
+        yield from _deepest_first(child)
+    yield group
+
+
 class _Assembly:
     """Makes the tree of what the walk found."""
 
@@ -53,22 +71,31 @@ class _Assembly:
 
     def tree(self) -> VirtualGroup:
         """The whole tree."""
-        self._name_dimensions(self._root)
+        self._name_dimensions()
         return self._group(self._root)
 
-    def _name_dimensions(self, group: Group) -> None:
-        for child in group.groups.values():
-            self._name_dimensions(child)
-        for name, dataset in group.datasets.items():
-            path = f"{group.path}/{name}".lstrip("/")
-            shape = dataset.shape + dataset.element.shape
-            names, several = self._names.named(name, group.scales[name], len(shape))
-            for axis in several:
-                self._context.report(path, "several scales on one dimension", f"axis {axis} is called {names[axis]}")
-            unlimited = [n == UNLIMITED for n in dataset.maximum] + [False] * len(dataset.element.shape)
-            self._names.phony(group.path, shape, unlimited, names)
-            self._dims[path] = tuple(names)
-        self._report_sizes(group)
+    def _name_dimensions(self) -> None:
+        """Name the dimensions of all arrays; those without a name are numbered in the order of netCDF-C.
+
+        netCDF-C passes over array datatypes, so they come last here.
+        """
+        found = [self._named(group, name) for group in _deepest_first(self._root) for name in group.datasets]
+        for unnamed in sorted(found, key=lambda each: bool(each.dataset.element.shape)):
+            dataset = unnamed.dataset
+            inner = dataset.element.shape
+            unlimited = [n == UNLIMITED for n in dataset.maximum] + [False] * len(inner)
+            self._names.phony(unnamed.group, dataset.shape + inner, unlimited, unnamed.names)
+            self._dims[unnamed.path] = tuple(unnamed.names)
+        for group in self._root.walk():
+            self._report_sizes(group)
+
+    def _named(self, group: Group, name: str) -> _Named:
+        """One array with the names that the file gives to its dimensions."""
+        path, dataset = f"{group.path}/{name}".lstrip("/"), group.datasets[name]
+        names, several = self._names.named(name, group.scales[name], len(dataset.shape + dataset.element.shape))
+        for axis in several:
+            self._context.report(path, "several scales on one dimension", f"axis {axis} is called {names[axis]}")
+        return _Named(group.path, path, dataset, names)
 
     def _report_sizes(self, group: Group) -> None:
         """Report dimensions of several lengths: netCDF-4 pads what is shorter than an unlimited dimension, Zarr does not."""
