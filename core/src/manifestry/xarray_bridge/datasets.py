@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from manifestry.combine.values import inline_array, read_values
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 from manifestry.xarray_bridge.duck import VirtualDuckArray
-from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims
+from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims, unnamed
 
 __all__ = [
     "from_virtual_dataset",
@@ -65,7 +66,9 @@ def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreReg
     inherited = inherited_attributes(group.arrays)
     variables = {
         name: xr.Variable(
-            array.dims or (), VirtualDuckArray(array, stores, inherited.get(name)), dict(array.attributes)
+            array.dims or (),
+            VirtualDuckArray(array, stores, inherited.get(name), unnamed(group.arrays[name])),
+            dict(array.attributes),
         )
         for name, array in arrays.items()
         if name not in wanted
@@ -133,7 +136,10 @@ def _array(name: str, variable: xr.Variable) -> VirtualArray:
     data = variable.data
     if isinstance(data, VirtualDuckArray):
         attributes = {str(key): value for key, value in variable.attrs.items()}
-        metadata = data.array.metadata.with_(dims=original_dims(variable.dims), attributes=attributes)
+        dims = original_dims(variable.dims)
+        if not isinstance(data.unnamed, EllipsisType) and not any(dims or ()):
+            dims = data.unnamed
+        metadata = data.array.metadata.with_(dims=dims, attributes=attributes)
         return VirtualArray(metadata, data.array.manifest)
     encoded = xr.conventions.encode_cf_variable(variable, name=name)
     values = np.asarray(encoded.data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
+from types import EllipsisType
 from typing import Any, Final
 
 import numpy as np
@@ -47,13 +48,21 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
         Where its bytes are.
     inherited
         Attributes that mean the same without standing there: bounds have the units of the variable that they bound.
+    unnamed
+        The dimension names of an array that has none: None, or a tuple of nothing else. xarray cannot tell them apart,
+        and the way back must.
     """
 
-    __slots__ = ("array", "stores")
+    __slots__ = ("array", "stores", "unnamed")
 
     def __init__(
-        self, array: VirtualArray, stores: StoreRegistry | None = None, inherited: Attributes | None = None
+        self,
+        array: VirtualArray,
+        stores: StoreRegistry | None = None,
+        inherited: Attributes | None = None,
+        unnamed: tuple[None, ...] | EllipsisType | None = ...,
     ) -> None:
+        self.unnamed = unnamed
         attributes = {k: v for k, v in {**(inherited or {}), **array.attributes}.items() if k in MEANING}
         self.array = VirtualArray(array.metadata.with_(dims=None, attributes=attributes), array.manifest)
         self.stores = stores or StoreRegistry()
@@ -62,7 +71,7 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
         return VirtualDuckArray(array, self.stores)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return VirtualDuckArray, (self.array, self.stores)
+        return VirtualDuckArray, (self.array, self.stores, None, self.unnamed)
 
     @property
     def shape(self) -> tuple[int, ...]:

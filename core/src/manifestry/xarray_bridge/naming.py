@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Final
+from types import EllipsisType
+from typing import Final, cast
 
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-__all__ = ["base_group", "named_arrays", "original_dims", "xarray_dims"]
+__all__ = ["base_group", "named_arrays", "original_dims", "unnamed", "xarray_dims"]
 
 _UNNAMED: Final = "unnamed_"
 
@@ -22,6 +23,11 @@ def original_dims(dims: Sequence[Hashable]) -> tuple[str | None, ...] | None:
     """The dimension names of the model: made-up names are none, and none at all is None."""
     found = tuple(None if str(dim).startswith(_UNNAMED) else str(dim) for dim in dims)
     return None if found and all(dim is None for dim in found) else found
+
+
+def unnamed(array: VirtualArray) -> tuple[None, ...] | EllipsisType | None:
+    """The dimension names of an array of which no dimension has one; ``...`` for all others."""
+    return ... if any(array.dims or ()) else cast("tuple[None, ...] | None", array.dims)
 
 
 def named_arrays(group: VirtualGroup) -> Mapping[str, VirtualArray]:
