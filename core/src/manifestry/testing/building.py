@@ -39,15 +39,14 @@ def native_codecs(dtype: np.dtype[Any], endian: str = "little") -> tuple[Codec, 
 
 
 def encode_chunk(chunk: Values, codecs: Sequence[Codec]) -> bytes:
-    """One chunk through a codec pipeline, by numpy and the standard library alone.
+    """One chunk through a codec pipeline, by numpy, the standard library, and numcodecs where these have no such codec.
 
     Parameters
     ----------
     chunk
         Elements in native byte order, of the full chunk shape.
     codecs
-        Of ``transpose``, ``bytes``, ``vlen-utf8``, ``vlen-bytes``, ``numcodecs.shuffle``, ``numcodecs.zlib`` and
-        ``gzip``.
+        Any of Zarr v3 except sharding, and those of numcodecs.
 
     Raises
     ------
@@ -71,9 +70,22 @@ def encode_chunk(chunk: Values, codecs: Sequence[Codec]) -> bytes:
                 data = zlib.compress(data, codec.configuration["level"])
             case "gzip":
                 data = gzip.compress(data, codec.configuration["level"], mtime=0)
-            case name:
-                raise ValueError(f"no encoder for {name} here")
+            case "numcodecs.delta" | "numcodecs.fixedscaleoffset":
+                chunk = _numcodecs(codec).encode(chunk)
+            case "manifestry.numcodecs":
+                data = bytes(_numcodecs(codec).encode(chunk))
+            case _:
+                data = bytes(_numcodecs(codec).encode(data))
     return data
+
+
+def _numcodecs(codec: Codec) -> Any:
+    import numcodecs.registry  # noqa: PLC0415 few trees have codecs that only it can encode
+
+    configuration = dict(codec.configuration)
+    if codec.name == "blosc":
+        configuration["shuffle"] = ("noshuffle", "shuffle", "bitshuffle").index(configuration["shuffle"])
+    return numcodecs.registry.get_codec({"id": codec.name.removeprefix("numcodecs."), **configuration})
 
 
 def _encode_items(chunk: Values) -> bytes:

@@ -28,6 +28,7 @@ from manifestry.model.attributes import Reference
 from manifestry.model.metadata import Codec, RectilinearGrid
 from manifestry.model.tree import VirtualGroup
 from manifestry.testing.building import TreeBuilder
+from manifestry.testing.codec_trees import CODEC_SAMPLES
 
 __all__ = ["SAMPLES", "SampleTree", "make_sample"]
 
@@ -280,6 +281,47 @@ def _rectilinear(b: TreeBuilder) -> None:
     )
 
 
+def _five_dimensions(b: TreeBuilder) -> None:
+    """More dimensions than maps have, one of them of one element, all ragged but that."""
+    values = np.arange(3 * 1 * 4 * 5 * 3, dtype="i4").reshape(3, 1, 4, 5, 3)
+    b.array("cube", values, (2, 1, 3, 2, 2), dims=("a", "b", "c", "d", "e"), missing=[(1, 0, 1, 2, 1)])
+
+
+def _one_element(b: TreeBuilder) -> None:
+    """One element in one chunk, of one and of two dimensions, and a chunk that is far larger than its array."""
+    b.array("one", np.array([7], "i2"), dims=("n",))
+    b.array("plane", np.array([[7.5]]), dims=("y", "x"))
+    b.array("lonely", np.array([3], "u4"), (1000,), dims=("n",))
+
+
+def _extremes(b: TreeBuilder) -> None:
+    """Integers that no float holds, and masks at the ends of their types."""
+    for kind in ("i8", "u8", "i1", "u2"):
+        low, high = np.iinfo(kind).min, np.iinfo(kind).max
+        b.array(kind, np.array([low, low + 1, 0, 1, high - 1, high], kind), (4,), dims=("n",))
+    b.array("tiny", np.array([5e-324, -0.0, np.finfo("f8").max, np.finfo("f8").eps]), (3,), dims=("m",))
+
+
+def _deep(b: TreeBuilder) -> None:
+    """Groups in groups, some of them with nothing but groups."""
+    b.array("a/b/c/d/e/x", np.arange(4.0), (3,), dims=("n",), attributes={"depth": np.int64(5)})
+    b.array("a/y", np.arange(4), (3,), dims=("n",))
+    b.group("z/empty", {})
+
+
+def _many_files(b: TreeBuilder) -> None:
+    """Chunks of one array in several files, in turn, and of two arrays in one file."""
+    files = ("one.bin", "two.bin", "three.bin")
+    b.array("turns", np.arange(60, dtype="f4").reshape(12, 5), (2, 5), dims=("t", "x"), files=files, missing=[(3, 0)])
+    b.array("same", np.arange(12, dtype="i2"), (5,), dims=("t",), files=files[:1])
+
+
+def _big_endian_records(b: TreeBuilder) -> None:
+    """Records stored with their numbers the other way round, one chunk missing."""
+    rows = np.array([(i, i / 3, f"r{i}".encode()) for i in range(7)], [("id", "<u2"), ("x", "<f8"), ("tag", "S3")])
+    b.array("rows", rows, (3,), codecs=(_BIG,), dims=("n",), missing=[(1,)])
+
+
 SAMPLES: Final[Mapping[str, Callable[[TreeBuilder], _Json | None]]] = {
     "zeros": _zeros,
     "cf-fill": _cf_fill,
@@ -305,5 +347,12 @@ SAMPLES: Final[Mapping[str, Callable[[TreeBuilder], _Json | None]]] = {
     "records": _records,
     "without-dims": _without_dims,
     "rectilinear": _rectilinear,
+    "five-dimensions": _five_dimensions,
+    "one-element": _one_element,
+    "extremes": _extremes,
+    "deep": _deep,
+    "many-files": _many_files,
+    "big-endian-records": _big_endian_records,
+    **CODEC_SAMPLES,
 }
 """The samples by name; each says in its docstring what it shows."""
