@@ -87,6 +87,29 @@ BODIES = {
         '<dmrpp:chunk offset="0" nBytes="60"/></dmrpp:chunks>',
         kind="Structure",
     ),
+    "member of a huge shape": variable(
+        '<Int8 name="a"><Dim size="9000000000"/></Int8><dmrpp:chunks fillValue="0"/>', kind="Structure"
+    ),
+    "member of millions of records": variable(
+        '<Structure name="a"><Int8 name="b"/><Int16 name="c"/><Dim size="5000000"/></Structure>'
+        '<dmrpp:chunks fillValue="0"/>',
+        kind="Structure",
+    ),
+    "members that multiply": variable(
+        '<Structure name="a">' * 60 + '<Int8 name="b"/>' + '<Dim size="9"/></Structure>' * 60 + "<dmrpp:chunks/>",
+        kind="Structure",
+    ),
+    "structOffset of a huge record": variable(
+        '<Int8 name="a"/><dmrpp:chunks structOffset="99999999999" fillValue="0"/>', kind="Structure"
+    ),
+    "texts of a huge member": variable(
+        '<String name="a"><Dim size="9000000000000000000"/></String>'
+        "<dmrpp:specialstructuredata>YQ==</dmrpp:specialstructuredata>",
+        kind="Structure",
+    ),
+    "records of nothing without end": variable(
+        '<Int8 name="a"><Dim size="0"/></Int8><dmrpp:specialstructuredata/>', HUGE, kind="Structure"
+    ),
     "strings of a huge length": variable(
         '<dmrpp:chunks/><dmrpp:FixedLengthStringArray string_length="99999999999"/>', kind="String"
     ),

@@ -125,6 +125,8 @@ def _records(variable: Variable, count: int, limits: Limits) -> Payload:
     """Records; their strings become strings of the length of the longest."""
     data = _base64(variable.payloads["specialstructuredata"])
     _check_size(len(data), limits)
+    if count > len(data):  # records have a byte at least; members without elements would let a loop run for ever
+        raise MalformedFileError(f"{len(data)} bytes in the document for {count} records")
     shapes = [axis_lengths(member) for member in variable.members]
     columns: list[list[bytes]] = [[] for _ in variable.members]
     at = 0
