@@ -97,8 +97,8 @@ def convert(
     on_error
         ``"raise"``, or ``"skip"`` to leave out the sources that cannot be read or do not fit the others.
     executor
-        What parses: None (this process), a number of processes, ``"auto"``, or any ``concurrent.futures.Executor``, for
-        example that of a Dask client (``client.get_executor()``).
+        What parses: None (this process), a number of processes, ``"auto"`` (by cores, for many sources), a Dask client,
+        or any ``concurrent.futures.Executor``. Workers that die are replaced, and their sources parsed again.
     slab_files
         Sources of one commit, where the format can be written in several; by default as many as fit into memory well.
     dry_run
