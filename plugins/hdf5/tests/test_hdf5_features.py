@@ -169,6 +169,33 @@ def _(path):
         file.create_virtual_dataset("d", layout, fillvalue=5)
 
 
+@feature("Layout", "virtual dataset whose selections have no end")
+def _(path):
+    with h5py.File(path.parent / "source.h5", "w") as file:
+        file.create_dataset("x", data=numbers(5, 4, dtype="i8"), chunks=(1, 4), maxshape=(None, 4))
+    layout = h5py.VirtualLayout((3, 4), "i8", maxshape=(None, 4))
+    source = h5py.VirtualSource("source.h5", "x", (3, 4), maxshape=(None, 4))
+    layout[: h5s.UNLIMITED] = source[: h5s.UNLIMITED]
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("d", layout)
+
+
+@feature("Layout", "virtual dataset of every second row, and of a series of files", how="copied")
+def _(path):
+    space, virtual = h5s.create_simple((6, 4)), {}
+    with h5py.File(path.parent / "part0.h5", "w") as file:
+        file["x"] = numbers(3, 4)
+    with h5py.File(path, "w", libver="latest") as file:
+        for name, source in (("second", b"part0.h5"), ("series", b"part%b.h5")):
+            virtual[name] = h5p.create(h5p.DATASET_CREATE)
+            endless = name == "series"
+            here = h5s.create_simple((6, 4), (h5s.UNLIMITED, 4) if endless else None)
+            count = h5s.UNLIMITED if endless else 3
+            here.select_hyperslab((0, 0), (count, 1), (3 if endless else 2, 4), (3 if endless else 1, 4))
+            virtual[name].set_virtual(here, b"part0.h5" if not endless else source, b"x", h5s.create_simple((3, 4)))
+            h5d.create(file.id, name.encode(), h5t.STD_I32LE, here if endless else space, virtual[name])
+
+
 # filters
 
 

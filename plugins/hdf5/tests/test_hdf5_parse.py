@@ -290,3 +290,18 @@ def test_raw_files_that_divide_an_array(tmp_path, sizes):
     else:
         assert np.array_equal(read(tree, "d"), values)
         assert {url.rpartition("/")[2] for url in tree.arrays["d"].manifest.files.urls} == set(names)
+
+
+def test_virtual_datasets_grow_with_their_sources(tmp_path):
+    with h5py.File(tmp_path / "source.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(12).reshape(3, 4), chunks=(1, 4), maxshape=(None, 4))
+    layout = h5py.VirtualLayout((3, 4), "i8", maxshape=(None, 4))
+    source = h5py.VirtualSource("source.h5", "x", (3, 4), maxshape=(None, 4))
+    layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
+    path = tmp_path / "virtual.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("d", layout)
+    with h5py.File(tmp_path / "source.h5", "a") as file:
+        file["x"].resize((5, 4))
+        file["x"][3:] = 7
+    assert check(path).arrays["d"].shape == (5, 4)

@@ -20,7 +20,7 @@ from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.filters import Chain
 from manifestry_hdf5.library import Identity, OpenFile, OpenFiles
 from manifestry_hdf5.structures.chunks import ChunkTable
-from manifestry_hdf5.virtual import read_mappings, virtual_storage
+from manifestry_hdf5.virtual import open_sources, read_mappings, virtual_storage
 
 __all__ = ["ArrayBuilder"]
 
@@ -93,10 +93,10 @@ class ArrayBuilder:
             identity = file.identity(identifier)
             return read_dataset(file, identifier, identity, path, {}, file.header(identity[1]), self._context)
 
-        mappings = read_mappings(dataset, self._files, describe)
-        self._read_indexes(mapping.source for mapping in mappings)
+        sources = open_sources(dataset, self._files, describe)
+        self._read_indexes(filter(None, sources))
         try:
-            storage = virtual_storage(dataset, mappings, self.build)
+            storage = virtual_storage(dataset, read_mappings(dataset, sources), self.build)
         except UnsupportedFeatureError as error:
             if dataset.file.remote:  # libhdf5 finds no other file from one that it reads from an object
                 raise

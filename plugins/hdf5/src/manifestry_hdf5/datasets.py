@@ -148,6 +148,8 @@ def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None
     layout = found[LAYOUT_MESSAGE].data
     try:
         number = layout_class(layout)
+        if number == h5d.VIRTUAL:  # libhdf5 finds its dimensions among its sources
+            return None
         index = parse_layout(layout, file.superblock) if number == h5d.CHUNKED else None
     except UnsupportedFeatureError:
         return None

@@ -26,7 +26,7 @@ from manifestry_hdf5.contiguous import contiguous_rows
 from manifestry_hdf5.datasets import Dataset
 from manifestry_hdf5.library import OpenFiles, library_errors
 
-__all__ = ["Mapping", "VirtualStorage", "read_mappings", "virtual_storage"]
+__all__ = ["Mapping", "VirtualStorage", "open_sources", "read_mappings", "virtual_storage"]
 
 
 @dataclass(slots=True)
@@ -62,8 +62,10 @@ class VirtualStorage:
     codecs: tuple[Codec, ...]
 
 
-def read_mappings(dataset: Dataset, files: OpenFiles, describe: Callable[[Any, Any, str], Dataset]) -> list[Mapping]:
-    """The mappings of a virtual dataset with their sources opened.
+def open_sources(
+    dataset: Dataset, files: OpenFiles, describe: Callable[[Any, Any, str], Dataset]
+) -> list[Dataset | None]:
+    """The source of each mapping of a virtual dataset; None where a name is a pattern.
 
     Parameters
     ----------
@@ -73,22 +75,40 @@ def read_mappings(dataset: Dataset, files: OpenFiles, describe: Callable[[Any, A
     Raises
     ------
     UnsupportedFeatureError
-        A selection is no box, a name is a pattern, or a source is missing.
+        A source is missing.
     """
     found = []
     properties = dataset.properties
     with library_errors(dataset.path):
         for i in range(properties.get_virtual_count()):
-            target, source = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
             name = decode_text(_raw(properties.get_virtual_filename(i)))
             path = decode_text(_raw(properties.get_virtual_dsetname(i)))
-            if "%" in name or "%" in path:
+            pattern = "%" in name or "%" in path
+            found.append(None if pattern else _source(dataset, files, name, path, describe))
+    return found
+
+
+def read_mappings(dataset: Dataset, sources: Sequence[Dataset | None]) -> list[Mapping]:
+    """The mappings of a virtual dataset, whose sources are open.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        A selection is no box, or a name is a pattern.
+    """
+    found = []
+    properties = dataset.properties
+    with library_errors(dataset.path):
+        for i, source in enumerate(sources):
+            if source is None:
                 raise UnsupportedFeatureError("virtual dataset whose sources are a pattern", dataset.path)
-            start, size = _box(target, dataset.shape, dataset.path)
-            opened = _source(dataset, files, name, path, describe)
-            source_start, source_size = _box(source, opened.shape, dataset.path)
+            here, there = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
+            start, size = _box(here, dataset.shape, dataset.path)
+            source_start, source_size = _box(there, source.shape, dataset.path)
+            if len(size) == len(source_size) and (_endless(here) or _endless(there)):
+                size = source_size = tuple(map(min, size, source_size))  # what both have at present
             axes = _axes(size, source_size, dataset.path)
-            found.append(Mapping(start, size, opened, source_start, axes))
+            found.append(Mapping(start, size, source, source_start, axes))
     return found
 
 
@@ -102,13 +122,35 @@ def _box(space: Any, shape: Sequence[int], path: str) -> tuple[tuple[int, ...], 
         return (0,) * len(shape), tuple(shape)
     if space.get_select_type() != h5s.SEL_HYPERSLABS:
         raise UnsupportedFeatureError("virtual dataset with a selection that is no box", path)
-    if space.is_regular_hyperslab() and any(n == h5s.UNLIMITED for part in space.get_regular_hyperslab() for n in part):
-        raise UnsupportedFeatureError("virtual dataset with an unlimited selection", path)
+    if _endless(space):
+        return _endless_box(space.get_regular_hyperslab(), shape, path)
     low, high = space.get_select_bounds()
     size = tuple(int(b) - int(a) + 1 for a, b in zip(low, high, strict=True))
     if math.prod(size) != space.get_select_npoints():
         raise UnsupportedFeatureError("virtual dataset with a selection that is no box", path)
     return tuple(map(int, low)), size
+
+
+def _endless(space: Any) -> bool:
+    """Whether a selection has no end along some dimension."""
+    return bool(
+        space.get_select_type() == h5s.SEL_HYPERSLABS
+        and space.is_regular_hyperslab()
+        and any(n == h5s.UNLIMITED for part in space.get_regular_hyperslab() for n in part)
+    )
+
+
+def _endless_box(
+    selection: tuple[tuple[int, ...], ...], shape: Sequence[int], path: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First element and lengths of a selection without an end, as far as there are elements at present."""
+    size = []
+    for start, stride, count, block, n in zip(*selection, shape, strict=True):
+        if count != 1 and stride != block:
+            raise UnsupportedFeatureError("virtual dataset with a selection that is no box", path)
+        end = n if h5s.UNLIMITED in (count, block) else start + count * block
+        size.append(max(0, end - start))
+    return tuple(map(int, selection[0])), tuple(map(int, size))
 
 
 def _source(
