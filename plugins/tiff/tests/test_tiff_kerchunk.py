@@ -96,3 +96,24 @@ def test_gdal_reads_pixels_and_georeferencing(tmp_path):
     with rasterio.open(f'ZARR:"{target}":/0') as found, rasterio.open(path) as expected:
         assert (found.crs, found.transform) == (expected.crs, expected.transform)
         np.testing.assert_array_equal(found.read(), expected.read())
+
+
+@pytest.mark.parametrize(
+    ("kind", "packages"),
+    [
+        ("planar lzw, short strip", ("imagecodecs-numcodecs",)),
+        ("complex integers", ("manifestry-codecs",)),
+    ],
+)
+def test_the_report_names_the_packages_of_zarr_v2_readers(tmp_path, kind, packages):
+    path = tmp_path / "a.tif"
+    WRITERS[kind](path)
+    assert mf.write(mf.parse(path), tmp_path / "a.json", format="kerchunk-json").packages == packages
+
+
+def test_rectilinear_grids_are_refused_before_writing(tmp_path):
+    path, target = tmp_path / "a.tif", tmp_path / "a.json"
+    write_tifffile(path, IMAGE, compression="zlib", rowsperstrip=12)
+    with pytest.raises(mf.UnsupportedFeatureError, match="rectilinear"):
+        mf.write(mf.parse(path, rectilinear=True), target, format="kerchunk-json")
+    assert not target.exists()

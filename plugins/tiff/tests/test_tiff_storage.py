@@ -342,3 +342,32 @@ def test_streams_with_superfluous_bytes_are_trimmed(tmp_path):
     array = mf.parse(path)["0"]
     assert [c.name for c in array.metadata.codecs] == ["bytes", "manifestry.trim", "numcodecs.zlib"]
     np.testing.assert_array_equal(read(path), values)
+
+
+GREY = RNG.integers(0, 60_000, (32, 48), dtype="u2")
+COLOURS = np.kron(RNG.integers(0, 255, (4, 6, 3)), np.ones((8, 8, 1))).astype("u1")
+STREAMS = {
+    "lossless JPEG of 16 bits": (7, GREY, lambda v: imagecodecs.ljpeg_encode(v, bitspersample=16)),
+    "JPEG of 12 bits": (7, GREY % 4096, lambda v: imagecodecs.jpeg8_encode(v, bitspersample=12)),
+    "JPEG 2000": (34712, GREY, imagecodecs.jpeg2k_encode),
+    "JPEG 2000 of Aperio": (33005, COLOURS, imagecodecs.jpeg2k_encode),
+    "JPEG XL": (50002, COLOURS, lambda v: imagecodecs.jpegxl_encode(v, lossless=True)),
+    "JPEG XL of DNG": (52546, GREY, lambda v: imagecodecs.jpegxl_encode(v, lossless=True)),
+    "JPEG XR": (34934, COLOURS, imagecodecs.jpegxr_encode),
+    "PNG": (34933, GREY, imagecodecs.png_encode),
+    "WebP": (50001, COLOURS, lambda v: imagecodecs.webp_encode(v, lossless=True)),
+    "LERC": (34887, GREY, imagecodecs.lerc_encode),
+}
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_image_schemes_as_tifffile_decodes_them(make_tiff, kind):
+    compression, values, encode = STREAMS[kind]
+    stream = bytes(encode(values))
+    samples = values.shape[2] if values.ndim == 3 else 1
+    bits = 12 if "12" in kind else 8 * values.itemsize
+    more = [(258, 3, [bits] * samples), (262, 3, 6 if compression == 7 and samples == 3 else 2 if samples == 3 else 1)]
+    tags = make_tiff.gray(48, 32, 16, len(stream), (277, 3, samples), *more, compression=compression)
+    path = make_tiff([tags], stream)
+    expected = tifffile.imread(path)
+    np.testing.assert_array_equal(read(path), np.moveaxis(expected, -1, 0) if samples > 1 else expected)
