@@ -214,6 +214,22 @@ def test_a_remote_store_is_there_until_the_new_one_is(monkeypatch):
     assert all(name.startswith("out.parq/") for name in names)
 
 
+BANNED = """
+import sys
+for name in ("pandas", "fastparquet", "kerchunk", "fsspec", "xarray", "zarr"):
+    sys.modules[name] = None
+sys.path.insert(0, sys.argv[1])
+import test_kerchunk_parquet_stores as tests
+tests.mf.write(tests.tree(10), sys.argv[2])
+assert tests.mf.parse(sys.argv[2])["v"].manifest.size == 10
+"""
+
+
+def test_pyarrow_alone_writes_and_reads(tmp_path):
+    here = os.path.dirname(__file__)
+    subprocess.run([sys.executable, "-c", BANNED, here, tmp_path / "out.parq"], check=True)
+
+
 @pytest.mark.parametrize("zarr_format", [2, "both"])
 def test_what_was_written_is_read(tmp_path, zarr_format):
     for name in SAMPLES:
