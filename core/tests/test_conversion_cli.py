@@ -128,3 +128,27 @@ def test_existing_targets_are_told_before_sources_are_parsed(cli, hourly_archive
         path.write_bytes(b"CDF\x02 nonsense")
     code, found, _ = cli(*hourly_archive, target, "--concat-dim", "time", "-j", 1)
     assert (code, found["error"]["type"]) == (5, "TargetExistsError")
+
+
+def test_an_interrupt_is_one_line_whatever_workers_were_doing(hourly_archive, tmp_path):
+    command = ["convert", *map(str, hourly_archive), f"{tmp_path}/out.icechunk", "--concat-dim", "time", "-j", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, *command], start_new_session=True, stderr=subprocess.PIPE
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.decode().strip() == "manifestry: interrupted"
+
+
+INTERRUPTED = """
+import os, signal
+from manifestry.cli.application import main
+from manifestry.conversion import pipeline
+
+def interrupt(run, workers, sources):
+    send(run, workers, sources)  # workers are being started: they import what they need
+    os.killpg(0, signal.SIGINT)
+
+send, pipeline.Run._send = pipeline.Run._send, interrupt
+main()
+"""

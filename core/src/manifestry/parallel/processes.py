@@ -5,8 +5,10 @@ Never forked ones: the threads of storage libraries do not survive a fork.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
@@ -31,16 +33,17 @@ class Processes(Workers):
 
     @staticmethod
     def _made(count: int | None) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+        return ProcessPoolExecutor(count, get_context("spawn"), _begin)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         """As an executor; after a death, in new processes."""
-        try:
-            return self._pool.submit(function, *arguments)
-        except RuntimeError:  # BrokenProcessPool, on the way out of a death that other futures report
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = self._made(self.count)
-            return self._pool.submit(function, *arguments)
+        with _interrupts_held_back():
+            try:
+                return self._pool.submit(function, *arguments)
+            except RuntimeError:  # BrokenProcessPool, on the way out of a death that other futures report
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = self._made(self.count)
+                return self._pool.submit(function, *arguments)
 
     def warm_up(self, function: Callable[..., Any], /, *arguments: Any) -> None:
         """Start all processes now, while this one has other things to do."""
@@ -50,3 +53,23 @@ class Processes(Workers):
     def close(self) -> None:
         """End the processes; tasks that are not begun are dropped."""
         self._pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Inside, processes are started that hear no Ctrl-C before they are ready for it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """Ctrl-C goes to every process of a terminal: this one ends without a word, the one that started it tells."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
