@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -122,7 +123,7 @@ class Collected:
 
     documents: dict[str, Any] = field(default_factory=dict)
     references: References = field(default_factory=References)
-    _places: dict[str, _Place] = field(default_factory=dict)
+    _places: defaultdict[str, _Place] = field(default_factory=lambda: defaultdict(_Place))
 
     def add(self, members: Mapping[str, Any]) -> None:
         """Sort some members.
@@ -147,14 +148,14 @@ class Collected:
         path = keys[0].rpartition("/")[0]
         names = _names_below(path, keys)
         if names is not None:
-            self._places.setdefault(path, _Place()).add(names, row, len(keys))
+            self._places[path].add(names, row, len(keys))
             return
         for number, (key, value) in enumerate(zip(keys, values, strict=True), row):
             path, _, name = key.rpartition("/")
             if name in _DOCUMENT_NAMES or key == CONSOLIDATED:
                 self.documents[key] = value
             elif "\n" not in name:
-                self._places.setdefault(path, _Place()).add(name, number, 1)
+                self._places[path].add(name, number, 1)
 
     def by_array(self, found: Hierarchy) -> dict[str, ArrayChunks]:
         """The chunks of each array: those directly below it, and with ``/`` in their keys those further down."""
