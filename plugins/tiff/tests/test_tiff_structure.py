@@ -65,6 +65,8 @@ def test_a_pyramid_is_groups_that_xarray_opens(tmp_path):
     assert list(tree.groups) == ["0", "1", "2"]
     assert set(tree["0"].arrays) == {"data", "mask", "x", "y", "spatial_ref"}
     assert tree["0/mask"].dtype == bool
+    for name in ("zarr_conventions", "proj:code", "spatial:transform", "grid_mapping"):
+        assert tree["1/mask"].attributes[name] == tree["1/data"].attributes[name]
     with rasterio.open(path) as file:
         np.testing.assert_array_equal(read(tree, "0/data"), file.read())
         np.testing.assert_array_equal(read(tree, "0/mask"), file.dataset_mask() > 0)
@@ -113,6 +115,27 @@ def test_pages_that_are_alike_are_stacked(tmp_path):
     tree = mf.parse(path)
     assert (tree["0"].dims, tree["0"].shape) == (("page", "band", "y", "x"), values.shape)
     np.testing.assert_array_equal(read(tree, "0"), values)
+
+
+PAGES = {
+    "place": [(33550, 12, 3, (10.0, 10.0, 0.0), True), (33922, 12, 6, (0.0, 0.0, 0.0, 5e5, 5e6, 0.0), True)],
+    "scale": [(42112, 2, 0, '<GDALMetadata><Item name="SCALE" sample="0" role="scale">2</Item></GDALMetadata>', True)],
+    "text": [(306, 2, 0, "2020:01:01 00:00:00", True)],
+}
+
+
+@pytest.mark.parametrize(("kind", "stacked"), [("place", False), ("scale", False), ("text", True)])
+def test_pages_that_mean_different_things_are_not_stacked(tmp_path, kind, stacked):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for tags in ([], PAGES[kind]):
+            file.write(np.ones((4, 5), "u1"), metadata=None, software=None, contiguous=False, extratags=tags)
+    tree = mf.parse(path)
+    assert [name for name, _ in tree.walk_arrays() if name[-1] not in "xyf"] == (
+        ["0"] if stacked else ["0/data", "1/data"]
+    )
+    if stacked:
+        assert "TIFFTAG_DATETIME" not in tree["0"].attributes
 
 
 def test_images_that_differ_are_groups(tmp_path):

@@ -26,7 +26,7 @@ from manifestry_tiff.georeference import GeoReference, read_georeference
 from manifestry_tiff.geozarr import multiscales_attributes, with_conventions
 from manifestry_tiff.image import Image
 from manifestry_tiff.options import TiffOptions
-from manifestry_tiff.stacking import stack_pages, stackable
+from manifestry_tiff.stacking import shared_attributes, stack_pages, stackable
 
 __all__ = ["Layout"]
 
@@ -115,8 +115,10 @@ class Layout:
             return None
         if not self.wants("0"):
             return VirtualGroup()
+        shared = self._shared(families)
+        if shared is None:
+            return None
         pages: list[VirtualArray] = []
-        reference = self._reference(first, "0")
         for family in families:
             with self.context.isolate("0"):
                 pages.append(image_array(family.full, "0", self.options, self.context))
@@ -124,17 +126,29 @@ class Layout:
             return VirtualGroup() if len(pages) < len(families) else None
         self.pages["0"] = tuple(family.full.directory.offset for family in families)
         stacked = stack_pages(pages, (len(pages),), (PAGE,))
-        return VirtualGroup(self.finish(stacked, first, "0", "", reference))
+        reference = self._reference(first, "0")
+        attributes = {k: v for k, v in self.described(first, "0", reference).items() if k in shared}
+        return VirtualGroup(self.finish(stacked, attributes, "0", reference))
+
+    def _shared(self, families: Sequence[Family]) -> dict[str, Any] | None:
+        """The attributes that pages have in common, None where they differ in what their values mean or where they lie.
+
+        What cannot be understood of them is reported by who makes the arrays.
+        """
+        silent = replace(self, context=ParseContext(on_unsupported="skip", limits=self.context.limits))
+        pages = [(family.full, silent._reference(family.full, "")) for family in families]  # noqa: SLF001 of this class
+        return shared_attributes([silent.described(image, "", reference) for image, reference in pages])
+
+    def described(self, image: Image, path: str, reference: GeoReference | None) -> dict[str, Any]:
+        """The attributes of an image, and those that say where it lies."""
+        found = describe(image, path, self.context)
+        return found if reference is None else found | reference.array_attributes()
 
     def finish(
-        self, array: VirtualArray, image: Image, name: str, prefix: str, reference: GeoReference | None
+        self, array: VirtualArray, attributes: dict[str, Any], name: str, reference: GeoReference | None
     ) -> dict[str, VirtualArray]:
         """An array with the attributes of its image, and the coordinates beside it."""
-        attributes = describe(image, prefix + name, self.context)
-        if reference is not None:
-            attributes |= reference.array_attributes()
-        attributes |= array.attributes
-        arrays = {name: replace(array, metadata=array.metadata.with_(attributes=attributes))}
+        arrays = {name: _with(array, attributes)}
         if reference is not None:
             arrays |= reference.variables(self.context, coordinates=self.options.coordinates)
         return arrays
@@ -146,11 +160,12 @@ class Layout:
         if self.wants(prefix + name):
             with self.context.isolate(prefix + name):
                 array = image_array(level.image, prefix + name, self.options, self.context)
-                arrays = self.finish(array, level.image, name, prefix, reference)
+                arrays = self.finish(array, self.described(level.image, prefix + name, reference), name, reference)
                 self.pages[prefix + name] = (level.image.directory.offset,)
         if level.mask is not None and self.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
-                arrays[MASK] = image_array(level.mask, prefix + MASK, self.options, self.context)
+                mask = image_array(level.mask, prefix + MASK, self.options, self.context)
+                arrays[MASK] = _with(mask, {} if reference is None else reference.array_attributes())
                 self.pages[prefix + MASK] = (level.mask.directory.offset,)
         return arrays
 
@@ -159,6 +174,11 @@ class Layout:
         with self.context.isolate(path):
             found[0] = read_georeference(image, path, self.options, self.context)
         return found[0]
+
+
+def _with(array: VirtualArray, attributes: dict[str, Any]) -> VirtualArray:
+    """An array with attributes of its image beside its own."""
+    return replace(array, metadata=array.metadata.with_(attributes={**attributes, **array.attributes}))
 
 
 def _same(mine: Image, other: Image) -> bool:

@@ -66,7 +66,7 @@ class _SeriesReader:
             array = self._pages(level, images, path)
             if level.data_offset is None:
                 self._layout.pages[path] = level.offsets
-            return self._layout.finish(array, images[0], name, prefix, None), images[0]
+            return self._layout.finish(array, self._layout.described(images[0], path, None), name, None), images[0]
         return {}, None
 
     def _image(self, offset: int) -> Image:

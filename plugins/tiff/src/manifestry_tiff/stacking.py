@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from manifestry.model.attributes import values_equal
@@ -11,7 +12,12 @@ from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, Codec, RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["stack_pages", "stackable"]
+__all__ = ["shared_attributes", "stack_pages", "stackable"]
+
+_MEANINGFUL: Final = frozenset(
+    {"units", "long_name", "photometric", "grid_mapping", "AREA_OR_POINT", "proj:code", "proj:wkt2"}
+)
+"""Attributes that are text and say what values mean, or where."""
 
 
 def stackable(pages: Sequence[VirtualArray]) -> bool:
@@ -27,6 +33,18 @@ def _alike(mine: ArrayMetadata, other: ArrayMetadata) -> bool:
         other.chunk_grid,
         other.codecs,
     ) and values_equal(mine.fill_value, other.fill_value)
+
+
+def shared_attributes(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What all pages have in common; None where they differ in more than free text, and so are no pages of one array."""
+    shared: dict[str, Any] = {}
+    for name in dict.fromkeys(name for page in pages for name in page):
+        values = [page.get(name) for page in pages]
+        if all(values_equal(values[0], value) for value in values[1:]):
+            shared[name] = values[0]
+        elif name in _MEANINGFUL or not all(value is None or isinstance(value, str) for value in values):
+            return None
+    return shared
 
 
 def stack_pages(pages: Sequence[VirtualArray], shape: tuple[int, ...], dims: tuple[str, ...]) -> VirtualArray:
