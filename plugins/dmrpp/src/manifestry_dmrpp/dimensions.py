@@ -8,6 +8,7 @@ the HDF5 file that it describes give the same names.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from manifestry.errors import MalformedFileError
 
@@ -48,20 +49,34 @@ def _declared(name: str, group: Group) -> str:
 
 
 class DimensionNames:
-    """Dimension names of all variables of a document.
+    """Dimension names of all variables in a group and below it, wanted or not: no name depends on what is selected.
 
     Parameters
     ----------
     root
         The whole document.
+    top
+        The group that was asked for. Axes without a name are numbered in groups below before those above.
     """
 
-    def __init__(self, root: Group) -> None:
+    def __init__(self, root: Group, top: Group) -> None:
         self._known = {g.path: [(n, s) for n, s in g.dimensions.items()] for g in root.walk()}
         self._next = sum(map(len, self._known.values()))
+        self._names: dict[int, tuple[str, ...]] = {}
+        self._name_all(top)
 
-    def of(self, variable: Variable, shape: Sequence[int]) -> tuple[str, ...]:
-        """The names of the axes; call it for variables in groups below before those above."""
+    def of(self, variable: Variable) -> tuple[str, ...]:
+        """The names of the axes of a variable whose `axis_lengths` are known."""
+        return self._names[id(variable)]
+
+    def _name_all(self, group: Group) -> None:
+        for child in group.groups:
+            self._name_all(child)
+        for variable in group.variables:
+            with suppress(MalformedFileError):  # told when the variable is made
+                self._names[id(variable)] = self._of(variable, axis_lengths(variable))
+
+    def _of(self, variable: Variable, shape: Sequence[int]) -> tuple[str, ...]:
         names = [None if dim.name is None else dim.name.rpartition("/")[2] for dim in variable.dims]
         pool = self._known[variable.group.path]
         for axis, length in enumerate(shape):

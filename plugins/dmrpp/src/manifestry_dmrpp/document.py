@@ -69,6 +69,8 @@ class Variable:
         Text of ``compact``, ``missingdata`` and ``specialstructuredata`` elements by name.
     strings
         Values of a ``vlsa`` element, or None.
+    wanted
+        Whether it is to become an array; of others nothing but the dimensions is known.
     """
 
     type: str
@@ -85,6 +87,7 @@ class Variable:
     strings: StringRuns | None = None
     string_length: str | None = None
     string_padding: str | None = None
+    wanted: bool = True
 
     @property
     def has_data(self) -> bool:

@@ -53,7 +53,7 @@ class DmrppParser:
 
         locations = Locations(document, root.properties, options, data, report)
         storage = StorageBuilder(locations, context, legacy="version" not in root.properties)
-        return _TreeBuilder(root, storage, context, len(below)).tree(top)
+        return _TreeBuilder(DimensionNames(root, top), storage, context, len(below)).tree(top)
 
 
 def _document_of(source: Source) -> tuple[Source, Source | None]:
@@ -72,14 +72,14 @@ def _document_of(source: Source) -> tuple[Source, Source | None]:
 class _TreeBuilder:
     """Makes groups and arrays of what the document declares."""
 
-    def __init__(self, root: Group, storage: StorageBuilder, context: ParseContext, prefix: int) -> None:
+    def __init__(self, names: DimensionNames, storage: StorageBuilder, context: ParseContext, prefix: int) -> None:
+        self._names = names
         self._storage = storage
         self._context = context
         self._prefix = prefix  # characters of the path of the group that was asked for
-        self._names = DimensionNames(root)
 
     def tree(self, group: Group) -> VirtualGroup:
-        """A group and all below it; groups below come first because axes without a name are numbered in that order."""
+        """A group and all below it."""
         groups: dict[str, VirtualGroup] = {}
         for child in group.groups:
             path = child.path[self._prefix :]
@@ -89,7 +89,7 @@ class _TreeBuilder:
                 _check_name(child.name, path, groups.keys())
                 groups[child.name] = self.tree(child)
         arrays: dict[str, VirtualArray] = {}
-        for variable in group.variables:
+        for variable in filter(lambda variable: variable.wanted, group.variables):
             path = variable.path[self._prefix :]
             if _is_only_dimension(variable):
                 self._context.report(path, "dimension without a variable")
@@ -101,8 +101,7 @@ class _TreeBuilder:
 
     def _array(self, variable: Variable) -> VirtualArray:
         shape = axis_lengths(variable)
-        dims = self._names.of(variable, shape)
-        return build_array(variable, shape, dims, self._storage, self._context)
+        return build_array(variable, shape, self._names.of(variable), self._storage, self._context)
 
 
 def _is_only_dimension(variable: Variable) -> bool:

@@ -34,7 +34,7 @@ def read_document(source: Source, limits: Limits, wanted: Callable[[str], bool])
     Parameters
     ----------
     wanted
-        Whether the variable at a path is to be kept.
+        Whether the variable at a path is to be kept; of others nothing but their dimensions is.
 
     Raises
     ------
@@ -69,6 +69,7 @@ class _DocumentReader:
         self._take_text: Callable[[str], None] | None = None
         self._markup: list[str] | None = None  # inside OtherXML
         self._unwanted = 0  # depth inside a variable that is skipped
+        self._skipped: Variable
         self._count = 0
         self._local: dict[str, str] = {}
         parser = self._parser = expat.ParserCreate()
@@ -109,6 +110,8 @@ class _DocumentReader:
         local = self._local.get(name) or self._local.setdefault(name, name.rpartition(":")[2])
         if self._unwanted:
             self._unwanted += 1
+            if local == "Dim" and self._unwanted == _INSIDE:
+                self._skipped.dims.append(_dim(_by_local_name(given)))
             return
         if self._markup is not None:
             pairs = zip(given[0::2], given[1::2], strict=True)
@@ -123,12 +126,7 @@ class _DocumentReader:
             parent.is_block |= local == "block"
             self._stack.append(None)
             return
-        found = {
-            key.rpartition(":")[2]: value
-            for key, value in zip(given[0::2], given[1::2], strict=True)
-            if not key.startswith("xmlns")
-        }
-        self._push(self._element(local, parent, found))
+        self._push(self._element(local, parent, _by_local_name(given)))
 
     def _follow_chunks(self, chunks: ChunkList) -> None:
         """Handlers for the inside of a ``chunks`` element, of which there may be millions: one list entry for each."""
@@ -224,10 +222,11 @@ class _DocumentReader:
 
     def _variable(self, local: str, group: Group, path: str, found: dict[str, str]) -> Any:
         self._counted()
-        if not self._wanted(path):
-            return _UNWANTED
-        variable = Variable(local, found.get("name", ""), path, group, found.get("enum", ""))
+        variable = Variable(local, found.get("name", ""), path, group, found.get("enum", ""), wanted=self._wanted(path))
         group.variables.append(variable)
+        if not variable.wanted:
+            self._skipped = variable
+            return _UNWANTED
         return variable
 
     def _counted(self) -> None:
@@ -246,7 +245,7 @@ class _DocumentReader:
             return self._collect(lambda text: variable.payloads.__setitem__(local, text))
         match local:
             case "Dim":
-                variable.dims.append(Dim(found.get("name"), found.get("size")))
+                variable.dims.append(_dim(found))
             case "Map":
                 variable.maps.append(found.get("name", ""))
             case "Attribute":
@@ -309,3 +308,15 @@ class _DocumentReader:
 
 
 _UNWANTED: Final = object()
+_INSIDE: Final = 2
+"""Depth of the elements that stand directly in a variable that is skipped."""
+
+
+def _by_local_name(given: list[str]) -> dict[str, str]:
+    """XML attributes by their names without prefixes; declarations of namespaces are left out."""
+    pairs = zip(given[0::2], given[1::2], strict=True)
+    return {key.rpartition(":")[2]: value for key, value in pairs if not key.startswith("xmlns")}
+
+
+def _dim(found: dict[str, str]) -> Dim:
+    return Dim(found.get("name"), found.get("size"))
