@@ -183,3 +183,34 @@ def test_memory_store_is_what_a_remote_file_is_read_from(tmp_path):
     tree = mf.parse("memory://here/file.h5", stores={"memory://here": store})
     root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
     assert root["texts"][...].tolist() == ["one", "two"]
+
+
+def test_mappings_of_a_virtual_dataset_without_their_checksum(tmp_path):
+    path = tmp_path / "file.h5"
+    layout = h5py.VirtualLayout((6,), "i4")
+    layout[:] = h5py.VirtualSource(".", "source", (6,))
+    with h5py.File(path, "w", libver="latest") as file:
+        file["source"] = np.arange(6, dtype="i4")
+        file.create_virtual_dataset("d", layout)
+        file["soft"] = h5py.SoftLink("/d")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"source\0", data.index(b"GCOL")) + 8] ^= 0x40
+    path.write_bytes(data)
+    names, *issues = in_a_process(PARSE, path).splitlines()
+    assert names == "['source']"
+    assert len(issues) == 2
+    assert all("the mappings of a virtual dataset do not have their checksum" in issue for issue in issues)
+
+
+def test_a_fill_value_that_is_no_element(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        kind = np.dtype([("a", "<f8"), ("b", "<f4", (8,))])
+        file.create_dataset("d", (3,), kind, fillvalue=np.ones((), kind)[()])
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x08\0\0\0", data.index(b"b\0\0\0\0\0\0\0") + 8)  # the length of the array
+    data[at + 2] = 0xB0
+    path.write_bytes(data)
+    names, issue = in_a_process(PARSE, path).splitlines()
+    assert names == "[]"
+    assert "fill value message: 40 bytes for elements of" in issue

@@ -12,7 +12,7 @@ from manifestry.storage import Source
 from manifestry_hdf5.library import OpenFiles
 from manifestry_hdf5.octets import LocalFile
 from manifestry_hdf5.structures.blocks import Blocks, read_together, remote_fetch
-from manifestry_hdf5.structures.checksum import lookup3
+from manifestry_hdf5.structures.checksum import lookup3, lookup3_of
 from manifestry_hdf5.structures.chunks import Extent, read_chunks
 from manifestry_hdf5.structures.fallback import read_chunks_by_library
 from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkIndex, parse_layout
@@ -93,6 +93,11 @@ def test_checksum_of_known_texts():
     assert lookup3(np.frombuffer(b"", "u1").reshape(1, 0)).tolist() == [0xDEADBEEF]
     text = b"Four score and seven years ago"
     assert lookup3(np.frombuffer(text, "u1").reshape(1, -1)).tolist() == [0x17770551]
+
+
+@given(st.binary(max_size=200))
+def test_checksum_of_one_and_of_many(data):
+    assert lookup3(np.frombuffer(data, "u1").reshape(1, -1)).tolist() == [lookup3_of(data)]
 
 
 @pytest.fixture(params=["earliest", "latest"])

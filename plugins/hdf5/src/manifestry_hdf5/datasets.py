@@ -20,6 +20,7 @@ from manifestry_hdf5.library import Identity, OpenFile, library_errors
 from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, UNLIMITED, Dataspace, parse_dataspace
 from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkLayout, layout_class, parse_layout
 from manifestry_hdf5.structures.object_header import Message
+from manifestry_hdf5.structures.sound import check_fill
 
 __all__ = ["Dataset", "element_of", "read_dataset"]
 
@@ -175,12 +176,14 @@ def _kind(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Kind:
     known = file.kinds.get(messages) if messages else None
     if known is None:
         datatype, properties = identifier.get_type(), identifier.get_create_plist()
+        size = int(datatype.get_size())
+        check_fill(header, size)
         element = element_type(datatype)
         if element.dtype.kind in "TO":
             file.require_sound_heaps()
         fill = fill_value(properties, element, datatype)
         undefined = is_undefined(properties)
-        known = _Kind(element, int(datatype.get_size()), read_pipeline(properties), fill, undefined)
+        known = _Kind(element, size, read_pipeline(properties), fill, undefined)
         if messages:
             file.kinds[messages] = known
     return known

@@ -20,9 +20,10 @@ from manifestry_hdf5.octets import LocalFile, RemoteFile
 from manifestry_hdf5.structures.blocks import Fetch
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
 from manifestry_hdf5.structures.object_header import Message, read_messages
+from manifestry_hdf5.structures.sound import check_layout
 from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
-__all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "library_errors"]
+__all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
 
 type Identity = tuple[str, int]
 """URL of a file and address of an object header in it: the same for every path to an object."""
@@ -78,6 +79,7 @@ class OpenFile:
         if isinstance(octets, RemoteFile):
             octets.length_size = int(fid.get_create_plist().get_sizes()[1])
         self._damage: str | None = None
+        self._last: tuple[int, list[Message]] = (-1, [])
 
     @property
     def remote(self) -> bool:
@@ -96,12 +98,28 @@ class OpenFile:
 
     def header(self, address: int) -> list[Message]:
         """The messages of the object header at an address; none where libhdf5 alone can read them."""
+        if self._last[0] != address:
+            self._last = address, self._header(address)
+        return self._last[1]
+
+    def _header(self, address: int) -> list[Message]:
         if self.superblock.cache_image:
             return []
         try:
             return list(read_messages(self.read, self.superblock, address))
         except (MalformedFileError, IndexError, struct.error):
             return []
+
+    def check(self, address: int, where: str) -> None:
+        """Check an object before libhdf5 opens it.
+
+        Raises
+        ------
+        MalformedFileError
+            It is damaged where libhdf5 would not notice it, and end the process.
+        """
+        with library_errors(where):
+            check_layout(self.header(address), self.superblock, self.heap, where)
 
     @property
     def fetch(self) -> Fetch:
@@ -233,6 +251,18 @@ def _open_local(path: bytes, *, first: bool) -> Any:
             raise
     access.set_fclose_degree(h5f.CLOSE_DEFAULT)
     return h5f.open(path, h5f.ACC_RDONLY, fapl=access)
+
+
+def address_of(location: Any, name: bytes) -> int:
+    """Address of the object header that a name leads to, which is not opened.
+
+    Raises
+    ------
+    OSError, KeyError, ValueError
+        It leads nowhere.
+    """
+    number: tuple[int, int] = h5g.get_objinfo(location, name).objno
+    return int(number[0]) | int(number[1]) << 64
 
 
 def _status(identifier: Any) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from manifestry_hdf5.attributes import decode_text
 from manifestry_hdf5.contiguous import contiguous_rows
 from manifestry_hdf5.datasets import Dataset
-from manifestry_hdf5.library import OpenFiles, library_errors
+from manifestry_hdf5.library import OpenFiles, address_of, library_errors
 
 __all__ = ["Mapping", "VirtualStorage", "open_sources", "read_mappings", "virtual_storage"]
 
@@ -159,6 +159,7 @@ def _source(
     try:
         file = dataset.file if name == "." else files.open(dataset.file.source.resolve(name))
         with library_errors(path):
+            file.check(address_of(file.id, path.encode()), dataset.path)
             return describe(file, h5d.open(file.id, path.encode()), dataset.path)
     except ManifestryError as error:
         raise UnsupportedFeatureError(

@@ -18,7 +18,7 @@ from manifestry.model.validation import is_node_name
 from manifestry_hdf5.attributes import decode_text, read_attributes
 from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
-from manifestry_hdf5.library import LIBRARY_ERRORS, Identity, OpenFile, OpenFiles, library_errors
+from manifestry_hdf5.library import LIBRARY_ERRORS, Identity, OpenFile, OpenFiles, address_of, library_errors
 
 __all__ = ["Group", "Walker"]
 
@@ -158,6 +158,7 @@ class Walker:
         if kind == h5l.TYPE_SOFT and file.remote:
             self._refuse_detour(file, identifier, name, path)
         try:
+            file.check(address if kind == h5l.TYPE_HARD else address_of(identifier, name.encode()), path)
             child = h5o.open(identifier, name.encode())
         except LIBRARY_ERRORS as error:
             if kind == h5l.TYPE_HARD:

@@ -18,6 +18,7 @@ HDF5 File Format Specification (version 3.0, and 4.0 for layout version 5) descr
 `entries`            what fixed and extensible arrays hold for a chunk                                VII.C, VII.D
 `checksum`           the checksum of all structures of version 2 of the format                        Appendix C
 `chunks`             the index of one dataset as a table of chunks
+`sound`              messages in which damage is too much for libhdf5
 `blocks`             reading many indexes at once, one round trip for each level of all of them
 `fallback`           the same table through libhdf5, its coordinates repaired
 ===================  ===============================================================================  ===========

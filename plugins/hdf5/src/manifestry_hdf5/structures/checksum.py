@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+from typing import Final
+
 import numpy as np
 from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
-__all__ = ["check_blocks", "lookup3"]
+__all__ = ["check_blocks", "lookup3", "lookup3_of"]
+
+_ALL: Final = 0xFFFF_FFFF
 
 
 def check_blocks(data: NDArray[np.uint8], length: int, positions: NDArray[np.int64], structure: str) -> None:
@@ -55,3 +60,29 @@ def lookup3(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 def _rotated(words: NDArray[np.uint32], turn: int) -> NDArray[np.uint32]:
     return words << np.uint32(turn) | words >> np.uint32(32 - turn)
+
+
+def lookup3_of(data: bytes) -> int:
+    """The checksum of one block."""
+    a = b = c = (0xDEADBEEF + len(data)) & _ALL
+    if not data:
+        return c
+    count = max(1, -(-len(data) // 12))
+    words = struct.unpack(f"<{3 * count}I", data.ljust(12 * count, b"\0"))
+    for i in range(0, 3 * count - 3, 3):
+        a, b, c = a + words[i] & _ALL, b + words[i + 1] & _ALL, c + words[i + 2] & _ALL
+        a, c = (a - c ^ (c << 4 | c >> 28)) & _ALL, c + b & _ALL
+        b, a = (b - a ^ (a << 6 | a >> 26)) & _ALL, a + c & _ALL
+        c, b = (c - b ^ (b << 8 | b >> 24)) & _ALL, b + a & _ALL
+        a, c = (a - c ^ (c << 16 | c >> 16)) & _ALL, c + b & _ALL
+        b, a = (b - a ^ (a << 19 | a >> 13)) & _ALL, a + c & _ALL
+        c, b = (c - b ^ (b << 4 | b >> 28)) & _ALL, b + a & _ALL
+    a, b, c = a + words[-3] & _ALL, b + words[-2] & _ALL, c + words[-1] & _ALL
+    c = (c ^ b) - (b << 14 | b >> 18) & _ALL
+    a = (a ^ c) - (c << 11 | c >> 21) & _ALL
+    b = (b ^ a) - (a << 25 | a >> 7) & _ALL
+    c = (c ^ b) - (b << 16 | b >> 16) & _ALL
+    a = (a ^ c) - (c << 4 | c >> 28) & _ALL
+    b = (b ^ a) - (a << 14 | a >> 18) & _ALL
+    final: int = (c ^ b) - (b << 24 | b >> 8) & _ALL
+    return final
