@@ -49,6 +49,13 @@ def test_an_executor_of_the_caller_that_breaks_is_replaced(die_once, tmp_path):
             executor.submit(abs, 1)
 
 
+def test_an_executor_that_was_shut_down_is_told():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(mf.SourceError, match="the executor takes no tasks: cannot schedule new futures after shutdown"):
+        list(run_tasks(abs, [1], GivenExecutor(executor)))
+
+
 def test_a_task_that_kills_is_lost_and_costs_the_others_nothing():
     with Processes(1) as workers:
         found = list(run_tasks(os._exit, [1], workers))

@@ -8,6 +8,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from logging import getLogger
 from typing import Any, Final
 
+from manifestry.errors import SourceError
 from manifestry.parallel.processes import Processes
 from manifestry.parallel.workers import Workers
 
@@ -49,9 +50,9 @@ class GivenExecutor(Workers):
             return self._own.submit(function, *arguments)
         try:
             return self._executor.submit(function, *arguments)
-        except BrokenExecutor as error:
-            if not isinstance(self._executor, ProcessPoolExecutor):
-                raise
+        except RuntimeError as error:
+            if not (isinstance(error, BrokenExecutor) and isinstance(self._executor, ProcessPoolExecutor)):
+                raise SourceError(f"the executor takes no tasks: {error}") from error
             _log.warning("the executor is broken (%s); going on with processes of our own", error)
             self._own = Processes(core_count())
             return self._own.submit(function, *arguments)
