@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numcodecs
 import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
 from numpy.typing import NDArray
 
-__all__ = ["ArrayCodec", "BytesCodec", "DecodeError", "ObjectsCodec", "positive", "whole_numbers"]
+__all__ = ["ArrayCodec", "BytesCodec", "DecodeError", "ObjectsCodec", "inner_codec", "positive", "whole_numbers"]
 
 
 class DecodeError(ValueError):
@@ -76,6 +77,19 @@ class ObjectsCodec(_ReadingCodec):
             return decoded
         out[...] = decoded
         return out
+
+
+def inner_codec(configuration: Mapping[str, Any]) -> Codec:
+    """A codec that another one has in its configuration.
+
+    Raises
+    ------
+    ValueError
+        It is ``pickle``: decoding would run what a chunk says, and chunks come from anywhere.
+    """
+    if configuration.get("id") == "pickle":
+        raise ValueError("the codec 'pickle' runs what a chunk says, and is refused")
+    return numcodecs.get_codec(dict(configuration))
 
 
 def whole_numbers(values: Sequence[int]) -> list[int]:

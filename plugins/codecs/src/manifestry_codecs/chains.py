@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numcodecs
 import numpy as np
 from numcodecs.compat import ensure_ndarray_like
 from numpy.typing import NDArray
 
-from manifestry_codecs.base import ArrayCodec, DecodeError
+from manifestry_codecs.base import ArrayCodec, DecodeError, inner_codec
 
 __all__ = ["Numcodecs"]
 
@@ -38,8 +37,6 @@ class Numcodecs(ArrayCodec):
         self.filters = [dict(step) for step in filters]
         self.compressor = None if compressor is None else dict(compressor)
         self.dtype = dtype
-        if any(step.get("id") == "pickle" for step in self._steps()):
-            raise ValueError("pickle runs what a chunk says: refused")
 
     def decode_array(self, data: NDArray[np.uint8]) -> NDArray[Any]:
         """The elements in the order of memory, as zarr-python takes them from codecs of Zarr v2.
@@ -76,7 +73,7 @@ def _data_type(text: str | list[Any]) -> np.dtype[Any]:
 def _codec(step: Mapping[str, Any]) -> Any:
     name = step.get("id")
     try:
-        return numcodecs.get_codec(dict(step))
+        return inner_codec(step)
     except (ValueError, TypeError, ImportError) as error:
         package = _PACKAGES.get(str(name), "kerchunk, or the package that has it")
         raise DecodeError(f"numcodecs has no codec {name!r} here ({error}): install {package}") from error

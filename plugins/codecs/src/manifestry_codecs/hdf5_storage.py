@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry_codecs.base import BytesCodec, DecodeError, ObjectsCodec, positive
+from manifestry_codecs.base import BytesCodec, DecodeError, ObjectsCodec, inner_codec, positive
 
 __all__ = ["Bits", "FixedString", "Optional", "Record", "Sequences"]
 
@@ -30,7 +29,7 @@ class Optional(BytesCodec):
     def __init__(self, size: int, codec: Mapping[str, Any]) -> None:
         self.size = positive("size", size)
         self.codec = dict(codec)
-        self._codec = numcodecs.get_codec(dict(codec))
+        self._codec = inner_codec(codec)
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The chunk itself where it has its full size, else what the codec makes of it."""
