@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -100,6 +101,7 @@ def _float(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tu
     return number, not math.isfinite(printed) or len(mantissa.replace(".", "").strip("0")) < _DIGITS
 
 
+@lru_cache(maxsize=256)
 def _printed(number: float) -> tuple[str, ...]:
     """A number as C++ prints it: by ``ostream``, as for HDF5, and by ``to_string``, as for HDF4."""
     if not math.isfinite(number):
