@@ -205,12 +205,26 @@ def test_mappings_of_a_virtual_dataset_without_their_checksum(tmp_path):
 def test_a_fill_value_that_is_no_element(tmp_path):
     path = tmp_path / "file.h5"
     with h5py.File(path, "w") as file:
-        kind = np.dtype([("a", "<f8"), ("b", "<f4", (8,))])
-        file.create_dataset("d", (3,), kind, fillvalue=np.ones((), kind)[()])
+        file.create_dataset("d", (3,), "<f8", fillvalue=1.5)
     data = bytearray(path.read_bytes())
-    at = data.index(b"\x08\0\0\0", data.index(b"b\0\0\0\0\0\0\0") + 8)  # the length of the array
-    data[at + 2] = 0xB0
+    at = data.index(b"\x08\0\0\0" + np.float64(1.5).tobytes())
+    data[at] = 7
     path.write_bytes(data)
     names, issue = in_a_process(PARSE, path).splitlines()
     assert names == "[]"
-    assert "fill value message: 40 bytes for elements of" in issue
+    assert "fill value message: 7 bytes for elements of 8" in issue
+
+
+def test_an_index_at_an_impossible_address(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", data=np.arange(10, dtype="i4"), chunks=(5,))
+        file["e"] = 1
+    data = bytearray(path.read_bytes())
+    at = data.index(b"TREE\x01")  # the index itself
+    where = data.index(at.to_bytes(8, "little"))  # and where the layout says that it is
+    data[where + 7] = 0x80
+    path.write_bytes(data)
+    names, issue = in_a_process(PARSE, path).splitlines()
+    assert names == "['e']"
+    assert "chunks at 0x80" in issue

@@ -61,15 +61,21 @@ def read_attributes(
     """
     found, left = _from_header(file, path, header, context, only)
     if left is None:
-        left = _names(identifier) if only is None else [n for n in map(str.encode, only) if h5a.exists(identifier, n)]
+        left = _names(identifier, path, only, context)
     for name in left:
         _by_library(file, identifier, name, path, found, context)
     return found
 
 
-def _names(identifier: Any) -> list[bytes | int]:
-    """All attributes, by number: some have names that libhdf5 does not find again."""
-    return list(range(h5a.get_num_attrs(identifier)))
+def _names(identifier: Any, path: str, only: frozenset[str] | None, context: ParseContext) -> list[bytes | int]:
+    """The attributes that are wanted; all of them by number, since some have names that libhdf5 does not find again."""
+    try:
+        if only is not None:
+            return [name for name in map(str.encode, only) if h5a.exists(identifier, name)]
+        return list(range(h5a.get_num_attrs(identifier)))
+    except LIBRARY_ERRORS as error:
+        context.report(path, "attributes that cannot be read", (str(error).splitlines() or [""])[0])
+        return []
 
 
 def _from_header(

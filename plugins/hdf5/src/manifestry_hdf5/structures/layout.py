@@ -149,7 +149,11 @@ def _version_4(fields: _Fields, superblock: Superblock) -> ChunkLayout:
 
 def _address(fields: _Fields, superblock: Superblock) -> int | None:
     address = fields.take(superblock.offset_size)
-    return None if address == superblock.undefined else address
+    if address == superblock.undefined:
+        return None
+    if address >> 63:
+        raise MalformedFileError(f"data layout message: chunks at {address:#x}")
+    return address
 
 
 def _layout(
