@@ -170,7 +170,9 @@ class DimensionNames:
         for axis, (size, grows) in enumerate(zip(shape, unlimited, strict=True)):
             if names[axis] is not None:
                 continue
-            match = next((n for n, s, u in pool if (s, u) == (size, grows) and n not in taken), None)
+            match = None  # dimensions without elements are never taken for one another
+            if size or grows:
+                match = next((n for n, s, u in pool if (s, u) == (size, grows) and n not in taken), None)
             if match is None:
                 match = f"phony_dim_{self._next}"
                 self._next += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -40,15 +39,6 @@ class Hdf5Parser:
         return NativeHdf5(source)
 
 
-class _Named(NamedTuple):
-    """An array whose dimensions are being named; None for those without a name."""
-
-    group: str
-    path: str
-    dataset: Dataset
-    names: list[str | None]
-
-
 def _deepest_first(group: Group) -> Iterator[Group]:
     for child in group.groups.values():
         yield from _deepest_first(child)
@@ -79,23 +69,32 @@ class _Assembly:
 
         netCDF-C passes over array datatypes, so they come last here.
         """
-        found = [self._named(group, name) for group in _deepest_first(self._root) for name in group.datasets]
-        for unnamed in sorted(found, key=lambda each: bool(each.dataset.element.shape)):
-            dataset = unnamed.dataset
-            inner = dataset.element.shape
-            unlimited = [n == UNLIMITED for n in dataset.maximum] + [False] * len(inner)
-            self._names.phony(unnamed.group, dataset.shape + inner, unlimited, unnamed.names)
-            self._dims[unnamed.path] = tuple(unnamed.names)
+        last = []
+        for group in _deepest_first(self._root):
+            for name in sorted(group.datasets.keys() | group.refused.keys(), key=str.encode):
+                if name in group.refused:
+                    shape, unlimited = group.refused[name]
+                    names, _ = self._names.named(name, group.scales[name], len(shape))
+                    self._names.phony(group.path, shape, unlimited, names)
+                elif group.datasets[name].element.shape:
+                    last.append((group, name))
+                else:
+                    self._name(group, name)
+        for group, name in last:
+            self._name(group, name)
         for group in self._root.walk():
             self._report_sizes(group)
 
-    def _named(self, group: Group, name: str) -> _Named:
-        """One array with the names that the file gives to its dimensions."""
+    def _name(self, group: Group, name: str) -> None:
+        """Name the dimensions of one array."""
         path, dataset = f"{group.path}/{name}".lstrip("/"), group.datasets[name]
-        names, several = self._names.named(name, group.scales[name], len(dataset.shape + dataset.element.shape))
+        inner = dataset.element.shape
+        names, several = self._names.named(name, group.scales[name], len(dataset.shape + inner))
         for axis in several:
             self._context.report(path, "several scales on one dimension", f"axis {axis} is called {names[axis]}")
-        return _Named(group.path, path, dataset, names)
+        unlimited = [n == UNLIMITED for n in dataset.maximum] + [False] * len(inner)
+        self._names.phony(group.path, dataset.shape + inner, unlimited, names)
+        self._dims[path] = tuple(names)
 
     def _report_sizes(self, group: Group) -> None:
         """Report dimensions of several lengths: netCDF-4 pads what is shorter than an unlimited dimension, Zarr does not."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from h5py import h5d, h5g, h5l, h5o
+from h5py import h5d, h5g, h5l, h5o, h5s, h5t
 from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.validation import is_node_name
@@ -24,6 +24,9 @@ __all__ = ["Group", "Walker"]
 
 _OBJECT_HEADER_BYTES: Final = 512
 """What is fetched ahead of an object header; most are shorter."""
+
+_UNKNOWN_TO_NETCDF: Final = frozenset({h5t.ARRAY, h5t.REFERENCE, h5t.TIME, h5t.BITFIELD})
+"""Classes of datatypes that netCDF-C passes over."""
 
 _MOST_FILES: Final = 100
 """Files that external links may lead through, one after the other."""
@@ -39,6 +42,8 @@ class Group:
         Relative to the group that was asked for; ``""`` for that group itself.
     scales
         What the datasets of the group say about dimensions, wanted or not.
+    refused
+        Shapes of datasets that are no arrays here, and which dimensions may grow: netCDF-C counts their dimensions.
     """
 
     path: str
@@ -46,6 +51,7 @@ class Group:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     scales: dict[str, Scale] = field(default_factory=dict)
+    refused: dict[str, tuple[tuple[int, ...], tuple[bool, ...]]] = field(default_factory=dict)
 
     def walk(self) -> Iterator[Group]:
         """The group and all below it, parents first."""
@@ -237,7 +243,13 @@ class Walker:
             attributes = known.attributes if known else read_attributes(file, child, path, self._context, header)
             scale = group.scales[name] = read_scale(child, identity, attributes)
         if not scale.only_dimension:
-            dataset = known or read_dataset(file, child, identity, path, attributes, header, self._context)
+            try:
+                dataset = known or read_dataset(file, child, identity, path, attributes, header, self._context)
+            except UnsupportedFeatureError:
+                if child.get_type().get_class() not in _UNKNOWN_TO_NETCDF:
+                    most = child.get_space().get_simple_extent_dims(maxdims=True)
+                    group.refused[name] = child.shape or (), tuple(n == h5s.UNLIMITED for n in most or ())
+                raise
             group.datasets[name] = self._datasets[identity] = dataset
 
     def _scale(self, file: OpenFile, child: Any, identity: Identity, path: str) -> Scale:
