@@ -1,4 +1,4 @@
-"""What the kerchunk package's translators of other formats have in memory: FITS, HDF4, and GRIB as far as it goes.
+"""What the kerchunk package's translators have in memory: FITS, HDF4, Zarr, TIFF, and GRIB as far as it goes.
 
 GRIB messages are decoded by tests/optional, in an environment of their own: eccodes and rasterio share no process.
 """
@@ -82,7 +82,27 @@ def hdf4(folder):
     return HDF4ToZarr(str(folder / "a.hdf")).translate()
 
 
-TRANSLATORS = [fits_images, fits_table, fits_text_table, hdf4]
+def zarr_v2(folder):
+    from kerchunk.zarr import single_zarr
+
+    group = zarr.open_group(folder / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("a", shape=IMAGE.shape, chunks=(8, 8), dtype=IMAGE.dtype)[...] = IMAGE
+    return single_zarr(str(folder / "a.zarr"))
+
+
+def tiff(folder):
+    import tifffile
+    from kerchunk.tiff import tiff_to_zarr
+
+    options = {"tile": (16, 16), "compression": "zlib", "predictor": 2, "metadata": None}
+    tifffile.imwrite(folder / "a.tif", IMAGE, **options)
+    references = tiff_to_zarr(str(folder / "a.tif"))
+    return {key if key.startswith(".zg") else f"image/{key}": value for key, value in references.items()} | {
+        ".zgroup": '{"zarr_format":2}'
+    }
+
+
+TRANSLATORS = [fits_images, fits_table, fits_text_table, hdf4, zarr_v2, tiff]
 
 
 def arrays_of(references):
@@ -111,7 +131,7 @@ def test_translators_of_the_kerchunk_package(tmp_path, translate):
 def test_codecs_are_the_same_in_version_2_again(tmp_path, translate):
     references = translate(tmp_path)
     report = mf.write(from_references(references), tmp_path / "out.json")
-    assert set(report.packages) <= {"kerchunk"}
+    assert set(report.packages) <= {"imagecodecs-numcodecs", "kerchunk"}
     before, after = references.get("refs", references), json.loads((tmp_path / "out.json").read_bytes())["refs"]
     for key in [key for key in before if key.endswith(".zarray")]:
         old, new = json.loads(before[key]), json.loads(after[key])
