@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import netCDF4
 import numpy as np
 import pytest
-import xarray as xr
 import zarr
 from manifestry.formats import loading
 from manifestry.model.zarr_v3 import array_document, group_document
@@ -79,6 +77,8 @@ def hourly():
 
 
 def _hourly(path: Path, first: int, count: int = 2, **attributes) -> Path:
+    import netCDF4
+
     with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as file:
         file.createDimension("time", None)
         file.createDimension("x", 3)
@@ -107,6 +107,8 @@ def check_hourly():
 
 
 def _check_hourly(target: Path, files) -> None:
+    import xarray as xr
+
     numbers = list(range(files) if isinstance(files, int) else files)
     with xr.open_dataset(target, engine="manifestry", decode_cf=False) as found:
         np.testing.assert_array_equal(found.time, np.concatenate([[2 * i, 2 * i + 1] for i in numbers]))
