@@ -130,6 +130,34 @@ def test_missing_chunks_of_minus_zero_are_not_those_of_zero(tmp_path):
         concat(trees, "time")
 
 
+class TestWhatSomeFilesLack:
+    def trees(self, tmp_path, without, **changes):
+        both = [file(tmp_path, "first", 3, **changes), file(tmp_path, "second", 4, **changes)]
+        return [both[0], both[1].select(exclude=[without])]
+
+    def test_no_value_means_missing(self, tmp_path):
+        trees = self.trees(tmp_path, "t")
+        with pytest.raises(IncompatibleArraysError, match=r"^t: is not in .*second/data\.bin; missing='fill'"):
+            concat(trees, "time")
+        with pytest.raises(
+            IncompatibleArraysError, match="t: some sources lack it, and no value of int32 means missing"
+        ):
+            concat(trees, "time", missing="fill")
+        assert set(concat(trees, "time", missing="drop").arrays) == {"time", "x"}
+
+    @pytest.mark.parametrize("name", ["_FillValue", "missing_value"])
+    def test_a_value_that_means_missing(self, name, tmp_path):
+        trees = self.trees(tmp_path, "t", attributes={name: np.int32(-9)})
+        found = concat(trees, "time", missing="fill")
+        assert read(found, "t").tolist() == [[3] * 4, [-9] * 4]
+        assert found["t"].manifest.stored.tolist() == [True, False]
+
+    def test_a_coordinate_is_not_filled(self, tmp_path):
+        trees = self.trees(tmp_path, "time")
+        with pytest.raises(IncompatibleArraysError, match=r"^time: is not in .*second/.*a coordinate has no missing"):
+            concat(trees, "time", missing="fill")
+
+
 def test_a_dimension_of_two_lengths_in_one_file(tmp_path):
     """netCDF-4 variables may end before their unlimited dimension does: what follows would lie at other times."""
     trees = []

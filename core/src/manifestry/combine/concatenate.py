@@ -213,7 +213,10 @@ class Concatenation:
         parts = [part for part in found if part is not None]
         if self.options.missing != "fill" or not (len(parts) < len(found) or filled_before(first, parts)):
             return first, parts
-        fill = fill_value_for_missing(path, first, parts, self._issues.append)
+        if len(parts) < len(found) and first.metadata.ndim == 1 and path.rpartition("/")[2] == self.dim:
+            gone = self._label(found.index(None))
+            raise IncompatibleArraysError(f"{path}: is not in {gone}, and a coordinate has no missing values")
+        fill = fill_value_for_missing(path, first, parts)
         whole = [missing_part(first, axis, self._length(i, path)) if p is None else p for i, p in enumerate(found)]
         refilled = [VirtualArray(p.metadata.with_(fill_value=fill), p.manifest) for p in (first, *whole)]
         return refilled[0], refilled[1:]

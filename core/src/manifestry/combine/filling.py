@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from manifestry.errors import IncompatibleArraysError
 from manifestry.model.attributes import values_equal
-from manifestry.model.issues import Issue
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["fill_value_for_missing", "missing_part"]
+__all__ = ["fill_value_for_missing", "filled_before", "missing_part"]
 
 
 def missing_part(like: VirtualArray, axis: int, length: int) -> VirtualArray:
@@ -24,24 +23,23 @@ def missing_part(like: VirtualArray, axis: int, length: int) -> VirtualArray:
     return VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape))
 
 
-def fill_value_for_missing(
-    path: str, first: VirtualArray, parts: Sequence[VirtualArray], report: Callable[[Issue], None]
-) -> Any:
+def fill_value_for_missing(path: str, first: VirtualArray, parts: Sequence[VirtualArray]) -> Any:
     """What missing chunks have to read as, so that readers see missing values where a source lacks the variable.
 
-    That is ``_FillValue``, or NaN for floats without one. Chunks that are missing in a source read as that source's
-    fill value, which then must be the same.
+    That is ``_FillValue`` or ``missing_value``, or NaN or NaT without one. Chunks that are missing in a source read as
+    that source's fill value, which then must be the same.
 
     Raises
     ------
     IncompatibleArraysError
-        Chunks that are missing already read as something else.
+        No value means missing, or chunks that are missing already read as something else.
     """
     wanted = _missing_value(first.metadata)
     if wanted is None:
-        fill = first.metadata.fill_value
-        report(Issue(path, "filled with ordinary values", f"missing sources read as {fill}", severity="reported"))
-        return fill
+        raise IncompatibleArraysError(
+            f"{path}: some sources lack it, and no value of {first.dtype} means missing: it has no _FillValue; "
+            "missing='drop' leaves it out"
+        )
     for part in parts:
         sparse = part.manifest.stored_count < part.manifest.size
         if sparse and not values_equal(part.metadata.fill_value, wanted):
@@ -61,8 +59,11 @@ def filled_before(first: VirtualArray, parts: Sequence[VirtualArray]) -> bool:
 
 
 def _missing_value(metadata: ArrayMetadata) -> Any:
-    """What readers take for a missing value: ``_FillValue``, NaN for floats without one, else None."""
-    if "_FillValue" not in metadata.attributes:
-        return metadata.dtype.type(np.nan) if metadata.dtype.kind == "f" else None
-    value = np.asarray(metadata.attributes["_FillValue"]).reshape(-1)[0]
+    """What readers take for a missing value, None where there is nothing that they do."""
+    given = next((metadata.attributes[n] for n in ("_FillValue", "missing_value") if n in metadata.attributes), None)
+    if given is None:
+        if metadata.dtype.kind in "mM":
+            return np.array("NaT", metadata.dtype)[()]
+        return metadata.dtype.type(np.nan) if metadata.dtype.kind in "fc" else None
+    value = np.asarray(given).reshape(-1)[0]
     return metadata.dtype.type(value) if metadata.dtype.kind in "biufc" else value
