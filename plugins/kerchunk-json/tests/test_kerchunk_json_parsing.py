@@ -161,6 +161,14 @@ def test_consolidated_metadata():
         from_references({**document, ".zmetadata": "[]"})
 
 
+def test_an_array_that_is_the_root_gets_a_name(tmp_path):
+    document = {".zarray": array(), "0": ["s3://b/x", 0, 8], "1": ["s3://b/x", 8, 8]}
+    assert locations(from_references(document)["array"]) == {"0": ("s3://b/x", 0, 8), "1": ("s3://b/x", 8, 8)}
+    assert not from_references(document, exclude=["array"]).arrays
+    (tmp_path / "image.json").write_text(json.dumps(document))
+    assert list(mf.parse(tmp_path / "image.json").arrays) == ["image"]
+
+
 def test_order_f_becomes_a_transpose():
     found = from_references({"v/.zarray": array(shape=[4, 6], chunks=[4, 6], order="F"), "v/0.0": ["s3://b/x", 0, 96]})
     assert found["v"].metadata.codecs[0] == mf.Codec("transpose", {"order": [1, 0]})

@@ -96,10 +96,8 @@ def tiff(folder):
 
     options = {"tile": (16, 16), "compression": "zlib", "predictor": 2, "metadata": None}
     tifffile.imwrite(folder / "a.tif", IMAGE, **options)
-    references = tiff_to_zarr(str(folder / "a.tif"))
-    return {key if key.startswith(".zg") else f"image/{key}": value for key, value in references.items()} | {
-        ".zgroup": '{"zarr_format":2}'
-    }
+    found = tiff_to_zarr(str(folder / "a.tif"))  # an array that is the root
+    return {".zgroup": '{"zarr_format":2}'} | {f"image/{key}": value for key, value in found.items()}
 
 
 TRANSLATORS = [fits_images, fits_table, fits_text_table, hdf4, zarr_v2, tiff]

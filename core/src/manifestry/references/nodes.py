@@ -109,15 +109,18 @@ class Hierarchy:
         Arrays by path that the caller wants and that have a form in the model.
     refused
         Paths of arrays that have none; the context knows why.
+    root_name
+        What an array is called that is the root of the store itself: a tree is a group, and its arrays have names.
     """
 
     context: ParseContext
     groups: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     arrays: dict[str, ArrayNode] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    root_name: str = "array"
 
     @classmethod
-    def of(cls, documents: Mapping[str, Any], context: ParseContext) -> Hierarchy:
+    def of(cls, documents: Mapping[str, Any], context: ParseContext, root_name: str = "") -> Hierarchy:
         """Sort documents (texts, bytes or JSON values by key) into groups and arrays below the group asked for.
 
         Raises
@@ -125,7 +128,7 @@ class Hierarchy:
         MalformedFileError
             There is no such group, or there are more nodes than the limit.
         """
-        found = cls(context)
+        found = cls(context, root_name=root_name or "array")
         start = f"{context.group}/" if context.group else ""
         nodes: dict[str, dict[str, Any]] = {}
         for key, value in documents.items():
@@ -144,7 +147,8 @@ class Hierarchy:
         return found
 
     def _add(self, path: str, named: Mapping[str, Any]) -> None:
-        if ".zarray" in named and "zarr.json" not in named and not self.context.wants(path):
+        wanted = self.context.wants(path or self.root_name)
+        if ".zarray" in named and "zarr.json" not in named and not wanted:
             return
         documents = {name: _json_object(value, f"{path}/{name}") for name, value in named.items()}
         v3 = documents.get("zarr.json")
@@ -152,7 +156,7 @@ class Hierarchy:
             self.groups[path] = v3.get("attributes") or {}
         elif v3 is None and ".zarray" not in documents:
             self.groups[path] = documents.get(".zattrs", {})
-        elif self.context.wants(path):
+        elif wanted:
             self.refused.add(path)
             self.arrays[path] = _array_node(path, documents)
             self.refused.remove(path)
@@ -192,7 +196,7 @@ class Hierarchy:
             root.descend(path, self.context.limits).attributes = attributes
         for path, array in arrays.items():
             parent, _, name = path.rpartition("/")
-            root.descend(parent, self.context.limits).arrays[name] = array
+            root.descend(parent, self.context.limits).arrays[name or self.root_name] = array
         return root.group().with_(provenance=tuple(provenance))
 
 

@@ -67,7 +67,8 @@ def _tree(
     options: KerchunkJsonParserOptions,
     context: ParseContext,
 ) -> VirtualGroup:
-    found = Hierarchy.of(document.metadata, context)
+    root_name = "" if source is None else source.name.partition(".")[0]
+    found = Hierarchy.of(document.metadata, context, root_name)
     provenance = read_provenance(document.provenance, context)
     locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)
     references = document.collected.references

@@ -30,7 +30,7 @@ class KerchunkParquetParser:
         if not source.is_prefix:
             raise MalformedFileError(f"{source.url}: Kerchunk Parquet is a directory")
         metadata = read_metadata(source)
-        found = Hierarchy.of(metadata["metadata"], context)
+        found = Hierarchy.of(metadata["metadata"], context, source.name.partition(".")[0])
         document = _provenance_document(source)
         provenance = read_provenance(document, context)
         locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)

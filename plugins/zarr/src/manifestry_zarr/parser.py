@@ -36,7 +36,7 @@ class ZarrParser:
         if not source.is_prefix:
             raise MalformedFileError(f"{source.url}: a Zarr store is a directory that can be listed")
         documents, directories = _sorted_objects(source)
-        found = Hierarchy.of(_read_documents(source, documents, context), context)
+        found = Hierarchy.of(_read_documents(source, documents, context), context, source.name.removesuffix(".zarr"))
         objects: dict[str, _Objects] = {path: {} for path in found.arrays}
         for place, names in directories.items():
             owner = found.owner(place)
@@ -47,12 +47,8 @@ class ZarrParser:
         for path, node in found.arrays.items():
             with context.isolate(path):
                 manifest = _manifest(node, objects[path])
-                arrays[path or _name_of_root(source)] = VirtualArray(node.metadata, manifest)
+                arrays[path] = VirtualArray(node.metadata, manifest)
         return found.tree_of(arrays)
-
-
-def _name_of_root(source: Source) -> str:
-    return source.name.removesuffix(".zarr") or "array"
 
 
 def _sorted_objects(source: Source) -> tuple[list[Source], dict[str, _Objects]]:
