@@ -89,7 +89,7 @@ def test_dask(cli, hourly_archive, check_hourly, tmp_path):
     from distributed import LocalCluster
 
     target = tmp_path / "out.icechunk"
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
         code, found, _ = cli(f"{tmp_path}/in/*.nc", target, "--concat-dim", "time", "--dask", cluster.scheduler_address)
     assert (code, statuses(found)) == (0, ["written"] * 7)
     check_hourly(target, 7)

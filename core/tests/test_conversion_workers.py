@@ -75,7 +75,7 @@ def test_dask_with_a_killed_worker(hourly_archive, check_hourly, serial, killer,
     target = tmp_path / "out.icechunk"
     given = {"concat_dim": "time", "slab_files": 2, "preprocess": killer("h04", tmp_path / "marker")}
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         report = mf.convert(hourly_archive, target, executor=client, **given)
