@@ -20,6 +20,9 @@ LARGE_BYTES = 16 << 10
 LOOK_BYTES = 512 << 10
 """Compressed data of a local file that may be read while parsing, to see whether it is what the tags say."""
 
+DECODE_BYTES = 16 << 20
+"""Decoded data of a file that such looks may make: tiles without content take few bytes."""
+
 
 class TiffFile:
     """Random access to the metadata of a file.
@@ -39,18 +42,26 @@ class TiffFile:
         self._spans = [(0, source.head(HEAD_BYTES))]
         self._blocks = source.blocks(block_size=BLOCK_BYTES)
         self._allowance = LOOK_BYTES if source.local_path is not None else 0
+        self._decodable = DECODE_BYTES
 
     @property
     def head_bytes(self) -> int:
         """Bytes from the start of the file that are in memory."""
         return len(self._spans[0][1])
 
-    def affords(self, count: int) -> bool:
-        """Whether `count` bytes of data may be read for a look; if so they are taken off the allowance of the file."""
-        if count > self._allowance:
+    def affords(self, count: int, decoded: int) -> bool:
+        """Whether `count` bytes may be read and `decoded` be made of them for a look; then they are taken off the limits."""
+        if count > self._allowance or decoded > self._decodable:
             return False
         self._allowance -= count
+        self._decodable -= decoded
         return True
+
+    def decodes(self, size: int, wanted: int) -> int:
+        """How many of `wanted` chunks of a decoded size may be decoded for a look; they are taken off the limit."""
+        allowed = min(wanted, self._decodable // size)
+        self._decodable -= allowed * size
+        return allowed
 
     def holds(self, start: int, stop: int) -> bool:
         """Whether the bytes ``start:stop`` lie inside the file."""

@@ -1,7 +1,7 @@
 """Looking into tiles and strips where it costs little: what the tags do not tell.
 
 The last strip is read where it has fewer rows than the others. Beyond that, streams that were fetched already with the
-header, those of small local files, and a few of large local ones are decoded once; so corrupt data, superfluous bytes and
+header, those of small local files, and a few of large local ones are decoded once, within limits; so corrupt data, superfluous bytes and
 short tiles of small files are found while parsing. Nothing remote is fetched for this.
 """
 
@@ -102,12 +102,15 @@ def _short_strips(image: Image, segments: Segments) -> NDArray[np.int64]:
 def _at_hand(image: Image, segments: Segments) -> NDArray[np.int64]:
     """Numbers of the stored segments whose bytes cost nothing or little."""
     file = image.directory.file
+    whole = image.segment_length * image.row_bytes
     stored = np.flatnonzero(segments.lengths)
-    if file.affords(int(segments.lengths.sum())):
+    if file.affords(int(segments.lengths.sum()), whole * stored.size):
         return stored
     at_hand = stored[segments.offsets[stored] + segments.lengths[stored] <= file.head_bytes]
+    at_hand = at_hand[: file.decodes(whole, at_hand.size)]
     some = np.unique(stored[np.linspace(0, stored.size - 1, _SAMPLES).astype("i8")])
-    return np.union1d(at_hand, some) if file.affords(int(segments.lengths[some].sum())) else at_hand
+    affordable = file.affords(int(segments.lengths[some].sum()), whole * some.size)
+    return np.union1d(at_hand, some) if affordable else at_hand
 
 
 def _rows_inside(image: Image, number: int) -> int:
