@@ -284,7 +284,7 @@ def _(path):
 def unfiltered_edges(properties):
     """The option of libhdf5 that h5py does not offer: chunks that reach over an edge are stored without filters."""
     maps = Path("/proc/self/maps").read_text().splitlines()
-    library = ctypes.CDLL(next(line.split()[-1] for line in maps if "libhdf5-" in line))
+    library = ctypes.CDLL(next(line.split()[-1] for line in maps if "h5py.libs/libhdf5-" in line))
     library.H5Pset_chunk_opts.argtypes = [ctypes.c_int64, ctypes.c_uint]
     assert library.H5Pset_chunk_opts(properties.id, 2) == 0
 
