@@ -59,6 +59,8 @@ class Output:
         Name of the format.
     divisible
         Whether the output can be written in several commits.
+    checked
+        Whether the target was looked at.
     """
 
     target: Target
@@ -73,6 +75,7 @@ class Output:
     written: WriteReport | None = None
     format: str = ""
     divisible: bool = False
+    checked: bool = False
 
     def __post_init__(self) -> None:
         descriptor = choose_writer(self.target, self.to, installed_formats()).descriptor
@@ -85,8 +88,10 @@ class Output:
         return Placement(self.dim) if self.mode is Mode.APPEND else None
 
     def check(self) -> None:
-        """See whether the first commit could be made: nobody waits for many sources to hear that the target exists."""
-        check_target(self.target, self.format, self.mode, self._place, self.options)
+        """See, once, whether commits can be made: nobody waits for many sources to hear that the target exists."""
+        if not self.checked:
+            check_target(self.target, self.format, self.mode, self._place, self.options)
+            self.checked = True
 
     def write(self, tree: VirtualGroup, progress: Progress) -> None:
         """Make one commit of a tree; later ones are appended.
@@ -226,15 +231,17 @@ class Run:
         """Batches in order. The first source alone decides what all others must be like, so that no batch differs."""
         urls = [source.url for source in sources]
         while self.like is None and urls and self.job.dim is not None:
-            with self.timed("parse"):
-                result = self.job(Batch((urls.pop(0),)))
-            if result.tree is not None:
-                self.like = template_of(result.tree, self.job.dim)
-            yield self._told(result)
+            for result in self._run([Batch((urls.pop(0),))], workers):
+                if result.tree is not None:
+                    self.like = template_of(result.tree, self.job.dim)
+                yield result
         done = len(sources) - len(urls)
         at_once = 1 if workers is None else workers.count or _MANY_WORKERS
         size = min(_BATCH, max(1, -(-len(urls) // (_SHARE * at_once))))
         batches = [Batch(part, self.like) for part in _parts(urls, size, slab_files, done)]
+        yield from self._run(batches, workers)
+
+    def _run(self, batches: Sequence[Batch], workers: Workers | None) -> Iterator[BatchResult]:
         results = run_tasks(self.job, batches, workers)
         with self.timed("look"):
             self.output.check()  # workers are at work already
