@@ -46,6 +46,7 @@ def virtual(path, **options):
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(virtual_groups(depth=1))
+@pytest.mark.filterwarnings("ignore:Duplicate dimension names present:UserWarning")
 def test_any_tree_comes_back(tree):
     try:
         dataset = to_virtual_datatree(tree)
