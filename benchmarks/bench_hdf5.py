@@ -12,15 +12,17 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from h5py import h5d, h5p, h5s, h5t
 from side_by_side import PEER_PYTHON, Subject, compare, write_page
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "hdf5.md"
 
-INDEXES = {
+INDEXES = {  # name: format, dimensions at most; the single chunk is the one kind that has not many
     "version 1 B-tree": ("earliest", None),
     "fixed array": (("v114", "v114"), None),
     "extensible array": (("v114", "v114"), (None, 80, 80)),
     "version 2 B-tree": (("v114", "v114"), (None, None, None)),
+    "implicit": (("v114", "v114"), None),
 }
 
 
@@ -37,6 +39,15 @@ def make_chunks(path: Path, libver, maximum, count: int) -> None:
                     write((i, j, k), packed)
 
 
+def make_implicit(path: Path, libver, _, count: int) -> None:
+    """One dataset of `count` chunks that are all there, uncompressed: they have no index."""
+    with h5py.File(path, "w", libver=libver) as file:
+        properties = h5p.create(h5p.DATASET_CREATE)
+        properties.set_chunk((1, 8, 8))
+        properties.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+        h5d.create(file.id, b"d", h5t.STD_I16LE, h5s.create_simple((count // 100, 80, 80)), properties)
+
+
 def make_datasets(path: Path, libver) -> None:
     """2,000 datasets of 4 chunks and 3 attributes."""
     with h5py.File(path, "w", libver=libver) as file:
@@ -49,7 +60,7 @@ def make_datasets(path: Path, libver) -> None:
             dataset.attrs["scale"] = np.float32(1.5)
 
 
-def subjects(path: Path, *, kerchunk: bool) -> list[Subject]:
+def subjects(path: Path) -> list[Subject]:
     """Ours first, then the peers."""
     setup = (
         "from virtualizarr.parsers import HDFParser\nfrom obspec_utils.registry import ObjectStoreRegistry\n"
@@ -64,15 +75,13 @@ def subjects(path: Path, *, kerchunk: bool) -> list[Subject]:
         "import manifestry, manifestry.reading, manifestry_hdf5.parser, manifestry_hdf5.options\n"
         "from manifestry.formats.loading import installed_formats\ninstalled_formats()"
     )
-    found = [
+    kerchunk = f"SingleHdf5ToZarr({str(path)!r}, inline_threshold=0).translate()"
+    return [
         Subject("manifestry", warm, f"manifestry.parse({str(path)!r})"),
         Subject("VirtualiZarr 2.8.0", setup, f"HDFParser()('file://{path}', registry)", PEER_PYTHON),
+        Subject("kerchunk 0.2.10", "from kerchunk.hdf import SingleHdf5ToZarr", kerchunk, PEER_PYTHON),
         Subject("h5py (chunk_iter)", library, f"walk(h5py.File({str(path)!r}))"),
     ]
-    if kerchunk:
-        translate = f"SingleHdf5ToZarr({str(path)!r}, inline_threshold=0).translate()"
-        found.insert(2, Subject("kerchunk 0.2.10", "from kerchunk.hdf import SingleHdf5ToZarr", translate, PEER_PYTHON))
-    return found
 
 
 def main(folder: Path, most: int, rounds: int) -> None:
@@ -82,20 +91,21 @@ def main(folder: Path, most: int, rounds: int) -> None:
         for name, (libver, maximum) in INDEXES.items():
             path = folder / f"{name.replace(' ', '-')}-{count}.h5"
             if not path.exists():
-                make_chunks(path, libver, maximum, count)
-            few = count >= 1_000_000
-            tables.append(compare(f"{count:,} chunks, {name}", subjects(path, kerchunk=not few), 2 if few else rounds))
+                (make_implicit if name == "implicit" else make_chunks)(path, libver, maximum, count)
+            few = 1 if count >= 1_000_000 else rounds
+            tables.append(compare(f"{count:,} chunks, {name}", subjects(path), few))
     for name, libver in (("version 1 headers", "earliest"), ("latest format", ("v114", "v114"))):
         path = folder / f"datasets-{name.replace(' ', '-')}.h5"
         if not path.exists():
             make_datasets(path, libver)
-        tables.append(
-            compare(f"2,000 datasets of 4 chunks and 3 attributes, {name}", subjects(path, kerchunk=False), rounds)
-        )
+        tables.append(compare(f"2,000 datasets of 4 chunks and 3 attributes, {name}", subjects(path), rounds))
     introduction = (
         "Made by `benchmarks/bench_hdf5.py`: every round of every subject in a fresh process, in turn, imports not timed. "
         "The machine had 2 cores shared with other work, so ratios count and times do not. Memory is the peak of the "
-        "process, and what parsing added to it."
+        "process, and what parsing added to it. One round for a million chunks.\n\n"
+        "A netCDF-4 file of 158 MB whose index nodes lie in 141 places (20 variables of 420 chunks, written step by "
+        "step) is parsed over HTTP in 5 round trips, 144 requests and 0.82 MB (`plugins/hdf5/tests/test_hdf5_remote.py` "
+        "counts them)."
     )
     write_page(PAGE, "HDF5", introduction, tables)
 
