@@ -20,7 +20,7 @@ LARGE_BYTES = 16 << 10
 LOOK_BYTES = 512 << 10
 """Compressed data of a local file that may be read while parsing, to see whether it is what the tags say."""
 
-DECODE_BYTES = 16 << 20
+DECODE_BYTES = 4 << 20
 """Decoded data of a file that such looks may make: tiles without content take few bytes."""
 
 
