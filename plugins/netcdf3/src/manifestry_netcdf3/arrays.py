@@ -27,8 +27,10 @@ CHUNK_BYTES: Final = 16 << 20
 """Bytes of a chunk where the caller does not say."""
 
 _FORGED_BYTES: Final = 1 << 30
+_FORGED_CHUNKS: Final = 4 << 20
 _FORGED_RATIO: Final = 1024
-"""An array of more than this many bytes, of which the file has less than this part, is no truncated file any more."""
+"""An array of more than this many bytes or chunks, of which the file has less than this part, is no truncated file any
+more."""
 
 
 class ArrayBuilder:
@@ -130,6 +132,7 @@ class ArrayBuilder:
         count = math.prod(grid)
         if not count:
             return ChunkManifest.missing(grid)
+        self._check_count(count, extent, length)
         if count == 1 and extent.end <= self._source.size:
             # The constructor itself: files may have thousands of small variables, and these columns are canonical.
             offset, size = np.array(extent.begin, "u8"), np.array(length, "u8")
@@ -145,6 +148,15 @@ class ArrayBuilder:
             return self._cut_off(grid, offsets, length, np.array(fill, kind.stored))
         offsets.flags.writeable = False  # handed over, not copied
         return ChunkManifest.from_columns(grid, self._files, 0, offsets, length)
+
+    def _check_count(self, count: int, extent: Extent, length: int) -> None:
+        """Before anything is allocated for the chunks."""
+        limit = self._context.limits.max_chunks
+        if count > limit:
+            raise UnsupportedFeatureError(f"{count} chunks", hint=f"the limit is {limit} (limits.max_chunks)")
+        held = max(0, self._source.size - extent.begin) // (extent.record_bytes or length)
+        if extent.end > self._source.size and count > max(_FORGED_CHUNKS, _FORGED_RATIO * held):
+            raise MalformedFileError(f"{count} chunks, and the file holds about {held}")
 
     def _cut_off(
         self, grid: tuple[int, ...], offsets: NDArray[np.uint64], length: int, fill: NDArray[Any]
