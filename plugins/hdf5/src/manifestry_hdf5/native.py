@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import h5py
@@ -12,6 +13,9 @@ from manifestry.storage import Source
 from manifestry_hdf5.datasets import element_of
 from manifestry_hdf5.library import OpenFiles, library_errors
 from manifestry_hdf5.values import model_values
+
+with suppress(ImportError):  # where it is installed, libhdf5 finds the filters that it has not built in
+    import hdf5plugin  # noqa: F401
 
 __all__ = ["NativeHdf5"]
 
