@@ -183,7 +183,7 @@ class TestParse:
         assert parse("dist-toy:toy").provenance[0].parser == "toy"
         with pytest.raises(UnknownFormatError, match="no parser named 'toy:deep'"):
             parse("toy:deep")
-        with pytest.raises(UnknownFormatError, match="'virtualizarr'.*pip install manifestry-virtualizarr"):
+        with pytest.raises(UnknownFormatError, match=r"'virtualizarr'.*pip install manifestry-virtualizarr"):
             parse("virtualizarr:HDFParser")
 
     def test_on_unsupported_is_one_of_two(self, parse):

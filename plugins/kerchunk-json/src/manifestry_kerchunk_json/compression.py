@@ -15,9 +15,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["ZSTD_MAGIC", "compressing", "decompressed", "decompressed_head"]
+__all__ = ["compressing", "decompressed", "decompressed_head"]
 
-ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _LARGEST_RATIO: Final = 1000
 """References are all different: documents become ten to a hundred times smaller, and bombs a million times."""
 

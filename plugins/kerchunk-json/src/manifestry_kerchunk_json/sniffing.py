@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from manifestry.formats.descriptors import Confidence
 from manifestry.storage.source import HEAD_BYTES, Source
 
-from manifestry_kerchunk_json.compression import ZSTD_MAGIC, decompressed_head
+__all__ = ["ZSTD_MAGIC", "is_document", "sniff"]
 
-__all__ = ["is_document", "sniff"]
+ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 _METADATA_KEY = re.compile(rb'"(?:[^"\\]*/)?(?:\.zgroup|\.zarray|\.zattrs|\.zmetadata|zarr\.json)"\s*:')
 _FIRST_KEYS = re.compile(rb'\{\s*"(?:version|templates|gen|refs)"\s*:')
@@ -18,6 +19,8 @@ _FIRST_KEYS = re.compile(rb'\{\s*"(?:version|templates|gen|refs)"\s*:')
 def sniff(head: bytes, source: Source) -> Confidence:
     """How sure the first bytes make it: the key of a Zarr document is certain, the keys of version 1 possible."""
     if head.startswith(ZSTD_MAGIC):
+        from manifestry_kerchunk_json.compression import decompressed_head  # noqa: PLC0415 every file is sniffed, few are zstd
+
         head = decompressed_head(source.head(HEAD_BYTES))
     elif len(head) < HEAD_BYTES and head.lstrip()[:1] == b"{":
         head = source.head(HEAD_BYTES)
