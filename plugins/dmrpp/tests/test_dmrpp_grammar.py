@@ -135,6 +135,18 @@ def test_structures_with_and_without_gaps(documents):
     assert got["filled"].tolist() == [(3, 4.5), (3, 4.5)]
 
 
+@pytest.mark.parametrize("names", [("a", "a"), ("", "a")])
+@pytest.mark.parametrize("payload", ["chunks", "specialstructuredata"])
+def test_members_need_names_of_their_own(documents, names, payload):
+    """numpy would choose one for a member without a name."""
+    content = {"chunks": chunk(0, 8), "specialstructuredata": b64(bytes(8))}[payload]
+    members = "".join(f'<Int32 name="{name}"/>' for name in names)
+    with pytest.raises(mf.UnsupportedFeatureError, match="members named"):
+        documents.parse(
+            f'<Structure name="s">{members}<dmrpp:{payload}>{content}</dmrpp:{payload}></Structure>', bytes(8)
+        )
+
+
 def test_structures_with_members_that_are_arrays(documents):
     stored = np.dtype(
         {

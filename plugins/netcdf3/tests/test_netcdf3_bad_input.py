@@ -39,6 +39,12 @@ FORGED = {
         c(1, 9, [(b"t", 0), (b"x", 2)], [], [(b"v", [0], 4, 200), (b"w", [1], 4, 208)]).header() + bytes(300)
     ),
     "records that are not there": lambda c: c(1, BIG, [(b"t", 0)], [], [(b"v", [0], 6, 100)]).header() + bytes(100),
+    "records of many variables that are not there": lambda c: (
+        c(1, 3_000_000, [(b"t", 0)], [], [(b"v%d" % i, [0], 4, 2000 + 4 * i) for i in range(40)])
+        .header()
+        .ljust(2000, b"\0")
+        + bytes(160)
+    ),
     "elements that are not there": lambda c: (
         c(5, 0, [(b"x", 1 << 40), (b"y", 1 << 20)], [], [(b"v", [0, 1], 6, 200)]).header() + bytes(100)
     ),
@@ -58,6 +64,8 @@ def test_forged_headers_are_refused_within_limits(tmp_path, classic):
     got = dict(answers.get(timeout=60) for _ in FORGED)
     process.join(30)
     assert process.exitcode == 0
+    every_variable = got.pop(str(tmp_path / "records of many variables that are not there.nc"))
+    assert every_variable == "UnsupportedFeatureError"  # one error for all that a file was refused for
     assert set(got.values()) == {"MalformedFileError"}, got
 
 

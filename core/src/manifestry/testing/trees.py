@@ -28,6 +28,7 @@ from manifestry.model.attributes import Reference
 from manifestry.model.metadata import Codec, RectilinearGrid
 from manifestry.model.tree import VirtualGroup
 from manifestry.testing.building import TreeBuilder
+from manifestry.testing.cf_trees import CF_SAMPLES
 from manifestry.testing.codec_trees import CODEC_SAMPLES
 
 __all__ = ["SAMPLES", "SampleTree", "make_sample"]
@@ -354,5 +355,6 @@ SAMPLES: Final[Mapping[str, Callable[[TreeBuilder], _Json | None]]] = {
     "many-files": _many_files,
     "big-endian-records": _big_endian_records,
     **CODEC_SAMPLES,
+    **CF_SAMPLES,
 }
 """The samples by name; each says in its docstring what it shows."""

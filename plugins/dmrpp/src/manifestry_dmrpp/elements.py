@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -16,7 +16,7 @@ from manifestry.model.records import record_layout
 from manifestry_dmrpp.dimensions import axis_lengths
 from manifestry_dmrpp.document import Enumeration, Group, Variable
 
-__all__ = ["ATOMIC", "TEXT_TYPES", "VARIABLE_TYPES", "ElementType", "element_type"]
+__all__ = ["ATOMIC", "TEXT_TYPES", "VARIABLE_TYPES", "ElementType", "element_type", "record_of"]
 
 ATOMIC: Final = {
     "Byte": "u1", "UByte": "u1", "Char": "S1", "UInt8": "u1", "Int8": "i1", "Int16": "i2", "UInt16": "u2",
@@ -194,11 +194,23 @@ def _stored_record(variable: Variable, offsets: str | None) -> np.dtype[Any]:
                 raise UnsupportedFeatureError("a Structure in a Structure, with room to spare", member.path, hint)
     if size > _MOST_RECORD_BYTES:
         raise UnsupportedFeatureError(f"records of {size} bytes", variable.path)
+    return record_of(variable, kinds, offsets=starts, itemsize=size)
+
+
+def record_of(variable: Variable, kinds: Sequence[np.dtype[Any]], **layout: Any) -> np.dtype[Any]:
+    """The record dtype of a Structure; without offsets its members follow each other.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        Two members have one name, or one has none (numpy would choose one).
+    """
     names = [member.name for member in variable.members]
-    try:
-        return np.dtype({"names": names, "formats": kinds, "offsets": starts, "itemsize": size})
-    except ValueError as error:
-        raise UnsupportedFeatureError(f"member names that Zarr cannot hold: {error}", variable.path) from error
+    if "" in names or len(set(names)) < len(names):
+        raise UnsupportedFeatureError(f"a Structure with members named {names!r}", variable.path)
+    described: Any = {"names": names, "formats": kinds, **layout}
+    record: np.dtype[Any] = np.dtype(described)
+    return record
 
 
 def _offsets(text: str, count: int) -> tuple[list[int], int]:

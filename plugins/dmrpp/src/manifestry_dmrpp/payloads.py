@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from manifestry_dmrpp.dimensions import axis_lengths
 from manifestry_dmrpp.document import StringRun, Variable
-from manifestry_dmrpp.elements import ATOMIC, TEXT_TYPES, ElementType, element_type
+from manifestry_dmrpp.elements import ATOMIC, TEXT_TYPES, ElementType, element_type, record_of
 
 __all__ = ["Payload", "payload"]
 
@@ -137,13 +137,11 @@ def _records(variable: Variable, count: int, limits: Limits) -> Payload:
     if at != len(data):
         raise MalformedFileError(f"{len(data) - at} bytes behind the last of {count} records")
     fields = [_field(member, column) for member, column in zip(variable.members, columns, strict=True)]
-    described = [(m.name, field.dtype, shape) for m, field, shape in zip(variable.members, fields, shapes, strict=True)]
-    try:
-        layout = record_layout(np.dtype(described))
-    except ValueError as error:
-        raise UnsupportedFeatureError(f"member names that Zarr cannot hold: {error}", variable.path) from error
+    kinds = [np.dtype((field.dtype, shape)) for field, shape in zip(fields, shapes, strict=True)]
+    stored = record_of(variable, kinds)
+    layout = record_layout(stored)
     _check_size(count * layout.dtype.itemsize, limits)
-    records = np.zeros(count, described)
+    records = np.zeros(count, stored)
     for member, field, shape in zip(variable.members, fields, shapes, strict=True):
         records[member.name] = field.reshape(count, *shape)
     element = ElementType(layout.dtype, layout.endian, layout.dtype.itemsize)

@@ -27,7 +27,7 @@ CHUNK_BYTES: Final = 16 << 20
 """Bytes of a chunk where the caller does not say."""
 
 _FORGED_BYTES: Final = 1 << 30
-_FORGED_CHUNKS: Final = 4 << 20
+_FORGED_CHUNKS: Final = 1 << 16
 _FORGED_RATIO: Final = 1024
 """An array of more than this many bytes or chunks, of which the file has less than this part, is no truncated file any
 more."""
