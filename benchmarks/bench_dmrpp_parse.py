@@ -14,7 +14,7 @@ from side_by_side import PEER_PYTHON, Subject, compare, write_page
 PAGE = Path(__file__).parent.parent / "docs/benchmarks/dmrpp.md"
 INTRODUCTION = (
     "Made by `benchmarks/bench_dmrpp_parse.py` on 2 shared cores: every round of every subject in a fresh process, in "
-    "turn, while others worked on the machine; imports are not timed. Peers: VirtualiZarr 2.8.0 and pydap 3.5.11, which read one group at a time: they are "
+    "turn; imports are not timed. Peers: VirtualiZarr 2.8.0 and pydap 3.5.11, which read one group at a time: they are "
     "called once for each group."
 )
 HEADER = (

@@ -15,7 +15,7 @@ from side_by_side import PEER_PYTHON, Subject, compare, write_page
 PAGE = Path(__file__).parent.parent / "docs/benchmarks/netcdf3.md"
 INTRODUCTION = (
     "Made by `benchmarks/bench_netcdf3_parse.py` on 2 shared cores: every round of every subject in a fresh process, "
-    "in turn, while others worked on the machine; imports are not timed. Peers: VirtualiZarr 2.8.0, kerchunk 0.2.10."
+    "in turn; imports are not timed. Peers: VirtualiZarr 2.8.0, kerchunk 0.2.10."
 )
 
 
