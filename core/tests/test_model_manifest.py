@@ -289,3 +289,10 @@ def test_lengths_take_half_the_memory_where_they_can():
         (1000,), FileTable([A, B]), np.arange(1000) % 2, np.arange(1000), np.arange(1000) + 1
     )
     assert many.nbytes - many.files.nbytes == 16 * 1000
+
+
+def test_inline_chunks_by_position():
+    chunks = {0: b"abc", 5: b"de"}
+    assert ChunkManifest.from_inline((2, 3), chunks).inline_chunks() == chunks
+    assert ChunkManifest.missing((2, 3)).inline_chunks() == {}
+    assert ChunkManifest.from_columns((2,), [A], 0, [0, 4], 4).inline_chunks() == {}

@@ -19,6 +19,7 @@ from manifestry.model.tree import VirtualArray
 
 __all__ = [
     "MEANING",
+    "STORAGE",
     "Difference",
     "decoding",
     "differences",
@@ -129,6 +130,10 @@ def differences(
     mine = {**inherited[0], **a.attributes} if inherited[0] else a.attributes
     theirs = {**inherited[1], **b.attributes} if inherited[1] else b.attributes
     return found + _meaning_differences(mine, theirs)
+
+
+STORAGE: Final = frozenset({"the codec pipeline", "the chunk shape", "what missing chunks read as"})
+"""Differences in how values are stored, not in what they are."""
 
 
 def _storage_differences(first: VirtualArray, other: VirtualArray, axis: int | None) -> list[Difference]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from manifestry.combine.chunking import join_along
-from manifestry.combine.compatibility import Difference, differences, inherited_attributes
+from manifestry.combine.compatibility import STORAGE, Difference, differences, inherited_attributes
 from manifestry.combine.constants import Constant
 from manifestry.combine.filling import fill_value_for_missing, filled_before, missing_part
 from manifestry.combine.harmonise import harmonise
@@ -288,8 +288,7 @@ class Concatenation:
 
     def _compare(self, path: str, kept: Constant, other: VirtualArray, position: int) -> None:
         found = self._differences(path, kept.array, other, position, None)
-        storage = {"the codec pipeline", "the chunk shape", "what missing chunks read as"}
-        matters = [difference for difference in found if difference.what not in storage]
+        matters = [difference for difference in found if difference.what not in STORAGE]
         if matters:
             raise self._conflict(path, matters, self._label(position))
         alike = not found and same_bits(kept.array.metadata.fill_value, other.metadata.fill_value)

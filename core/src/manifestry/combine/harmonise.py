@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.combine.compatibility import Difference
+from manifestry.combine.compatibility import STORAGE, Difference
 from manifestry.combine.times import convert_times, is_time
 from manifestry.combine.values import encode_values, read_values
 from manifestry.errors import IncompatibleArraysError
@@ -19,7 +19,7 @@ from manifestry.storage.registry import StoreRegistry
 __all__ = ["harmonise", "harmonise_values"]
 
 _TIME = {"the attribute units", "the attribute calendar"}
-_STORAGE = {"the codec pipeline", "the chunk shape", "what missing chunks read as", "the data type"}
+_STORAGE = STORAGE | {"the data type"}
 _MISSING = {"the attribute _FillValue"}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from manifestry.combine.compatibility import differences
+from manifestry.combine.compatibility import STORAGE, differences
 from manifestry.combine.constants import Constant
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
@@ -82,8 +82,7 @@ def _merged(
     near = at_hand(others, stores, options.inline_limit) if options.compat == "equals" else iter(others)
     for (position, _), other in zip(found[1:], near, strict=True):
         different = differences(first, other, None)
-        storage = {"the codec pipeline", "the chunk shape", "what missing chunks read as"}
-        matters = [difference for difference in different if difference.what not in storage]
+        matters = [difference for difference in different if difference.what not in STORAGE]
         where = f"{labels(found[0][0])} and {labels(position)}"
         if matters:
             raise IncompatibleArraysError(f"{path} is in {where}, and {'; '.join(map(str, matters))}")

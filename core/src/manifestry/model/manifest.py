@@ -227,6 +227,13 @@ class ChunkManifest:
         """Which chunks are stored in `inline`, shape ``(size,)``."""
         return np.broadcast_to((self.file_index == INLINE) & (self.lengths != 0), (self.size,))
 
+    def inline_chunks(self) -> dict[int, bytes]:
+        """The bytes of the chunks that are stored in `inline`, by position in C order."""
+        _, offsets, lengths = self.columns()
+        at = np.flatnonzero(self.inlined)
+        ranges = zip(at.tolist(), offsets[at].tolist(), lengths[at].tolist(), strict=True)
+        return {n: self.inline[start : start + length] for n, start, length in ranges}
+
     @property
     def stored_count(self) -> int:
         """Number of chunks that are stored."""

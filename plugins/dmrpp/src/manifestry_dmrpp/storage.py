@@ -115,10 +115,8 @@ class StorageBuilder:
         there = np.flatnonzero(manifest.stored & ~manifest.inlined).tolist()
         segments = [(manifest.files.urls[int(rows[n])], int(offsets[n]), int(lengths[n])) for n in there]
         copier = Copier(self._locations, self._context.limits)
-        chunks = dict(zip(there, copier.read_each(segments), strict=True))
-        for n in np.flatnonzero(manifest.inlined).tolist():
-            chunks[n] = manifest.inline[int(offsets[n]) : int(offsets[n]) + int(lengths[n])]
-        return ChunkManifest.from_inline(manifest.grid_shape, chunks)
+        copied = dict(zip(there, copier.read_each(segments), strict=True))
+        return ChunkManifest.from_inline(manifest.grid_shape, copied | manifest.inline_chunks())
 
     def _check_grid(self, size: int, listed: int) -> None:
         if size > self._context.limits.max_chunks:

@@ -12,7 +12,7 @@ import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.datatypes import default_fill, is_variable_length
-from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
@@ -120,14 +120,13 @@ def copy_chunks(array: VirtualArray, dataset: Dataset) -> VirtualArray:
     manifest = array.manifest
     if not manifest.stored_count or manifest.files.urls != (dataset.file.source.url,):
         return array
-    rows, offsets, lengths = manifest.columns()
-    positions = np.flatnonzero(manifest.stored)
-    there = [n for n in positions.tolist() if rows[n] != INLINE]
+    _, offsets, lengths = manifest.columns()
+    there = np.flatnonzero(manifest.stored & ~manifest.inlined).tolist()
     ranges = [(int(offsets[n]), int(offsets[n]) + int(lengths[n])) for n in there]
-    chunks = dict(zip(there, dataset.file.source.ranges(ranges), strict=True))
-    for n in np.flatnonzero(manifest.inlined).tolist():
-        chunks[n] = manifest.inline[int(offsets[n]) : int(offsets[n]) + int(lengths[n])]
-    return VirtualArray(array.metadata, ChunkManifest.from_inline(manifest.grid_shape, chunks))
+    copied = dict(zip(there, dataset.file.source.ranges(ranges), strict=True))
+    return VirtualArray(
+        array.metadata, ChunkManifest.from_inline(manifest.grid_shape, copied | manifest.inline_chunks())
+    )
 
 
 def _pieces(values: np.ndarray[Any, Any], chunk_shape: Sequence[int], fill: Any) -> Iterator[np.ndarray[Any, Any]]:

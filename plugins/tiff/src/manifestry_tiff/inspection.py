@@ -1,8 +1,8 @@
 """Looking into tiles and strips where it costs little: what the tags do not tell.
 
 The last strip is read where it has fewer rows than the others. Beyond that, streams that were fetched already with the
-header, those of small local files, and a few of large local ones are decoded once, within limits; so corrupt data, superfluous bytes and
-short tiles of small files are found while parsing. Nothing remote is fetched for this.
+header, those of small local files, and a few of large local ones are decoded once, within limits; so corrupt data,
+superfluous bytes and short tiles of small files are found while parsing. Nothing remote is fetched for this.
 """
 
 from __future__ import annotations

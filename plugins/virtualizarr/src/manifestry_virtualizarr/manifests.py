@@ -99,15 +99,14 @@ def to_peer_manifest(manifest: ChunkManifest) -> PeerManifest:
     inline = manifest.inlined
     rows = np.where(lengths == 0, count, np.where(inline, count + 1, index))
     grid = manifest.grid_shape
-    places = np.flatnonzero(inline)
     return PeerManifest.from_arrays(
         paths=np.asarray(table[rows]).reshape(grid),
         offsets=np.where(inline, np.uint64(0), offsets).reshape(grid),
         lengths=np.array(lengths).reshape(grid),
         validate_paths=False,
         inlined={
-            tuple(int(i) for i in np.unravel_index(at, grid)) if grid else (): manifest.inline[start : start + size]
-            for at, start, size in zip(places.tolist(), offsets[places].tolist(), lengths[places].tolist(), strict=True)
+            tuple(int(i) for i in np.unravel_index(at, grid)) if grid else (): data
+            for at, data in manifest.inline_chunks().items()
         },
     )
 
