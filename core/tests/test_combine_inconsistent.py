@@ -152,6 +152,12 @@ class TestWhatSomeFilesLack:
         assert read(found, "t").tolist() == [[3] * 4, [-9] * 4]
         assert found["t"].manifest.stored.tolist() == [True, False]
 
+    @pytest.mark.parametrize("value", [np.int64(2**40), np.float64(0.5), np.array([], "i4"), "none"])
+    def test_a_missing_value_that_no_element_can_be(self, value, tmp_path):
+        trees = self.trees(tmp_path, "t", attributes={"missing_value": value})
+        with pytest.raises(IncompatibleArraysError, match="no value of int32 means missing"):
+            concat(trees, "time", missing="fill")
+
     def test_a_coordinate_is_not_filled(self, tmp_path):
         trees = self.trees(tmp_path, "time")
         with pytest.raises(IncompatibleArraysError, match=r"^time: is not in .*second/.*a coordinate has no missing"):

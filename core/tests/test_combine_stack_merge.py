@@ -154,3 +154,17 @@ def test_times_keep_missing_values_and_calendars():
     with pytest.raises(ValueError, match="before the Gregorian reform"):
         convert_times(np.array([-900000.0]), {"units": "days since 2000-01-01"},
                       {"units": "days since 2000-01-01", "calendar": "proleptic_gregorian"})  # fmt: skip
+
+
+@pytest.mark.parametrize("date", ["2001-13-01", "2001-00-01", "2001-01-32", "2001-01-01 24:00", "2001-01-01 00:60"])
+def test_times_since_no_date(date):
+    with pytest.raises(ValueError, match="is no date"):
+        convert_times(np.array([0.0]), {"units": f"days since {date}"}, {"units": "days since 2000-01-01"})
+
+
+def test_times_that_no_number_is():
+    unit = {"units": "days since 2000-01-01"}
+    with pytest.raises(ValueError, match="an infinite number is no time"):
+        convert_times(np.array([1.0, np.inf]), unit, {"units": "days since 2001-01-01"})
+    with pytest.raises(ValueError, match="has no exact number of type float32"):
+        convert_times(np.array([3e38], "f4"), unit, {"units": "hours since 2000-01-01"})

@@ -267,3 +267,11 @@ def test_xarray_decodes_special_texts_in_missing_value(tmp_path, copy_to_zarr):
     tree = tree.with_(arrays={"floats": type(array)(marked, array.manifest)})
     opened = xr.open_zarr(copy_to_zarr(tree), consolidated=False)
     assert opened["floats"].values.tolist() == np.zeros((4, 6)).tolist()
+
+
+@pytest.mark.parametrize("code", ["f4", "c8"])
+def test_fill_attribute_that_no_element_can_be_stays(code):
+    metadata = ArrayMetadata((2,), np.dtype(code), RegularGrid((2,)), (LITTLE,), 0, None, {})
+    huge = encode_fill_attribute(np.dtype("f8" if code == "f4" else "c16"), 1e300)
+    document = array_document(metadata)[0] | {"attributes": {"_FillValue": huge}}
+    assert metadata_from_document(document).attributes["_FillValue"] == huge

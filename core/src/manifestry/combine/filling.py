@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from manifestry.errors import IncompatibleArraysError
+from manifestry.errors import IncompatibleArraysError, ManifestError
 from manifestry.model.attributes import values_equal
+from manifestry.model.elements import as_element
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualArray
@@ -65,5 +66,7 @@ def _missing_value(metadata: ArrayMetadata) -> Any:
         if metadata.dtype.kind in "mM":
             return np.array("NaT", metadata.dtype)[()]
         return metadata.dtype.type(np.nan) if metadata.dtype.kind in "fc" else None
-    value = np.asarray(given).reshape(-1)[0]
-    return metadata.dtype.type(value) if metadata.dtype.kind in "biufc" else value
+    try:
+        return as_element(metadata.dtype, np.asarray(given).reshape(-1)[0])
+    except (IndexError, ManifestError):  # an empty attribute, or a number that no element can be
+        return None

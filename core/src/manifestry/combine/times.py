@@ -86,6 +86,8 @@ def _microseconds(epoch: str, calendar: str) -> int:
         raise ValueError(f"{epoch!r} is no date")
     year, month, day = (int(part) for part in match.group(1, 2, 3))
     hour, minute, second = (int(part or 0) for part in match.group(4, 5, 6))
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
+        raise ValueError(f"{epoch!r} is no date")
     fraction = (match[7] or "0").ljust(6, "0")
     if fraction[6:].strip("0"):
         raise ValueError(f"{epoch!r} has fractions of a microsecond")
@@ -145,6 +147,8 @@ def convert_times(values: NDArray[Any], have: Attributes, want: Attributes) -> N
     scale = Fraction(old.step, new.step)
     shift = Fraction(old.epoch - new.epoch, new.step)
     gone = _missing(values, have)
+    if np.isinf(values[~gone]).any():
+        raise ValueError("an infinite number is no time")
     result = values.copy()
     flat = result.reshape(-1)
     for i in np.flatnonzero(~gone.reshape(-1)).tolist():
@@ -171,8 +175,9 @@ def _missing(values: NDArray[Any], attributes: Attributes) -> NDArray[np.bool_]:
 
 def _as_number(exact: Fraction, dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "f":
-        number = dtype.type(float(exact))
-        if Fraction(float(number)) == exact:
+        with np.errstate(over="ignore"):  # infinity is not the number
+            number = dtype.type(float(exact))
+        if np.isfinite(number) and Fraction(float(number)) == exact:
             return number
     elif exact.denominator == 1 and np.iinfo(dtype).min <= exact.numerator <= np.iinfo(dtype).max:
         return dtype.type(exact.numerator)

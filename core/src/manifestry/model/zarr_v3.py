@@ -97,13 +97,13 @@ def encode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
 
 
 def decode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
-    """``_FillValue`` of Zarr v3 attributes as a scalar of the array's type; what is not in xarray's form stays."""
+    """``_FillValue`` of Zarr v3 attributes as a scalar of the array's type; what is none, or not in xarray's form, stays."""
     try:
         match dtype.kind:
             case "f":
-                return dtype.type(_float64_from_base64(value))
+                return as_element(dtype, _float64_from_base64(value))
             case "c":
-                return dtype.type(complex(_float64_from_base64(value[0]), _float64_from_base64(value[1])))
+                return as_element(dtype, complex(_float64_from_base64(value[0]), _float64_from_base64(value[1])))
             case "b" | "i" | "u":
                 return as_element(dtype, value)
     except (TypeError, ValueError, OverflowError, struct.error, ManifestError):
