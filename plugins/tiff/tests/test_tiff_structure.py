@@ -93,7 +93,7 @@ def test_multiscales_of_odd_sizes(tmp_path):
 
 def test_a_level_as_the_root(tmp_path):
     path = cog(tmp_path / "a.tif", mask=True)
-    tree = mf.parse(path, group="1", include=["data"])
+    tree = mf.parse(path, group="1", exclude=["mask"])
     assert list(tree.arrays) == ["data", "x", "y", "spatial_ref"]
     assert tree["data"] == mf.parse(path)["1/data"]
     with pytest.raises(mf.OptionError, match="no group '7'"):
@@ -101,8 +101,11 @@ def test_a_level_as_the_root(tmp_path):
 
 
 def test_include_reads_only_what_is_wanted(tmp_path):
-    tree = mf.parse(cog(tmp_path / "a.tif"), include=["1/data"])
-    assert [path for path, _ in tree.walk_arrays() if path.endswith("data")] == ["1/data"]
+    path = cog(tmp_path / "a.tif")
+    assert [path for path, _ in mf.parse(path, include=["1/data"]).walk_arrays()] == ["1/data"]
+    tree = mf.parse(path, exclude=["0/data", "y"])
+    assert [path for path, _ in tree["0"].walk_arrays()] == ["x", "spatial_ref"]
+    assert "multiscales" not in tree.attributes
 
 
 def test_pages_that_are_alike_are_stacked(tmp_path):

@@ -26,6 +26,7 @@ __all__ = [
     "decode_fill_attribute",
     "encode_fill_attribute",
     "group_document",
+    "lengths_from_json",
     "metadata_from_document",
 ]
 
@@ -148,7 +149,7 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
     try:
         _check_header(document)
         dtype = dtype_from_zarr(document["data_type"])
-        shape = _lengths(document["shape"], 0)
+        shape = lengths_from_json(document["shape"], 0)
         names = document.get("dimension_names")
         attributes = dict(document.get("attributes") or {})
         if FILL_ATTRIBUTE in attributes:
@@ -180,7 +181,7 @@ def _codec_from_zarr(codec: Any) -> Codec:
     return Codec(codec) if isinstance(codec, str) else Codec(codec["name"], dict(codec.get("configuration") or {}))
 
 
-def _lengths(values: Any, least: int) -> tuple[int, ...]:
+def lengths_from_json(values: Any, least: int) -> tuple[int, ...]:
     """Whole numbers of at least `least`; JSON's ``true`` and ``1.0`` are none."""
     if not isinstance(values, list | tuple) or not all(type(n) is int and n >= least for n in values):
         raise ValueError(f"{values!r} is no list of lengths")
@@ -190,7 +191,7 @@ def _lengths(values: Any, least: int) -> tuple[int, ...]:
 def _grid_from_zarr(grid: Mapping[str, Any], shape: tuple[int, ...]) -> ChunkGrid:
     options = grid["configuration"]
     if grid["name"] == "regular":
-        return RegularGrid(_lengths(options["chunk_shape"], 1))
+        return RegularGrid(lengths_from_json(options["chunk_shape"], 1))
     if grid["name"] == "rectilinear" and options["kind"] == "inline":
         return RectilinearGrid(
             tuple(_expand_runs(runs, size) for runs, size in zip(options["chunk_shapes"], shape, strict=True))
@@ -201,11 +202,11 @@ def _grid_from_zarr(grid: Mapping[str, Any], shape: tuple[int, ...]) -> ChunkGri
 def _expand_runs(runs: Any, size: int) -> tuple[int, ...]:
     """Chunk lengths along a dimension of `size`; what reaches beyond it is not expanded, however often it repeats."""
     if isinstance(runs, int):
-        return _lengths([runs], 1) * -(-size // runs)
+        return lengths_from_json([runs], 1) * -(-size // runs)
     edges: list[int] = []
     left = size
     for run in runs:
-        length, count = _lengths([run, 1] if isinstance(run, int) else run, 1)
+        length, count = lengths_from_json([run, 1] if isinstance(run, int) else run, 1)
         if count > -(-left // length):
             raise ValueError(f"chunks beyond the length {size} of a dimension")
         edges += [length] * count

@@ -82,8 +82,12 @@ def stored_dtype(text: Any) -> np.dtype[Any]:
         There is no such type.
     """
     try:
-        return np.dtype([(name, stored_dtype(kind)) for name, kind in text] if isinstance(text, list) else text)
-    except (TypeError, ValueError) as error:
+        if isinstance(text, list):
+            return np.dtype([(name, stored_dtype(kind)) for name, kind in text])
+        if not isinstance(text, str):  # numpy has a data type for None
+            raise TypeError("it is no text")
+        return np.dtype(text)
+    except (TypeError, ValueError, SyntaxError) as error:
         raise ManifestError(f"unknown Zarr v2 data type {text!r}: {error}") from error
 
 

@@ -17,6 +17,7 @@ from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.attributes import Attributes, attributes_to_json
 from manifestry.model.issues import Issue
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
+from manifestry.model.zarr_v3 import lengths_from_json
 from manifestry.zarr_v2.codecs import pipeline_from_v2, pipeline_to_v2
 from manifestry.zarr_v2.datatypes import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2, same_fill
 
@@ -154,8 +155,10 @@ def metadata_from_documents(
         objects = next((str(step["id"]) for step in steps if str(step.get("id", "")).startswith("vlen-")), "")
         dtype, byteorder = dtype_from_v2(zarray["dtype"], objects)
         attributes = dict(zattrs or {})
-        shape = tuple(int(n) for n in zarray["shape"])
-        chunks = tuple(max(1, int(n)) for n in zarray["chunks"])  # zarr-python 2 wrote 0 for empty dimensions
+        if zarray.get("order", "C") not in ("C", "F"):
+            raise ManifestError(f"{where}: order {zarray['order']!r} in a .zarray")
+        shape = lengths_from_json(zarray["shape"], 0)
+        chunks = tuple(max(1, n) for n in lengths_from_json(zarray["chunks"], 0))  # 0: empty dimensions, zarr-python 2
         dims = attributes.pop(DIMENSIONS, None)
         fill = fill_from_v2(dtype, zarray["fill_value"])
         if zarray["fill_value"] is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import h5py
-from h5py import h5d, h5s
+from h5py import h5d, h5s, h5t
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.datatypes import default_fill
@@ -22,7 +22,27 @@ from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkLayout, layou
 from manifestry_hdf5.structures.object_header import Message
 from manifestry_hdf5.structures.sound import check_fill
 
-__all__ = ["Dataset", "element_of", "read_dataset"]
+__all__ = ["Axes", "Dataset", "element_of", "read_axes", "read_dataset"]
+
+
+_PASSED_OVER: Final = frozenset({h5t.ARRAY, h5t.REFERENCE, h5t.TIME, h5t.BITFIELD})
+"""Classes of datatypes whose dimensions netCDF-C does not number."""
+
+
+class Axes(NamedTuple):
+    """The axes of an array, those of an array datatype last.
+
+    Attributes
+    ----------
+    lengths, unlimited
+        How many elements they have, and which of them may grow without end.
+    numbered
+        Whether netCDF-C numbers those that have no name.
+    """
+
+    lengths: tuple[int, ...]
+    unlimited: tuple[bool, ...]
+    numbered: bool
 
 
 @dataclass(slots=True)
@@ -53,6 +73,8 @@ class Dataset:
         Where the index of the chunks is; None where there is none, or where only libhdf5 knows.
     null
         Whether the dataspace holds no element, not even one without dimensions.
+    axes
+        Of the array that it becomes.
     """
 
     id: Any
@@ -69,8 +91,9 @@ class Dataset:
     attributes: dict[str, Any]
     stored_itemsize: int
     header: Sequence[Message]
-    index: ChunkLayout | None = None
-    null: bool = False
+    index: ChunkLayout | None
+    null: bool
+    axes: Axes
 
     @property
     def properties(self) -> Any:
@@ -96,6 +119,7 @@ class _Kind(NamedTuple):
     """What many datasets of a file have in common."""
 
     element: ElementType
+    numbered: bool
     itemsize: int
     filters: tuple[Filter, ...]
     fill: Any
@@ -123,10 +147,10 @@ def read_dataset(
     with library_errors(path):
         form = _form_from_header(file, header) or _form_by_library(identifier)
         kind = _kind(file, identifier, header)
-        element, fill = kind.element, kind.fill
+        element, fill, numbered = kind.element, kind.fill, kind.numbered and not form.space.null
         if element.members is not None and not form.space.shape and not form.space.null:
             element = _only_sequence(identifier, element)
-            fill = default_fill(element.dtype)
+            fill, numbered = default_fill(element.dtype), False
     shape = (0,) if form.space.null else form.space.shape
     maximum = (0,) if form.space.null else form.space.maximum
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
@@ -135,10 +159,24 @@ def read_dataset(
         context.report(path, "fill value undefined", "what was never written reads as the default of the type")
     if form.space.null:
         context.report(path, "null dataspace", "an array without elements stands for it")
+    unlimited = tuple(n == UNLIMITED for n in maximum) + (False,) * len(element.shape)
     return Dataset(
         identifier, path, file, identity, shape, maximum, form.layout, form.chunk_shape, element, kind.filters,
         fill, attributes, kind.itemsize, header, form.chunks, form.space.null,
+        Axes(shape + element.shape, unlimited, numbered),
     )  # fmt: skip
+
+
+def read_axes(identifier: Any) -> Axes:
+    """The axes of a dataset of which nothing else is read: what others have are numbered alike whatever is selected."""
+    datatype, space = identifier.get_type(), identifier.get_space()
+    shape = tuple(map(int, space.get_simple_extent_dims() or ()))
+    unlimited = [n == h5s.UNLIMITED for n in space.get_simple_extent_dims(maxdims=True) or ()]
+    numbered = datatype.get_class() not in _PASSED_OVER and space.get_simple_extent_type() != h5s.NULL
+    while datatype.get_class() == h5t.ARRAY:
+        shape += tuple(map(int, datatype.get_array_dims()))
+        datatype = datatype.get_super()
+    return Axes(shape, tuple(unlimited) + (False,) * (len(shape) - len(unlimited)), numbered)
 
 
 def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None:
@@ -183,7 +221,9 @@ def _kind(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Kind:
             file.require_sound_heaps()
         fill = fill_value(properties, element, datatype)
         undefined = is_undefined(properties)
-        known = _Kind(element, size, read_pipeline(properties), fill, undefined)
+        known = _Kind(
+            element, datatype.get_class() not in _PASSED_OVER, size, read_pipeline(properties), fill, undefined
+        )
         if messages:
             file.kinds[messages] = known
     return known

@@ -16,7 +16,6 @@ from manifestry_hdf5.library import OpenFiles
 from manifestry_hdf5.native import NativeHdf5
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.sidecar import tree_of_sidecar
-from manifestry_hdf5.structures.dataspace import UNLIMITED
 from manifestry_hdf5.walk import Group, Walker
 
 __all__ = ["Hdf5Parser"]
@@ -67,41 +66,36 @@ class _Assembly:
     def _name_dimensions(self) -> None:
         """Name the dimensions of all arrays; those without a name are numbered in the order of netCDF-C.
 
-        netCDF-C passes over array datatypes, so they come last here.
+        What netCDF-C passes over (array datatypes) comes last.
         """
-        last = []
+        passed_over = []
         for group in _deepest_first(self._root):
-            for name in sorted(group.datasets.keys() | group.refused.keys(), key=str.encode):
-                if name in group.refused:
-                    shape, unlimited = group.refused[name]
-                    names, _ = self._names.named(name, group.scales[name], len(shape))
-                    self._names.phony(group.path, shape, unlimited, names)
-                elif group.datasets[name].element.shape:
-                    last.append((group, name))
-                else:
+            for name in sorted(group.axes, key=str.encode):
+                if group.axes[name].numbered:
                     self._name(group, name)
-        for group, name in last:
+                else:
+                    passed_over.append((group, name))
+        for group, name in passed_over:
             self._name(group, name)
         for group in self._root.walk():
             self._report_sizes(group)
 
     def _name(self, group: Group, name: str) -> None:
-        """Name the dimensions of one array."""
-        path, dataset = f"{group.path}/{name}".lstrip("/"), group.datasets[name]
-        inner = dataset.element.shape
-        names, several = self._names.named(name, group.scales[name], len(dataset.shape + inner))
-        for axis in several:
-            self._context.report(path, "several scales on one dimension", f"axis {axis} is called {names[axis]}")
-        unlimited = [n == UNLIMITED for n in dataset.maximum] + [False] * len(inner)
-        self._names.phony(group.path, dataset.shape + inner, unlimited, names)
-        self._dims[path] = tuple(names)
+        """Name the dimensions of one dataset."""
+        path, axes = f"{group.path}/{name}".lstrip("/"), group.axes[name]
+        names, several = self._names.named(name, group.scales[name], len(axes.lengths))
+        self._names.phony(group.path, axes.lengths, axes.unlimited, names)
+        if name in group.datasets:
+            self._dims[path] = tuple(names)
+            for axis in several:
+                self._context.report(path, "several scales on one dimension", f"axis {axis} is called {names[axis]}")
 
     def _report_sizes(self, group: Group) -> None:
         """Report dimensions of several lengths: netCDF-4 pads what is shorter than an unlimited dimension, Zarr does not."""
         seen: dict[str, int] = {}
-        for name, dataset in group.datasets.items():
+        for name in group.datasets:
             path = f"{group.path}/{name}".lstrip("/")
-            for dim, size in zip(self._dims[path], dataset.shape + dataset.element.shape, strict=True):
+            for dim, size in zip(self._dims[path], group.axes[name].lengths, strict=True):
                 if dim is not None and seen.setdefault(dim, size) != size:
                     message = f"{dim} has {size} elements here and {seen[dim]} in another array of the group"
                     self._context.report(path, "dimension of several lengths", message)

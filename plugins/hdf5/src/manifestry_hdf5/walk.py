@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from h5py import h5d, h5g, h5l, h5o, h5s, h5t
+from h5py import h5d, h5g, h5l, h5o
 from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.validation import is_node_name
 
 from manifestry_hdf5.attributes import decode_text, read_attributes
-from manifestry_hdf5.datasets import Dataset, read_dataset
+from manifestry_hdf5.datasets import Axes, Dataset, read_axes, read_dataset
 from manifestry_hdf5.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
 from manifestry_hdf5.library import LIBRARY_ERRORS, Identity, OpenFile, OpenFiles, address_of, library_errors
 
@@ -24,9 +24,6 @@ __all__ = ["Group", "Walker"]
 
 _OBJECT_HEADER_BYTES: Final = 512
 """What is fetched ahead of an object header; most are shorter."""
-
-_UNKNOWN_TO_NETCDF: Final = frozenset({h5t.ARRAY, h5t.REFERENCE, h5t.TIME, h5t.BITFIELD})
-"""Classes of datatypes that netCDF-C passes over."""
 
 _MOST_FILES: Final = 100
 """Files that external links may lead through, one after the other."""
@@ -42,8 +39,8 @@ class Group:
         Relative to the group that was asked for; ``""`` for that group itself.
     scales
         What the datasets of the group say about dimensions, wanted or not.
-    refused
-        Shapes of datasets that are no arrays here, and which dimensions may grow: netCDF-C counts their dimensions.
+    axes
+        Those of the datasets, wanted or not, refused or not.
     """
 
     path: str
@@ -51,7 +48,7 @@ class Group:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     scales: dict[str, Scale] = field(default_factory=dict)
-    refused: dict[str, tuple[tuple[int, ...], tuple[bool, ...]]] = field(default_factory=dict)
+    axes: dict[str, Axes] = field(default_factory=dict)
 
     def walk(self) -> Iterator[Group]:
         """The group and all below it, parents first."""
@@ -235,7 +232,10 @@ class Walker:
     def _dataset(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
         name = path.rpartition("/")[2]
         if not self._context.wants(path):
-            group.scales[name] = self._scale(file, child, identity, path)
+            scale = group.scales[name] = self._scale(file, child, identity, path)
+            if not scale.only_dimension:
+                with library_errors(path):
+                    group.axes[name] = read_axes(child)
             return
         known = self._datasets.get(identity)
         with library_errors(path):
@@ -246,11 +246,10 @@ class Walker:
             try:
                 dataset = known or read_dataset(file, child, identity, path, attributes, header, self._context)
             except UnsupportedFeatureError:
-                if child.get_type().get_class() not in _UNKNOWN_TO_NETCDF:
-                    most = child.get_space().get_simple_extent_dims(maxdims=True)
-                    group.refused[name] = child.shape or (), tuple(n == h5s.UNLIMITED for n in most or ())
+                group.axes[name] = read_axes(child)
                 raise
             group.datasets[name] = self._datasets[identity] = dataset
+            group.axes[name] = dataset.axes
 
     def _scale(self, file: OpenFile, child: Any, identity: Identity, path: str) -> Scale:
         """What a dataset that is not wanted says about dimensions."""

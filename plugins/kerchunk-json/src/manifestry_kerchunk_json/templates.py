@@ -68,8 +68,8 @@ def generated(rules: Sequence[Mapping[str, Any]], templates: Mapping[str, Any], 
 
 def _dimension(value: Any) -> Sequence[int]:
     if isinstance(value, Mapping):
-        return range(int(value.get("start", 0)), int(value["stop"]), int(value.get("step", 1)))
-    return [int(item) for item in value]
+        return range(_integer(value.get("start", 0)), _integer(value["stop"]), _integer(value.get("step", 1)))
+    return [_integer(item) for item in value]
 
 
 def _references(
@@ -84,7 +84,13 @@ def _references(
 
 
 def _number(value: Any, values: Mapping[str, Any]) -> int:
-    return int(rendered(value, values)) if isinstance(value, str) else int(value)
+    return int(rendered(value, values)) if isinstance(value, str) else _integer(value)
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{value!r} is no whole number")  # noqa: TRY004 callers know ValueErrors
+    return value
 
 
 def _evaluate(expression: str, values: Mapping[str, Any], depth: int) -> Any:
@@ -120,7 +126,4 @@ def _value(node: ast.expr, values: Mapping[str, Any], depth: int) -> Any:
 
 
 def _whole(node: ast.expr, values: Mapping[str, Any], depth: int) -> int:
-    value = _value(node, values, depth)
-    if not isinstance(value, int):
-        raise ValueError(f"{value!r} is no whole number")  # noqa: TRY004 callers know ValueErrors
-    return value
+    return _integer(_value(node, values, depth))

@@ -86,26 +86,26 @@ class Layout:
             self._level_arrays(level, DATA, f"{prefix}{i}/", known)
             for i, (level, known) in enumerate(zip(family.levels, references, strict=True))
         ]
-        return self.pyramid(levels, family, references)
+        sizes = [(level.image.width, level.image.length) for level in family.levels]
+        return self.pyramid(levels, sizes, references)
 
     def pyramid(
         self,
         levels: Sequence[dict[str, VirtualArray]],
-        family: Family,
+        sizes: Sequence[tuple[int, int]],
         references: Sequence[GeoReference | None],
     ) -> VirtualGroup:
-        """Groups of levels, and what joins them as attributes. Levels of which nothing is left are not named."""
+        """Groups of levels, and what joins them as attributes. Levels without pixels are not named there."""
         kept = [i for i, arrays in enumerate(levels) if DATA in arrays]
-        groups = {str(i): VirtualGroup(levels[i]) for i in kept}
+        groups = {str(i): VirtualGroup(arrays) for i, arrays in enumerate(levels) if arrays}
         if 0 not in kept:
             return VirtualGroup({}, groups)
-        sizes = [(family.levels[i].image.width, family.levels[i].image.length) for i in kept]
         own = [{} if (known := references[i]) is None else known.conventions() for i in kept]
         transforms = [found.get("spatial:transform") for found in own]
         resampling = str(levels[0][DATA].attributes.get("OVERVIEW_RESAMPLING", "")).lower()
         attributes: dict[str, Any] = {}
         attributes |= {k: v for k, v in own[0].items() if k not in ("spatial:shape", "spatial:transform")}
-        attributes |= multiscales_attributes(sizes, transforms, resampling, [str(i) for i in kept])
+        attributes |= multiscales_attributes([sizes[i] for i in kept], transforms, resampling, [str(i) for i in kept])
         return VirtualGroup({}, groups, with_conventions(attributes))
 
     def _pages(self, families: Sequence[Family]) -> VirtualGroup | None:
@@ -113,61 +113,74 @@ class Layout:
         first = families[0].full
         if any(len(f.levels) > 1 or f.levels[0].mask is not None or not _same(first, f.full) for f in families):
             return None
-        if not self.wants("0"):
-            return VirtualGroup()
         shared = self._shared(families)
         if shared is None:
             return None
+        wanted = self.wants("0")
+        context = self.context if wanted else self._silent()
         pages: list[VirtualArray] = []
         for family in families:
-            with self.context.isolate("0"):
-                pages.append(image_array(family.full, "0", self.options, self.context))
+            with context.isolate("0"):
+                pages.append(image_array(family.full, "0", self.options, context))
+        if wanted and len(pages) < len(families):
+            return VirtualGroup()
         if len(pages) < len(families) or not stackable(pages):
-            return VirtualGroup() if len(pages) < len(families) else None
+            return None
         self.pages["0"] = tuple(family.full.directory.offset for family in families)
         stacked = stack_pages(pages, (len(pages),), (PAGE,))
         reference = self._reference(first, "0")
         attributes = {k: v for k, v in self.described(first, "0", reference).items() if k in shared}
-        return VirtualGroup(self.finish(stacked, attributes, "0", reference))
+        return VirtualGroup(self._beside({"0": _with(stacked, attributes)} if wanted else {}, "", reference))
 
     def _shared(self, families: Sequence[Family]) -> dict[str, Any] | None:
         """The attributes that pages have in common, None where they differ in what their values mean or where they lie.
 
         What cannot be understood of them is reported by who makes the arrays.
         """
-        silent = replace(self, context=ParseContext(on_unsupported="skip", limits=self.context.limits))
+        silent = replace(self, context=self._silent())
         pages = [(family.full, silent._reference(family.full, "")) for family in families]  # noqa: SLF001 of this class
         return shared_attributes([silent.described(image, "", reference) for image, reference in pages])
+
+    def _silent(self) -> ParseContext:
+        """A context for what must not be reported."""
+        return ParseContext(on_unsupported="skip", limits=self.context.limits)
 
     def described(self, image: Image, path: str, reference: GeoReference | None) -> dict[str, Any]:
         """The attributes of an image, and those that say where it lies."""
         found = describe(image, path, self.context)
         return found if reference is None else found | reference.array_attributes()
 
-    def finish(
-        self, array: VirtualArray, attributes: dict[str, Any], name: str, reference: GeoReference | None
-    ) -> dict[str, VirtualArray]:
-        """An array with the attributes of its image, and the coordinates beside it."""
-        arrays = {name: _with(array, attributes)}
-        if reference is not None:
-            arrays |= reference.variables(self.context, coordinates=self.options.coordinates)
-        return arrays
+    def pixels(self, array: VirtualArray, image: Image, path: str, reference: GeoReference | None) -> VirtualArray:
+        """An array with the attributes of its image."""
+        return _with(array, self.described(image, path, reference))
 
     def _level_arrays(
         self, level: Level, name: str, prefix: str, reference: GeoReference | None
     ) -> dict[str, VirtualArray]:
         arrays: dict[str, VirtualArray] = {}
-        if self.wants(prefix + name):
-            with self.context.isolate(prefix + name):
-                array = image_array(level.image, prefix + name, self.options, self.context)
-                arrays = self.finish(array, self.described(level.image, prefix + name, reference), name, reference)
-                self.pages[prefix + name] = (level.image.directory.offset,)
+        path = prefix + name
+        if self.wants(path):
+            with self.context.isolate(path):
+                array = image_array(level.image, path, self.options, self.context)
+                arrays[name] = self.pixels(array, level.image, path, reference)
+                self.pages[path] = (level.image.directory.offset,)
+        if name in arrays or not self.wants(path):
+            arrays = self._beside(arrays, prefix, reference)
         if level.mask is not None and self.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
                 mask = image_array(level.mask, prefix + MASK, self.options, self.context)
                 arrays[MASK] = _with(mask, {} if reference is None else reference.array_attributes())
                 self.pages[prefix + MASK] = (level.mask.directory.offset,)
         return arrays
+
+    def _beside(
+        self, arrays: dict[str, VirtualArray], prefix: str, reference: GeoReference | None
+    ) -> dict[str, VirtualArray]:
+        """The array of an image and its coordinates, as far as those are wanted."""
+        if reference is None:
+            return arrays
+        found = reference.variables(self.context, coordinates=self.options.coordinates)
+        return arrays | {name: array for name, array in found.items() if self.wants(prefix + name)}
 
     def _reference(self, image: Image, path: str) -> GeoReference | None:
         found: list[GeoReference | None] = [None]

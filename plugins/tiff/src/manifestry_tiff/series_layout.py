@@ -10,7 +10,6 @@ from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 from manifestry_tiff.arrays import image_array, plane_array
-from manifestry_tiff.families import Family, Level
 from manifestry_tiff.file import TiffFile
 from manifestry_tiff.ifd import Header, read_directory
 from manifestry_tiff.image import Image, read_image
@@ -42,32 +41,23 @@ class _SeriesReader:
         if len(series.levels) == 1:
             arrays, _ = self._level(series.levels[0], name, prefix)
             return VirtualGroup(arrays, {}, _described(series, [name], [arrays]))
-        levels, family = [], Family()
-        for i, level in enumerate(series.levels):
-            arrays, image = self._level(level, DATA, f"{prefix}{i}/")
-            if image is None:
-                break
-            levels.append(arrays)
-            family.levels.append(Level(image))
-        if not levels:
-            return VirtualGroup()
-        pyramid = self._layout.pyramid(levels, family, [None] * len(levels))
+        found = [self._level(level, DATA, f"{prefix}{i}/") for i, level in enumerate(series.levels)]
+        levels = [arrays for arrays, _ in found]
+        pyramid = self._layout.pyramid(levels, [size for _, size in found], [None] * len(levels))
         described = _described(series, [f"{i}/{DATA}" for i in range(len(levels))], levels)
         return VirtualGroup(pyramid.arrays, pyramid.groups, described) if described else pyramid
 
-    def _level(self, level: SeriesLevel, name: str, prefix: str) -> tuple[dict[str, VirtualArray], Image | None]:
-        """The arrays of one resolution, and the image of its first page."""
+    def _level(self, level: SeriesLevel, name: str, prefix: str) -> tuple[dict[str, VirtualArray], tuple[int, int]]:
+        """The array of one resolution and the width and length of its pages; none if it is not wanted or is refused."""
         path = prefix + name
-        context = self._layout.context
-        if not self._layout.wants(path):
-            return {}, None
-        with context.isolate(path):
-            images = [self._image(offset) for offset in level.offsets]
-            array = self._pages(level, images, path)
-            if level.data_offset is None:
-                self._layout.pages[path] = level.offsets
-            return self._layout.finish(array, self._layout.described(images[0], path, None), name, None), images[0]
-        return {}, None
+        if self._layout.wants(path):
+            with self._layout.context.isolate(path):
+                images = [self._image(offset) for offset in level.offsets]
+                array = self._layout.pixels(self._pages(level, images, path), images[0], path, None)
+                if level.data_offset is None:
+                    self._layout.pages[path] = level.offsets
+                return {name: array}, (images[0].width, images[0].length)
+        return {}, (0, 0)
 
     def _image(self, offset: int) -> Image:
         directory = read_directory(self._file, self._header, offset, "page")
@@ -93,10 +83,11 @@ def _described(series: Series, paths: Sequence[str], levels: Sequence[dict[str, 
     """NGFF attributes of a series that OME-XML describes, whose arrays are at some paths below its group."""
     if series.ome is None or not levels[0]:
         return {}
-    found = []
-    for path, arrays in zip(paths, levels, strict=True):
-        array = arrays[path.rpartition("/")[2]]
-        found.append((path, array.shape, tuple(dim or "" for dim in array.dims or ())))
+    found = [
+        (path, array.shape, tuple(dim or "" for dim in array.dims or ()))
+        for path, arrays in zip(paths, levels, strict=True)
+        for array in arrays.values()
+    ]
     return ngff_attributes(series.ome, found)
 
 
