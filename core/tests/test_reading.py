@@ -1,5 +1,6 @@
 """parse: options, the plugin boundary, refusals, the gate, provenance. And write: choosing, checking, undoing."""
 
+import pickle
 import sys
 from types import SimpleNamespace
 from typing import Annotated
@@ -8,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from manifestry.errors import (
+    MalformedFileError,
     ManifestError,
     OptionError,
     PluginError,
@@ -238,8 +240,8 @@ class TestParse:
             parse()
         assert [issue.path for issue in caught.value.issues] == ["a", "b"]
         assert str(caught.value).splitlines() == [
-            "2 parts cannot be expressed exactly:", "  a: filter x (repack)", "  b: layout y",
-            "leave them out with on_unsupported='skip' (--on-unsupported skip)",
+            f"{caught.value.source}: 2 parts cannot be expressed exactly:", "  a: filter x (repack)", "  b: layout y",
+            "leave out what is refused with on_unsupported='skip' or --on-unsupported skip",
         ]  # fmt: skip
 
     def test_one_refusal_is_raised_as_it_is(self, toy, parse):
@@ -248,8 +250,23 @@ class TestParse:
             return VirtualGroup()
 
         toy.does = does
-        with pytest.raises(UnsupportedFeatureError, match=r"^b: layout y \(none\)$"):
+        with pytest.raises(UnsupportedFeatureError, match=r"^file://.*/a\.bin: b: layout y \(none\)$"):
             parse()
+
+    @pytest.mark.parametrize("error", [UnsupportedFeatureError("layout y"), MalformedFileError("layout y"),
+                                       MalformedFileError("g/b: layout y"), ManifestError("layout y")])  # fmt: skip
+    def test_a_refusal_names_file_and_array(self, toy, parse, error):
+        def does(source, options, context):
+            with context.isolate("g/b"):
+                raise error
+            return VirtualGroup()
+
+        toy.does = does
+        with pytest.raises(type(error), match=r"^file://.*/a\.bin: g/b: layout y( \(leave out .*\))?$") as caught:
+            parse()
+        assert pickle.loads(pickle.dumps(caught.value)).source == caught.value.source
+        [issue] = parse(on_unsupported="skip").issues
+        assert str(issue) in ("g/b: layout y", "g/b: malformed: layout y", "g/b: contradictory references: layout y")
 
     def test_the_gate_costs_one_array(self, toy, parse):
         toy.does = lambda source, *_: VirtualGroup({"v": array(source.file), "w": array(source.file, 5)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 
 import numpy as np
 import pytest
@@ -243,6 +244,11 @@ def test_documents_of_other_writers():
         {**zarray, "dtype": "<q9"},
         {"zarr_format": 2},
         {**zarray, "shape": 3},
+        {**zarray, "shape": [4.5, 0]},
+        {**zarray, "chunks": [math.inf, 0]},
+        {**zarray, "order": "G"},
+        {**zarray, "dtype": None},
+        {**zarray, "dtype": "f8(,"},
     ):
         with pytest.raises(ManifestError):
             metadata_from_documents(broken, {}, "a")

@@ -45,9 +45,23 @@ __all__ = [
 
 
 class ManifestryError(Exception):
-    """Base of all errors that manifestry raises on purpose."""
+    """Base of all errors that manifestry raises on purpose.
+
+    Attributes
+    ----------
+    source
+        URL of the source that was being parsed; ``""`` where there was none.
+    """
 
     exit_code: ClassVar[int] = 1
+    source: str = ""
+
+    def __str__(self) -> str:
+        text = self._text()
+        return text if self.source in text else f"{self.source}: {text}"
+
+    def _text(self) -> str:
+        return super().__str__()
 
 
 class SourceError(ManifestryError):
@@ -102,7 +116,7 @@ class UnsupportedFeatureError(ManifestryError):
         self.hint = hint
         self.issues = tuple(issues)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         if self.issues:
             lines = "".join(f"\n  {issue}" for issue in self.issues)
             return f"{self.feature}:{lines}" + (f"\n{self.hint}" if self.hint else "")

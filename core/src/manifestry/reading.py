@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from manifestry.errors import OptionError, SourceError, UnsupportedFeatureError
+from manifestry.errors import ManifestryError, OptionError, SourceError
 from manifestry.formats.boundary import PluginCall
 from manifestry.formats.contracts import OnUnsupported, ParseContext
 from manifestry.formats.descriptors import ParserDescriptor
@@ -123,9 +123,13 @@ def parse_source(
         on_unsupported,
         progress or SilentProgress(),
     )
-    tree = _gate(_call(entry, source, own, context), context)
-    _check_selection(tree, context)
-    _raise_refusals(context, source)
+    try:
+        tree = _gate(_call(entry, source, own, context), context)
+        _check_selection(tree, context)
+        context.raise_refusals()
+    except ManifestryError as error:
+        error.source = error.source or source.url
+        raise
     origin = Provenance(label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source))
     return tree.with_(issues=(*tree.issues, *context.issues), provenance=tree.provenance or (origin,))
 
@@ -168,17 +172,3 @@ def _check_selection(tree: VirtualGroup, context: ParseContext) -> None:
     for pattern in context.selection.include:
         if not any(Selection((pattern,)).array(path) for path in known):
             raise OptionError(f"include: {pattern!r} matches no array of the source")
-
-
-def _raise_refusals(context: ParseContext, source: Source) -> None:
-    if context.on_unsupported == "skip" or not context.failures:
-        return
-    if len(context.failures) == 1:
-        raise context.failures[0]
-    refused = [issue for issue in context.issues if issue.severity == "refused"]
-    raise UnsupportedFeatureError(
-        f"{len(refused)} parts cannot be expressed exactly",
-        source.url,
-        "leave them out with on_unsupported='skip' (--on-unsupported skip)",
-        refused,
-    ) from context.failures[0]

@@ -43,7 +43,9 @@ class TestHdf5(ParserTests):
                 file.create_dataset("arrays", (5,), np.dtype(("<i2", (6,))))[...] = np.arange(30).reshape(5, 6)
                 file["nothing"] = h5py.Empty("f4")
                 file.attrs["title"] = "conformance"
-            native = {"arrays": np.arange(30, dtype="i2").reshape(5, 6)} | {name: data.astype(data.dtype.newbyteorder("=")) for name, data in VALUES.items()}
+            native = {"arrays": np.arange(30, dtype="i2").reshape(5, 6)} | {
+                name: data.astype(data.dtype.newbyteorder("=")) for name, data in VALUES.items()
+            }
             yield ParserCase(path, native)
         path = directory / "netcdf.nc"
         with netCDF4.Dataset(path, "w") as nc:

@@ -228,3 +228,36 @@ def test_an_index_at_an_impossible_address(tmp_path):
     names, issue = in_a_process(PARSE, path).splitlines()
     assert names == "['e']"
     assert "chunks at 0x80" in issue
+
+
+def test_variable_length_types_of_no_known_kind(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        texts = file.create_dataset("d", data=np.array(["one", "two"], object), dtype=h5py.string_dtype())
+        texts.attrs["text"] = "three"
+        file["e"] = 1
+        file["e"].attrs["text"] = "four"
+    data = bytearray(path.read_bytes())
+    at, found = -1, 0
+    while (at := data.find(b"\x19\x01\x01\0\x10\0\0\0", at + 1)) >= 0:  # class 9: a text of variable length
+        data[at + 1] = 5
+        found += 1
+    assert found == 3
+    path.write_bytes(data)
+    names, *issues = in_a_process(PARSE, path).splitlines()
+    assert names == "['e']"
+    assert [issue.split()[0] for issue in issues] == ["d@text", "d", "e@text"]
+    assert all("neither a sequence nor a text" in issue for issue in issues)
+
+
+def test_shuffled_elements_of_no_bytes(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", data=np.arange(10, dtype="i4"), chunks=(5,), shuffle=True)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"shuffle\0")
+    assert data[at + 8] == 4
+    data[at + 8] = 0
+    path.write_bytes(data)
+    with pytest.raises(mf.MalformedFileError, match="shuffle of elements of 0 bytes"):
+        mf.parse(path)

@@ -134,6 +134,14 @@ def test_generated_references_have_a_limit():
         from_references(endless)
 
 
+@pytest.mark.parametrize("number", [float("inf"), 1.5, True, "1", None])
+def test_generated_references_count_in_whole_numbers(number):
+    for change in ({"dimensions": {"i": {"stop": number}}}, {"dimensions": {"i": [number]}}):
+        rule = {"key": "v/{{i}}", "url": "s3://b/c"} | change
+        with pytest.raises(MalformedFileError, match="is no whole number"):
+            from_references({"version": 1, "gen": [rule], "refs": references()})
+
+
 @pytest.mark.parametrize("separator", [".", "/"])
 @pytest.mark.parametrize("version", [2, 3])
 def test_separators_and_nested_groups(separator, version):

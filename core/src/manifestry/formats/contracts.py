@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from manifestry.errors import (
     MalformedFileError,
@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 OnUnsupported = Literal["raise", "skip"]
+
+_REMEDY: Final = "leave out what is refused with on_unsupported='skip' or --on-unsupported skip"
 
 
 @dataclass(slots=True)
@@ -107,22 +109,43 @@ class ParseContext:
 
     def record(self, path: str, error: ManifestryError) -> None:
         """Keep an error as the issue, or issues, of `path`."""
+        failure = error
         match error:
             case UnsupportedFeatureError() if error.issues:
                 self.issues += error.issues
             case UnsupportedFeatureError():
                 place = error.where if error.where != path else ""
                 self.issues.append(Issue(path, error.feature, place, error.hint))
-            case MalformedFileError():
-                self.issues.append(Issue(path, "malformed", str(error)))
-            case _:
-                self.issues.append(Issue(path, "contradictory references", str(error)))
-        self.failures.append(error)
+                failure = UnsupportedFeatureError(error.feature, error.where or path, error.hint or _REMEDY)
+            case MalformedFileError() | ManifestError():
+                message = str(error).removeprefix(f"{path}: ")
+                feature = "malformed" if isinstance(error, MalformedFileError) else "contradictory references"
+                self.issues.append(Issue(path, feature, message))
+                failure = type(error)(f"{path}: {message}" if path and path not in message else str(error))
+        failure.__cause__ = error.__cause__ if failure is error else error
+        self.failures.append(failure)
 
     def refuse(self, path: str, feature: str, message: str = "", hint: str = "") -> None:
         """Record that `path` is left out, without leaving the current function."""
         self.issues.append(Issue(path, feature, message, hint))
         self.failures.append(UnsupportedFeatureError(feature, path, hint))
+
+    def raise_refusals(self) -> None:
+        """Raise what was refused, all in one error, unless the caller wants that left out.
+
+        Raises
+        ------
+        UnsupportedFeatureError, MalformedFileError, ManifestError
+            What was refused; with all issues in it where there are several.
+        """
+        if self.on_unsupported == "skip" or not self.failures:
+            return
+        if len(self.failures) == 1:
+            raise self.failures[0]
+        refused = [issue for issue in self.issues if issue.severity == "refused"]
+        raise UnsupportedFeatureError(
+            f"{len(refused)} parts cannot be expressed exactly", "", _REMEDY, refused
+        ) from self.failures[0]
 
     def report(self, path: str, feature: str, message: str = "", hint: str = "") -> None:
         """Record something worth knowing that changes no value of any array."""

@@ -84,9 +84,7 @@ def stored_dtype(text: Any) -> np.dtype[Any]:
     try:
         if isinstance(text, list):
             return np.dtype([(name, stored_dtype(kind)) for name, kind in text])
-        if not isinstance(text, str):  # numpy has a data type for None
-            raise TypeError("it is no text")
-        return np.dtype(text)
+        return np.dtype(text if isinstance(text, str) else [text])  # numpy has a data type for None, not for [None]
     except (TypeError, ValueError, SyntaxError) as error:
         raise ManifestError(f"unknown Zarr v2 data type {text!r}: {error}") from error
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 from h5py import h5a, h5i, h5r, h5t
-from manifestry.errors import MalformedFileError
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.attributes import Reference
 
@@ -132,9 +132,9 @@ def _by_library(
         if name == _BACKWARD:
             return
         if attribute.dtype.hasobject:
-            file.require_sound_heaps()
+            file.require_sound_values(attribute.get_type())
         found[name] = _attached(file, attribute) if name == _FORWARD else _value(attribute, file.source.size)
-    except (MalformedFileError, *LIBRARY_ERRORS) as error:
+    except (MalformedFileError, UnsupportedFeatureError, *LIBRARY_ERRORS) as error:
         first = (str(error).splitlines() or [""])[0]
         context.report(f"{path}@{name}", "attribute that cannot be read", first)
 
@@ -200,8 +200,6 @@ def _value(attribute: Any, most: int) -> Any:
     text = h5t.check_string_dtype(dtype)
     if shape is None:  # null dataspace: an attribute without a value
         return "" if text else np.empty(0, dtype if dtype.kind != "O" else "f8")
-    if _holds_region_sequences(attribute.get_type()):
-        raise TypeError("sequences of region references: h5py cannot read them")
     if dtype.subdtype is not None:
         dtype, inner = dtype.subdtype
         shape += inner
@@ -212,18 +210,6 @@ def _value(attribute: Any, most: int) -> Any:
     if dtype.kind == "S":
         values = _without_padding(values, attribute.get_type())
     return _plain(values, dtype, attribute)
-
-
-def _holds_region_sequences(tid: Any) -> bool:
-    """Whether a type has variable-length sequences of region references in it: reading those ends the process."""
-    match tid.get_class():
-        case h5t.VLEN:
-            return bool(tid.get_super().equal(h5t.STD_REF_DSETREG)) or _holds_region_sequences(tid.get_super())
-        case h5t.ARRAY:
-            return _holds_region_sequences(tid.get_super())
-        case h5t.COMPOUND:
-            return any(_holds_region_sequences(tid.get_member_type(i)) for i in range(tid.get_nmembers()))
-    return False
 
 
 def _without_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, Any]:

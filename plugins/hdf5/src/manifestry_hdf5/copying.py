@@ -86,7 +86,7 @@ def _values(dataset: Dataset, limit: int, reason: str) -> np.ndarray[Any, Any]:
     with library_errors(dataset.path):
         variable = source.dtype.hasobject
         if variable:
-            dataset.file.require_sound_heaps()
+            dataset.file.require_sound_values(dataset.id.get_type())
         if not dataset.shape or not variable:
             return np.asarray(source[()])
         parts, total, row = [], 0, 0

@@ -218,7 +218,7 @@ def _kind(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Kind:
         check_fill(header, size)
         element = element_type(datatype)
         if element.dtype.kind in "TO":
-            file.require_sound_heaps()
+            file.require_sound_values(datatype)
         fill = fill_value(properties, element, datatype)
         undefined = is_undefined(properties)
         known = _Kind(

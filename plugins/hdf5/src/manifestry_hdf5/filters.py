@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from h5py import h5z
-from manifestry.errors import UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.metadata import Codec
 from numpy.typing import NDArray
 
@@ -46,11 +46,19 @@ class Chain:
 
 
 def read_pipeline(properties: Any) -> tuple[Filter, ...]:
-    """The filters of a dataset in the order in which they were applied."""
+    """The filters of a dataset in the order in which they were applied.
+
+    Raises
+    ------
+    MalformedFileError
+        Elements that are shuffled have no bytes.
+    """
     found = []
     for position in range(properties.get_nfilters()):
         number, flags, client_data, name = properties.get_filter(position)
         text = name.decode("utf-8", "replace").split("\0")[0]
+        if number == h5z.FILTER_SHUFFLE and client_data[:1] == (0,):
+            raise MalformedFileError("shuffle of elements of 0 bytes")
         found.append(Filter(int(number), int(flags), tuple(int(v) for v in client_data), text))
     return tuple(found)
 

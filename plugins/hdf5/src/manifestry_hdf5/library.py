@@ -20,7 +20,7 @@ from manifestry_hdf5.octets import LocalFile, RemoteFile
 from manifestry_hdf5.structures.blocks import Fetch
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
 from manifestry_hdf5.structures.object_header import Message, read_messages
-from manifestry_hdf5.structures.sound import check_layout
+from manifestry_hdf5.structures.sound import check_layout, check_type
 from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
 __all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
@@ -130,17 +130,20 @@ class OpenFile:
         """Bytes by absolute position, fewer where the file ends."""
         return self._octets.read_range(start, stop)
 
-    def require_sound_heaps(self) -> None:
-        """Check the global heap before libhdf5 reads elements of variable length or references to regions from it.
+    def require_sound_values(self, datatype: Any) -> None:
+        """Check type and global heap before libhdf5 reads elements of variable length or references to regions.
 
-        A remote file is checked where libhdf5 reads it, a local one here, as a whole: only libhdf5 knows which parts
-        it will come to.
+        The heap of a remote file is checked where libhdf5 reads it, that of a local one here, as a whole: only libhdf5
+        knows which parts it will come to.
 
         Raises
         ------
         MalformedFileError
-            A collection is damaged in a way that keeps libhdf5 busy for ever.
+            The type is damaged in a way that ends the process, or a collection in one that keeps libhdf5 busy for ever.
+        UnsupportedFeatureError
+            h5py cannot read elements of the type.
         """
+        check_type(datatype)
         if self._damage is None:
             self._damage = self._damaged_heap()
         if self._damage:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
+from manifestry.formats.contracts import OnUnsupported, ParseContext
 from manifestry.formats.options import make_options
 from manifestry.model.limits import Limits
 from manifestry.model.selection import Selection
@@ -42,20 +41,16 @@ def tree_from_references(
     exclude: tuple[str, ...] = (),
     group: str = "",
     limits: Limits | None = None,
-    on_unsupported: str = "raise",
+    on_unsupported: OnUnsupported = "raise",
     **options: Any,
 ) -> VirtualGroup:
     """See `manifestry_kerchunk_json.from_references`."""
     own = make_options(KerchunkJsonParserOptions, options, "kerchunk-json")
-    context = ParseContext(group.strip("/"), Selection(tuple(include), tuple(exclude)), limits=limits or Limits())
+    selection = Selection(tuple(include), tuple(exclude))
+    context = ParseContext(group.strip("/"), selection, limits=limits or Limits(), on_unsupported=on_unsupported)
     document = document_of(references, own.templates, context.limits)
     tree = _tree(document, None, StoreRegistry(stores), own, context)
-    refused = [issue for issue in context.issues if issue.severity == "refused"]
-    if context.failures and on_unsupported == "raise":
-        if len(context.failures) == 1:
-            raise context.failures[0]
-        hint = "leave them out with on_unsupported='skip'"
-        raise UnsupportedFeatureError(f"{len(refused)} arrays cannot be expressed exactly", "", hint, refused)
+    context.raise_refusals()
     validate_tree(tree, context.limits)
     return tree.with_(issues=tuple(context.issues))
 

@@ -89,7 +89,7 @@ def _number(value: Any, values: Mapping[str, Any]) -> int:
 
 def _integer(value: Any) -> int:
     if type(value) is not int:
-        raise ValueError(f"{value!r} is no whole number")  # noqa: TRY004 callers know ValueErrors
+        raise ValueError(f"{value!r} is no whole number")
     return value
 
 

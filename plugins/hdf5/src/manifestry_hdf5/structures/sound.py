@@ -2,15 +2,15 @@
 
 libhdf5 (up to 2.0 at least) copies a fill value in the size of the datatype, however long it is in its message (section
 IV.A.2.f), and decodes the mappings of a virtual dataset before it compares their checksum (section III.E, "virtual
-dataset").
+dataset"), and calls nobody for variable-length types that are neither sequences nor texts (section IV.A.2.d).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from h5py import h5d
+from h5py import h5d, h5t
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_hdf5.structures.checksum import lookup3_of
@@ -19,11 +19,13 @@ from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, layout_class
 from manifestry_hdf5.structures.object_header import Message
 from manifestry_hdf5.structures.superblock import Superblock
 
-__all__ = ["check_fill", "check_layout"]
+__all__ = ["check_fill", "check_layout", "check_type"]
 
 _OLD_FILL_MESSAGE: Final = 0x04
 _FILL_MESSAGE: Final = 0x05
 _DEFINED: Final = 0x20
+_ENCODED_FLAGS: Final = 3
+"""Where the bit field of a datatype message is when ``H5Tencode`` writes it: behind two bytes of its own and the class."""
 
 
 def check_layout(header: Sequence[Message], superblock: Superblock, heap: GlobalHeap, where: str) -> None:
@@ -37,6 +39,35 @@ def check_layout(header: Sequence[Message], superblock: Superblock, heap: Global
     for message in header:
         if message.kind == LAYOUT_MESSAGE and not message.shared:
             _check_mappings(message.data, superblock, heap, where)
+
+
+def check_type(datatype: Any) -> None:
+    """Check the variable-length types in a datatype, before elements of it are read.
+
+    Parameters
+    ----------
+    datatype
+        h5py's identifier.
+
+    Raises
+    ------
+    MalformedFileError
+        One is neither a sequence nor a text.
+    UnsupportedFeatureError
+        One is a sequence of region references: h5py (up to 3.16 at least) ends the process when it reads those.
+    """
+    match datatype.get_class():
+        case h5t.VLEN:
+            if datatype.encode()[_ENCODED_FLAGS] & 0x0F:
+                raise MalformedFileError("variable-length type that is neither a sequence nor a text")
+            if datatype.get_super().equal(h5t.STD_REF_DSETREG):
+                raise UnsupportedFeatureError("sequences of region references")
+            check_type(datatype.get_super())
+        case h5t.ARRAY:
+            check_type(datatype.get_super())
+        case h5t.COMPOUND:
+            for i in range(datatype.get_nmembers()):
+                check_type(datatype.get_member_type(i))
 
 
 def check_fill(header: Sequence[Message], size: int) -> None:
