@@ -237,7 +237,7 @@ def _ranges(array: VirtualArray) -> dict[str, Any]:
 
 
 def _damaged(data: bytes, count: int) -> Iterator[bytes]:
-    """Copies that end too early and copies with wrong bits, the same on every run, more of them near the beginning."""
+    """Copies that end too early and copies with wrong bits, the same for the same data, more of them near the beginning."""
     chance = random.Random(len(data))  # noqa: S311 no secret
     for i in range(count // 3):
         yield data[: len(data) * i // max(1, count // 3)]
