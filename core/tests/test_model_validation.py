@@ -117,7 +117,7 @@ def test_limits_of_a_tree():
         validate_tree(nested, Limits(max_depth=4))
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "...", "a/b", "/", "zarr.json"])
+@pytest.mark.parametrize("name", ["", ".", "..", "...", "a/b", "/", "zarr.json", "a\\b", "a\udc80"])
 def test_names_that_zarr_cannot_have(name):
     assert not is_node_name(name)
     with pytest.raises(ManifestError, match="cannot be a name"):

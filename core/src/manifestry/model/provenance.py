@@ -86,9 +86,9 @@ def provenance_from_json(document: Mapping[str, Any]) -> tuple[Provenance, ...]:
     ManifestError
         The document is of a later schema version, or not such a document.
     """
-    if document.get("schema_version") != SCHEMA_VERSION:
-        raise ManifestError(f"provenance of schema version {document.get('schema_version')!r} cannot be read")
     try:
+        if document.get("schema_version") != SCHEMA_VERSION:
+            raise ManifestError(f"provenance of schema version {document.get('schema_version')!r} cannot be read")
         return tuple(
             Provenance(
                 part["parser"], part["version"], part["options"], FileTable(map(_source_from_json, part["sources"]))

@@ -43,8 +43,11 @@ def is_node_name(name: str) -> bool:
 
     The specification reserves names that begin with two underscores. They are let through: xarray gives an array
     without a name such a one (``__xarray_dataarray_variable__``), in netCDF as in Zarr, and every reader takes it.
+    A backslash is refused beyond the specification: zarr-python takes it for a slash and does not find the node.
     """
-    return bool(name.strip(".")) and "/" not in name and name != "zarr.json"
+    separators = "/" in name or "\\" in name
+    surrogates = not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name)
+    return bool(name.strip(".")) and not separators and not surrogates and name != "zarr.json"
 
 
 def validate_tree(tree: VirtualGroup, limits: Limits | None = None) -> None:

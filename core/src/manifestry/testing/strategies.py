@@ -79,7 +79,7 @@ _FAR = 2**40
 @cache
 def node_names() -> st.SearchStrategy[str]:
     """Names of arrays and groups: one segment, none of those that Zarr reserves."""
-    ordinary = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=8)
+    ordinary = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=8)
     return ordinary.filter(lambda name: bool(name.strip(".")) and not name.startswith("__") and name != "zarr.json")
 
 
