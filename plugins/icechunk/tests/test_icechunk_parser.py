@@ -12,6 +12,8 @@ from manifestry.model.provenance import Provenance
 from manifestry.model.zarr_v3 import array_document, metadata_from_document
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.trees import SAMPLES, make_sample
+from manifestry_icechunk.nodes import Nodes
+from zarr.core.buffer import cpu
 
 
 def as_json(tree):
@@ -131,3 +133,21 @@ def test_metadata_of_the_commit_is_json(tmp_path):
     assert commit.message == "hello"
     assert commit.metadata["run"] == 7
     assert json.dumps(commit.metadata, allow_nan=False)
+
+
+def test_commits_of_others_that_say_something_else_of_their_sources(tmp_path):
+    repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "out.icechunk")))
+    session = repository.writable_session("main")
+    zarr.create_group(session.store)
+    session.commit("odd", {"manifestry": "text", "manifestry_write": {"group": 7}})
+    assert mf.parse(tmp_path / "out.icechunk", format="icechunk").provenance == ()
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[]", b'{"node_type": "file"}', b"[" * 100_000])
+def test_documents_of_damaged_snapshots(data):
+    class Damaged:
+        async def get(self, *_):
+            return cpu.Buffer.from_bytes(data)
+
+    with pytest.raises(mf.MalformedFileError, match=r"^v: the document of the node"):
+        Nodes(Damaged()).document("v")

@@ -286,7 +286,7 @@ def test_a_lost_or_damaged_table_is_no_fill_value(tmp_path):
     lost = tmp_path / "out.parq/v/refs.1.parq"
     content = lost.read_bytes()
     lost.write_bytes(content[:50])
-    with pytest.raises(MalformedFileError, match="no Parquet file"):
+    with pytest.raises(MalformedFileError, match="no table of references"):
         mf.parse(tmp_path / "out.parq")
     lost.unlink()
     with pytest.raises(MalformedFileError, match="is lost"):
@@ -303,6 +303,13 @@ def test_a_lost_or_damaged_table_is_no_fill_value(tmp_path):
     [
         ({"path": ["s3://b/x"], "offset": [-1], "size": [8]}, "whole numbers"),
         ({"path": ["s3://b/x"], "offset": [0.5], "size": [8.0]}, "whole numbers"),
+        ({"path": ["s3://b/x"], "offset": [1e30], "size": [8.0]}, "whole numbers"),
+        ({"path": ["s3://b/x"], "offset": np.array([2**64 - 4], "u8"), "size": [8]}, "ends beyond"),
+        ({"path": ["s3://b/x"], "offset": [True], "size": [8]}, "'offset' holds bool, not numbers"),
+        ({"path": [7], "offset": [0], "size": [8]}, "'path' holds int64, not texts"),
+        ({"path": [["s3://b/x"]], "offset": [0], "size": [8]}, "not texts"),
+        ({"path": [b"s3://b/\xff"], "offset": [0], "size": [8]}, "locations that are no texts"),
+        ({"path": [""], "offset": [0], "size": [8]}, "a reference to nowhere"),
         ({"path": ["s3://b/x"], "offset": [8], "size": [0]}, "no bytes"),
         ({"raw": [b""]}, "no bytes"),
         ({"raw": [b"base64:!"]}, "no base64"),
@@ -314,6 +321,35 @@ def test_tables_that_lie(tmp_path, columns, message):
     pq.write_table(pa.table(columns), tmp_path / "out.parq/v/refs.0.parq")
     with pytest.raises(mf.ManifestryError, match=message):
         mf.parse(tmp_path / "out.parq")
+
+
+def test_texts_and_columns_that_pyarrow_takes_as_they_are(tmp_path):
+    mf.write(tree(4), tmp_path / "out.parq")
+    table = tmp_path / "out.parq/v/refs.0.parq"
+    columns = {"path": ["s3://b/x"] * 4, "offset": np.arange(4), "size": np.full(4, 8)}
+    pq.write_table(pa.table(columns), table, compression="none")
+    table.write_bytes(table.read_bytes().replace(b"s3://b/x", b"s3://b/\xff"))
+    with pytest.raises(MalformedFileError, match=r"no table of references.*UTF8"):
+        mf.parse(tmp_path / "out.parq")
+    names = [f"s3://b/{i}" for i in range(4)]
+    pq.write_table(pa.table([names, names], ["path", "path"]), table)
+    with pytest.raises(MalformedFileError, match="several columns of one name"):
+        mf.parse(tmp_path / "out.parq")
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "ä" * 128, "nul\0"])
+def test_names_that_no_directory_can_have(tmp_path, name):
+    for odd in (mf.VirtualGroup({name: tree()["v"]}), mf.VirtualGroup(groups={name: tree()})):
+        with pytest.raises(UnsupportedFeatureError, match="name that no directory can have"):
+            mf.write(odd, tmp_path / "out.parq")
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_of_two_lines(tmp_path):
+    odd = mf.VirtualGroup({"two\nlines": tree()["v"]})
+    for overwrite in (False, True):
+        mf.write(odd, tmp_path / "out.parq", overwrite=overwrite)
+    assert mf.parse(tmp_path / "out.parq").arrays.keys() == {"two\nlines"}
 
 
 @pytest.mark.parametrize(

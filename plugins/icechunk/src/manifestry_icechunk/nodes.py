@@ -11,6 +11,7 @@ from typing import Any
 
 import icechunk
 import numpy as np
+from manifestry.errors import MalformedFileError
 from manifestry.model.manifest import ChunkManifest
 from zarr.buffer import cpu
 
@@ -55,6 +56,16 @@ def native_chunks(path: str, manifest: ChunkManifest, offset: tuple[int, ...]) -
         yield chunk_key(path, (int(i) + o for i, o in zip(at, offset, strict=True))), data
 
 
+def _parsed(data: bytes, path: str) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise MalformedFileError(f"{path or '/'}: the document of the node is no JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("node_type") not in ("array", "group"):
+        raise MalformedFileError(f"{path or '/'}: the document of the node is neither an array's nor a group's")
+    return document
+
+
 class Nodes:
     """Documents and chunks of an Icechunk store by path.
 
@@ -73,7 +84,7 @@ class Nodes:
 
     async def _document(self, path: str) -> dict[str, Any] | None:
         found = await self.store.get(f"{path}/zarr.json".lstrip("/"), cpu.buffer_prototype)
-        return None if found is None else json.loads(found.to_bytes())
+        return None if found is None else _parsed(found.to_bytes(), path)
 
     def documents(self, below: str) -> dict[str, dict[str, Any]]:
         """The documents of everything at and below a path, by their paths relative to it; parents come first."""

@@ -169,13 +169,21 @@ def container_store(prefix: str, settings: StoreSettings, stores: StoreRegistry)
 
 
 def container_access(prefix: str, settings: StoreSettings, stores: StoreRegistry) -> Call:
-    """The call that makes the credentials with which a reader authorises a container, of any writer."""
+    """The call that makes the credentials with which a reader authorises a container, of any writer.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        Nobody reads such URLs.
+    """
     given_scheme = prefix.partition("://")[0]
     scheme = _ALIASES.get(given_scheme, given_scheme)
     if scheme == "file":
         return Call("Credentials.LocalFileSystemAccess")
     if scheme in ("http", "https"):
         return Call("Credentials.HttpAccess")
+    if scheme not in _SECRETS:
+        raise UnsupportedFeatureError(f"virtual references to {given_scheme}://", prefix, "relocate the sources first")
     given = _given_config(prefix, stores)[0]
     function = {"s3": "s3_credentials", "gs": "gcs_credentials", "az": "azure_credentials"}[scheme]
     if _anonymous(settings, given):

@@ -22,6 +22,16 @@ from numpy.typing import NDArray
 __all__ = ["ColumnsBuilder"]
 
 _BASE64: Final = b"base64:"
+_TEXTS: Final = ("path", "raw")
+_NUMBERS: Final = ("offset", "size")
+_IS_TEXT: Final = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_null,
+)
+_IS_NUMBER: Final = (pa.types.is_integer, pa.types.is_floating)
 
 
 @dataclass(slots=True)
@@ -81,7 +91,9 @@ class ColumnsBuilder:
         """Fill in what lies in files; which rows do."""
         values, codes = _dictionary(table.column("path"))
         pointing = np.asarray(codes >= 0)
-        rows = np.array(self.locations.rows(map(str, values.to_pylist())), "u4")
+        if not bool(pointing.any()):
+            return pointing
+        rows = np.array(self.locations.rows(_locations(values, where)), "u4")
         index[pointing] = rows[codes[pointing]]
         if "offset" in table.column_names and "size" in table.column_names:
             offsets[pointing] = _integers(table.column("offset"), where)[pointing]
@@ -130,25 +142,63 @@ class ColumnsBuilder:
 
 
 def _read(source: Source, limits: Limits) -> Any:
-    """One table."""
-    if source.size > limits.max_metadata_bytes:
-        raise MalformedFileError(f"{source.url}: {source.size} bytes, more than the limit for a table")
+    """One table; pyarrow itself looks neither at the texts nor at the numbers of a dictionary."""
+    _check_size(source, source.size, limits)
     data = pa.BufferReader(source.range(0, source.size))
     try:
         metadata = pq.read_metadata(data)
-        texts = [name for name in ("path", "raw") if name in metadata.schema.names]
-        return pq.ParquetFile(data, metadata=metadata, read_dictionary=texts).read()
+        groups = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
+        _check_size(source, max(sum(groups), metadata.num_rows), limits)
+        names = _columns(metadata.schema.to_arrow_schema(), source.url)
+        texts = [name for name in _TEXTS if name in names]
+        table = pq.ParquetFile(data, metadata=metadata, read_dictionary=texts).read(columns=names)
+        table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise MalformedFileError(f"{source.url}: no Parquet file: {str(error).splitlines()[0]}") from error
+        raise MalformedFileError(f"{source.url}: no table of references: {str(error).splitlines()[0]}") from error
+    return table
+
+
+def _check_size(source: Source, size: int, limits: Limits) -> None:
+    if size > limits.max_metadata_bytes:
+        raise MalformedFileError(
+            f"{source.url}: a table of {size} bytes, more than the limit of {limits.max_metadata_bytes}"
+        )
+
+
+def _columns(schema: Any, where: str) -> list[str]:
+    """The names of the columns that references have; others are not looked at."""
+    columns = [column for column in schema if column.name in (*_TEXTS, *_NUMBERS)]
+    names = [column.name for column in columns]
+    if len(set(names)) != len(names):
+        raise MalformedFileError(f"{where}: several columns of one name among {names}")
+    for column in columns:
+        tests, meant = (_IS_TEXT, "texts") if column.name in _TEXTS else (_IS_NUMBER, "numbers")
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if not any(test(kind) for test in tests):
+            raise MalformedFileError(f"{where}: the column {column.name!r} holds {kind}, not {meant}")
+    return names
 
 
 def _dictionary(column: Any) -> tuple[Any, NDArray[np.int64]]:
-    """The distinct values of a column, and for each row which one it has; -1 where it has none."""
+    """The distinct values of a column of texts, and for each row which one it has; -1 where it has none."""
     combined = _one(column)
+    if combined.null_count == len(combined):
+        return combined, np.full(len(combined), -1, "i8")
     if not pa.types.is_dictionary(combined.type):
         combined = combined.dictionary_encode()
     codes, valid = _buffers(combined.indices)
     return combined.dictionary, np.where(valid, codes, -1).astype("i8")
+
+
+def _locations(values: Any, where: str) -> list[str]:
+    """The values of a column of locations."""
+    try:
+        locations: list[str] = values.cast(pa.string()).to_pylist()
+    except pa.ArrowInvalid as error:
+        raise MalformedFileError(f"{where}: locations that are no texts: {error}") from error
+    if not all(locations):
+        raise MalformedFileError(f"{where}: a reference to nowhere; write null where nothing is stored")
+    return locations
 
 
 def _one(column: Any) -> Any:
@@ -170,11 +220,13 @@ def _buffers(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
 
 
 def _integers(column: Any, where: str) -> NDArray[np.uint64]:
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise MalformedFileError(f"{where}: offsets and sizes are {column.type}, not numbers")
-    numbers, valid = _buffers(_one(column.cast(pa.int64()) if pa.types.is_integer(column.type) else column))
+    numbers, valid = _buffers(_one(column))
     numbers = np.where(valid, numbers, 0)
-    if bool((numbers < 0).any()) or bool((np.floor(numbers) != numbers).any()):
+    if numbers.dtype.kind == "f":
+        numbers = numbers.astype("f8")
+        whole = (numbers < 2.0**63) & (np.floor(numbers) == numbers)
+        numbers = np.where(whole, numbers, -1).astype("i8")
+    if numbers.dtype.kind == "i" and bool((numbers < 0).any()):
         raise MalformedFileError(f"{where}: offsets and sizes are whole numbers, and here is something else")
     return numbers.astype("u8")
 

@@ -14,7 +14,8 @@ __all__ = ["METADATA", "is_store", "read_metadata"]
 
 METADATA: Final = ".zmetadata"
 _OWN_FILE: Final = re.compile(
-    r"(?:.*/)?(?:\.z(?:metadata|group|attrs|array)|refs\.\d+\.parq|\.manifestry/provenance\.json)"
+    r"(?:.*/)?(?:\.z(?:metadata|group|attrs|array)|refs\.\d+\.parq|\.manifestry/provenance\.json)",
+    re.DOTALL,  # a line feed may be part of a name
 )
 
 

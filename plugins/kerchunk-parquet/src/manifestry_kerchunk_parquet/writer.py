@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 from manifestry.errors import UnsupportedFeatureError, WriteError
-from manifestry.formats.contracts import Mode, Target, WriteContext
+from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
+from manifestry.model.issues import Issue
+from manifestry.model.tree import VirtualGroup
 from manifestry.references.layout import PROVENANCE_KEY, PreparedArray, to_strict_json, zarr_format_of
 from manifestry.references.session import ReferenceSession
 from manifestry.references.targets import StagedDirectory, check_target, write_durably, write_errors
@@ -18,6 +20,8 @@ from manifestry_kerchunk_parquet.records import record_name, record_tables, writ
 from manifestry_kerchunk_parquet.store import METADATA, is_store
 
 __all__ = ["KerchunkParquetWriter"]
+
+_NAME_BYTES: Final = 255
 
 
 class KerchunkParquetWriter:
@@ -54,6 +58,10 @@ class KerchunkParquetSession(ReferenceSession):
         self._record_size = options.record_size
         self._directory = StagedDirectory(target, mode, METADATA)
 
+    def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
+        """What has no form in Zarr metadata, and names that no directory can have."""
+        return [*super().check(tree, at), *_impossible_directories(tree)]
+
     def abort(self) -> None:
         """Forget the directory."""
         self._directory.discard()
@@ -80,6 +88,16 @@ class KerchunkParquetSession(ReferenceSession):
                     write_record(table, handle)
                 except pa.ArrowException as error:
                     raise WriteError(f"{self._target}: {array.path}: {error}") from error
+
+
+def _impossible_directories(tree: VirtualGroup) -> Iterator[Issue]:
+    for path, group in tree.walk():
+        for name in (*group.arrays, *group.groups):
+            if len(name.encode()) > _NAME_BYTES or "\0" in name:
+                limit = f"{_NAME_BYTES} bytes at most, and no NUL"
+                yield Issue(
+                    f"{path}/{name}".strip("/"), "name that no directory can have", limit, "write another format"
+                )
 
 
 def _write_json(path: Path, value: Any) -> None:
