@@ -84,9 +84,9 @@ def _hourly(path: Path, first: int, count: int = 2, **attributes) -> Path:
         file.createDimension("x", 3)
         time = file.createVariable("time", "i4", ("time",))
         time.units = attributes.get("units", "hours since 2000-01-01")
-        file.createVariable("x", "f4", ("x",))[:] = np.arange(3)
+        file.createVariable("x", "f4", ("x",))[:] = np.arange(3) + attributes.get("x0", 0)
         values = file.createVariable("t", "i2", ("time", "x"))
-        values.scale_factor = np.float32(0.1)
+        values.scale_factor = np.float32(attributes.get("factor", 0.1))
         values.set_auto_scale(False)
         values[:] = np.arange(3 * count).reshape(count, 3) + 10 * first
         time[:] = np.arange(first, first + count) - attributes.get("shift", 0)

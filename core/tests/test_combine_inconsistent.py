@@ -140,7 +140,7 @@ class TestWhatSomeFilesLack:
         with pytest.raises(IncompatibleArraysError, match=r"^t: is not in .*second/data\.bin; missing='fill'"):
             concat(trees, "time")
         with pytest.raises(
-            IncompatibleArraysError, match="t: some sources lack it, and no value of int32 means missing"
+            IncompatibleArraysError, match=r"t: is not in .*second/data\.bin, and no value of int32 means missing"
         ):
             concat(trees, "time", missing="fill")
         assert set(concat(trees, "time", missing="drop").arrays) == {"time", "x"}
@@ -280,3 +280,33 @@ class TestRemoteCoordinates:
             with pytest.raises(IncompatibleArraysError, match="comparing its values reads 32 bytes of every source"):
                 merge((tree.select(["x"]) for tree in self.trees(server.url)), inline_limit=31)
             assert not server.count()
+
+
+def test_arrays_of_a_group_lie_beside_the_coordinate_of_a_group_above(tmp_path):
+    """netCDF-4 variables in groups may end before the dimension of the root does, too."""
+    parts = [
+        VirtualGroup(
+            {"time": inline_array([0, 1], ("time",))}, {"group": VirtualGroup({"t": inline_array(range(n), ("time",))})}
+        )
+        for n in (1, 2)
+    ]
+    with pytest.raises(
+        IncompatibleArraysError, match=r"^group/t: the dimension time has length 1, and 2 in time, in tree 0"
+    ):
+        concat(parts, "time")
+    assert concat([part.select(group="group") for part in parts], "time")["t"].shape == (3,)
+
+
+def test_nothing_is_left(tmp_path):
+    trees = [file(tmp_path, str(i), 1, "i4", attributes={"units": f"{i} m"}) for i in range(2)]
+    with pytest.raises(
+        IncompatibleArraysError, match=r"no variable with the dimension 'time' is left: t: incompatible"
+    ):
+        concat([tree.select(exclude=["time"]) for tree in trees], "time", on_conflict="drop")
+
+
+@pytest.mark.parametrize("name", ["_Encoding", "dtype", "units_metadata", "month_lengths"])
+def test_attributes_that_say_how_values_are_decoded(name, tmp_path):
+    trees = [file(tmp_path, str(i), i, "i1", attributes={name: "bool"} if i else {}) for i in range(2)]
+    with pytest.raises(IncompatibleArraysError, match=f"t: the attribute {name} is 'bool' instead of not set"):
+        concat(trees, "time")

@@ -74,6 +74,32 @@ def test_appended_sources_are_harmonised_with_the_output(hourly_archive, hourly,
     check_hourly(target, 2)
 
 
+def test_what_the_output_has_is_not_left_out_of_what_is_added(hourly_archive, hourly, tmp_path):
+    drop = mf.CombineOptions(on_conflict="drop")
+    for name, change, message in (
+        ("t", {"factor": 0.2}, "scale_factor is 0.2 instead of 0.1.* in .*h02.nc"),
+        ("x", {"x0": 1}, "h02.nc: element .0. is 1.0 instead of 0.0"),
+    ):
+        hourly(hourly_archive[2], 4, **change)
+        for slab_files in (1, 2):
+            target = tmp_path / f"{name}{slab_files}.icechunk"
+            with pytest.raises(mf.IncompatibleArraysError, match=f"^{name}: the output has it .*{message}"):
+                mf.convert(hourly_archive[:3], target, concat_dim="time", combine=drop, slab_files=slab_files)
+        whole = mf.convert(hourly_archive, tmp_path / f"{name}.icechunk", concat_dim="time", combine=drop)
+        assert [issue.path for issue in whole.issues] == [name]
+        assert name not in mf.parse(whole.target).arrays
+
+
+def test_dropped_once_dropped_everywhere(hourly_archive, hourly, tmp_path):
+    """Also where the batches and commits that follow could have it, and missing variables are filled."""
+    hourly(hourly_archive[1], 2, factor=0.2)
+    combine = mf.CombineOptions(on_conflict="drop", missing="fill", load=("t",))
+    for slab_files in (2, 7):
+        target = tmp_path / f"{slab_files}.icechunk"
+        mf.convert(hourly_archive, target, concat_dim="time", combine=combine, slab_files=slab_files, executor=2)
+        assert {path: array.shape for path, array in mf.parse(target).walk_arrays()} == {"time": (14,), "x": (3,)}
+
+
 def test_append_with_relocated_sources(hourly_archive, tmp_path):
     target = tmp_path / "out.icechunk"
     moved = {f"file://{tmp_path}/in": "s3://bucket"}

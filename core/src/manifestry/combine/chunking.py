@@ -140,10 +140,11 @@ def _assemble(
     runs = list(_runs(pieces, axis, size))
     copied = sum(run.stop - run.start for run in runs if run.array is None)
     per_element = math.prod(metadata.shape[:axis]) * math.prod(metadata.shape[axis + 1 :]) * metadata.dtype.itemsize
-    if options.partial == "raise" or copied * per_element > options.inline_limit:
-        advice = (
-            f"{copied * per_element} bytes would have to be copied; the limit is inline_limit={options.inline_limit}"
-        )
+    size_copied = copied * per_element
+    if options.partial == "raise":
+        raise _refusal(arrays, axis, path, f"partial='inline' (--combine partial=inline) copies {size_copied} bytes")
+    if size_copied > options.inline_limit:
+        advice = f"{size_copied} bytes would have to be copied; the limit is inline_limit={options.inline_limit}"
         raise _refusal(arrays, axis, path, advice)
     parts = [
         slice_manifest(run.array.manifest, axis, run.first, run.first + -(-(run.stop - run.start) // size))
@@ -196,8 +197,14 @@ def _copy(
 
 
 def _refusal(arrays: Sequence[VirtualArray], axis: int, path: str, advice: str) -> IncompatibleArraysError:
-    pairs = [(array.shape[axis], _edges(array.metadata)[axis][:1]) for array in arrays]
-    shown = ", ".join(f"{n} in chunks of {c[0] if c else 0}" for n, c in pairs[:6]) + (", …" if len(pairs) > 6 else "")
+    pairs = [(array, _edges(array.metadata)[axis][:1]) for array in arrays]
+    shown = [f"{array.shape[axis]} in chunks of {c[0] if c else 0}{_place(array)}" for array, c in pairs[:6]]
+    listed = ", ".join(shown) + (", …" if len(pairs) > 6 else "")
     return IncompatibleArraysError(
-        f"{path}: chunks end inside dimension {axis} (lengths {shown}) and cannot be joined: {advice}"
+        f"{path}: chunks end inside dimension {axis} (lengths {listed}) and cannot be joined: {advice}"
     )
+
+
+def _place(array: VirtualArray) -> str:
+    urls = array.manifest.files.urls
+    return f" in {urls[0]}" if urls else ""

@@ -30,11 +30,13 @@ __all__ = [
 
 MEANING: Final = frozenset(
     {
-        "_FillValue", "_Unsigned", "add_offset", "calendar", "flag_masks", "flag_meanings", "flag_values",
-        "grid_mapping", "missing_value", "positive", "scale_factor", "units", "valid_max", "valid_min", "valid_range",
+        "_Encoding", "_FillValue", "_Unsigned", "add_offset", "calendar", "dtype", "flag_masks", "flag_meanings",
+        "flag_values", "grid_mapping", "leap_month", "leap_year", "missing_value", "month_lengths", "positive",
+        "scale_factor", "units", "units_metadata", "valid_max", "valid_min", "valid_range",
     }
 )  # fmt: skip
-"""Attributes that say what the stored numbers mean (CF conventions, and ``_Unsigned`` of the netCDF users' guide)."""
+"""Attributes that say what the stored values mean: the CF conventions, ``_Encoding`` and ``_Unsigned`` of the netCDF
+users' guide, and ``dtype``, by which xarray marks booleans and time differences that are stored as integers."""
 
 _GEOREFERENCE: Final = ("proj:", "spatial:")
 """Prefixes of attributes that say where on Earth values are (GeoZarr)."""

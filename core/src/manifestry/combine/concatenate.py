@@ -105,14 +105,12 @@ class Concatenation:
             if not any(name in (path, path.rpartition("/")[2]) for path in paths):
                 raise OptionError(f"load: {name!r} is no variable; there are: {', '.join(sorted(paths)[:20])}")
         if not any(self._axis(array) is not None for arrays in self._arrays for array in arrays.values()):
-            there = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
-            raise OptionError(
-                f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'}); "
-                "stack() or coords= makes a new dimension"
-            )
+            raise self._nothing_along([issue for tree in self.trees for issue in tree.issues])
         # Coordinates first: where another array does not fit beside one, it is that array which goes.
         joined = {path: self._guarded(path) for path in sorted(paths, key=lambda p: p.rpartition("/")[2] != self.dim)}
         arrays = {path: array for path in paths if (array := joined[path]) is not None}
+        if not any(self._axis(array) is not None for array in arrays.values()):
+            raise self._nothing_along(self._issues)
         groups = [dict(tree.walk()) for tree in self.trees]
         like_groups = groups[0] if self._like is None else dict(self._like.walk())
         attributes = {}
@@ -123,6 +121,17 @@ class Concatenation:
         tree = build_tree(arrays, attributes)
         return tree.with_(**shared_parts(self.trees, self._issues))
 
+    def _nothing_along(self, issues: Sequence[Issue]) -> ManifestryError:
+        """No array has the dimension, perhaps because all that had it were left out."""
+        lost = next((issue for issue in issues if issue.severity == "refused"), None)
+        if lost is not None:
+            return IncompatibleArraysError(f"no variable with the dimension {self.dim!r} is left: {lost}")
+        there = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
+        return OptionError(
+            f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'}); "
+            "stack() or coords= makes a new dimension"
+        )
+
     def _guarded(self, path: str) -> VirtualArray | None:
         """One variable, or None where it is left out because the options say so."""
         try:
@@ -130,7 +139,8 @@ class Concatenation:
         except IncompatibleArraysError as error:
             if self.options.on_conflict != "drop":
                 raise
-            self._issues.append(Issue(path, "incompatible in some sources", str(error), "left out"))
+            message = str(error).removeprefix(f"{path}: ")
+            self._issues.append(Issue(path, "incompatible in some sources", message, "left out"))
             return None
 
     def _variable(self, path: str) -> VirtualArray | None:
@@ -195,7 +205,7 @@ class Concatenation:
 
     def _check_lengths(self, path: str, lengths: list[int]) -> None:
         """In each source the dimension has one length in all arrays of a group: values would shift otherwise."""
-        known, other = self._lengths.setdefault(path.rpartition("/")[0], (lengths, path))
+        known, other = self._lengths.setdefault(self._home(path), (lengths, path))
         if known == lengths:
             return
         position = next(i for i, (a, b) in enumerate(zip(known, lengths, strict=True)) if a != b)
@@ -203,6 +213,18 @@ class Concatenation:
             f"{path}: the dimension {self.dim} has length {lengths[position]}, and {known[position]} in {other}, in "
             f"{self._label(position)}: what follows would not lie beside its coordinates; leave one of them out (exclude)"
         )
+
+    def _home(self, path: str) -> str:
+        """The group whose coordinate the arrays of a group lie beside: the nearest that has one, or the group itself.
+
+        Source: CF conventions 2.7, "Groups": dimensions and coordinates are looked for in the groups above, too.
+        """
+        own = group = path.rpartition("/")[0]
+        while f"{group}/{self.dim}".lstrip("/") not in self._like_arrays:
+            if not group:
+                return own
+            group = group.rpartition("/")[0]
+        return group
 
     def _is_loaded(self, path: str) -> bool:
         return path in self.options.load or path.rpartition("/")[2] in self.options.load
@@ -213,10 +235,10 @@ class Concatenation:
         parts = [part for part in found if part is not None]
         if self.options.missing != "fill" or not (len(parts) < len(found) or filled_before(first, parts)):
             return first, parts
+        gone = self._label(found.index(None)) if None in found else "a source"
         if len(parts) < len(found) and first.metadata.ndim == 1 and path.rpartition("/")[2] == self.dim:
-            gone = self._label(found.index(None))
             raise IncompatibleArraysError(f"{path}: is not in {gone}, and a coordinate has no missing values")
-        fill = fill_value_for_missing(path, first, parts)
+        fill = fill_value_for_missing(path, first, parts, gone)
         whole = [missing_part(first, axis, self._length(i, path)) if p is None else p for i, p in enumerate(found)]
         refilled = [VirtualArray(p.metadata.with_(fill_value=fill), p.manifest) for p in (first, *whole)]
         return refilled[0], refilled[1:]

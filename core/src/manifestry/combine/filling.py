@@ -24,11 +24,11 @@ def missing_part(like: VirtualArray, axis: int, length: int) -> VirtualArray:
     return VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape))
 
 
-def fill_value_for_missing(path: str, first: VirtualArray, parts: Sequence[VirtualArray]) -> Any:
+def fill_value_for_missing(path: str, first: VirtualArray, parts: Sequence[VirtualArray], gone: str) -> Any:
     """What missing chunks have to read as, so that readers see missing values where a source lacks the variable.
 
     That is ``_FillValue`` or ``missing_value``, or NaN or NaT without one. Chunks that are missing in a source read as
-    that source's fill value, which then must be the same.
+    that source's fill value, which then must be the same. `gone` names a source that lacks the variable.
 
     Raises
     ------
@@ -38,15 +38,15 @@ def fill_value_for_missing(path: str, first: VirtualArray, parts: Sequence[Virtu
     wanted = _missing_value(first.metadata)
     if wanted is None:
         raise IncompatibleArraysError(
-            f"{path}: some sources lack it, and no value of {first.dtype} means missing: it has no _FillValue; "
+            f"{path}: is not in {gone}, and no value of {first.dtype} means missing: it has no _FillValue; "
             "missing='drop' leaves it out"
         )
     for part in parts:
         sparse = part.manifest.stored_count < part.manifest.size
         if sparse and not values_equal(part.metadata.fill_value, wanted):
             raise IncompatibleArraysError(
-                f"{path}: chunks that are missing read as {part.metadata.fill_value}, and those of sources that lack the "
-                f"variable would have to read as {wanted}; missing='drop' leaves it out"
+                f"{path}: chunks that are missing read as {part.metadata.fill_value}, and those of {gone}, which lacks the "
+                f"variable, would have to read as {wanted}; missing='drop' leaves it out"
             )
     return wanted
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from manifestry.combine.concatenate import Concatenation
 from manifestry.combine.merging import merge
@@ -23,7 +26,7 @@ from manifestry.reading import parse_source
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 
-__all__ = ["Batch", "BatchJob", "BatchResult", "template_of"]
+__all__ = ["Batch", "BatchJob", "BatchResult", "array_paths", "template_of"]
 
 type OnError = Literal["raise", "skip"]
 
@@ -44,11 +47,14 @@ class BatchResult:
     ----------
     lengths
         How long the combined dimension is in each source of the tree, by URL.
+    left_out
+        Paths of the arrays that the sources have, or should have, and the tree has not: the options drop them.
     """
 
     tree: VirtualGroup | None
     reports: tuple[SourceReport, ...]
     lengths: Mapping[str, int] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
 
     @property
     def references(self) -> int:
@@ -111,7 +117,9 @@ class BatchJob:
                 reports[url] = SourceReport.failure(url, misfit)
         found = tuple(reports[url] for url in batch.urls)
         lengths = {} if self.dim is None else {url: _length(tree, self.dim) for url, tree in trees.items()}
-        return BatchResult(self.fold(list(trees.values()), batch.like), found, lengths)
+        folded = self.fold(list(trees.values()), batch.like)
+        left_out = array_paths(batch.like, *trees.values()) - array_paths(folded) if trees else frozenset()
+        return BatchResult(folded, found, lengths, left_out)
 
     def warm_up(self, url: str) -> None:
         """Load what parsing a source needs, in a process that has nothing else to do yet."""
@@ -126,20 +134,34 @@ class BatchJob:
         tree = parse_source(source, self.format, self.on_unsupported, self.options, limits=self.limits)
         return self.preparation.apply(tree, url)
 
-    def fold(self, trees: Sequence[VirtualGroup], like: VirtualGroup | None) -> VirtualGroup | None:
-        """Trees as one, None of none."""
+    def fold(
+        self, trees: Sequence[VirtualGroup], like: VirtualGroup | None, left_out: AbstractSet[str] = frozenset()
+    ) -> VirtualGroup | None:
+        """Trees as one, None of none.
+
+        Parameters
+        ----------
+        left_out
+            Paths of the arrays that some of the trees had to leave out: the whole has them no more.
+        """
         if not trees:
             return None
+        trees = [_without(tree, left_out) for tree in trees]
         if self.dim is not None:
-            return self._concatenation(trees, like).run()
+            return self._concatenation(trees, None if like is None else _without(like, left_out), left_out).run()
         if len(trees) == 1:
             return trees[0]
-        chosen = {name: getattr(self.combine, name) for name in self.combine.__struct_fields__}
-        return merge(trees, stores=self.stores, **chosen)
+        return merge(trees, stores=self.stores, **msgspec.structs.asdict(self.combine))
 
-    def _concatenation(self, trees: Sequence[VirtualGroup], like: VirtualGroup | None) -> Concatenation:
+    def _concatenation(
+        self, trees: Sequence[VirtualGroup], like: VirtualGroup | None, left_out: AbstractSet[str] = frozenset()
+    ) -> Concatenation:
         assert self.dim is not None
-        return Concatenation(trees, self.dim, self.combine, like=like, stores=self.stores, check_order=False)
+        names = left_out | {path.rpartition("/")[2] for path in left_out}
+        there = msgspec.structs.replace(
+            self.combine, load=tuple(name for name in self.combine.load if name not in names)
+        )
+        return Concatenation(trees, self.dim, there, like=like, stores=self.stores, check_order=False)
 
     def _misfits(self, trees: Mapping[str, VirtualGroup], like: VirtualGroup) -> dict[str, ManifestryError]:
         """The sources that cannot be combined with the first one: looked for one by one only when together they fail."""
@@ -163,6 +185,15 @@ class BatchJob:
 def _length(tree: VirtualGroup, dim: str) -> int:
     lengths = [n for _, a in tree.walk_arrays() for name, n in zip(a.dims or (), a.shape, strict=False) if name == dim]
     return lengths[0] if lengths else 0
+
+
+def array_paths(*trees: VirtualGroup | None) -> frozenset[str]:
+    """The paths of all arrays of some trees."""
+    return frozenset(path for tree in trees if tree is not None for path, _ in tree.walk_arrays())
+
+
+def _without(tree: VirtualGroup, paths: AbstractSet[str]) -> VirtualGroup:
+    return tree.map_arrays(lambda path, array: None if path in paths else array) if paths else tree
 
 
 def template_of(tree: VirtualGroup, dim: str | None) -> VirtualGroup:

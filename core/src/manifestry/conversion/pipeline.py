@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
-from manifestry.conversion.batches import Batch, BatchJob, BatchResult, template_of
+from manifestry.conversion.batches import Batch, BatchJob, BatchResult, array_paths, template_of
 from manifestry.conversion.report import ConvertReport, SourceReport
 from manifestry.conversion.resuming import read_existing
 from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
-from manifestry.errors import SourceError
+from manifestry.errors import IncompatibleArraysError, SourceError
 from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
@@ -135,6 +135,8 @@ class Run:
         Time taken by each stage.
     like
         The tree that decides what all sources must be like: the first source, or the output that is continued.
+    left_out
+        Paths of the arrays that the options dropped in some source: no later commit has them.
     order
         Looks at the order of the combined coordinate.
     """
@@ -145,6 +147,7 @@ class Run:
     reports: dict[str, SourceReport] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     like: VirtualGroup | None = None
+    left_out: frozenset[str] = frozenset()
     order: OrderWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -277,12 +280,23 @@ class Run:
         self.progress.advance(len(result.reports), result.references, described)
         return result
 
+    def _leave_out(self, paths: frozenset[str], tree: VirtualGroup) -> None:
+        """Arrays that the options drop: from all commits, so not from one that follows others."""
+        there = min(paths - self.left_out, default=None)
+        if there is not None and self.output.mode is Mode.APPEND and there in array_paths(self.like):
+            reason = next((issue.message for issue in tree.issues if issue.path == there), "some sources lack it")
+            raise IncompatibleArraysError(
+                f"{there}: the output has it already, so that it cannot be left out of what is added: {reason}"
+            )
+        self.left_out |= paths
+
     def _write(self, slab: Slab, *, last: bool) -> None:
         """Combine a slab and commit it."""
         with self.timed("combine"):
-            tree = slab.tree(self.job, self.like)
+            tree = slab.tree(self.job, self.like, self.left_out)
             if tree is None:
                 return
+            self._leave_out((slab.paths() | array_paths(self.like)) - array_paths(tree), tree)
             if not last and self.output.written is None:
                 self._chunk_index_like(tree)  # whole slabs are whole chunks of the coordinate
             issues = self.order.look(tree, self.job, slab.lengths)

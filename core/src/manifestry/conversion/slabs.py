@@ -10,7 +10,7 @@ import numpy as np
 
 from manifestry.combine.index import check_order
 from manifestry.combine.values import read_values
-from manifestry.conversion.batches import BatchJob, BatchResult
+from manifestry.conversion.batches import BatchJob, BatchResult, array_paths
 from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.report import WriteReport
@@ -40,9 +40,14 @@ class Slab:
         """How long the combined dimension is in each source, by URL."""
         return {url: n for result in self.results for url, n in result.lengths.items()}
 
-    def tree(self, job: BatchJob, like: VirtualGroup | None) -> VirtualGroup | None:
-        """The tree of all batches."""
-        return job.fold([result.tree for result in self.results if result.tree is not None], like)
+    def tree(self, job: BatchJob, like: VirtualGroup | None, left_out: frozenset[str]) -> VirtualGroup | None:
+        """The tree of all batches, without the arrays at some paths and those that a batch had to leave out."""
+        gone = left_out.union(*(result.left_out for result in self.results))
+        return job.fold([result.tree for result in self.results if result.tree is not None], like, gone)
+
+    def paths(self) -> frozenset[str]:
+        """The paths of all arrays that the sources of the batches have, or should have."""
+        return array_paths(*(result.tree for result in self.results)).union(*(r.left_out for r in self.results))
 
 
 def slabs_of(results: Iterable[BatchResult], files: int | None, *, divide: bool) -> Iterator[tuple[Slab, bool]]:
