@@ -236,3 +236,57 @@ def test_rioxarray_reads_system_and_transform(tmp_path, system):
         assert dataset["0"].rio.crs == file.crs
         assert dataset["0"].rio.transform() == file.transform
         np.testing.assert_array_equal(dataset["0"].values, file.read(1))
+
+
+ESRI = (
+    'ESRI PE String = PROJCS["x",GEOGCS["GCS_ETRS_1989",DATUM["D_ETRS_1989",SPHEROID["GRS_1980",6378137.0,298.257222101]],'
+    'PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],UNIT["Meter",1.0]],'
+    'VERTCS["DHHN92",VDATUM["Deutsches_Haupthoehennetz_1992"],UNIT["Meter",1.0]]'
+)
+NUMBERS = [43.0, 10.0, 500_000.0, -71.0, -45.0, 0.994, 50.0]
+KEYS = {
+    "mercator with a standard parallel": {1024: 1, 2048: 4326, 3072: 32767, 3075: 7, 3078: 0, 3080: 1, 3082: 2},
+    "polar stereographic": {1024: 1, 2048: 4326, 3072: 32767, 3075: 15, 3081: 3, 3095: 4, 3092: 5, 3082: 2},
+    "transverse mercator to the south": {1024: 1, 2048: 4326, 3072: 32767, 3075: 27, 3080: 1, 3081: 0, 3092: 5},
+    "laborde": {1024: 1, 2048: 4326, 3072: 32767, 3075: 4, 3088: 1, 3089: 0, 3093: 5, 3094: 1},
+    "angles in grads": {1024: 1, 2048: 32767, 2050: 6267, 2054: 9105, 3072: 32767, 3075: 1, 3080: 1, 3081: 6, 3092: 5},
+    "angles in grads by the registry": {1024: 1, 2048: 4807, 3072: 32767, 3075: 1, 3080: 1, 3081: 6, 3092: 5},
+    "geographic in grads": {1024: 2, 2048: 32767, 2050: 6267, 2054: 9105},
+    "datum ensemble": {1024: 2, 2048: 32767, 2050: 6326, 2054: 9102},
+    "prime meridian": {1024: 2, 2048: 32767, 2050: 32767, 2051: 8903, 2054: 9102, 2056: 7008},
+    "registered conversion in feet": {1024: 1, 2048: 4267, 3072: 32767, 3074: 16033, 3076: 9003},
+    "registered system on another datum": {1024: 1, 2048: 4267, 3072: 32633},
+    "registered system in feet": {1024: 1, 3072: 32633, 3076: 9002},
+    "model left to the codes": {1024: 32767, 3072: 3035, 3073: ESRI},
+    "heights in the text and in a key": {1024: 32767, 3072: 25832, 3073: ESRI, 4096: 5783},
+    "heights above the ellipsoid": {1024: 2, 2048: 4326, 4096: 4979},
+}
+
+
+def geo_tags(keys, numbers, minor=1):
+    """The tags of GeoKeys; a small number of a key from 3077 to 3096 is the index of a double."""
+    text = next((value for value in keys.values() if isinstance(value, str)), "")
+    words = [1, 1, minor, len(keys)]
+    for key, value in keys.items():
+        if isinstance(value, str):
+            words += [key, 34737, len(value) + 1, 0]
+        else:
+            words += [key, 34736, 1, value] if 3077 <= key <= 3096 else [key, 0, 1, value]
+    place = [(33550, 12, [10.0, 10.0, 0.0]), (33922, 12, [0.0, 0.0, 0.0, 100.0, 200.0, 0.0])]
+    return [(34735, 3, words), (34736, 12, numbers), (34737, 2, text + "|"), *place]
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_systems_are_those_of_gdal(make_tiff, name):
+    path = make_tiff([make_tiff.gray(4, 2, 16, 8, *geo_tags(KEYS[name], NUMBERS))], bytes(8))
+    tree = mf.parse(path)
+    assert not tree.issues
+    with rasterio.open(path) as file:
+        assert rasterio.crs.CRS.from_wkt(tree["spatial_ref"].attributes["spatial_ref"]) == file.crs
+
+
+def test_heights_above_an_ellipsoid_by_old_codes_cost_only_themselves(make_tiff):
+    tags = geo_tags({1024: 1, 3072: 32633, 4096: 5030}, NUMBERS)
+    tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, *tags)], bytes(8)))
+    assert tree["0"].attributes["proj:code"] == "EPSG:32633"
+    assert [issue.feature for issue in tree.issues] == ["vertical system left out"]

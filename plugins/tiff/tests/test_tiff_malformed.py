@@ -200,3 +200,20 @@ def test_truncated_files_end_in_a_tree_or_a_named_error(tmp_path, sound, share):
     except mf.ManifestryError:
         return
     assert tree.issues or list(tree.walk_arrays())
+
+
+@pytest.mark.parametrize(
+    ("compression", "at", "size"),
+    [
+        ("jpeg", b"\xff\xc0\x00\x11\x08", ">HH"),
+        ("png", b"IHDR", ">II"),
+        ("jpeg2000", b"\xff\x4f\xff\x51\0\x2f\0\0", ">II"),
+    ],
+)
+def test_streams_that_claim_to_be_huge_are_not_decoded(tmp_path, compression, at, size):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((40, 50, 3), 9, "u1"), photometric="rgb", compression=compression, metadata=None)
+    data = bytearray(path.read_bytes())
+    struct.pack_into(size, data, data.index(at) + len(at), 40_000, 40_000)
+    path.write_bytes(data)
+    assert "40000 x 40000 pixels by its header, 40 x 50 by the tags" in refused(path)

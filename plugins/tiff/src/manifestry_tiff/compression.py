@@ -17,7 +17,7 @@ from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import Codec
 
 from manifestry_tiff.image import Image
-from manifestry_tiff.jpeg import is_subsampled
+from manifestry_tiff.streams import is_subsampled
 from manifestry_tiff.tags import Compression, ExtraSample, Photometric, Tag
 
 __all__ = ["BYTE_SCHEMES", "JPEG_SCHEMES", "ByteScheme", "ImageScheme", "image_scheme"]

@@ -17,12 +17,13 @@ from pyproj.crs import (  # type: ignore[attr-defined]  # public by pyproj's doc
     CoordinateOperation,
     Datum,
     Ellipsoid,
+    PrimeMeridian,
     ProjectedCRS,
 )
 from pyproj.exceptions import ProjError
 
 from manifestry_tiff.geokeys import GeoKey, GeoKeys
-from manifestry_tiff.projections import PROJECTIONS
+from manifestry_tiff.projections import axis_directions, projection_of
 
 __all__ = ["CoordinateSystem", "CrsError", "read_crs"]
 
@@ -51,6 +52,11 @@ class CoordinateSystem:
     crs: pyproj.CRS
     code: str = ""
 
+    @property
+    def has_heights(self) -> bool:
+        """Whether it has an axis for heights beside those of a map, or is geocentric."""
+        return len(self.crs.axis_info) > 2
+
     @cached_property
     def grid_mapping(self) -> dict[str, Any]:
         """CF attributes of a grid mapping, and the name under which GDAL looks for WKT."""
@@ -76,28 +82,33 @@ def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
     """
     try:
         horizontal = _horizontal(keys)
-        vertical = keys.registered(GeoKey.VERTICAL)
-        if horizontal is None or vertical is None:
-            return horizontal
-        if horizontal.crs.is_geographic and len(horizontal.crs.axis_info) == 3:
-            return horizontal
-        above = pyproj.CRS.from_epsg(vertical)
-        if not above.is_vertical:  # ellipsoidal heights stand here with the code of a geographic system
-            same = horizontal.crs.is_geographic and above.to_2d().equals(horizontal.crs, ignore_axis_order=True)
-            return _registered(vertical) if same else horizontal
-        name = f"{horizontal.crs.name} + {above.name}"
-        return CoordinateSystem(CompoundCRS(name, [horizontal.crs, above]))
+        return horizontal if horizontal is None else _with_heights(keys, horizontal)
     except ProjError as error:
         raise CrsError(str(error)) from error
 
 
+def _with_heights(keys: GeoKeys, horizontal: CoordinateSystem) -> CoordinateSystem:
+    """A system with the vertical one of the keys, where that is registered and not in it already."""
+    code = keys.registered(GeoKey.VERTICAL)
+    if code is None or horizontal.has_heights:
+        return horizontal
+    try:
+        above = pyproj.CRS.from_epsg(code)
+    except ProjError:  # 5001 to 5033 of GeoTIFF 1.0 are heights above an ellipsoid, and none of EPSG
+        return horizontal
+    if not above.is_vertical:  # ellipsoidal heights stand here with the code of a geographic system
+        same = horizontal.crs.is_geographic and above.to_2d().equals(horizontal.crs, ignore_axis_order=True)
+        return _registered(code) if same else horizontal
+    return CoordinateSystem(CompoundCRS(f"{horizontal.crs.name} + {above.name}", [horizontal.crs, above]))
+
+
 def _horizontal(keys: GeoKeys) -> CoordinateSystem | None:
-    model = keys.code(GeoKey.GT_MODEL_TYPE)
+    model = keys.registered(GeoKey.GT_MODEL_TYPE)
     projected = keys.registered(GeoKey.PROJECTED_CRS)
     geodetic = keys.registered(GeoKey.GEODETIC_CRS)
     if model == _PROJECTED or (model is None and keys.code(GeoKey.PROJECTED_CRS) is not None):
         if projected is not None:
-            return _with_units(keys, projected)
+            return _adapted(keys, projected)
         return _user_defined(keys)
     if model in (_GEOGRAPHIC, _GEOCENTRIC, None):
         if geodetic is not None:
@@ -116,13 +127,36 @@ def _registered(code: int) -> CoordinateSystem:
     return CoordinateSystem(pyproj.CRS.from_epsg(code), f"EPSG:{code}")
 
 
-def _with_units(keys: GeoKeys, code: int) -> CoordinateSystem:
-    """A registered system; keys may say that the coordinates are in other units than the registry has."""
+def _adapted(keys: GeoKeys, code: int) -> CoordinateSystem:
+    """A registered projected system; keys may put it on another geographic system, or its coordinates in other units."""
     registered = _registered(code)
-    crs = registered.crs
+    geodetic = keys.registered(GeoKey.GEODETIC_CRS)
+    own = _base_code(code)
+    if own is None or geodetic is None or geodetic == own:
+        return _with_units(keys, registered)
+    base = pyproj.CRS.from_epsg(geodetic)
+    if not base.is_geographic or len(base.axis_info) != 2:
+        return _with_units(keys, registered)
+    document = registered.crs.to_json_dict()
+    document.pop("id")
+    document["base_crs"] = base.to_json_dict()
+    return _with_units(keys, CoordinateSystem(pyproj.CRS.from_json_dict(document)))
+
+
+@lru_cache(maxsize=64)
+def _base_code(code: int) -> int | None:
+    """The code of the geographic system below a registered projected one."""
+    base = _registered(code).crs.to_json_dict().get("base_crs", {})
+    found = base.get("id", {}).get("code")
+    return found if isinstance(found, int) else None
+
+
+def _with_units(keys: GeoKeys, system: CoordinateSystem) -> CoordinateSystem:
+    """A projected system with coordinates in the unit of the keys, where they name one."""
+    crs = system.crs
     given = _linear_unit(keys)
     if given is None or all(math.isclose(axis.unit_conversion_factor, given, rel_tol=1e-9) for axis in crs.axis_info):
-        return registered
+        return system
     document = crs.to_json_dict()
     unit = {"type": "LinearUnit", "name": _unit_name(given), "conversion_factor": given}
     for axis in document["coordinate_system"]["axis"]:
@@ -161,17 +195,17 @@ def _user_defined(keys: GeoKeys) -> CoordinateSystem:
     if conversion is not None:
         return _registered_conversion(keys, base, conversion)
     method = keys.code(GeoKey.PROJ_METHOD)
-    projection = PROJECTIONS.get(method or 0)
+    projection = projection_of(method or 0, keys)
     if projection is None:
         raise CrsError(f"projection method {method} (GeoKey {int(GeoKey.PROJ_METHOD)}) has no WKT name")
     name = keys.text(GeoKey.PROJECTED_CITATION) or keys.text(GeoKey.GT_CITATION) or "unnamed"
     metres = _linear_unit(keys) or 1.0
-    unit = _angular_unit(keys)
-    title, parameters = projection.of(keys, unit)
+    title, parameters = projection.of(keys, _angle_scale(keys, base))
+    east, north = axis_directions(title, dict(parameters))
     texts = "".join(f',PARAMETER["{parameter}",{value!r}]' for parameter, value in parameters)
     wkt = (
         f'PROJCS["{_quoted(name)}",{base},PROJECTION["{title}"]{texts},'
-        f'UNIT["{_unit_name(metres)}",{metres!r}],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+        f'UNIT["{_unit_name(metres)}",{metres!r}],AXIS["Easting",{east}],AXIS["Northing",{north}]]'
     )
     return CoordinateSystem(pyproj.CRS.from_wkt(wkt))
 
@@ -181,16 +215,23 @@ def _registered_conversion(keys: GeoKeys, base: str, code: int) -> CoordinateSys
     conversion = CoordinateOperation.from_epsg(code)
     geographic = pyproj.CRS.from_wkt(base)
     name = keys.text(GeoKey.PROJECTED_CITATION) or f"{geographic.name} / {conversion.name}"
-    return CoordinateSystem(ProjectedCRS(conversion, name, geodetic_crs=geographic))
+    return _with_units(keys, CoordinateSystem(ProjectedCRS(conversion, name, geodetic_crs=geographic)))
 
 
-def _angular_unit(keys: GeoKeys) -> float:
-    """Degrees of the unit of angles."""
+def _angle_scale(keys: GeoKeys, base: str) -> float:
+    """From the angles of the keys to those of WKT 1, which are in the unit of its geographic system."""
+    degrees = _angular_unit(keys)
+    unit = math.degrees(pyproj.CRS.from_wkt(base).axis_info[0].unit_conversion_factor)
+    return 1.0 if degrees is None or math.isclose(degrees, unit) else degrees / unit
+
+
+def _angular_unit(keys: GeoKeys) -> float | None:
+    """Degrees of the unit of angles, None where the keys leave it to the registry."""
     code = keys.code(GeoKey.GEOG_ANGULAR_UNITS)
-    if code is None or code in _ANGLES:
-        return _ANGLES[code or 9102]
-    size = keys.number(GeoKey.GEOG_ANGULAR_UNIT_SIZE)
-    return 1.0 if size is None else math.degrees(size)
+    if code in _ANGLES:
+        return _ANGLES[code]
+    size = None if code is None else keys.number(GeoKey.GEOG_ANGULAR_UNIT_SIZE)
+    return None if size is None else math.degrees(size)
 
 
 def _geographic_wkt(keys: GeoKeys) -> str:
@@ -201,18 +242,29 @@ def _geographic_wkt(keys: GeoKeys) -> str:
         if wkt.startswith("GEOGCS"):
             return str(wkt)
     name = keys.text(GeoKey.GEODETIC_CITATION) or "unnamed"
-    meridian = keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE) or 0.0
-    meridian_name = "unnamed" if meridian else "Greenwich"
+    degrees = _angular_unit(keys) or 1.0
+    unit = {1.0: "degree", 0.9: "grad"}.get(degrees, f"{degrees!r} degree")
     return (
-        f'GEOGCS["{_quoted(name)}",{_datum_wkt(keys)},PRIMEM["{meridian_name}",{meridian!r}],'
-        f'UNIT["degree",0.0174532925199433],AXIS["Longitude",EAST],AXIS["Latitude",NORTH]]'
+        f'GEOGCS["{_quoted(name)}",{_datum_wkt(keys)},{_meridian_wkt(keys, degrees)},'
+        f'UNIT["{unit}",{math.radians(degrees)!r}],AXIS["Latitude",NORTH],AXIS["Longitude",EAST]]'
     )
+
+
+def _meridian_wkt(keys: GeoKeys, unit: float) -> str:
+    """The prime meridian, its longitude in units of so many degrees."""
+    code = keys.registered(GeoKey.PRIME_MERIDIAN)
+    if code is not None:
+        found: Any = PrimeMeridian.from_epsg(code)
+        longitude = found.longitude * math.degrees(found.unit_conversion_factor) / unit
+        return f'PRIMEM["{_quoted(found.name)}",{longitude!r}]'
+    longitude = keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE) or 0.0
+    return f'PRIMEM["{"unnamed" if longitude else "Greenwich"}",{longitude!r}]'
 
 
 def _datum_wkt(keys: GeoKeys) -> str:
     code = keys.registered(GeoKey.GEODETIC_DATUM)
     datum: Any = None if code is None else Datum.from_epsg(code)
-    ellipsoid: Any = datum.ellipsoid if datum is not None else None
+    ellipsoid: Any = None if datum is None else datum.ellipsoid or _ensemble_ellipsoid(datum)
     shape_code = keys.registered(GeoKey.ELLIPSOID)
     if ellipsoid is None and shape_code is not None:
         ellipsoid = Ellipsoid.from_epsg(shape_code)
@@ -223,6 +275,11 @@ def _datum_wkt(keys: GeoKeys) -> str:
         shape = "unnamed"
     title = "unnamed" if datum is None else datum.name
     return f'DATUM["{_quoted(title)}",SPHEROID["{_quoted(shape)}",{major!r},{flattening!r}]]'
+
+
+def _ensemble_ellipsoid(datum: Any) -> Any:
+    """The ellipsoid of a datum ensemble (6326: WGS 84), which pyproj gives in its document only."""
+    return Ellipsoid.from_json_dict({"type": "Ellipsoid", **datum.to_json_dict()["ellipsoid"]})
 
 
 def _axes(keys: GeoKeys) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from manifestry_tiff.compression import ByteScheme, ImageScheme
 from manifestry_tiff.image import Image
 from manifestry_tiff.pipeline import Pipeline
+from manifestry_tiff.streams import declared_size
 
 __all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows"]
 
@@ -85,6 +86,11 @@ def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]
     scheme = pipeline.scheme
     assert isinstance(scheme, ImageScheme)
     stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
+    rows, columns = declared_size(stored) or (0, 0)
+    if rows > image.segment_length or columns > image.segment_width:  # decoders would make them all
+        raise StreamError(
+            f"{rows} x {columns} pixels by its header, {image.segment_length} x {image.segment_width} by the tags"
+        )
     size = (image.segment_length, image.segment_width) if scheme.sized else ()
     pixels: NDArray[Any] = (
         _call(f"{scheme.library}_decode", stored, *size, **scheme.decode)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from manifestry_tiff.geokeys import GeoKey, GeoKeys
 
-__all__ = ["PROJECTIONS", "Projection"]
+__all__ = ["Projection", "axis_directions", "projection_of"]
 
 _LAT = (GeoKey.PROJ_NAT_ORIGIN_LAT, GeoKey.PROJ_FALSE_ORIGIN_LAT, GeoKey.PROJ_CENTER_LAT)
 _LONG = (GeoKey.PROJ_NAT_ORIGIN_LONG, GeoKey.PROJ_FALSE_ORIGIN_LONG, GeoKey.PROJ_CENTER_LONG)
@@ -46,14 +47,14 @@ class Projection:
     name: str
     parameters: _Parameters
 
-    def of(self, keys: GeoKeys, degrees: float) -> tuple[str, list[tuple[str, float]]]:
-        """The name and the values of the parameters, angles in degrees (`degrees` to the unit of the keys)."""
+    def of(self, keys: GeoKeys, scale: float) -> tuple[str, list[tuple[str, float]]]:
+        """The name and the values of the parameters, those that are angles times `scale`."""
         values = []
         for parameter, candidates in (*self.parameters, *_FALSE):
             value = keys.number(*candidates)
             if value is None:
                 value = _DEFAULTS.get(parameter, 0.0)
-            values.append((parameter, value if parameter in _LINEAR else value * degrees))
+            values.append((parameter, value if parameter in _LINEAR else value * scale))
         return self.name, values
 
 
@@ -77,9 +78,11 @@ _OBLIQUE: Final[_Parameters] = (
     ("scale_factor", (GeoKey.PROJ_SCALE_AT_CENTER, GeoKey.PROJ_SCALE_AT_NAT_ORIGIN)),
 )
 
-PROJECTIONS: Final[dict[int, Projection]] = {
+_MERCATOR: Final = 7
+_PROJECTIONS: Final[dict[int, Projection]] = {
     1: _origin("Transverse_Mercator", scale=True),
     3: Projection("Hotine_Oblique_Mercator", _OBLIQUE),
+    4: Projection("Laborde_Oblique_Mercator", tuple(p for p in _OBLIQUE if p[0] != "rectified_grid_angle")),
     7: _origin("Mercator_1SP", scale=True),
     8: Projection(
         "Lambert_Conformal_Conic_2SP",
@@ -104,7 +107,7 @@ PROJECTIONS: Final[dict[int, Projection]] = {
     ),
     18: _origin("Cassini_Soldner"),
     19: _origin("Gnomonic"),
-    20: _center("Miller_Cylindrical"),
+    20: Projection("Miller_Cylindrical", (("longitude_of_center", _CENTER_LONG),)),
     21: _origin("Orthographic"),
     22: _origin("Polyconic"),
     23: Projection("Robinson", (("longitude_of_center", _CENTER_LONG),)),
@@ -115,3 +118,18 @@ PROJECTIONS: Final[dict[int, Projection]] = {
     28: Projection("Cylindrical_Equal_Area", (("standard_parallel_1", _PARALLEL_1), ("central_meridian", _LONG))),
     9815: Projection("Hotine_Oblique_Mercator_Azimuth_Center", _OBLIQUE),
 }
+_MERCATOR_2SP: Final = Projection("Mercator_2SP", (("standard_parallel_1", _PARALLEL_1), ("central_meridian", _LONG)))
+
+
+def projection_of(method: int, keys: GeoKeys) -> Projection | None:
+    """The projection of a method; Mercator has two forms that the keys of its parameters tell apart."""
+    if method == _MERCATOR and keys.number(*_PARALLEL_1) is not None:
+        return _MERCATOR_2SP
+    return _PROJECTIONS.get(method)
+
+
+def axis_directions(name: str, parameters: Mapping[str, float]) -> tuple[str, str]:
+    """Where easting and northing grow, as EPSG has it: away from a pole, or to where a method is orientated."""
+    if name == "Polar_Stereographic":
+        return ("NORTH", "NORTH") if parameters["latitude_of_origin"] < 0 else ("SOUTH", "SOUTH")
+    return ("WEST", "SOUTH") if name == "Transverse_Mercator_South_Orientated" else ("EAST", "NORTH")
