@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from manifestry.errors import MalformedFileError
 from manifestry.storage import Source
 from manifestry_hdf5.library import OpenFiles
 from manifestry_hdf5.octets import LocalFile
 from manifestry_hdf5.structures.blocks import Blocks, read_together, remote_fetch
-from manifestry_hdf5.structures.checksum import lookup3, lookup3_of
+from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
 from manifestry_hdf5.structures.chunks import Extent, read_chunks
 from manifestry_hdf5.structures.fallback import read_chunks_by_library
 from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkIndex, parse_layout
@@ -88,17 +89,15 @@ def test_large_indexes(tmp_path, libver, maximum, kind):
     assert own == other
 
 
-def test_checksum_of_known_texts():
-    """The examples of Jenkins' lookup3.c."""
-    assert lookup3(np.frombuffer(b"", "u1").reshape(1, 0)).tolist() == [0xDEADBEEF]
-    text = b"Four score and seven years ago"
-    assert lookup3(np.frombuffer(text, "u1").reshape(1, -1)).tolist() == [0x17770551]
-
-
-@given(st.binary(max_size=200))
-def test_checksum_of_one_and_of_many(data):
-    many = np.tile(np.frombuffer(data, "u1"), (20, 1))
-    assert lookup3(many).tolist() == [lookup3_of(data)] * 20
+def test_checksums():
+    """The examples of Jenkins' lookup3.c, of bytes and of rows."""
+    texts = {b"": 0xDEADBEEF, b"Four score and seven years ago": 0x17770551}
+    for text, expected in texts.items():
+        assert lookup3_of(text) == expected
+        row = np.frombuffer(text + expected.to_bytes(4, "little"), "u1")
+        check_blocks(np.stack([row, row]), len(text), np.array([7, 9]), "node")
+        with pytest.raises(MalformedFileError, match="node at byte 9"):
+            check_blocks(np.stack([row, row ^ 1]), len(text), np.array([7, 9]), "node")
 
 
 @pytest.fixture(params=["earliest", "latest"])
