@@ -86,7 +86,7 @@ def test_bad_sources_are_skipped_and_reported(archive, tmp_path):
     report = mf.convert(archive, tmp_path / "out.json", concat_dim="time", on_error="skip")
     assert [s.status for s in report.sources] == ["failed", "written", "written", "failed", "failed", "written"]
     assert [s.url for s in report.failed] == [f"file://{archive[i]}" for i in (0, 3, 4)]
-    assert report.sources[3].error.startswith("SourceError: file://")
+    assert report.sources[3].error == "SourceError: does not exist"
     assert "t: the attribute scale_factor is 0.1 instead of not set" in report.sources[4].error
     with opened(tmp_path / "out.json") as ds:
         np.testing.assert_array_equal(ds.t.values, expected([1, 2, 5]))
@@ -274,3 +274,22 @@ def test_a_scalar_coordinate_becomes_the_dimension(tmp_path):
     with opened(tmp_path / "out.json") as ds:
         np.testing.assert_array_equal(ds.time.values, [0, 1, 2])
         np.testing.assert_array_equal(ds.t.values, np.arange(4) + np.arange(3)[:, None])
+
+
+def test_damaged_coordinates_are_told_and_skipped(tmp_path):
+
+    paths = [tmp_path / f"{i}.nc" for i in range(3)]
+    for i, path in enumerate(paths):
+        with netCDF4.Dataset(path, "w") as file:
+            file.createDimension("time", None)
+            file.createVariable("time", "i4", ("time",), zlib=True)[:] = [i]
+    for damaged in (0, 1):
+        chunk = mf.parse(paths[damaged])["time"].manifest[0]
+        data = paths[damaged].read_bytes()
+        paths[damaged].write_bytes(data[: chunk.offset] + bytes(chunk.length) + data[chunk.offset + chunk.length :])
+        with pytest.raises(mf.MalformedFileError, match=f"time: file://.*/{damaged}.nc: decoding values failed"):
+            mf.convert(paths, tmp_path / "none.json", concat_dim="time")
+        report = mf.convert(paths, tmp_path / "out.json", concat_dim="time", on_error="skip", overwrite=True)
+        assert [source.status for source in report.sources].count("failed") == 1
+        assert report.sources[damaged].error.startswith("MalformedFileError: time: ")
+        paths[damaged].write_bytes(data)

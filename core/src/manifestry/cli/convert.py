@@ -10,12 +10,11 @@ import click
 
 import manifestry
 from manifestry.cli.arguments import common_options, named_values, parse_samples, reading_options
-from manifestry.cli.output import Output, human_bytes, pass_output
+from manifestry.cli.output import Output, human_bytes, pass_output, printable
 from manifestry.cli.progress import open_progress
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.options import make_options
 from manifestry.report import counted
-from manifestry.storage.urls import shown
 
 if TYPE_CHECKING:
     from manifestry.conversion.report import ConvertReport
@@ -146,7 +145,7 @@ def _executor(jobs: int | None, dask: str | None) -> Iterator[ExecutorLike]:
 def _show(output: Output, report: ConvertReport) -> None:
     for source in report.sources:
         if source.status in ("failed", "changed"):
-            output.message(f"manifestry: {_STATUS[source.status]}: {shown(source.url)}: {source.error}")
+            output.message(f"manifestry: {_STATUS[source.status]}: {printable(f'{source.url}: {source.error}')}")
     present = report.count("present")
     if present:
         output.line(f"{present} of {counted(len(report.sources), 'source')} there already")
@@ -155,6 +154,8 @@ def _show(output: Output, report: ConvertReport) -> None:
     else:
         _show_written(output, report.written, "would write" if report.dry_run else "wrote")
     if report.verified is not None:
+        for problem in report.verified.problems():
+            output.line(problem)
         output.line(report.verified.summary())
     if report.written is not None and report.written.reader and not report.dry_run:
         output.line("open it with:\n")

@@ -15,7 +15,7 @@ from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
 from manifestry.combine.values import at_hand, encode_values, plain_metadata, read_values
-from manifestry.errors import IncompatibleArraysError, ManifestryError, OptionError
+from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
 from manifestry.formats.options import make_options
 from manifestry.model.attributes import Attributes
 from manifestry.model.elements import same_bits
@@ -136,6 +136,8 @@ class Concatenation:
         """One variable, or None where it is left out because the options say so."""
         try:
             return self._variable(path)
+        except MalformedFileError as error:
+            raise MalformedFileError(f"{path}: {error}") from error
         except IncompatibleArraysError as error:
             if self.options.on_conflict != "drop":
                 raise
@@ -152,11 +154,12 @@ class Concatenation:
             first = self._arrays[there[0]][path]
         if len(there) < len(self.trees) or path not in self._like_arrays:
             gone = next((i for i in range(len(self.trees)) if i not in set(there)), None)
-            where = "the first source" if gone is None else self._label(gone)
+            lacking = f"in {self._label(there[0])}, but not in the first source"
+            where = lacking if gone is None else f"not in {self._label(gone)}"
             if self.options.missing == "raise":
-                raise self._missing(path, f"is not in {where}")
+                raise self._missing(path, f"is {where}")
             if self.options.missing == "drop":
-                self._issues.append(Issue(path, "missing in some sources", f"not in {where}", "left out"))
+                self._issues.append(Issue(path, "missing in some sources", where, "left out"))
                 return None
         axis = self._axis(first)
         if axis is None:

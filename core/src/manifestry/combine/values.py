@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.combine.manifests import FileMerger, concat_manifests
-from manifestry.errors import UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.formats.boundary import PluginCall
 from manifestry.model.datatypes import default_fill, is_variable_length
 from manifestry.model.elements import same_bits
 from manifestry.model.manifest import INLINE, ChunkManifest
@@ -43,7 +44,15 @@ _CONCURRENT: Final = 32
 
 
 def read_values(array: VirtualArray, stores: StoreRegistry, selection: tuple[slice, ...] | None = None) -> NDArray[Any]:
-    """The elements of an array, or of a region of it, as they are stored (no CF decoding)."""
+    """The elements of an array, or of a region of it, as they are stored (no CF decoding).
+
+    Raises
+    ------
+    MalformedFileError
+        The bytes of a chunk are not what the codecs take.
+    SourceError
+        They cannot be read.
+    """
     if selection is None and array.metadata.ndim <= 1:
         found = decode_row(array, stores)
         if found is not None:
@@ -53,8 +62,15 @@ def read_values(array: VirtualArray, stores: StoreRegistry, selection: tuple[sli
     from manifestry.zarr_store import ManifestStore  # noqa: PLC0415 as above
 
     store = ManifestStore(VirtualGroup({"array": array}), stores=stores)
-    opened = zarr.open_array(store, path="array", mode="r", zarr_format=3)
-    return np.asarray(opened[selection if selection is not None else ...])
+    with _decoding(array):
+        opened = zarr.open_array(store, path="array", mode="r", zarr_format=3)
+        return np.asarray(opened[selection if selection is not None else ...])
+
+
+def _decoding(array: VirtualArray) -> PluginCall:
+    """A context in which whatever a codec raises is an error of the file that holds the bytes."""
+    where = next(iter(array.manifest.files.urls), "a copied array")
+    return PluginCall(f"{where}: decoding values", MalformedFileError)
 
 
 def read_many(arrays: Sequence[VirtualArray], stores: StoreRegistry) -> list[NDArray[Any]]:
@@ -94,7 +110,10 @@ def _read_as_one(arrays: Sequence[VirtualArray], stores: StoreRegistry) -> list[
     chunk = arrays[0].metadata.chunk_shape[0]
     joined = concat_manifests([a.manifest for a in arrays], 0, FileMerger())
     metadata = arrays[0].metadata.with_(shape=(joined.grid_shape[0] * chunk,))
-    values = read_values(VirtualArray(metadata, joined), stores)
+    try:
+        values = read_values(VirtualArray(metadata, joined), stores)
+    except MalformedFileError:  # one by one, to name the file
+        return [read_values(array, stores) for array in arrays]
     starts = np.cumsum([0, *(a.manifest.grid_shape[0] * chunk for a in arrays)]).tolist()
     return [values[start : start + a.shape[0]] for start, a in zip(starts, arrays, strict=False)]
 
@@ -173,9 +192,10 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
     for i, chunk in enumerate(stored_chunks(array, stores)):
         if chunk is not None:
             raw: Any = chunk
-            for codec in filters:
-                raw = codec.decode(raw)
-            row[i * size : (i + 1) * size] = np.frombuffer(raw, stored)
+            with _decoding(array):
+                for codec in filters:
+                    raw = codec.decode(raw)
+                row[i * size : (i + 1) * size] = np.frombuffer(raw, stored, size)
     return row[: metadata.size].reshape(metadata.shape)
 
 

@@ -14,7 +14,7 @@ from manifestry.combine.merging import merge
 from manifestry.combine.options import CombineOptions
 from manifestry.conversion.preparing import Preparation
 from manifestry.conversion.report import SourceReport
-from manifestry.errors import IncompatibleArraysError, ManifestryError, OptionError
+from manifestry.errors import ManifestryError, OptionError
 from manifestry.formats.boundary import PluginBoundary
 from manifestry.formats.contracts import OnUnsupported
 from manifestry.formats.detection import detect
@@ -111,7 +111,7 @@ class BatchJob:
                 reports[url] = SourceReport.failure(url, error)
                 continue
             trees[url], reports[url] = tree, SourceReport.of(url, tree)
-        if self.on_error == "skip" and self.dim is not None and batch.like is not None:
+        if self.on_error == "skip" and self.dim is not None:
             for url, misfit in self._misfits(trees, batch.like).items():
                 del trees[url]
                 reports[url] = SourceReport.failure(url, misfit)
@@ -163,13 +163,18 @@ class BatchJob:
         )
         return Concatenation(trees, self.dim, there, like=like, stores=self.stores, check_order=False)
 
-    def _misfits(self, trees: Mapping[str, VirtualGroup], like: VirtualGroup) -> dict[str, ManifestryError]:
-        """The sources that cannot be combined with the first one: looked for one by one only when together they fail."""
+    def _misfits(self, trees: Mapping[str, VirtualGroup], like: VirtualGroup | None) -> dict[str, ManifestryError]:
+        """The sources that cannot be combined with the first one, or whose values cannot be read for that.
+
+        They are looked for one by one only when together they fail.
+        """
         if not trees:
             return {}
         try:
             self._concatenation(list(trees.values()), like).run()
-        except IncompatibleArraysError:
+        except OptionError:
+            raise
+        except ManifestryError:
             pass
         else:
             return {}
@@ -177,7 +182,7 @@ class BatchJob:
         for url, tree in trees.items():
             try:
                 self._concatenation([tree], like).run()
-            except IncompatibleArraysError as error:
+            except ManifestryError as error:
                 found[url] = error
         return found
 

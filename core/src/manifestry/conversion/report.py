@@ -56,7 +56,7 @@ class SourceReport:
     @classmethod
     def failure(cls, url: str, error: ManifestryError) -> SourceReport:
         """The report of a source that is left out because of an error."""
-        return cls(url, "failed", error=f"{type(error).__name__}: {error}")
+        return cls(url, "failed", error=f"{type(error).__name__}: {str(error).removeprefix(f'{url}: ')}")
 
 
 @dataclass(frozen=True, slots=True)

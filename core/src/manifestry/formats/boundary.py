@@ -1,4 +1,4 @@
-"""The plugin boundary: the one place where whatever foreign code raises is caught."""
+"""The boundary to plugins and codecs: the one place where whatever foreign code raises is caught."""
 
 from __future__ import annotations
 
@@ -48,16 +48,19 @@ class PluginBoundary:
 
 
 class PluginCall:
-    """A context for work that was asked for: our own errors pass, all others become `PluginError`.
+    """A context for work that was asked for: our own errors pass, all others become `PluginError`, or `error`.
 
     Parameters
     ----------
     doing
         What is being done, for the message: ``"the parser manifestry-hdf5:hdf5 0.1.0"``.
+    error
+        What whatever is raised becomes.
     """
 
-    def __init__(self, doing: str) -> None:
+    def __init__(self, doing: str, error: type[ManifestryError] = PluginError) -> None:
         self._doing = doing
+        self._error = error
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +69,7 @@ class PluginCall:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, ManifestryError):
-            raise PluginError(f"{self._doing} failed: {_in_one_line(error)}") from error
+            raise self._error(f"{self._doing} failed: {_in_one_line(error)}") from error
 
 
 def _in_one_line(error: Exception) -> str:

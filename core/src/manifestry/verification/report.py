@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -129,6 +130,17 @@ class VerifyReport:
         """Whether nothing is wrong: no value differs, and every source is what was parsed."""
         return not self.changed and not self.wrong
 
+    def problems(self) -> Iterator[str]:
+        """Each thing that is wrong, in a line."""
+        for array in self.wrong:
+            chunks = ", ".join(array.mismatches[:5]) + (", …" if len(array.mismatches) > 5 else "")
+            found = [array.message.removeprefix(f"{array.path}: ")] if array.message else []
+            found += [f"values differ in {counted(len(array.mismatches), 'chunk')}: {chunks}"] if chunks else []
+            found += [str(difference) for difference in array.differences if difference.alters]
+            yield f"wrong: {array.path}: {'; '.join(found)}"
+        for source in self.changed:
+            yield f"{source.status}: {source.url}: {source.message}"
+
     def summary(self) -> str:
         """The report in one line."""
         done = (
@@ -138,7 +150,9 @@ class VerifyReport:
         if self.ok:
             skipped = sum(array.skipped for array in self.arrays)
             left = f"; {counted(skipped, 'chunk')} could not be compared" if skipped else ""
-            other = f"; {counted(len(self.differences), 'attribute or name')} differs" if self.differences else ""
+            other = (
+                f"; {counted(len(self.differences), 'difference')} in attributes or names" if self.differences else ""
+            )
             return f"verified: {done}{left}{other}"
         parts = [
             f"{counted(len(found), noun)} {what}"
