@@ -268,6 +268,16 @@ class TestParse:
         [issue] = parse(on_unsupported="skip").issues
         assert str(issue) in ("g/b: layout y", "g/b: malformed: layout y", "g/b: contradictory references: layout y")
 
+    def test_a_short_name_is_not_taken_for_a_letter_of_the_message(self, toy, parse):
+        def does(source, options, context):
+            with context.isolate("v"):
+                raise ManifestError("no fill value")
+            return VirtualGroup()
+
+        toy.does = does
+        with pytest.raises(ManifestError, match=r"^file://.*/a\.bin: v: no fill value$"):
+            parse()
+
     def test_the_gate_costs_one_array(self, toy, parse):
         toy.does = lambda source, *_: VirtualGroup({"v": array(source.file), "w": array(source.file, 5)})
         with pytest.raises(ManifestError, match="w: a chunk ends at byte 9"):

@@ -121,7 +121,7 @@ class ParseContext:
                 message = str(error).removeprefix(f"{path}: ")
                 feature = "malformed" if isinstance(error, MalformedFileError) else "contradictory references"
                 self.issues.append(Issue(path, feature, message))
-                failure = type(error)(f"{path}: {message}" if path and path not in message else str(error))
+                failure = type(error)(f"{path}: {message}" if path else message)
         failure.__cause__ = error.__cause__ if failure is error else error
         self.failures.append(failure)
 
