@@ -249,9 +249,51 @@ def test_documents_of_other_writers():
         {**zarray, "order": "G"},
         {**zarray, "dtype": None},
         {**zarray, "dtype": "f8(,"},
+        {**zarray, "dtype": "O"},
+        {**zarray, "dtype": "<f8,<f8"},
+        {**zarray, "dtype": []},
+        {**zarray, "dtype": [["", "<f8"]]},
+        {**zarray, "dtype": "<f2", "fill_value": 65535},
+        {**zarray, "dtype": "<c8", "fill_value": [1e300, 0]},
+        {**zarray, "dtype": "<U2", "fill_value": "abc"},
+        {**zarray, "dtype": "|b1", "fill_value": 2},
+        {**zarray, "dtype": "|S2", "fill_value": "no base64!"},
+        {**zarray, "compressor": {}},
+        {**zarray, "compressor": {"id": "blosc", "shuffle": 7}},
+        {**zarray, "compressor": {"id": "shuffle", "elementsize": None}},
+        {**zarray, "filters": [{"id": "delta"}]},
     ):
-        with pytest.raises(ManifestError):
+        with pytest.raises((ManifestError, UnsupportedFeatureError)):
             metadata_from_documents(broken, {}, "a")
+    assert np.isnat(metadata_from_documents({**zarray, "dtype": "<m8"}).fill_value)
+    narrow = metadata_from_documents({**zarray, "compressor": {"id": "shuffle"}}).codecs[-1]
+    assert narrow == Codec("numcodecs.shuffle", {"elementsize": 4})  # whatever the array has
+
+
+@pytest.mark.parametrize(
+    ("kind", "filters", "last"),
+    [
+        ("<i4", [{"id": "delta", "dtype": "<i4", "astype": "<i2"}], "bytes"),
+        ("<f4", [{"id": "delta", "dtype": "<i4"}], "refused"),
+        ("<u4", [{"id": "delta", "dtype": "<i4"}], "refused"),
+        ("<f8", [{"id": "fixedscaleoffset", "scale": 1, "offset": 0, "dtype": "<f8", "astype": "<i4"}], "bytes"),
+        ("<f4", [{"id": "quantize", "digits": 2, "dtype": "<f4", "astype": "<f2"}], "manifestry.numcodecs"),
+        ("<i4", [{"id": "delta", "dtype": "<i4"}, {"id": "delta", "dtype": "<f4"}], "manifestry.numcodecs"),
+        ("|b1", [{"id": "packbits"}], "bytes"),
+        ("|u1", [{"id": "packbits"}], "refused"),
+    ],
+)
+def test_filters_of_numbers_of_another_type_are_no_codecs_of_v3(kind, filters, last):
+    """Version 2 takes the bytes of one for elements of the other; version 3 would convert the numbers."""
+    zarray = {
+        "zarr_format": 2, "shape": [4], "chunks": [2], "dtype": kind, "fill_value": None, "order": "C",
+        "filters": filters, "compressor": None,
+    }  # fmt: skip
+    if last == "refused":
+        with pytest.raises(UnsupportedFeatureError, match=f"filter {filters[0]['id']} that decodes to"):
+            metadata_from_documents(zarray, {}, "a")
+    else:
+        assert metadata_from_documents(zarray, {}, "a").codecs[-1].name == last
 
 
 def test_a_group_has_two_documents():

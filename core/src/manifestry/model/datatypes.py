@@ -180,7 +180,7 @@ def default_fill(dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "O":
         return b""
     if dtype.kind in "Mm":
-        return np.array("NaT", dtype)[()]
+        return np.array(np.iinfo("i8").min).view(dtype.newbyteorder("="))[()]  # NaT; its text needs a unit
     return np.zeros((), dtype)[()]
 
 

@@ -57,7 +57,7 @@ def encode_chunk(chunk: Values, codecs: Sequence[Codec]) -> bytes:
     for codec in codecs:
         match codec.name:
             case "transpose":
-                chunk = chunk.transpose(codec.configuration["order"])
+                chunk = chunk.transpose(codec.configuration["order"]).copy()  # numcodecs looks at the order in memory
             case "bytes":
                 order: Literal[">", "<"] = ">" if codec.configuration.get("endian") == "big" else "<"
                 data = chunk.astype(chunk.dtype.newbyteorder(order)).tobytes()

@@ -18,12 +18,15 @@ from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.metadata import Codec
 from manifestry.zarr_v2.datatypes import dtype_from_v2, stored_dtype
 
-__all__ = ["CHAIN", "chain_from_v2", "chain_steps", "distributions", "stored_order"]
+__all__ = ["CHAIN", "chain_from_v2", "chain_steps", "distributions", "elements_fit", "stored_order"]
 
 CHAIN: Final = "manifestry.numcodecs"
 
 _DECODES_TO: Final = {"delta": "dtype", "fixedscaleoffset": "dtype", "quantize": "dtype", "astype": "decode_dtype"}
 """Which option names the data type that a filter of numcodecs gives back."""
+
+_ENCODES_TO: Final = {"delta": "astype", "fixedscaleoffset": "astype", "quantize": "astype", "astype": "encode_dtype"}
+"""Which option names the data type that it makes; without it the one that it gives back."""
 
 _ALSO: Final = {"grib": ("eccodes",)}
 """Distributions that a codec needs and the one that has it does not."""
@@ -45,12 +48,42 @@ def chain_from_v2(document: Mapping[str, Any], where: str = "") -> Codec:
     steps = _steps(filters, compressor)
     for step in steps:
         _codec(step, where)
-    option = _DECODES_TO.get(steps[0]["id"])
-    if option and np.dtype(steps[0].get(option)) != stored_dtype(stored):
+    gives = _decoded_type(steps[0])
+    if gives is not None and gives != stored_dtype(stored):
         raise UnsupportedFeatureError(
-            f"filter {steps[0]['id']} that decodes to {steps[0].get(option)!r} in an array of {stored!r}", where
+            f"filter {steps[0]['id']} that decodes to {gives.str!r} in an array of {stored!r}", where
         )
     return Codec(CHAIN, {"filters": filters, "compressor": compressor, "dtype": stored})
+
+
+def elements_fit(steps: Sequence[Mapping[str, Any]], stored: np.dtype[Any]) -> bool:
+    """Whether each filter of numbers gives elements of the type of the step before it, the first of the array's.
+
+    Zarr v2 takes the bytes that a filter gives for elements of the next type, whatever they are; Zarr v3 converts them.
+
+    Parameters
+    ----------
+    stored
+        The data type of the array, in its stored byte order.
+    """
+    kind = stored
+    for step in steps:
+        gives = _decoded_type(step)
+        if gives is None:
+            continue
+        takes = np.dtype(step.get(_ENCODES_TO.get(str(step["id"]), "")) or gives)
+        if gives != kind or (step["id"] == "quantize" and takes != gives):  # zarr-python does not know that it converts
+            return False
+        kind = takes
+    return True
+
+
+def _decoded_type(step: Mapping[str, Any]) -> np.dtype[Any] | None:
+    """The data type that a filter gives back, None where that is what it takes."""
+    name = str(step.get("id"))
+    if name == "packbits":
+        return np.dtype("?")
+    return np.dtype(str(step[_DECODES_TO[name]])) if name in _DECODES_TO else None
 
 
 def chain_steps(codec: Codec) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:

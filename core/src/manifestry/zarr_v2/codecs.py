@@ -16,7 +16,7 @@ import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.metadata import ArrayMetadata, Codec
 from manifestry.zarr_v2 import imagecodecs
-from manifestry.zarr_v2.chains import CHAIN, chain_from_v2, chain_steps, stored_order
+from manifestry.zarr_v2.chains import CHAIN, chain_from_v2, chain_steps, elements_fit, stored_order
 from manifestry.zarr_v2.imagecodecs import ChunkForm, imagecodec_from_v2, imagecodec_to_v2
 
 __all__ = ["PipelineV2", "bytes_codec", "pipeline_from_v2", "pipeline_to_v2"]
@@ -217,9 +217,10 @@ def pipeline_from_v2(
     UnsupportedFeatureError
         A codec has no form in version 3, or stands where none can.
     """
-    steps = [*(document.get("filters") or ()), *filter(None, [document.get("compressor")])]
+    compressor = document.get("compressor")
+    steps = [*(document.get("filters") or ()), *(() if compressor is None else [compressor])]
     chunks = tuple(int(n) for n in document["chunks"])
-    if not all(_has_name(step, byteorder) for step in steps):
+    if not all(_has_name(step, byteorder) for step in steps) or not elements_fit(steps, dtype):
         turned = document.get("order", "C") == "F" and len(chunks) > 1
         turn = [Codec("transpose", {"order": list(range(len(chunks)))[::-1]})] if turned else []
         return (*turn, chain_from_v2(document, where))
@@ -330,6 +331,11 @@ def _byte_codec_from_v2(name: str, options: dict[str, Any], dtype: np.dtype[Any]
             return Codec("gzip", {"level": options.get("level", 1)})
         case "zstd":
             return Codec("zstd", {"level": options.get("level", 0), "checksum": options.get("checksum", False)})
+        case "shuffle":
+            width = options.get("elementsize", 4)  # Zarr v3 would take that of the array
+            if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+                raise ValueError(f"shuffle of elements of {width!r} bytes")
+            return Codec("numcodecs.shuffle", {"elementsize": width})
         case "crc32c" if options.get("location", "end") == "end":
             return Codec("crc32c")
         case "blosc":

@@ -13,6 +13,7 @@ import numpy as np
 
 from manifestry.errors import ManifestError
 from manifestry.model.datatypes import default_fill, dtype_to_zarr, has_array_fields
+from manifestry.model.elements import as_element
 
 __all__ = ["dtype_from_v2", "dtype_to_v2", "fill_from_v2", "fill_to_v2", "same_fill", "stored_dtype"]
 
@@ -83,10 +84,16 @@ def stored_dtype(text: Any) -> np.dtype[Any]:
     """
     try:
         if isinstance(text, list):
-            return np.dtype([(name, stored_dtype(kind)) for name, kind in text])
-        return np.dtype(text if isinstance(text, str) else [text])  # numpy has a data type for None, not for [None]
+            found = np.dtype([(name, stored_dtype(kind)) for name, kind in text])
+            named = [name for name, _ in text] == list(found.names or ())  # numpy gives names to fields without one
+        else:
+            found = np.dtype(text if isinstance(text, str) else [text])  # numpy has a type for None, not for [None]
+            named = found.fields is None
     except (TypeError, ValueError, SyntaxError) as error:
         raise ManifestError(f"unknown Zarr v2 data type {text!r}: {error}") from error
+    if not named or found.hasobject or not found.itemsize:
+        raise ManifestError(f"unknown Zarr v2 data type {text!r}")
+    return found
 
 
 def _byteorders(dtype: np.dtype[Any]) -> list[str]:
@@ -138,40 +145,42 @@ def fill_from_v2(dtype: np.dtype[Any], value: Any) -> Any:
         return default_fill(dtype)
     try:
         return _fill_from_v2(dtype, value)
-    except (TypeError, ValueError, OverflowError, IndexError) as error:
+    except (TypeError, ValueError, ArithmeticError, IndexError) as error:
         raise ManifestError(f"{value!r} is no fill value for {dtype}: {error}") from error
 
 
 def _fill_from_v2(dtype: np.dtype[Any], value: Any) -> Any:
-    if dtype.kind in "TO" and value == 0:  # what zarr-python 2 wrote where nobody chose a fill value
+    if dtype.kind in "TOU" and value == 0:  # what zarr-python 2 wrote where nobody chose a fill value
         return default_fill(dtype)
     match dtype.kind:
-        case "T":
-            return str(value)
         case "O":
-            return base64.b64decode(value)
+            return base64.b64decode(value, validate=True)
         case "f":
-            return np.array(float(value), dtype)[()]
+            return _float_from_v2(dtype, value)
         case "c":
-            real, imaginary = value if isinstance(value, list) else (value, 0.0)
             part = np.dtype(f"f{dtype.itemsize // 2}")
-            return np.array([float(real), float(imaginary)], part).view(dtype)[0]
+            parts = value if isinstance(value, list) else (value, 0.0)
+            real, imaginary = (_float_from_v2(part, number) for number in parts)
+            return np.array([real, imaginary], part).view(dtype)[0]
         case "S" | "V":
             return _bytes_from_v2(dtype, value)
         case "M" | "m":
             return np.array(value if isinstance(value, int) else str(value)).astype(dtype)[()]
-        case "U":
-            return np.array(str(value) if value != 0 else "", dtype)[()]
-    if dtype.kind in "iu" and not float(value).is_integer():
-        raise ValueError("not a whole number")
-    return np.array(value, dtype)[()]
+        case "i" | "u" if isinstance(value, str):
+            return as_element(dtype, int(value))
+    return as_element(dtype, value)
+
+
+def _float_from_v2(dtype: np.dtype[Any], value: Any) -> Any:
+    with np.errstate(over="raise"):
+        return np.array(float(value), "f8").astype(dtype)[()]
 
 
 def _bytes_from_v2(dtype: np.dtype[Any], value: Any) -> Any:
     """Bytes and records are base64; zarr-python 2 wrote 0 and the empty text for "all zero"."""
     if value in (0, ""):
         return default_fill(dtype)
-    data = base64.b64decode(value)
+    data = base64.b64decode(value, validate=True)
     if len(data) > dtype.itemsize:
         raise ValueError(f"{len(data)} bytes")
     return np.frombuffer(data.ljust(dtype.itemsize, b"\0"), dtype)[0]

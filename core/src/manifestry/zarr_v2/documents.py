@@ -169,5 +169,5 @@ def metadata_from_documents(
         return ArrayMetadata(
             shape, dtype, RegularGrid(chunks), codecs, fill, None if dims is None else tuple(dims), attributes
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ManifestError(f"{where}: this is no Zarr v2 array: {error!r}") from error
