@@ -258,6 +258,7 @@ KEYS = {
     "registered system on another datum": {1024: 1, 2048: 4267, 3072: 32633},
     "registered system in feet": {1024: 1, 3072: 32633, 3076: 9002},
     "model left to the codes": {1024: 32767, 3072: 3035, 3073: ESRI},
+    "model and codes left to the text": {1024: 32767, 2048: 4258, 3073: ESRI},
     "heights in the text and in a key": {1024: 32767, 3072: 25832, 3073: ESRI, 4096: 5783},
     "heights above the ellipsoid": {1024: 2, 2048: 4326, 4096: 4979},
 }

@@ -102,7 +102,7 @@ def tiff(form, values, make, *, planar, tile, rows, sparse, big):
 @st.composite
 def forms(draw):
     kind, bits = draw(st.sampled_from(TYPES))
-    order, compression = draw(st.sampled_from("<>")), draw(st.sampled_from(list(COMPRESS)))
+    order, compression = draw(st.sampled_from("<" if bits == 24 else "<>")), draw(st.sampled_from(list(COMPRESS)))
     predictors = [1]
     if compression not in (1, 32773) and bits in (8, 16, 32, 64) and (kind != "c" or order == "<"):
         predictors += [2, 34892, 34893] if kind != "f" else list(DISTANCES)

@@ -22,12 +22,12 @@ from pyproj.crs import (  # type: ignore[attr-defined]  # public by pyproj's doc
 )
 from pyproj.exceptions import ProjError
 
-from manifestry_tiff.geokeys import GeoKey, GeoKeys
+from manifestry_tiff.geokeys import USER_DEFINED, GeoKey, GeoKeys
 from manifestry_tiff.projections import axis_directions, projection_of
 
 __all__ = ["CoordinateSystem", "CrsError", "read_crs"]
 
-_PROJECTED, _GEOGRAPHIC, _GEOCENTRIC = 1, 2, 3
+_PROJECTED, _GEOGRAPHIC = 1, 2  # models
 _UNITS: Final = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937, 9036: 1000.0, 9030: 1852.0}
 _ANGLES: Final = {9101: 180 / math.pi, 9102: 1.0, 9103: 1 / 60, 9104: 1 / 3600, 9105: 0.9, 9106: 0.9}
 _ESRI: Final = "ESRI PE String = "
@@ -60,8 +60,11 @@ class CoordinateSystem:
     @cached_property
     def grid_mapping(self) -> dict[str, Any]:
         """CF attributes of a grid mapping, and the name under which GDAL looks for WKT."""
-        found = dict(self.crs.to_cf())
-        return {**found, "spatial_ref": found.get("crs_wkt") or self.crs.to_wkt()}
+        wkt = self.crs.to_wkt()
+        try:
+            return {**self.crs.to_cf(), "spatial_ref": wkt}
+        except KeyError:  # pyproj misses parameters that WKT may leave out; the text alone says as much
+            return {"crs_wkt": wkt, "spatial_ref": wkt}
 
     @cached_property
     def axes(self) -> dict[str, dict[str, Any]]:
@@ -103,18 +106,22 @@ def _with_heights(keys: GeoKeys, horizontal: CoordinateSystem) -> CoordinateSyst
 
 
 def _horizontal(keys: GeoKeys) -> CoordinateSystem | None:
-    model = keys.registered(GeoKey.GT_MODEL_TYPE)
+    model = keys.code(GeoKey.GT_MODEL_TYPE)
     projected = keys.registered(GeoKey.PROJECTED_CRS)
     geodetic = keys.registered(GeoKey.GEODETIC_CRS)
+    if projected is not None and model in (_PROJECTED, USER_DEFINED, None):
+        return _adapted(keys, projected)
     if model == _PROJECTED or (model is None and keys.code(GeoKey.PROJECTED_CRS) is not None):
-        if projected is not None:
-            return _adapted(keys, projected)
-        return _user_defined(keys)
-    if model in (_GEOGRAPHIC, _GEOCENTRIC, None):
-        if geodetic is not None:
-            return _registered(geodetic)
-        if model == _GEOGRAPHIC:
-            return CoordinateSystem(pyproj.CRS.from_wkt(_geographic_wkt(keys)))
+        return _esri(keys) or _user_defined(keys)
+    if geodetic is not None and model != USER_DEFINED:
+        return _registered(geodetic)
+    if model == _GEOGRAPHIC:
+        return CoordinateSystem(pyproj.CRS.from_wkt(_geographic_wkt(keys)))
+    return _esri(keys)
+
+
+def _esri(keys: GeoKeys) -> CoordinateSystem | None:
+    """The system that Esri's software writes as WKT into a citation."""
     for key in (GeoKey.PROJECTED_CITATION, GeoKey.GT_CITATION):
         if keys.text(key).startswith(_ESRI):
             return CoordinateSystem(pyproj.CRS.from_wkt(keys.text(key).removeprefix(_ESRI)))
@@ -187,9 +194,6 @@ def _unit_name(metres: float) -> str:
 
 def _user_defined(keys: GeoKeys) -> CoordinateSystem:
     """A projected system from its parts."""
-    for key in (GeoKey.PROJECTED_CITATION, GeoKey.GT_CITATION):
-        if keys.text(key).startswith(_ESRI):
-            return CoordinateSystem(pyproj.CRS.from_wkt(keys.text(key).removeprefix(_ESRI)))
     base = _geographic_wkt(keys)
     conversion = keys.registered(GeoKey.PROJECTION)
     if conversion is not None:

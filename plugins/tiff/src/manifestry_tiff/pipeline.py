@@ -141,6 +141,12 @@ def _serializer(image: Image) -> Codec:
     order = image.directory.header.order
     endian = "little" if order == "<" else "big"
     if image.packed:
+        if image.bits == 24 and order == ">":
+            raise UnsupportedFeatureError(
+                "integers of 24 bits in a big-endian file",
+                image.label,
+                "libtiff takes their bytes the other way round than TIFF 6.0; rewrite the file with gdal_translate",
+            )
         run = image.segment_width * image.segment_samples
         return Codec("imagecodecs_packints", {"bitspersample": image.bits, "runlen": run})
     if image.sample_format == SampleFormat.FLOAT and image.bits == 24:

@@ -87,7 +87,8 @@ def _column(image: Image, tag: Tag, expected: int) -> NDArray[Any]:
 def _uncompressed_lengths(image: Image, tag: Tag, expected: int, given: NDArray[Any] | None) -> NDArray[np.uint64]:
     """What the geometry says: byte counts of uncompressed data are often too large, and never needed.
 
-    A count of zero still means sparse, and one that is too small that pixels are missing.
+    A count of zero still means sparse. One that is too small is passed over where a strip is the whole image, as others
+    do (the strip may be one of several that RowsPerStrip does not tell of); otherwise pixels are missing.
     """
     lengths = np.broadcast_to(np.uint64(image.segment_length * image.row_bytes), (expected,))
     if image.short_rows:
@@ -99,7 +100,7 @@ def _uncompressed_lengths(image: Image, tag: Tag, expected: int, given: NDArray[
     if not bool(short.any()):
         return lengths
     wrong = short & (given != 0)
-    if bool(wrong.any()):
+    if bool(wrong.any()) and (image.tiled or expected > 1):
         at = int(np.argmax(wrong))
         kind = "tile" if image.tiled else "strip"
         raise image.directory.malformed(
