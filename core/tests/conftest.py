@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import zarr
+from manifestry.cli.application import run
 from manifestry.formats import loading
 from manifestry.model.zarr_v3 import array_document, group_document
 from manifestry.storage.source import Source
@@ -54,6 +55,18 @@ def _json(document):
 def rectilinear_allowed():
     with zarr.config.set({"array.rectilinear_chunks": True}):
         yield
+
+
+@pytest.fixture
+def cli(capsys):
+    """A function that runs a command line: exit code, standard output, standard error."""
+
+    def call(*arguments):
+        code = run([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

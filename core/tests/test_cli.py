@@ -10,7 +10,7 @@ from pathlib import Path
 import manifestry as mf
 import numpy as np
 import pytest
-from manifestry.cli.application import COMMANDS, run
+from manifestry.cli.application import COMMANDS
 from manifestry.cli.output import human_bytes, printable
 from manifestry.reading import CommonOptions
 
@@ -23,18 +23,6 @@ def raw(toy_formats, tmp_path):
     """A raw file with attributes."""
     attributes = {"title": "Größe <b>bold</b>", "\x1b[31m": "steers the terminal"}
     return toy_formats.raw_file(tmp_path / "a.raw", VALUES, attributes=attributes, own={"units": "K", "n": [1, 2]})
-
-
-@pytest.fixture
-def cli(capsys):
-    """Run a command line: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        code = run([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def document(text: str) -> dict:

@@ -11,20 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from manifestry.cli.application import run
+from manifestry.combine.options import CombineOptions
 from manifestry.formats.loading import installed_formats
+from manifestry.formats.options import describe_options
 
 VALUES = np.arange(40, dtype="i4").reshape(10, 4)
-
-
-@pytest.fixture
-def cli(capsys):
-    def call(*arguments):
-        code = run([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def state_of(directory: Path) -> dict:
@@ -103,8 +94,8 @@ def test_several_refusals_are_all_listed(cli, toy_formats, tmp_path):
     ("arguments", "code", "message"),
     [
         (["--oo", "row=2"], 2, "raw has no option 'row'; did you mean 'rows'?; there are: name, rows"),
-        (["--oo", "rows=two"], 2, r"raw: Expected `int`, got `str` - at `\$.rows`"),
-        (["--oo", "rows=0"], 2, "raw: Expected `int` >= 1"),
+        (["--oo", "rows=two"], 2, "raw: rows: Expected `int`, got `str`; it takes integer"),
+        (["--oo", "rows=0"], 2, "raw: rows: Expected `int` >= 1"),
         (["--co", "level=2"], 2, "box has no option 'level'; it has none"),
         (["--include", "nothing"], 2, "include: 'nothing' matches no array"),
         (["--from", "hdf5"], 3, "no parser named 'hdf5'"),
@@ -119,6 +110,26 @@ def test_options_that_are_not_allowed(cli, toy_formats, tmp_path, arguments, cod
     assert re.search(message.replace("?", r"\?"), err)
     assert err.count("\n") == 1
     assert state_of(tmp_path) == before
+
+
+def test_the_target_is_what_is_missing(cli, toy_formats, tmp_path):
+    code, _, err = cli("convert", raw()(tmp_path, toy_formats))
+    assert code == 2
+    assert "Missing argument 'DST': sources come first" in err
+
+
+def test_usage_errors_are_documents_too(cli):
+    code, out, err = cli("convert", "--json", "--frob")
+    error = json.loads(out)["error"]
+    assert (code, error["type"]) == (2, "NoSuchOption")
+    assert error["message"] in err
+
+
+def test_combine_options_are_in_the_help(cli):
+    text = " ".join(cli("convert", "--help")[1].split())
+    for option in describe_options(CombineOptions):
+        choice = option.default if isinstance(option.default, str) else ""
+        assert f"{option.name}={choice}" in text
 
 
 def test_traceback_only_when_asked_for(cli, toy_formats, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import manifestry as mf
@@ -246,6 +247,25 @@ def test_sources_that_are_not_found(archive, tmp_path):
         expand_sources([])
     with pytest.raises(mf.SourceError, match="plain HTTP cannot be listed"):
         expand_sources("https://example.org/data/")
+    (tmp_path / "list.txt").write_text("# none\n\n")
+    with pytest.raises(mf.SourceError, match=r"list\.txt: no source is listed there"):
+        expand_sources(f"@{tmp_path}/list.txt")
+    with pytest.raises(mf.SourceError, match=r"d0\.nc: is no text file"):
+        expand_sources(f"@{archive[0]}")
+
+
+def test_a_list_from_a_pipe(archive, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit((tmp_path / "pipe").write_text, f"{archive[0]}\n")
+        assert [source.url for source in expand_sources(f"@{tmp_path}/pipe")] == [f"file://{archive[0]}"]
+        writing.result()
+
+
+def test_prefixes_that_no_source_has(archive, tmp_path):
+    with pytest.raises(mf.OptionError, match=f"relocate: no source is at '{tmp_path}'.* first source is at 'file://"):
+        mf.convert(archive, tmp_path / "out.json", concat_dim="time", relocate={str(tmp_path): "s3://bucket"})
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_from_the_command_line(archive, tmp_path, capsys):

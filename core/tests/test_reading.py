@@ -163,9 +163,9 @@ class TestParse:
         ("options", "message"),
         [
             ({"levle": 1}, r"toy has no option 'levle'; did you mean 'level'\?; there are: level, mode, names"),
-            ({"level": -1}, r"toy: Expected `int` >= 0 - at `\$.level`"),
-            ({"level": "x"}, r"toy: Expected `int`, got `str` - at `\$.level`"),
-            ({"chunk_bytes": 0}, "toy: Expected `int` >= 1"),
+            ({"level": -1}, "toy: level: Expected `int` >= 0; it takes integer"),
+            ({"level": "x"}, "toy: level: Expected `int`, got `str`"),
+            ({"chunk_bytes": 0}, "toy: chunk_bytes: Expected `int` >= 1; it takes integer or none"),
             ({"include": ["w"]}, "include: 'w' matches no array"),
         ],
     )

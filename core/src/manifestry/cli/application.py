@@ -83,6 +83,9 @@ def _run(arguments: Sequence[str], output: Output) -> int:
         return error.exit_code
     except click.ClickException as error:
         error.show(sys.stderr)
+        if "--json" in arguments:  # perhaps not read yet
+            content = {"type": type(error).__name__, "message": error.format_message(), "issues": []}
+            output.document("error", {"error": content})
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         output.message("manifestry: interrupted")

@@ -28,7 +28,7 @@ _STATUS: Final = {"failed": "left out", "changed": "has changed since it was wri
 
 
 @click.command("convert", short_help="Archives into a virtual Zarr store.")
-@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
+@click.argument("sources", metavar="SRC...", nargs=-1)
 @click.argument("target", metavar="DST")
 @reading_options(on_unsupported="raise")
 @click.option(
@@ -46,10 +46,19 @@ _STATUS: Final = {"failed": "left out", "changed": "has changed since it was wri
     help="Coordinate from names or attributes: NAME[:FORMAT]=regex:PATTERN or =attribute:[PATH@]NAME. Repeatable.",
 )
 @click.option("--rename", metavar="OLD=NEW", multiple=True, help="Rename arrays, groups and dimensions. Repeatable.")
-@click.option("--combine", metavar="K=V", multiple=True, help="What to do where sources differ. Repeatable.")
+@click.option(
+    "--combine",
+    metavar="K=V",
+    multiple=True,
+    help="What to do where sources differ: on_conflict=raise|harmonise|drop, missing=raise|fill|drop, "
+    "attributes=first|drop|raise, compat=equals|override, partial=inline|rectilinear|raise, load=NAME, "
+    "inline_limit=BYTES, index_chunk=N; the first value is the default. Repeatable.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace DST, if it is an output of the same format.")
 @click.option("--append", is_flag=True, help="Continue DST along --concat-dim.")
-@click.option("--resume", is_flag=True, help="Leave out sources that DST holds already.")
+@click.option(
+    "--resume", is_flag=True, help="As --append, or a new DST: goes on with the sources that DST does not hold yet."
+)
 @click.option(
     "--on-error",
     type=click.Choice(["raise", "skip"]),
@@ -78,6 +87,8 @@ def command(output: Output, context: click.Context, /, *, quiet: bool, **given: 
 
     SRC is a path, URL, pattern, @LIST of them, or a prefix that ends with a slash.
     """
+    if not given["sources"]:
+        raise click.UsageError("Missing argument 'DST': sources come first, the target last.")
     arguments = _arguments(given)
     with _executor(given["jobs"], given["dask"]) as executor, open_progress(quiet=quiet or output.json) as progress:
         report = manifestry.convert(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+import msgspec
 
 from manifestry.cli.arguments import common_options
 from manifestry.cli.output import Output, pass_output
@@ -77,7 +78,8 @@ def _print_options(output: Output, options: Sequence[OptionInfo], flag: str) -> 
 
 
 def _default(value: Any) -> str:
-    return "" if value is None or value in ((), "", {}) else str(value)
+    nothing = value is None or value in ((), "", {}) or (isinstance(value, msgspec.Struct) and value == type(value)())
+    return "" if nothing else str(value)
 
 
 def _options(entry: AnyEntry) -> list[OptionInfo]:

@@ -15,7 +15,7 @@ from manifestry.conversion.batches import Batch, BatchJob, BatchResult, array_pa
 from manifestry.conversion.report import ConvertReport, SourceReport
 from manifestry.conversion.resuming import read_existing
 from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
-from manifestry.errors import IncompatibleArraysError, SourceError
+from manifestry.errors import IncompatibleArraysError, OptionError, SourceError
 from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
@@ -135,6 +135,8 @@ class Run:
         Time taken by each stage.
     like
         The tree that decides what all sources must be like: the first source, or the output that is continued.
+    urls
+        All sources.
     left_out
         Paths of the arrays that the options dropped in some source: no later commit has them.
     order
@@ -147,6 +149,7 @@ class Run:
     reports: dict[str, SourceReport] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     like: VirtualGroup | None = None
+    urls: Sequence[str] = ()
     left_out: frozenset[str] = frozenset()
     order: OrderWatch = field(init=False)
 
@@ -171,6 +174,7 @@ class Run:
         must_exist
             There is an output to continue.
         """
+        self.urls = [source.url for source in sources]
         new = self._continue(sources, must_exist=must_exist) if continued else list(sources)
         workers = choose_workers(executor, len(new))
         with nullcontext() if workers is None else workers:
@@ -280,6 +284,15 @@ class Run:
         self.progress.advance(len(result.reports), result.references, described)
         return result
 
+    def _check_relocation(self, tree: VirtualGroup) -> None:
+        """A misspelt prefix must not pass: the output would refer to where the sources are now."""
+        for prefix in self.output.relocate:
+            if not any(url.startswith(prefix) for url in (*self.urls, *tree.files.urls)):
+                raise OptionError(
+                    f"relocate: no source is at {prefix!r}; prefixes are compared as they stand, and the first source is "
+                    f"at {self.urls[0]!r}"
+                )
+
     def _leave_out(self, paths: frozenset[str], tree: VirtualGroup) -> None:
         """Arrays that the options drop: from all commits, so not from one that follows others."""
         there = min(paths - self.left_out, default=None)
@@ -296,6 +309,7 @@ class Run:
             tree = slab.tree(self.job, self.like, self.left_out)
             if tree is None:
                 return
+            self._check_relocation(tree)
             self._leave_out((slab.paths() | array_paths(self.like)) - array_paths(tree), tree)
             if not last and self.output.written is None:
                 self._chunk_index_like(tree)  # whole slabs are whole chunks of the coordinate

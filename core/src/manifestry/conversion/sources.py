@@ -16,7 +16,7 @@ from manifestry.formats.loading import installed_formats
 from manifestry.storage.faults import source_errors
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
-from manifestry.storage.urls import canonical_url, local_path
+from manifestry.storage.urls import canonical_url, local_path, shown
 
 __all__ = ["SourceLike", "expand_sources"]
 
@@ -75,10 +75,14 @@ def _expand(given: SourceLike, registry: StoreRegistry) -> Iterator[Source]:
 
 def _lines(name: str, registry: StoreRegistry) -> Iterator[str]:
     source = Source(name, registry)
-    for line in source.range(0, source.size).decode().splitlines():
-        entry = line.strip()
-        if entry and not entry.startswith("#"):
-            yield entry
+    path = None if registry.serves(source.url) else local_path(source.url)
+    with source_errors(source.url):  # a path may be a pipe, which has no size
+        data = source.range(0, source.size) if path is None else path.read_bytes()
+    text = data.decode(errors="surrogateescape")
+    entries = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not entries or "\0" in text:
+        raise SourceError(f"{shown(source.url)}: {'is no text file' if entries else 'no source is listed there'}")
+    yield from entries
 
 
 def _is_pattern(text: str, registry: StoreRegistry) -> bool:

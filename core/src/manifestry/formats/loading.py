@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -199,7 +200,11 @@ class FormatRegistry:
                 raise PluginError(
                     f"the {what} {name!r} is not usable: {record.distribution} is {record.state}: {record.reason}"
                 )
-        hint = f"; pip install {KNOWN_ELSEWHERE[short]}" if short in KNOWN_ELSEWHERE else ""
+        installed = {record.distribution for record in self.records}
+        elsewhere = KNOWN_ELSEWHERE.get(short)
+        hint = f"; pip install {elsewhere}" if elsewhere is not None and elsewhere not in installed else ""
+        close = difflib.get_close_matches(short, known, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else hint
         raise UnknownFormatError(f"no {what} named {name!r}; there are: {', '.join(sorted(known)) or 'none'}{hint}")
 
     @staticmethod

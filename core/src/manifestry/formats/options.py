@@ -35,7 +35,8 @@ def make_options(struct: type[msgspec.Struct] | None, given: Mapping[str, Any], 
     struct
         The struct, or None for a format without options.
     given
-        Values by name; texts are converted to the type of the field, JSON for lists and mappings.
+        Values by name; texts are converted to the type of the field, JSON for lists and mappings. A text for a list
+        of texts is a list of that one.
     owner
         The format, for messages.
 
@@ -53,17 +54,35 @@ def make_options(struct: type[msgspec.Struct] | None, given: Mapping[str, Any], 
             raise OptionError(f"{owner} has no option {name!r}{guess}{there}")
     if struct is None:
         return None
+    lists = _lists(struct)
     values = {name: _from_text(value, fields[name]) for name, value in given.items()}
+    values = {name: (value,) if name in lists and isinstance(value, str) else value for name, value in values.items()}
     try:
         return msgspec.convert(values, struct, strict=False)
     except msgspec.ValidationError as error:
-        raise OptionError(f"{owner}: {error}") from error
+        raise OptionError(f"{owner}: {_reason(struct, str(error))}") from error
+
+
+def _reason(struct: type[msgspec.Struct], message: str) -> str:
+    """What msgspec says of a value, with the name of the option before it and what it takes after."""
+    what, _, where = message.partition(" - at `$.")
+    name = next((name for name in _fields(struct) if where.split(".")[0].split("[")[0].rstrip("`") == name), None)
+    if name is None:
+        return message
+    takes = next(option.type for option in describe_options(struct) if option.name == name)
+    return f"{name}: {what}; it takes {takes}"
 
 
 @cache
 def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """The type of each field; asked for with every source of a run, and resolving annotations takes milliseconds."""
     return {field.name: field.type for field in msgspec.structs.fields(struct)}
+
+
+@cache
+def _lists(struct: type[msgspec.Struct]) -> frozenset[str]:
+    """The names of the fields that take a list of texts."""
+    return frozenset(option.name for option in describe_options(struct) if option.type.startswith("list of text"))
 
 
 def _from_text(value: Any, kind: Any) -> Any:
@@ -111,6 +130,8 @@ def _type_name(kind: Any) -> str:
             return " or ".join(repr(v) for v in kind.values)
         case msgspec.inspect.NoneType():
             return "none"
+        case msgspec.inspect.StructType():
+            return f"JSON with {', '.join(field.name for field in kind.fields)}"
         case msgspec.inspect.DictType():
             return f"mapping of {_type_name(kind.key_type)} to {_type_name(kind.value_type)}"
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
