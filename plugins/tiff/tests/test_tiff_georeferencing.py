@@ -291,3 +291,18 @@ def test_heights_above_an_ellipsoid_by_old_codes_cost_only_themselves(make_tiff)
     tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, *tags)], bytes(8)))
     assert tree["0"].attributes["proj:code"] == "EPSG:32633"
     assert [issue.feature for issue in tree.issues] == ["vertical system left out"]
+
+
+def test_a_compound_system_by_the_key_of_projected_ones(make_tiff):
+    tags = geo_tags({1024: 1, 2048: 4258, 3072: 7423, 3076: 9001}, NUMBERS)
+    tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, *tags)], bytes(8)))
+    assert tree["0"].attributes["proj:code"] == "EPSG:7423"
+
+
+def test_a_vertical_datum_is_none_of_a_map(make_tiff):
+    tags = geo_tags({1024: 2, 2048: 32767, 2050: 5103}, NUMBERS)
+    tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, *tags)], bytes(8)))
+    assert "spatial:transform" in tree["0"].attributes
+    (issue,) = tree.issues
+    assert issue.feature == "coordinate reference system left out"
+    assert "GeoKey 2057" in issue.message

@@ -7,6 +7,7 @@ parameters are those that GeoTIFF was written with (``geotiff.maptools.org/proj_
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -87,7 +88,7 @@ def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
         horizontal = _horizontal(keys)
         return horizontal if horizontal is None else _with_heights(keys, horizontal)
     except ProjError as error:
-        raise CrsError(str(error)) from error
+        raise CrsError(textwrap.shorten(str(error), 200)) from error  # it may have the whole system in it
 
 
 def _with_heights(keys: GeoKeys, horizontal: CoordinateSystem) -> CoordinateSystem:
@@ -137,6 +138,8 @@ def _registered(code: int) -> CoordinateSystem:
 def _adapted(keys: GeoKeys, code: int) -> CoordinateSystem:
     """A registered projected system; keys may put it on another geographic system, or its coordinates in other units."""
     registered = _registered(code)
+    if registered.crs.type_name != "Projected CRS":  # some files have the code of a compound system here
+        return registered
     geodetic = keys.registered(GeoKey.GEODETIC_CRS)
     own = _base_code(code)
     if own is None or geodetic is None or geodetic == own:
@@ -282,8 +285,9 @@ def _datum_wkt(keys: GeoKeys) -> str:
 
 
 def _ensemble_ellipsoid(datum: Any) -> Any:
-    """The ellipsoid of a datum ensemble (6326: WGS 84), which pyproj gives in its document only."""
-    return Ellipsoid.from_json_dict({"type": "Ellipsoid", **datum.to_json_dict()["ellipsoid"]})
+    """The ellipsoid of a datum ensemble (6326: WGS 84), which pyproj gives in its document only; None for a vertical one."""
+    found = datum.to_json_dict().get("ellipsoid")
+    return None if found is None else Ellipsoid.from_json_dict({"type": "Ellipsoid", **found})
 
 
 def _axes(keys: GeoKeys) -> tuple[float, float]:
