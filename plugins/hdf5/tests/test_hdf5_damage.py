@@ -261,3 +261,70 @@ def test_shuffled_elements_of_no_bytes(tmp_path):
     path.write_bytes(data)
     with pytest.raises(mf.MalformedFileError, match="shuffle of elements of 0 bytes"):
         mf.parse(path)
+
+
+def objects(path):
+    """A small file of the old format: a group of two datasets and one of texts."""
+    with h5py.File(path, "w") as file:
+        file["group/aaaa"] = np.arange(5)
+        file["group/bbbb"] = np.arange(6.0)
+        file.create_dataset("texts", data=np.array(["one", "two"], object), dtype=h5py.string_dtype())
+        return file["texts"].id.get_offset(), h5py.h5o.get_info(file["group/bbbb"].id).addr
+
+
+def long_text(data, texts, _):
+    data[texts : texts + 4] = b"\xff\xff\xff\x7f"
+
+
+def long_header(data, _, header):
+    data[header + 8 : header + 12] = b"\xff\xff\xff\x7f"
+
+
+def long_names(data, *_):
+    at = data.rindex(b"HEAP") + 8
+    data[at : at + 4] = b"\xff\xff\xff\x7f"
+
+
+def same_names(data, *_):
+    at = data.index(b"bbbb")
+    data[at : at + 4] = b"aaaa"
+
+
+@pytest.mark.parametrize(
+    ("damage", "refused", "message"),
+    [
+        (long_text, ["texts"], "an element of 2147483647 members in a file of"),
+        (long_header, ["group/bbbb"], "2147483647 bytes from byte"),
+        (long_names, ["group"], "2147483647 bytes in a file of"),
+        (same_names, ["group/aaaa"], "group group: 2 links of the name 'aaaa'"),
+    ],
+)
+def test_what_libhdf5_would_make_room_for_or_mix_up(tmp_path, damage, refused, message):
+    path = tmp_path / "file.h5"
+    places = objects(path)
+    data = bytearray(path.read_bytes())
+    damage(data, *places)
+    path.write_bytes(data)
+    tree = mf.parse(path, on_unsupported="skip")
+    assert sorted({issue.path for issue in tree.issues}) == refused
+    assert all(message in issue.message for issue in tree.issues)
+    assert {"group/aaaa", "group/bbbb", "texts"} - {name for name, _ in tree.walk_arrays()} >= {
+        name for name in refused if name != "group"
+    }
+
+
+def test_a_fill_value_in_a_heap_without_an_end(tmp_path):
+    """libhdf5 reads it as soon as it is asked for the creation properties."""
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (3,), h5py.string_dtype(), fillvalue="abc")
+        file["e"] = 1
+    data = bytearray(path.read_bytes())
+    at = data.index(b"GCOL") + 16
+    at += 16 + -(-int.from_bytes(data[at + 8 : at + 16], "little") // 8) * 8
+    assert data[at : at + 2] == b"\0\0"
+    data[at + 8 : at + 16] = bytes(8)
+    path.write_bytes(data)
+    names, issue = in_a_process(PARSE, path).splitlines()
+    assert names == "['e']"
+    assert "object 0 of 0 bytes" in issue

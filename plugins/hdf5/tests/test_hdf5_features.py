@@ -360,6 +360,9 @@ typed("complex64, complex128 big-endian", (numbers(20) * (1 + 2j)).astype(">c16"
 typed("scalar", np.float32(2.5))
 typed("boolean", numbers(30) % 2 == 0)
 typed("enumeration", numbers(30, dtype="u1") % 3, dtype=h5py.enum_dtype({"a": 0, "b": 1, "c": 2}, "u1"))
+typed(
+    "boolean of 4 bytes", numbers(30, dtype="i4") % 2, "copied", dtype=h5py.enum_dtype({"FALSE": 0, "TRUE": 1}, "<i4")
+)
 typed("fixed strings, null-padded", np.array([b"one", b"twenty", b""] * 5))
 typed("variable-length strings", np.array(["one", "zwölf", ""] * 5, object), "copied", dtype=h5py.string_dtype())
 typed("compound, packed", np.array([(1, 2.5, b"x")] * 9, [("a", "<i4"), ("b", "<f8"), ("c", "S3")]))
@@ -399,8 +402,11 @@ def sequences(kind):
                 ("contiguous", (4,), {}),
                 ("chunked", (3, 4), {"chunks": (2, 3), "compression": "gzip"}),
                 ("one", (), {}),
+                ("none", (), {}),
             ):
                 d = file.create_dataset(name, shape, h5py.vlen_dtype(np.dtype(kind)), **options)
+                if name == "none":
+                    continue
                 members = np.zeros(3, kind)
                 if members.dtype.names is None:
                     members[:] = [1, 2, 3]
@@ -563,6 +569,8 @@ for sizes in ((2, 2), (4, 4), (8, 8)):
         properties.set_sizes(*sizes)
         with h5py.File(h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, properties)) as file:
             file["contiguous"] = DATA
+            file.create_dataset("texts", data=np.array(["one", "zwölf"], object), dtype=h5py.string_dtype())
+            file["contiguous"].attrs["texts"] = ["three", "vier", ""]
             for kind, maximum in (("fixed", None), ("extensible", (None, 23)), ("tree", (None, None))):
                 file.create_dataset(kind, data=DATA, chunks=(9, 9), compression="gzip", maxshape=maximum)
 

@@ -162,6 +162,9 @@ def test_phony_dimensions_are_numbered_as_netcdf_does(tmp_path):
     with h5py.File(path, "w") as file:
         for name, shape in (("a", (4, 5)), ("b", (5, 4, 4)), ("g/c", (4, 6)), ("g/h/d", (6, 6)), ("k/e", (7, 5))):
             file[name] = np.zeros(shape)
+        for name, shape in (("z/a", (0, 3)), ("z/b", (3, 0))):  # of no length
+            file[name] = np.zeros(shape)
+        file.create_dataset("z/c", (0, 0), maxshape=(None, None), chunks=(2, 2), dtype="i2")
         file.create_dataset("u", (4, 5), "i2", maxshape=(None, 5), chunks=(2, 2))
         file["x"] = np.arange(5)
         file["x"].make_scale("x")

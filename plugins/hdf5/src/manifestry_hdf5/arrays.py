@@ -140,7 +140,7 @@ def _needs_index(dataset: Dataset) -> bool:
 
 def _grid(dataset: Dataset, chunk_shape: Sequence[int]) -> RegularGrid:
     """The chunk grid; the dimensions of an array datatype are never divided."""
-    return RegularGrid(tuple(chunk_shape) + dataset.element.shape)
+    return RegularGrid(tuple(chunk_shape) + tuple(max(1, n) for n in dataset.element.shape))
 
 
 def _array(

@@ -87,6 +87,7 @@ def _values(dataset: Dataset, limit: int, reason: str) -> np.ndarray[Any, Any]:
         variable = source.dtype.hasobject
         if variable:
             dataset.file.require_sound_values(dataset.id.get_type())
+            dataset.file.check_lengths(dataset.id)
         if not dataset.shape or not variable:
             return np.asarray(source[()])
         parts, total, row = [], 0, 0

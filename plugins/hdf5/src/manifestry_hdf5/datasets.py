@@ -145,10 +145,11 @@ def read_dataset(
         libhdf5 cannot read its header.
     """
     with library_errors(path):
-        form = _form_from_header(file, header) or _form_by_library(identifier)
         kind = _kind(file, identifier, header)
+        form = _form_from_header(file, header) or _form_by_library(identifier)
         element, fill, numbered = kind.element, kind.fill, kind.numbered and not form.space.null
         if element.members is not None and not form.space.shape and not form.space.null:
+            file.check_lengths(identifier)
             element = _only_sequence(identifier, element)
             fill, numbered = default_fill(element.dtype), False
     shape = (0,) if form.space.null else form.space.shape
@@ -213,12 +214,13 @@ def _kind(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Kind:
     messages = tuple((m.kind, m.flags, m.data) for m in header if m.kind in _KIND_MESSAGES)
     known = file.kinds.get(messages) if messages else None
     if known is None:
-        datatype, properties = identifier.get_type(), identifier.get_create_plist()
+        datatype = identifier.get_type()
         size = int(datatype.get_size())
         check_fill(header, size)
         element = element_type(datatype)
-        if element.dtype.kind in "TO":
+        if element.dtype.kind in "TO" or element.texts:
             file.require_sound_values(datatype)
+        properties = identifier.get_create_plist()  # libhdf5 reads fill values of variable length here
         fill = fill_value(properties, element, datatype)
         undefined = is_undefined(properties)
         known = _Kind(

@@ -160,8 +160,9 @@ def _enumeration(tid: Any) -> ElementType:
     base = _integer(tid.get_super())
     names = [tid.get_member_name(i).decode("utf-8", "replace") for i in range(tid.get_nmembers())]
     values = np.array([tid.get_member_value(i) for i in range(len(names))], base.dtype)
-    if base.dtype.itemsize == 1 and dict(zip(names, values.tolist(), strict=True)) == {"FALSE": 0, "TRUE": 1}:
-        return ElementType(np.dtype("?"))  # as h5py writes booleans
+    if dict(zip(names, values.tolist(), strict=True)) == {"FALSE": 0, "TRUE": 1}:  # as h5py writes booleans, in a byte
+        size = base.dtype.itemsize
+        return ElementType(np.dtype("?"), by_value="" if size == 1 else f"booleans of {size} bytes")
     flags = {"flag_values": values, "flag_meanings": " ".join(name.replace(" ", "_") for name in names)}
     return replace(base, attributes=flags if names else {})
 

@@ -144,8 +144,12 @@ class DimensionNames:
         self._by_identity[scale.identity] = name
         if scale.number is not None:
             self._by_number.setdefault(scale.number, name)
-        self._sizes.setdefault(group, []).append((name, scale.length, scale.unlimited))
+        self._remember(group, name, scale.length, grows=scale.unlimited)
         self._next = max(self._next, 0 if scale.number is None else scale.number + 1, len(self._by_identity))
+
+    def _remember(self, group: str, name: str, size: int, *, grows: bool) -> None:
+        """Keep a dimension of a group; one without elements is unlimited to netCDF-C, whatever the file says."""
+        self._sizes.setdefault(group, []).append((name, size, grows or not size))
 
     def named(self, name: str, scale: Scale, ndim: int) -> tuple[list[str | None], list[int]]:
         """The names that the file gives to the axes of one array, and the axes with several scales."""
@@ -170,12 +174,10 @@ class DimensionNames:
         for axis, (size, grows) in enumerate(zip(shape, unlimited, strict=True)):
             if names[axis] is not None:
                 continue
-            match = None  # dimensions without elements are never taken for one another
-            if size or grows:
-                match = next((n for n, s, u in pool if (s, u) == (size, grows) and n not in taken), None)
+            match = next((n for n, s, u in pool if (s, u) == (size, grows) and n not in taken), None)
             if match is None:
                 match = f"phony_dim_{self._next}"
                 self._next += 1
-                pool.append((match, size, grows))
+                self._remember(group, match, size, grows=grows)
             names[axis] = match
             taken.add(match)

@@ -86,11 +86,7 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
         if item.number in _IMAGE_CODECS:
             if position or element.storage:
                 raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another codec")
-            if item.number == _JPEG_LS and len(item.client_data) > 5 and item.client_data[5] > 1:
-                if ndim != 3:
-                    raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) of {ndim} dimensions")
-                codecs.append(Codec("transpose", {"order": [1, 2, 0]}))  # the components come last in the stream
-            codecs.append(Codec(_IMAGE_CODECS[item.number]))
+            codecs += _image_codecs(item, element, ndim)
             replaces_bytes = True
         elif item.number == h5z.FILTER_SHUFFLE:
             size = item.client_data[0] if item.client_data else element.dtype.itemsize
@@ -109,6 +105,17 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
         elif item.number != h5z.FILTER_SHUFFLE:
             length = None
     return Chain(tuple(codecs), replaces_bytes)
+
+
+def _image_codecs(item: Filter, element: ElementType, ndim: int) -> list[Codec]:
+    if element.dtype.kind not in "iub":
+        raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) of elements that are no integers")
+    codec = Codec(_IMAGE_CODECS[item.number])
+    if item.number != _JPEG_LS or len(item.client_data) <= 5 or item.client_data[5] <= 1:
+        return [codec]
+    if ndim != 3:
+        raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) of {ndim} dimensions")
+    return [Codec("transpose", {"order": [1, 2, 0]}), codec]  # the components come last in the stream
 
 
 def optional_chain(

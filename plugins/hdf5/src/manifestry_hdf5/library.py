@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import h5py
-from h5py import h5f, h5g, h5p
+from h5py import h5f, h5g, h5p, h5t
 from manifestry.errors import MalformedFileError
 from manifestry.model.files import FileTable
 from manifestry.storage import Source
@@ -19,8 +19,8 @@ from manifestry.storage import Source
 from manifestry_hdf5.octets import LocalFile, RemoteFile
 from manifestry_hdf5.structures.blocks import Fetch
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
-from manifestry_hdf5.structures.object_header import Message, read_messages
-from manifestry_hdf5.structures.sound import check_layout, check_type
+from manifestry_hdf5.structures.object_header import Message, OverTheEndError, read_messages
+from manifestry_hdf5.structures.sound import check_layout, check_lengths, check_symbol_table, check_type
 from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
 __all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
@@ -97,7 +97,13 @@ class OpenFile:
         return GlobalHeap(self.read, self.superblock)
 
     def header(self, address: int) -> list[Message]:
-        """The messages of the object header at an address; none where libhdf5 alone can read them."""
+        """The messages of the object header at an address; none where libhdf5 alone can read them.
+
+        Raises
+        ------
+        MalformedFileError
+            It reaches over the end of the file.
+        """
         if self._last[0] != address:
             self._last = address, self._header(address)
         return self._last[1]
@@ -107,6 +113,8 @@ class OpenFile:
             return []
         try:
             return list(read_messages(self.read, self.superblock, address))
+        except OverTheEndError:
+            raise
         except (MalformedFileError, IndexError, struct.error):
             return []
 
@@ -120,6 +128,32 @@ class OpenFile:
         """
         with library_errors(where):
             check_layout(self.header(address), self.superblock, self.heap, where)
+
+    def check_names(self, group: Any) -> None:
+        """Check where the names of an open group are, before libhdf5 reads them.
+
+        Raises
+        ------
+        MalformedFileError
+            They take more bytes than the file has, and libhdf5 would make room for them.
+        """
+        check_symbol_table(self.header(_status(group)[1]), self.superblock, self.read, self.source.size)
+
+    def check_lengths(self, dataset: Any) -> None:
+        """Check how long the elements of an open dataset of variable length are, before libhdf5 makes room for them.
+
+        Only those of contiguous datasets are where they can be looked at.
+
+        Raises
+        ------
+        MalformedFileError
+            One takes more bytes than the file has.
+        """
+        offset, datatype = dataset.get_offset(), dataset.get_type()
+        if offset is not None and datatype.get_class() in (h5t.VLEN, h5t.STRING):
+            width = 8 + self.superblock.offset_size
+            data = self.read(offset, offset + int(dataset.get_space().get_simple_extent_npoints()) * width)
+            check_lengths(data, width, self.source.size)
 
     @property
     def fetch(self) -> Fetch:

@@ -6,6 +6,7 @@ every dataset, one small piece after the other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -121,6 +122,7 @@ class Walker:
             found.append((name, int(info.type), int(info.u) if info.type == h5l.TYPE_HARD else 0))
 
         with library_errors(f"group {path or '/'}"):
+            file.check_names(identifier)
             identifier.links.iterate(take, info=True)
         file.prefetch([address for _, kind, address in found if kind == h5l.TYPE_HARD], _OBJECT_HEADER_BYTES)
         return found
@@ -131,10 +133,14 @@ class Walker:
         self._above.append(identity)
         try:
             group.attributes = read_attributes(file, identifier, path, self._context, file.header(identity[1]))
-            for raw, kind, address in self._links(file, identifier, path):
+            links = self._links(file, identifier, path)
+            times = Counter(raw for raw, _, _ in links)
+            for raw, kind, address in links:
                 name = self._name(raw, path)
                 if name is not None:
                     with self._context.isolate(f"{path}/{name}".lstrip("/")):
+                        if times[raw] > 1:  # libhdf5 opens either of them
+                            raise MalformedFileError(f"group {path or '/'}: {times[raw]} links of the name {name!r}")
                         self._link(file, group, identifier, name, kind, address)
         finally:
             self._above.pop()

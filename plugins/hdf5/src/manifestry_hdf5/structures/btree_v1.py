@@ -58,9 +58,11 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: 
         if not level:
             return leaves
         positions = superblock.base + np.concatenate(children)
+        if not len(positions):
+            raise MalformedFileError(f"version 1 B-tree at {address:#x}: a node above the leaves has no children")
         if len(positions) > most_chunks or len(np.unique(positions)) != len(positions):
             raise MalformedFileError(f"version 1 B-tree at {address:#x}: a node is there twice, or there are too many")
-        if positions.size and int(positions.min()) < 0:
+        if int(positions.min()) < 0:
             raise MalformedFileError(f"version 1 B-tree at {address:#x}: a child at an impossible address")
         level -= 1
 

@@ -13,7 +13,13 @@ __all__ = ["SIGNATURE", "GlobalHeap", "check_collection"]
 SIGNATURE: Final = b"GCOL\x01\0\0\0"
 """How a collection begins: its name, version 1, and three bytes of zero."""
 
-_OBJECT_HEADER: Final = 8  # index, reference count and padding, before the size
+_BEFORE_LENGTH: Final = 8
+"""Bytes before the length of a collection (its signature) and of an object (number, references and padding)."""
+
+
+def _aligned(size: int) -> int:
+    """Bytes that a part takes: headers and objects are padded to multiples of 8."""
+    return -(-size // 8) * 8
 
 
 def check_collection(data: bytes | memoryview, length_size: int, where: str) -> None:
@@ -26,13 +32,13 @@ def check_collection(data: bytes | memoryview, length_size: int, where: str) -> 
     MalformedFileError
         An object has no size, or reaches over the end.
     """
-    n = length_size
-    end, at = int.from_bytes(data[8 : 8 + n], "little"), 8 + n
-    header = _OBJECT_HEADER + n
+    length_end = _BEFORE_LENGTH + length_size
+    end, header = int.from_bytes(data[_BEFORE_LENGTH:length_end], "little"), _aligned(length_end)
+    at = header
     while at + header <= min(end, len(data)):
         number = int.from_bytes(data[at : at + 2], "little")
-        size = int.from_bytes(data[at + _OBJECT_HEADER : at + header], "little")
-        step = header + -(-size // 8) * 8 if number else size
+        size = int.from_bytes(data[at + _BEFORE_LENGTH : at + length_end], "little")
+        step = header + _aligned(size) if number else size
         if not step or at + step > end:
             raise MalformedFileError(f"global heap collection at {where}: object {number} of {size} bytes")
         at += step
@@ -70,19 +76,19 @@ class GlobalHeap:
         return found
 
     def _collection(self, address: int) -> dict[int, bytes]:
-        start, n = self._superblock.base + address, self._superblock.length_size
-        head = self._read(start, start + 8 + n)
+        start, length_end = self._superblock.base + address, _BEFORE_LENGTH + self._superblock.length_size
+        head, header = self._read(start, start + length_end), _aligned(length_end)
         if not head.startswith(SIGNATURE[:5]):
             raise MalformedFileError(f"global heap collection at {address:#x}: no collection")
-        data = self._read(start, start + int.from_bytes(head[8:], "little"))
-        check_collection(data, n, hex(address))
-        objects, at = {}, 8 + n
-        while at + _OBJECT_HEADER + n <= len(data):
+        data = self._read(start, start + int.from_bytes(head[_BEFORE_LENGTH:], "little"))
+        check_collection(data, self._superblock.length_size, hex(address))
+        objects, at = {}, header
+        while at + header <= len(data):
             number = int.from_bytes(data[at : at + 2], "little")
-            size = int.from_bytes(data[at + _OBJECT_HEADER : at + _OBJECT_HEADER + n], "little")
+            size = int.from_bytes(data[at + _BEFORE_LENGTH : at + length_end], "little")
             if not number:  # free space to the end
                 break
-            at += _OBJECT_HEADER + n
+            at += header
             objects[number] = data[at : at + size]
-            at += -(-size // 8) * 8
+            at += _aligned(size)
         return objects

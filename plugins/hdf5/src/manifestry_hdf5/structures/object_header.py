@@ -10,13 +10,17 @@ from manifestry.errors import MalformedFileError
 
 from manifestry_hdf5.structures.superblock import Read, Superblock
 
-__all__ = ["Message", "read_messages"]
+__all__ = ["Message", "OverTheEndError", "read_messages"]
 
 CONTINUATION: Final = 0x10
 _VERSION_1: Final = struct.Struct("<HHB")
 _VERSION_2: Final = struct.Struct("<BHB")
 _MOST_BLOCKS: Final = 4096
 """Continuation blocks of one header; more means that they form a cycle."""
+
+
+class OverTheEndError(MalformedFileError):
+    """An object header reaches over the end of the file: libhdf5 would make room for all that it claims."""
 
 
 class Message(NamedTuple):
@@ -37,6 +41,8 @@ def read_messages(read: Read, superblock: Superblock, address: int) -> Iterator[
 
     Raises
     ------
+    OverTheEndError
+        A block of it reaches over the end of the file.
     MalformedFileError
         There is no object header.
     """
@@ -53,7 +59,12 @@ def read_messages(read: Read, superblock: Superblock, address: int) -> Iterator[
     for count in range(_MOST_BLOCKS):
         if count == len(blocks):
             return
-        data = read(*blocks[count])
+        begin, end = blocks[count]
+        data = read(begin, end)
+        if len(data) < end - begin:
+            raise OverTheEndError(
+                f"object header at {address:#x}: {end - begin} bytes from byte {begin} of the file on"
+            )
         for message in _split(data, prefix):
             if message.kind == CONTINUATION:
                 blocks.append(_continuation(message.data, superblock, prefix))
