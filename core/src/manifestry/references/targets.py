@@ -80,9 +80,15 @@ def check_target(target: Target, mode: Mode, title: str, is_output: Callable[[So
         raise TargetExistsError(f"{target}: exists already; replace it with overwrite=True (--overwrite)")
     if there and not is_output(source):
         raise TargetExistsError(f"{target}: is no {title}, and is not replaced; choose another target")
-    path = target.local_path
+    path = _place(target)
     if path is not None and not path.parent.is_dir():
         raise WriteError(f"{target}: the directory {path.parent} does not exist")
+
+
+def _place(target: Target) -> Path | None:
+    """Where a local output really lies: what a link points at is replaced, not the link."""
+    path = target.local_path
+    return path if path is None or not path.is_symlink() else Path(os.path.realpath(path))
 
 
 class StagedFile:
@@ -90,13 +96,14 @@ class StagedFile:
 
     def __init__(self, target: Target, mode: Mode) -> None:
         self._target, self._mode = target, mode
+        self._place = _place(target)
         self._staged: Path | None = None
         self._claim: Claim | None = None
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """The file to write to; durable when the block ends."""
-        path = self._target.local_path
+        path = self._place
         with write_errors(self._target):
             if path is not None:
                 remove_leftovers(path, _PARTIAL)
@@ -116,7 +123,7 @@ class StagedFile:
             It could not be done; what was there is unchanged.
         """
         assert self._staged is not None
-        path = self._target.local_path
+        path = self._place
         if path is None:
             _upload(self._staged, self._target.url, self._target)
         else:
@@ -130,7 +137,7 @@ class StagedFile:
             self._claim.release()
         if self._staged is not None:
             self._staged.unlink(missing_ok=True)
-            if self._target.local_path is None:
+            if self._place is None:
                 shutil.rmtree(self._staged.parent, ignore_errors=True)
             self._staged = None
 
@@ -146,6 +153,7 @@ class StagedDirectory:
 
     def __init__(self, target: Target, mode: Mode, last: str) -> None:
         self._target, self._mode, self._last = target, mode, last
+        self._place = _place(target)
         self._staged: Path | None = None
         self._claim: Claim | None = None
 
@@ -153,7 +161,7 @@ class StagedDirectory:
     def path(self) -> Path:
         """The directory to write to; made when first asked for."""
         if self._staged is None:
-            path = self._target.local_path
+            path = self._place
             with write_errors(self._target):
                 if path is None:
                     self._staged = Path(tempfile.mkdtemp())
@@ -177,7 +185,7 @@ class StagedDirectory:
         WriteError, SourceError
             It could not be done; a local target is unchanged.
         """
-        path = self._target.local_path
+        path = self._place
         if path is None:
             self._upload()
         else:

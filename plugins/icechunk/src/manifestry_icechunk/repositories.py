@@ -34,14 +34,14 @@ def state_of(place: RepositoryPlace) -> str:
         It cannot be reached.
     """
     _without_false_alarm(place)
-    if place.path is not None:
-        if not place.path.exists() and not place.path.is_symlink():
-            return "nothing"
-        if not place.path.is_dir():
-            return "other"
-        if next(place.path.iterdir(), None) is None:
-            return "nothing"
     with icechunk_errors(f"{place.url}: looking for a repository", SourceError):
+        if place.path is not None:
+            if not place.path.exists() and not place.path.is_symlink():
+                return "nothing"
+            if not place.path.is_dir():
+                return "other"
+            if next(place.path.iterdir(), None) is None:
+                return "nothing"
         if icechunk.Repository.exists(place.storage.make()):
             return "repository"
     return "other" if place.path is not None else "nothing"
