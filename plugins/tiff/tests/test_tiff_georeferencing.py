@@ -306,3 +306,16 @@ def test_a_vertical_datum_is_none_of_a_map(make_tiff):
     (issue,) = tree.issues
     assert issue.feature == "coordinate reference system left out"
     assert "GeoKey 2057" in issue.message
+
+
+SCALE, TIE = (33550, 12, [10.0, 5.0, 0.0]), (33922, 12, [2.0, 1.0, 0.0, 100.0, 200.0, 0.0])
+MATRIX = (34264, 12, [10.0, 2.0, 0.0, 5.0, 3.0, -10.0, 0.0, 6.0, *[0.0] * 7, 1.0])
+
+
+@pytest.mark.parametrize("point", [1, 2])
+@pytest.mark.parametrize("tags", [[SCALE, TIE], [MATRIX], [SCALE, TIE, MATRIX], [(33550, 12, [0.0] * 3), TIE, MATRIX]])
+def test_transforms_are_those_of_gdal(make_tiff, tags, point):
+    keys = (34735, 3, [1, 1, 0, 2, 1025, 0, 1, point, 3072, 0, 1, 32633])
+    path = make_tiff([make_tiff.gray(4, 2, 16, 8, keys, *tags)], bytes(8))
+    with rasterio.open(path) as file:
+        assert mf.parse(path)["0"].attributes["spatial:transform"] == pytest.approx(tuple(file.transform)[:6])

@@ -68,10 +68,12 @@ def test_integers_of_24_bits_in_big_endian_files_are_refused(make_tiff):
         ((258, 3, 40), "samples of 40 bits with SampleFormat 1"),
         ((339, 3, 2, 0), "samples of 12 bits with SampleFormat 2"),
         ((32997, 4, 5), "volumes (ImageDepth)"),
+        ((317, 3, 2, 32773), "predictor 2 with PackBits"),
+        ((317, 3, 3, 34887), "predictor 3 with LERC"),
     ],
 )
 def test_refusals_are_named(make_tiff, change, feature):
-    more = [(339, 3, 2), (258, 3, 12)] if change[0] == 339 else [change]
+    more = {339: [(339, 3, 2), (258, 3, 12)], 317: [change[:3], (259, 3, change[-1])]}.get(change[0], [change])
     tree = mf.parse(make_tiff([make_tiff.gray(8, 8, 16, 64, *more)], PIXELS), on_unsupported="skip")
     assert not list(tree.walk_arrays())
     (issue,) = tree.issues

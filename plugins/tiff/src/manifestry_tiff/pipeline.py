@@ -14,8 +14,11 @@ from manifestry_tiff.tags import Compression, Predictor, SampleFormat
 
 __all__ = ["Pipeline", "make_pipeline"]
 
-_PREDICTED: Final = frozenset(BYTE_SCHEMES) - {Compression.PACKBITS}
-"""Schemes for which the Predictor tag is defined; libtiff passes over it elsewhere."""
+_DISPUTED: Final = {Compression.PACKBITS: "PackBits", Compression.LERC: "LERC"}
+"""Schemes in which libtiff passes over the Predictor tag, and tifffile does not."""
+
+_PREDICTED: Final = frozenset(BYTE_SCHEMES) - frozenset(_DISPUTED)
+"""Schemes for which the Predictor tag is defined; it is passed over elsewhere."""
 
 _HORIZONTAL: Final[dict[int, int]] = {Predictor.HORIZONTAL: 1, Predictor.HORIZONTAL_X2: 2, Predictor.HORIZONTAL_X4: 4}
 _FLOATING: Final[dict[int, int]] = {
@@ -78,6 +81,12 @@ def make_pipeline(image: Image) -> Pipeline:
     """
     chunky = image.samples > 1 and not image.planar
     transpose = (Codec("transpose", {"order": [1, 2, 0]}),) if chunky else ()
+    if image.predictor != Predictor.NONE and image.compression in _DISPUTED:
+        raise UnsupportedFeatureError(
+            f"predictor {image.predictor} with {_DISPUTED[Compression(image.compression)]}",
+            image.label,
+            "libtiff passes over it, tifffile undoes it; rewrite the file with one of them",
+        )
     if image.compression != Compression.NONE and image.compression not in BYTE_SCHEMES:
         scheme = image_scheme(image)
         _check_image_scheme(image)

@@ -64,11 +64,12 @@ class Affine:
 def read_transform(directory: Directory, keys: GeoKeys) -> Affine | None:
     """The transform of an image, None where it has none or only ground control points.
 
-    Tags hold the position of pixel centres where the raster type is PixelIsPoint; it is moved to the corner.
+    Tags hold the position of pixel centres where the raster type is PixelIsPoint; it is moved to the corner. Where there
+    are, against the specification, a scale and a matrix, the scale counts, as for GDAL.
     """
-    found = _from_matrix(directory.numbers(Tag.MODEL_TRANSFORMATION)) or _from_tiepoint(
+    found = _from_tiepoint(
         directory.numbers(Tag.MODEL_TIEPOINT), directory.numbers(Tag.MODEL_PIXEL_SCALE)
-    )
+    ) or _from_matrix(directory.numbers(Tag.MODEL_TRANSFORMATION))
     if found is None or not all(map(math.isfinite, found.coefficients)) or found.a * found.e == found.b * found.d:
         return None
     if keys.code(GeoKey.GT_RASTER_TYPE) == _RASTER_PIXEL_IS_POINT:
@@ -83,7 +84,7 @@ def _from_matrix(m: NDArray[Any] | None) -> Affine | None:
 
 
 def _from_tiepoint(tie: NDArray[Any] | None, scale: NDArray[Any] | None) -> Affine | None:
-    if tie is None or scale is None or tie.size < 6 or scale.size < 2:
+    if tie is None or scale is None or tie.size < 6 or scale.size < 2 or not scale[:2].all():
         return None
     column, row, _, x, y, _ = (float(v) for v in tie[:6])
     across, down = float(scale[0]), float(scale[1])
