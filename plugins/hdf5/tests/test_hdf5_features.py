@@ -534,8 +534,11 @@ def _(path):
 def _(path):
     with h5py.File(path.parent / "other.h5", "w") as file:
         file["group/x"] = numbers(9)
+        file["back"] = h5py.ExternalLink(path.name, "/a/d")
     with h5py.File(path, "w") as file:
         file["a/d"] = numbers(10)
+        file["there_and_back"] = h5py.ExternalLink("other.h5", "/back")
+        file["a/detour"] = h5py.SoftLink("/other/x")
         file["again"] = file["a/d"]
         file["a/up"] = h5py.SoftLink("/")
         file["soft"] = h5py.SoftLink("/a/d")

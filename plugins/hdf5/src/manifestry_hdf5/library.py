@@ -63,8 +63,6 @@ class OpenFile:
         h5py's low-level identifier.
     files
         The file as the table that manifests share.
-    number
-        What libhdf5 tells files apart by.
     kinds
         Type, filters and fill value by the messages that say them: many datasets have few of these.
     """
@@ -73,7 +71,6 @@ class OpenFile:
         self.source = source
         self.id = fid
         self.files = FileTable([source.file])
-        self.number = _status(fid)[0]
         self.kinds: dict[tuple[tuple[int, int, bytes], ...], Any] = {}
         self._octets = octets
         if isinstance(octets, RemoteFile):
@@ -137,7 +134,7 @@ class OpenFile:
         MalformedFileError
             They take more bytes than the file has, and libhdf5 would make room for them.
         """
-        check_symbol_table(self.header(_status(group)[1]), self.superblock, self.read, self.source.size)
+        check_symbol_table(self.header(address_of(group, b".")), self.superblock, self.read, self.source.size)
 
     def check_lengths(self, dataset: Any) -> None:
         """Check how long the elements of an open dataset of variable length are, before libhdf5 makes room for them.
@@ -206,11 +203,8 @@ class OpenFile:
 
         ``H5Oget_info`` would tell as well, but reads the whole chunk index of a dataset to do so.
         """
-        return self.source.url, _status(identifier)[1]
-
-    def owns(self, identifier: Any) -> bool:
-        """Whether an open object is in this file, and not in one that a link led to."""
-        return _status(identifier)[0] == self.number
+        with library_errors("object header"):
+            return self.source.url, address_of(identifier, b".")
 
 
 class OpenFiles:
@@ -300,10 +294,3 @@ def address_of(location: Any, name: bytes) -> int:
     """
     number: tuple[int, int] = h5g.get_objinfo(location, name).objno
     return int(number[0]) | int(number[1]) << 64
-
-
-def _status(identifier: Any) -> tuple[int, int]:
-    """Number of the file and address of the object header of an open object."""
-    with library_errors("object header"):
-        status = h5g.get_objinfo(identifier)
-    return int(status.fileno[0]), int(status.objno[0]) | int(status.objno[1]) << 64

@@ -19,15 +19,21 @@ from manifestry.model.validation import is_node_name
 from manifestry_hdf5.attributes import decode_text, read_attributes
 from manifestry_hdf5.datasets import Axes, Dataset, read_axes, read_dataset
 from manifestry_hdf5.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
-from manifestry_hdf5.library import LIBRARY_ERRORS, Identity, OpenFile, OpenFiles, address_of, library_errors
+from manifestry_hdf5.library import Identity, OpenFile, OpenFiles, address_of, library_errors
 
 __all__ = ["Group", "Walker"]
 
 _OBJECT_HEADER_BYTES: Final = 512
 """What is fetched ahead of an object header; most are shorter."""
 
-_MOST_FILES: Final = 100
-"""Files that external links may lead through, one after the other."""
+_MOST_LINKS: Final = 16
+"""Links that may be followed one after the other to get to one object, as many as libhdf5 follows."""
+
+_KINDS_OF_LINKS: Final = {h5l.TYPE_SOFT: "soft", h5l.TYPE_EXTERNAL: "external"}
+
+
+class _NowhereError(Exception):
+    """A soft or external link leads nowhere."""
 
 
 @dataclass(slots=True)
@@ -161,59 +167,66 @@ class Walker:
 
     def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, kind: int, address: int) -> None:
         path = f"{group.path}/{name}".lstrip("/")
-        if kind == h5l.TYPE_EXTERNAL:
-            self._external(file, group, identifier, name, path)
-            return
-        if kind == h5l.TYPE_SOFT and file.remote:
-            self._refuse_detour(file, identifier, name, path)
-        try:
-            file.check(address if kind == h5l.TYPE_HARD else address_of(identifier, name.encode()), path)
-            child = h5o.open(identifier, name.encode())
-        except LIBRARY_ERRORS as error:
-            if kind == h5l.TYPE_HARD:
-                raise MalformedFileError(f"{path}: {(str(error).splitlines() or [''])[0]}") from error
-            label = "soft link" if kind == h5l.TYPE_SOFT else "user-defined link"
-            self._context.report(path, f"{label} that leads nowhere")
-            return
-        if kind != h5l.TYPE_HARD and not file.owns(child):
-            raise UnsupportedFeatureError("soft link through an external link", path, "parse the other file")
-        identity = (file.source.url, address) if kind == h5l.TYPE_HARD else file.identity(child)
-        self._take(file, group, child, identity, path)
-
-    def _external(self, file: OpenFile, group: Group, identifier: Any, name: str, path: str) -> None:
-        """An object of another file: libhdf5 is not let go there, since it looks in other places than we do."""
-        if not self._follow_external:
+        if kind == h5l.TYPE_EXTERNAL and not self._follow_external:
             self._context.report(path, "external link", "not followed because follow_external is false")
-            return
-        with library_errors(path):
-            target, inside = identifier.links.get_val(name.encode())
-        if len(self._above) > _MOST_FILES:
-            raise MalformedFileError(f"{path}: external links lead in a circle")
-        try:
-            other = self._files.open(file.source.resolve(decode_text(target)))
+        elif kind == h5l.TYPE_HARD:
+            file.check(address, path)
             with library_errors(path):
-                child = h5o.open(other.id, inside)
-        except (MalformedFileError, SourceError) as error:
-            self._context.report(path, "external link that leads nowhere", str(error))
-            return
-        if not other.owns(child):
-            raise UnsupportedFeatureError("external link through another one", path, "parse the other file")
-        self._take(other, group, child, other.identity(child), path)
+                child = h5o.open(identifier, name.encode())
+            self._take(file, group, child, (file.source.url, address), path)
+        elif kind in _KINDS_OF_LINKS:
+            try:
+                other, child = self._target(file, identifier, name.encode(), path)
+            except _NowhereError as error:
+                self._context.report(path, f"{_KINDS_OF_LINKS[kind]} link that leads nowhere", str(error))
+            else:
+                self._take(other, group, child, other.identity(child), path)
+        else:
+            self._context.report(path, "user-defined link", "what it leads to is known to the program that made it")
 
-    def _refuse_detour(self, file: OpenFile, identifier: Any, name: str, path: str) -> None:
-        """Refuse soft links through external ones: for a file it reads from an object, libhdf5 stays in that object."""
+    def _target(self, file: OpenFile, here: Any, target: bytes, path: str, followed: int = 0) -> tuple[OpenFile, Any]:
+        """The object that a path leads to, seen from a group, and the file that it is in.
+
+        libhdf5 is not let go to other files, since it looks for them in other places than we do.
+
+        Raises
+        ------
+        _NowhereError
+            It leads nowhere.
+        UnsupportedFeatureError
+            It goes through an external link, and those are not followed.
+        MalformedFileError
+            Something on the way is damaged.
+        """
+        if followed > _MOST_LINKS:
+            raise _NowhereError("links lead in a circle")
         with library_errors(path):
-            target = identifier.links.get_val(name.encode())
-            here = file.id if target.startswith(b"/") else identifier
-            for part in filter(None, target.split(b"/")):
-                group = h5g.open(here, b".") if here is file.id else here
-                if not isinstance(group, h5g.GroupID) or not group.links.exists(part):
-                    return
-                if group.links.get_info(part).type == h5l.TYPE_EXTERNAL:
-                    raise UnsupportedFeatureError("soft link through an external link", path, "parse the other file")
-                if group.links.get_info(part).type != h5l.TYPE_HARD:
-                    return
-                here = h5o.open(group, part)
+            here = h5g.open(file.id, b"/") if target.startswith(b"/") else here
+            for name in target.split(b"/"):
+                if name in (b"", b"."):
+                    continue
+                if not isinstance(here, h5g.GroupID) or not here.links.exists(name):
+                    raise _NowhereError(f"{decode_text(name)} is not there")
+                kind = here.links.get_info(name).type
+                if kind == h5l.TYPE_SOFT:
+                    file, here = self._target(file, here, here.links.get_val(name), path, followed + 1)
+                elif kind == h5l.TYPE_EXTERNAL:
+                    url, inside = here.links.get_val(name)
+                    other = self._other_file(file, url, path)
+                    file, here = self._target(other, h5g.open(other.id, b"/"), inside, path, followed + 1)
+                else:
+                    file.check(address_of(here, name), path)
+                    here = h5o.open(here, name)
+        return file, here
+
+    def _other_file(self, file: OpenFile, url: bytes, path: str) -> OpenFile:
+        """The file that an external link names."""
+        if not self._follow_external:
+            raise UnsupportedFeatureError("soft link through an external link", path, "set follow_external")
+        try:
+            return self._files.open(file.source.resolve(decode_text(url)))
+        except (MalformedFileError, SourceError) as error:
+            raise _NowhereError(str(error)) from error
 
     def _take(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
         """What a link leads to."""
