@@ -82,7 +82,13 @@ class ReferenceSession(ABC):
             report,
             described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared),
             packages=tuple(sorted({*of_v2, *(() if version == 2 else report.packages)})),
-            reader=reader_lines(self._target, tree.files.urls, 3 if version == 3 else 2, self._reader_options()),
+            reader=reader_lines(
+                self._target,
+                tree.files.urls,
+                3 if version == 3 else 2,
+                self._reader_options(),
+                grouped=bool(tree.groups),
+            ),
         )
 
     def _reader_options(self) -> Mapping[str, Any]:
