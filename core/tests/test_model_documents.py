@@ -135,6 +135,7 @@ def test_types_without_a_name_are_refused(dtype):
 @pytest.mark.parametrize(
     "document",
     [
+        {"name": "struct", "configuration": {"fields": []}},
         None, 3, "float128", "r7", "rx", {}, {"name": "struct"}, {"name": "struct", "configuration": {"fields": [1]}},
         {"name": "fixed_length_utf32", "configuration": {"length_bytes": 7}},
         {"name": "null_terminated_bytes", "configuration": {"length_bytes": -1}},
@@ -176,6 +177,8 @@ def good_document():
         ("chunk_grid", {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [[2, 2], 4]}}),
         ("chunk_grid", {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": [[0, 5], 4]}}),
         ("chunk_grid", {"name": "rectilinear", "configuration": {"kind": "file", "chunk_shapes": [5, 4]}}),
+        ("chunk_grid", {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": ["5", 4]}}),
+        ("dimension_names", "yx"), ("extension", 3), ("extension", {"must_understand": True}),
         ("codecs", None), ("codecs", [{}]), ("codecs", [3]), ("dimension_names", ["y"]), ("dimension_names", [1, 2]),
         ("fill_value", {}), ("attributes", [1]), ("storage_transformers", [{"name": "x"}]), ("data_type", "float128"),
     ],

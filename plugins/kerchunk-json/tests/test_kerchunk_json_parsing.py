@@ -236,6 +236,7 @@ def test_a_remote_document_may_not_point_everywhere():
         ({"c0.0": ["s3://b/x", 0, 8]}, "no chunks of 1 dimensions"),
         ({"c0": ["s3://b/x", 0, 4]}, "4 bytes where 8 are needed"),
         ({"c0": ["ftp://b/x", 0, 8]}, "no store for ftp"),
+        ({"c0": ["a\0b", 0, 8]}, "character NUL"),
     ],
 )
 def test_references_that_lie_are_refused(chunks, message):
@@ -246,11 +247,13 @@ def test_references_that_lie_are_refused(chunks, message):
 def test_one_bad_array_costs_itself_only(tmp_path):
     document = references(c0=["s3://b/x", 0, 8])
     document |= {"w/.zarray": array(filters=[{"id": "unheard-of"}]), "x/.zarray": "{", "y/.zarray": array(), "y/9": "?"}
+    document |= {"z/.zarray": array(), "z/.zattrs": "[" * 100_000, "node/zarr.json": '{"node_type": "link"}'}
+    document |= {"dims/.zarray": array(), "dims/.zattrs": '{"_ARRAY_DIMENSIONS": "n"}'}
     (tmp_path / "ref.json").write_text(json.dumps({"version": 1, "refs": document}))
     found = mf.parse(tmp_path / "ref.json", on_unsupported="skip")
     assert list(found.arrays) == ["v"]
-    assert [issue.path for issue in found.issues] == ["w", "x", "y"]
-    with pytest.raises(UnsupportedFeatureError, match="3 parts"):
+    assert [issue.path for issue in found.issues] == ["w", "x", "z", "node", "dims", "y"]
+    with pytest.raises(UnsupportedFeatureError, match="6 parts"):
         mf.parse(tmp_path / "ref.json")
     assert list(from_references(document, on_unsupported="skip").arrays) == ["v"]
     assert list(mf.parse(tmp_path / "ref.json", include=["v"]).arrays) == ["v"]

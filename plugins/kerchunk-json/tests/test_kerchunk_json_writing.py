@@ -76,6 +76,15 @@ def test_missing_chunks_that_would_fill_the_document_are_refused(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_more_chunks_than_references_can_be_are_refused(tmp_path):
+    meta = mf.ArrayMetadata((2**40, 2**40), np.dtype("i4"), mf.RegularGrid((1, 1)), (LITTLE,), np.int32(0))
+    nothing = mf.VirtualGroup({"v": mf.VirtualArray(meta, mf.ChunkManifest.missing(meta.grid_shape))})
+    for zarr_format in (2, 3):
+        with pytest.raises(UnsupportedFeatureError, match=r"^v: 1208925819614629174706176 chunks in an output"):
+            mf.write(nothing, tmp_path / "out.json", zarr_format=zarr_format)
+    assert os.listdir(tmp_path) == []
+
+
 def test_zstd_by_name_and_by_option(tmp_path):
     mf.write(tree(), tmp_path / "a.json.zst")
     mf.write(tree(), tmp_path / "b.json", compression="zstd")

@@ -156,6 +156,8 @@ def _from_object(data_type: Mapping[str, Any]) -> np.dtype[Any] | None:
             return np.dtype(f"{kind}8" if unit == "generic" else f"{kind}8[{count}{unit}]")
     if name in ("struct", "structured"):
         fields = [(f["name"], f["data_type"]) if isinstance(f, Mapping) else (f[0], f[1]) for f in options["fields"]]
+        if not fields:
+            raise ValueError("a struct without fields")
         return np.dtype([(str(field), _field_from_zarr(kind)) for field, kind in fields])
     return _from_name(str(name)) if not options else None
 

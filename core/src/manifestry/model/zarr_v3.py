@@ -28,9 +28,16 @@ __all__ = [
     "group_document",
     "lengths_from_json",
     "metadata_from_document",
+    "names_from_json",
 ]
 
 FILL_ATTRIBUTE = "_FillValue"
+
+_MEMBERS = frozenset(
+    {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"}
+    | {"attributes", "dimension_names", "storage_transformers"}
+)
+_MAX_EDGES = 1 << 24
 
 
 def array_document(metadata: ArrayMetadata, path: str = "") -> tuple[dict[str, Any], list[Issue]]:
@@ -150,7 +157,6 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
         _check_header(document)
         dtype = dtype_from_zarr(document["data_type"])
         shape = lengths_from_json(document["shape"], 0)
-        names = document.get("dimension_names")
         attributes = dict(document.get("attributes") or {})
         if FILL_ATTRIBUTE in attributes:
             attributes[FILL_ATTRIBUTE] = decode_fill_attribute(dtype, attributes[FILL_ATTRIBUTE])
@@ -160,7 +166,7 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
             chunk_grid=_grid_from_zarr(document["chunk_grid"], shape),
             codecs=tuple(_codec_from_zarr(codec) for codec in document["codecs"]),
             fill_value=fill_from_zarr(dtype, document["fill_value"]),
-            dims=None if names is None else tuple(names),
+            dims=names_from_json(document.get("dimension_names")),
             attributes=attributes,
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
@@ -172,13 +178,23 @@ def _check_header(document: Mapping[str, Any]) -> None:
         raise ValueError("not an array of format 3")
     if document.get("storage_transformers"):
         raise ValueError("storage transformers are not known here")
-    names = document.get("dimension_names")
-    if names is not None and not all(name is None or isinstance(name, str) for name in names):
-        raise TypeError(f"dimension names {names!r}")
+    for name, extension in document.items():
+        optional = isinstance(extension, Mapping) and extension.get("must_understand") is False
+        if name not in _MEMBERS and not optional:
+            raise ValueError(f"the extension {name!r} is not known here")
 
 
 def _codec_from_zarr(codec: Any) -> Codec:
     return Codec(codec) if isinstance(codec, str) else Codec(codec["name"], dict(codec.get("configuration") or {}))
+
+
+def names_from_json(names: Any) -> tuple[str | None, ...] | None:
+    """Names of dimensions, each of which may be missing, or all of them."""
+    if names is None:
+        return None
+    if not isinstance(names, list | tuple) or not all(name is None or isinstance(name, str) for name in names):
+        raise TypeError(f"dimension names {names!r}")
+    return tuple(names)
 
 
 def lengths_from_json(values: Any, least: int) -> tuple[int, ...]:
@@ -202,13 +218,15 @@ def _grid_from_zarr(grid: Mapping[str, Any], shape: tuple[int, ...]) -> ChunkGri
 def _expand_runs(runs: Any, size: int) -> tuple[int, ...]:
     """Chunk lengths along a dimension of `size`; what reaches beyond it is not expanded, however often it repeats."""
     if isinstance(runs, int):
-        return lengths_from_json([runs], 1) * -(-size // runs)
+        runs = [[runs, -(-size // lengths_from_json([runs], 1)[0])]] if size else []
     edges: list[int] = []
     left = size
     for run in runs:
         length, count = lengths_from_json([run, 1] if isinstance(run, int) else run, 1)
         if count > -(-left // length):
             raise ValueError(f"chunks beyond the length {size} of a dimension")
+        if len(edges) + count > _MAX_EDGES:
+            raise ValueError(f"more than {_MAX_EDGES} chunks along a dimension, each with a length of its own")
         edges += [length] * count
         left -= length * count
     return tuple(edges)

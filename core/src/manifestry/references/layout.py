@@ -147,6 +147,12 @@ class Preparation:
         return "/".join(filter(None, [self.prefix, path]))
 
     def _prepare(self, path: str, array: VirtualArray) -> PreparedArray:
+        if array.manifest.size > self.limits.max_chunks:
+            raise UnsupportedFeatureError(
+                f"{array.manifest.size} chunks in an output of references",
+                path,
+                f"the limit is {self.limits.max_chunks}: choose larger chunks, or raise limits.max_chunks",
+            )
         at = self._below(path)
         documents: dict[str, Any] = {}
         issues: Sequence[Issue] = ()

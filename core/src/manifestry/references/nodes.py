@@ -152,7 +152,10 @@ class Hierarchy:
             return
         documents = {name: _json_object(value, f"{path}/{name}") for name, value in named.items()}
         v3 = documents.get("zarr.json")
-        if v3 is not None and v3.get("node_type") != "array":
+        kind = None if v3 is None else v3.get("node_type")
+        if v3 is not None and wanted and kind not in ("array", "group"):
+            raise MalformedFileError(f"{path}/zarr.json: neither an array's document nor a group's".lstrip("/"))
+        if v3 is not None and kind == "group":
             self.groups[path] = v3.get("attributes") or {}
         elif v3 is None and ".zarray" not in documents:
             self.groups[path] = documents.get(".zattrs", {})
@@ -216,7 +219,7 @@ def _json_object(value: Any, where: str) -> Mapping[str, Any]:
     if isinstance(value, str | bytes):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MalformedFileError(f"{where}: no JSON: {error}") from error
     if not isinstance(value, Mapping):
         raise MalformedFileError(f"{where}: no JSON object")

@@ -89,9 +89,16 @@ def join_url(base: str, relative: str) -> str:
     """Resolve `relative` against the object at `base`, as documents that point at their neighbours mean it.
 
     ``relative`` may be a URL of its own, an absolute path (on the same origin) or a path beside `base`.
+
+    Raises
+    ------
+    SourceError
+        It is none of these.
     """
     if is_url(relative):
         return canonical_url(relative)
+    if "\0" in relative:
+        raise SourceError(f"{shown(relative)}: a path cannot hold the character NUL")
     origin, key = split_url(base.partition("?")[0] if base.startswith("http") else base)
     joined = relative if relative.startswith("/") else f"/{key.rpartition('/')[0]}/{relative}"
     return origin + os.path.normpath("/" + joined.lstrip("/"))

@@ -17,7 +17,7 @@ from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.attributes import Attributes, attributes_to_json
 from manifestry.model.issues import Issue
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
-from manifestry.model.zarr_v3 import lengths_from_json
+from manifestry.model.zarr_v3 import lengths_from_json, names_from_json
 from manifestry.zarr_v2.codecs import pipeline_from_v2, pipeline_to_v2
 from manifestry.zarr_v2.datatypes import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2, same_fill
 
@@ -159,15 +159,13 @@ def metadata_from_documents(
             raise ManifestError(f"{where}: order {zarray['order']!r} in a .zarray")
         shape = lengths_from_json(zarray["shape"], 0)
         chunks = tuple(max(1, n) for n in lengths_from_json(zarray["chunks"], 0))  # 0: empty dimensions, zarr-python 2
-        dims = attributes.pop(DIMENSIONS, None)
+        dims = names_from_json(attributes.pop(DIMENSIONS, None))
         fill = fill_from_v2(dtype, zarray["fill_value"])
         if zarray["fill_value"] is not None:
             attributes[FILL_ATTRIBUTE] = fill
         elif FILL_ATTRIBUTE in attributes:
             attributes[FILL_ATTRIBUTE] = _element_or_as_given(dtype, attributes[FILL_ATTRIBUTE])
         codecs = pipeline_from_v2(zarray, dtype, byteorder, where)
-        return ArrayMetadata(
-            shape, dtype, RegularGrid(chunks), codecs, fill, None if dims is None else tuple(dims), attributes
-        )
+        return ArrayMetadata(shape, dtype, RegularGrid(chunks), codecs, fill, dims, attributes)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ManifestError(f"{where}: this is no Zarr v2 array: {error!r}") from error

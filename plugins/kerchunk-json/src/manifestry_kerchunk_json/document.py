@@ -127,7 +127,7 @@ def _consolidated(value: Any) -> Mapping[str, Any]:
     try:
         found = value if isinstance(value, Mapping) else json.loads(value)
         metadata = found.get("metadata", {})
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise MalformedFileError(f"{CONSOLIDATED}: no consolidated metadata: {error}") from error
     if not isinstance(metadata, Mapping):
         raise MalformedFileError(f"{CONSOLIDATED}: no consolidated metadata")

@@ -153,7 +153,7 @@ def _read(source: Source, limits: Limits) -> Any:
         texts = [name for name in _TEXTS if name in names]
         table = pq.ParquetFile(data, metadata=metadata, read_dictionary=texts).read(columns=names)
         table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
         raise MalformedFileError(f"{source.url}: no table of references: {str(error).splitlines()[0]}") from error
     return table
 

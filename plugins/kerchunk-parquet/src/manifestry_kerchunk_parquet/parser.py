@@ -48,7 +48,7 @@ def _provenance_document(source: Source) -> Any:
         return None
     try:
         return json.loads(child.range(0, child.size))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedFileError(f"{child.url}: no JSON: {error}") from error
 
 

@@ -30,7 +30,7 @@ def read_metadata(source: Source) -> dict[str, Any]:
     child = source.child(METADATA)
     try:
         found = json.loads(child.range(0, child.size))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedFileError(f"{child.url}: no JSON: {error}") from error
     if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
         raise MalformedFileError(f"{child.url}: has no metadata")
