@@ -236,3 +236,20 @@ def test_streams_that_claim_to_be_huge_are_not_decoded(tmp_path, compression, at
     struct.pack_into(size, data, data.index(at) + len(at), 40_000, 40_000)
     path.write_bytes(data)
     assert "40000 x 40000 pixels by its header, 40 x 50 by the tags" in refused(path)
+
+
+def test_sub_directories_that_are_known_come_once(make_tiff):
+    """A directory that points back at all directories is no image of its own each time."""
+    pages = [make_tiff.gray(8, 8, 16, 64, (330, 4, [0, 0])), make_tiff.gray(8, 8, 16, 64)]
+    data = bytearray(make_tiff(pages, PIXELS).read_bytes())
+    with tifffile.TiffFile(make_tiff(pages, PIXELS)) as tif:
+        at, offsets = tif.pages[0].tags[330].valueoffset, [page.offset for page in tif.pages]
+    struct.pack_into("<II", data, at, *offsets)
+    path = make_tiff([], name="again.tif")
+    path.write_bytes(data)
+    assert mf.parse(path)["0"].shape == (2, 8, 8)
+
+
+def test_absurdly_many_sub_directories_are_refused(make_tiff):
+    path = make_tiff([make_tiff.gray(8, 8, 16, 64, (330, 4, [16] * 2000))], PIXELS)
+    assert "tag 330 (SUB_IFDS): 2000 directories" in refused(path)

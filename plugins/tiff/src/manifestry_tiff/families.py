@@ -16,6 +16,9 @@ __all__ = ["Family", "Level", "group_images"]
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_REDUCED: Final = 2  # of SubfileType
+_MAX_SUB_IFDS: Final = (
+    1024  # real images have some dozens; directories may overlap, and cost as much as if they did not
+)
 
 
 @dataclass(slots=True)
@@ -41,12 +44,13 @@ class Family:
 def group_images(directories: list[Directory], context: ParseContext) -> list[Family]:
     """The images of a file. Those that cannot be read are refused by the number of their directory."""
     families: list[Family] = []
+    known = {directory.offset for directory in directories}
     for number, directory in enumerate(directories):
         image = _image(directory, str(number), context)
         if image is None:
             continue
         _place(image, families)
-        for sub in _sub_directories(directory, number, context):
+        for sub in _sub_directories(directory, number, known, context):
             child = _image(sub, str(number), context)
             if child is not None:
                 _place(child, families)
@@ -59,12 +63,19 @@ def _image(directory: Directory, path: str, context: ParseContext) -> Image | No
     return None
 
 
-def _sub_directories(directory: Directory, number: int, context: ParseContext) -> Iterator[Directory]:
-    """The directories that the SubIFDs tag points at; each may begin a chain of its own."""
+def _sub_directories(directory: Directory, number: int, known: set[int], context: ParseContext) -> Iterator[Directory]:
+    """The directories that the SubIFDs tag points at; each may begin a chain of its own. `known` ones come once only."""
     with context.isolate(str(number)):
-        for i, offset in enumerate(directory.integers(Tag.SUB_IFDS)):
+        offsets = directory.integers(Tag.SUB_IFDS)
+        if len(offsets) > _MAX_SUB_IFDS:
+            raise directory.malformed(Tag.SUB_IFDS, f"{len(offsets)} directories")
+        for i, offset in enumerate(offsets):
             label = f"{directory.label} SubIFD {i}"
-            yield from read_chain(directory.file, directory.header, offset, label, context.limits.max_arrays)
+            for sub in read_chain(directory.file, directory.header, offset, label, context.limits.max_arrays):
+                if sub.offset in known:
+                    break
+                known.add(sub.offset)
+                yield sub
 
 
 def _place(image: Image, families: list[Family]) -> None:
