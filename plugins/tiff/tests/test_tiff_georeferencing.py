@@ -243,6 +243,7 @@ ESRI = (
     'PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],UNIT["Meter",1.0]],'
     'VERTCS["DHHN92",VDATUM["Deutsches_Haupthoehennetz_1992"],UNIT["Meter",1.0]]'
 )
+NAMES = "GCS Name = here|Datum = Datum of here|Ellipsoid = Clarke 1866|Primem = Greenwich"
 NUMBERS = [43.0, 10.0, 500_000.0, -71.0, -45.0, 0.994, 50.0]
 KEYS = {
     "mercator with a standard parallel": {1024: 1, 2048: 4326, 3072: 32767, 3075: 7, 3078: 0, 3080: 1, 3082: 2},
@@ -260,6 +261,7 @@ KEYS = {
     "model left to the codes": {1024: 32767, 3072: 3035, 3073: ESRI},
     "model and codes left to the text": {1024: 32767, 2048: 4258, 3073: ESRI},
     "heights in the text and in a key": {1024: 32767, 3072: 25832, 3073: ESRI, 4096: 5783},
+    "names in a citation": {1024: 2, 2048: 32767, 2049: NAMES, 2050: 32767, 2054: 9102, 2056: 7008},
     "heights above the ellipsoid": {1024: 2, 2048: 4326, 4096: 4979},
 }
 

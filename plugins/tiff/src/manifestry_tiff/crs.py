@@ -205,7 +205,7 @@ def _user_defined(keys: GeoKeys) -> CoordinateSystem:
     projection = projection_of(method or 0, keys)
     if projection is None:
         raise CrsError(f"projection method {method} (GeoKey {int(GeoKey.PROJ_METHOD)}) has no WKT name")
-    name = keys.text(GeoKey.PROJECTED_CITATION) or keys.text(GeoKey.GT_CITATION) or "unnamed"
+    name = _projected_name(keys) or "unnamed"
     metres = _linear_unit(keys) or 1.0
     title, parameters = projection.of(keys, _angle_scale(keys, base))
     east, north = axis_directions(title, dict(parameters))
@@ -221,8 +221,14 @@ def _registered_conversion(keys: GeoKeys, base: str, code: int) -> CoordinateSys
     """A conversion of the registry (16033: UTM zone 33N) on a geographic system."""
     conversion = CoordinateOperation.from_epsg(code)
     geographic = pyproj.CRS.from_wkt(base)
-    name = keys.text(GeoKey.PROJECTED_CITATION) or f"{geographic.name} / {conversion.name}"
+    name = _projected_name(keys) or f"{geographic.name} / {conversion.name}"
     return _with_units(keys, CoordinateSystem(ProjectedCRS(conversion, name, geodetic_crs=geographic)))
+
+
+def _projected_name(keys: GeoKeys) -> str:
+    """What the citations call a projected system, ``""`` where they do not."""
+    citations = (GeoKey.PROJECTED_CITATION, GeoKey.GT_CITATION)
+    return next((name for key in citations if (name := keys.names(key).get("PCS Name") or keys.text(key))), "")
 
 
 def _angle_scale(keys: GeoKeys, base: str) -> float:
@@ -248,7 +254,7 @@ def _geographic_wkt(keys: GeoKeys) -> str:
         wkt = pyproj.CRS.from_epsg(code).to_wkt("WKT1_GDAL")
         if wkt.startswith("GEOGCS"):
             return str(wkt)
-    name = keys.text(GeoKey.GEODETIC_CITATION) or "unnamed"
+    name = keys.names(GeoKey.GEODETIC_CITATION).get("GCS Name") or keys.text(GeoKey.GEODETIC_CITATION) or "unnamed"
     degrees = _angular_unit(keys) or 1.0
     unit = {1.0: "degree", 0.9: "grad"}.get(degrees, f"{degrees!r} degree")
     return (
@@ -265,10 +271,12 @@ def _meridian_wkt(keys: GeoKeys, unit: float) -> str:
         longitude = found.longitude * math.degrees(found.unit_conversion_factor) / unit
         return f'PRIMEM["{_quoted(found.name)}",{longitude!r}]'
     longitude = keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE) or 0.0
-    return f'PRIMEM["{"unnamed" if longitude else "Greenwich"}",{longitude!r}]'
+    name = keys.names(GeoKey.GEODETIC_CITATION).get("Primem", "unnamed") if longitude else "Greenwich"
+    return f'PRIMEM["{_quoted(name)}",{longitude!r}]'
 
 
 def _datum_wkt(keys: GeoKeys) -> str:
+    names = keys.names(GeoKey.GEODETIC_CITATION)
     code = keys.registered(GeoKey.GEODETIC_DATUM)
     datum: Any = None if code is None else Datum.from_epsg(code)
     ellipsoid: Any = None if datum is None else datum.ellipsoid or _ensemble_ellipsoid(datum)
@@ -279,8 +287,8 @@ def _datum_wkt(keys: GeoKeys) -> str:
         major, flattening, shape = ellipsoid.semi_major_metre, ellipsoid.inverse_flattening, ellipsoid.name
     else:
         major, flattening = _axes(keys)
-        shape = "unnamed"
-    title = "unnamed" if datum is None else datum.name
+        shape = names.get("Ellipsoid", "unnamed")
+    title = names.get("Datum", "unnamed") if datum is None else datum.name
     return f'DATUM["{_quoted(title)}",SPHEROID["{_quoted(shape)}",{major!r},{flattening!r}]]'
 
 

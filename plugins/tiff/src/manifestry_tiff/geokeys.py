@@ -95,6 +95,11 @@ class GeoKeys:
         value = self._values.get(key)
         return value if isinstance(value, str) else ""
 
+    def names(self, key: GeoKey) -> dict[str, str]:
+        """What a citation calls things, as Esri and GDAL write it: ``GCS Name = a|Datum = b|Ellipsoid = c|Primem = d``."""
+        parts = (part.partition(" = ") for part in self.text(key).split("|"))
+        return {name.strip(): value.strip() for name, equals, value in parts if equals}
+
 
 def read_geo_keys(directory: Directory) -> GeoKeys:
     """The keys of a directory; entries that point outside their tables are passed over, as others do.
