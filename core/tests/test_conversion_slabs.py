@@ -100,6 +100,22 @@ def test_dropped_once_dropped_everywhere(hourly_archive, hourly, tmp_path):
         assert {path: array.shape for path, array in mf.parse(target).walk_arrays()} == {"time": (14,), "x": (3,)}
 
 
+def test_a_source_that_another_run_adds_meanwhile(hourly_archive, check_hourly, tmp_path):
+    target = tmp_path / "out.icechunk"
+    mf.convert(hourly_archive[:1], target, concat_dim="time")
+
+    def other_run(tree):
+        if mf.parse(target)["time"].shape == (2,):
+            mf.convert(hourly_archive[1:2], target, append_dim="time")
+        return tree
+
+    with pytest.raises(mf.WriteError, match=r"another run has added file://.*/h01\.nc meanwhile"):
+        mf.convert(hourly_archive[:3], target, append_dim="time", preprocess=other_run)
+    check_hourly(target, 2)
+    mf.convert(hourly_archive[:3], target, append_dim="time")
+    check_hourly(target, 3)
+
+
 def test_append_with_relocated_sources(hourly_archive, tmp_path):
     target = tmp_path / "out.icechunk"
     moved = {f"file://{tmp_path}/in": "s3://bucket"}

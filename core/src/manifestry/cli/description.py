@@ -164,7 +164,7 @@ def array_cells(row: ArrayRow) -> tuple[str, ...]:
     """One array as texts for the table."""
     inlined = f" ({row.chunks_inlined} inline)" if row.chunks_inlined else ""
     stored = f"{row.chunks_stored}" if row.chunks_stored == row.chunks else f"{row.chunks_stored}/{row.chunks}"
-    ratio = "" if row.ratio is None else f"{row.ratio:.1f}"
+    ratio = "" if row.ratio is None else f"{row.ratio:.1f}" if row.ratio >= 1 else f"{row.ratio:.2g}"
     return (
         row.path,
         row.dimensions or "scalar",

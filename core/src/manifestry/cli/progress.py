@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from time import monotonic
 from types import TracebackType
@@ -15,7 +16,8 @@ __all__ = ["Bar", "open_progress"]
 
 def open_progress(*, quiet: bool = False) -> Bar | _Quiet:
     """A bar when somebody watches standard error, else one that is silent; used as a context."""
-    return _Quiet() if quiet or not sys.stderr.isatty() else Bar()
+    movable = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return Bar() if movable and not quiet else _Quiet()
 
 
 class _Quiet(SilentProgress):

@@ -77,7 +77,9 @@ class CoordinateRule:
         found = self._find(url, tree)
         if found is None:
             raise UnsupportedFeatureError(
-                f"no value for the coordinate {self.name!r}", url, f"{self.origin} {self.where!r} finds nothing there"
+                f"no value for the coordinate {self.name!r}",
+                url,
+                self._advice(tree) or f"{self.where!r} finds nothing there",
             )
         if self.format:
             return self._time(url, str(found), dim)
@@ -94,6 +96,15 @@ class CoordinateRule:
             return None
         value = node.attributes.get(name)
         return value.reshape(-1)[0] if isinstance(value, np.ndarray) and value.size == 1 else value
+
+    def _advice(self, tree: VirtualGroup) -> str:
+        """Where else an attribute of the name is."""
+        if self.origin == "regex":
+            return ""
+        name = self.where.rpartition("@")[2]
+        nodes: list[tuple[str, VirtualGroup | VirtualArray]] = [*tree.walk(), *tree.walk_arrays()]
+        found = [f"{path}@{name}".removeprefix("@") for path, node in nodes if name in node.attributes]
+        return f"{self.where!r} is not there, but {', '.join(found[:5])}" if found else ""
 
     def _time(self, url: str, text: str, dim: str) -> VirtualArray:
         try:

@@ -15,10 +15,11 @@ from manifestry.conversion.batches import Batch, BatchJob, BatchResult, array_pa
 from manifestry.conversion.report import ConvertReport, SourceReport
 from manifestry.conversion.resuming import read_existing
 from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
-from manifestry.errors import IncompatibleArraysError, OptionError, SourceError
+from manifestry.errors import IncompatibleArraysError, OptionError, SourceError, WriteError
 from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
+from manifestry.model.files import relocate_url
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ATTEMPTS, ExecutorLike, Lost, Workers, choose_workers, must_travel, run_tasks
@@ -284,6 +285,16 @@ class Run:
         self.progress.advance(len(result.reports), result.references, described)
         return result
 
+    def _check_meanwhile(self, slab: Slab) -> None:
+        """Another run may have added the same sources since this one looked at the output that it continues."""
+        if self.output.mode is not Mode.APPEND or self.output.written is not None or self.like is None:
+            return
+        coordinate = [name for name in self.like.arrays if name == self.job.dim]  # the rest need not be parsed again
+        there = read_existing(self.output.target, self.output.format, installed_formats(), coordinate).sources
+        for url in slab.lengths:
+            if relocate_url(url, self.output.relocate) in there:
+                raise WriteError(f"{self.output.target}: another run has added {url} meanwhile; give the command again")
+
     def _check_relocation(self, tree: VirtualGroup) -> None:
         """A misspelt prefix must not pass: the output would refer to where the sources are now."""
         for prefix in self.output.relocate:
@@ -320,6 +331,7 @@ class Run:
             self.progress.finish()
             self.progress.start("write")
         with self.timed("write"):
+            self._check_meanwhile(slab)
             self.output.write(tree, self.progress if alone else SilentProgress())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from manifestry.conversion.report import SourceReport
@@ -65,8 +65,8 @@ def _known(source: Source, then: SourceFile) -> SourceReport:
     return SourceReport(source.url, "present")
 
 
-def read_existing(target: Target, fmt: str, formats: FormatRegistry) -> Existing:
-    """The output at a target.
+def read_existing(target: Target, fmt: str, formats: FormatRegistry, include: Sequence[str] = ()) -> Existing:
+    """The output at a target, or only some arrays of it.
 
     Raises
     ------
@@ -80,7 +80,8 @@ def read_existing(target: Target, fmt: str, formats: FormatRegistry) -> Existing
     source = Source.at(target.url, target.stores)
     if not (source.is_prefix or source.exists()):
         return Existing()
-    tree = parse_source(source, fmt, "skip", {"group": target.group} if target.group else {}, formats=formats)
+    options = {name: value for name, value in (("group", target.group), ("include", include)) if value}
+    tree = parse_source(source, fmt, "skip", options, formats=formats)
     if not tree.provenance:
         raise UnsupportedFeatureError(
             "an output without provenance", str(target), "only what manifestry wrote says what it was made from"
