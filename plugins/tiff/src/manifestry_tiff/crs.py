@@ -16,13 +16,11 @@ import pyproj
 from pyproj.crs import (  # type: ignore[attr-defined]  # public by pyproj's documentation, not by its annotations
     CompoundCRS,
     CoordinateOperation,
-    Datum,
-    Ellipsoid,
-    PrimeMeridian,
     ProjectedCRS,
 )
 from pyproj.exceptions import ProjError
 
+from manifestry_tiff.geodetic import CrsError, angular_unit, geographic_wkt, quoted
 from manifestry_tiff.geokeys import USER_DEFINED, GeoKey, GeoKeys
 from manifestry_tiff.projections import axis_directions, projection_of
 
@@ -30,12 +28,7 @@ __all__ = ["CoordinateSystem", "CrsError", "read_crs"]
 
 _PROJECTED, _GEOGRAPHIC = 1, 2  # models
 _UNITS: Final = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937, 9036: 1000.0, 9030: 1852.0}
-_ANGLES: Final = {9101: 180 / math.pi, 9102: 1.0, 9103: 1 / 60, 9104: 1 / 3600, 9105: 0.9, 9106: 0.9}
 _ESRI: Final = "ESRI PE String = "
-
-
-class CrsError(ValueError):
-    """The keys describe no system that pyproj knows."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,7 @@ def _horizontal(keys: GeoKeys) -> CoordinateSystem | None:
     if geodetic is not None and model != USER_DEFINED:
         return _registered(geodetic)
     if model == _GEOGRAPHIC:
-        return CoordinateSystem(pyproj.CRS.from_wkt(_geographic_wkt(keys)))
+        return CoordinateSystem(pyproj.CRS.from_wkt(geographic_wkt(keys)))
     return _esri(keys)
 
 
@@ -197,7 +190,7 @@ def _unit_name(metres: float) -> str:
 
 def _user_defined(keys: GeoKeys) -> CoordinateSystem:
     """A projected system from its parts."""
-    base = _geographic_wkt(keys)
+    base = geographic_wkt(keys)
     conversion = keys.registered(GeoKey.PROJECTION)
     if conversion is not None:
         return _registered_conversion(keys, base, conversion)
@@ -211,7 +204,7 @@ def _user_defined(keys: GeoKeys) -> CoordinateSystem:
     east, north = axis_directions(title, dict(parameters))
     texts = "".join(f',PARAMETER["{parameter}",{value!r}]' for parameter, value in parameters)
     wkt = (
-        f'PROJCS["{_quoted(name)}",{base},PROJECTION["{title}"]{texts},'
+        f'PROJCS["{quoted(name)}",{base},PROJECTION["{title}"]{texts},'
         f'UNIT["{_unit_name(metres)}",{metres!r}],AXIS["Easting",{east}],AXIS["Northing",{north}]]'
     )
     return CoordinateSystem(pyproj.CRS.from_wkt(wkt))
@@ -233,85 +226,6 @@ def _projected_name(keys: GeoKeys) -> str:
 
 def _angle_scale(keys: GeoKeys, base: str) -> float:
     """From the angles of the keys to those of WKT 1, which are in the unit of its geographic system."""
-    degrees = _angular_unit(keys)
+    degrees = angular_unit(keys)
     unit = math.degrees(pyproj.CRS.from_wkt(base).axis_info[0].unit_conversion_factor)
     return 1.0 if degrees is None or math.isclose(degrees, unit) else degrees / unit
-
-
-def _angular_unit(keys: GeoKeys) -> float | None:
-    """Degrees of the unit of angles, None where the keys leave it to the registry."""
-    code = keys.code(GeoKey.GEOG_ANGULAR_UNITS)
-    if code in _ANGLES:
-        return _ANGLES[code]
-    size = None if code is None else keys.number(GeoKey.GEOG_ANGULAR_UNIT_SIZE)
-    return None if size is None else math.degrees(size)
-
-
-def _geographic_wkt(keys: GeoKeys) -> str:
-    """The geographic system as WKT 1: registered, or from datum and ellipsoid."""
-    code = keys.registered(GeoKey.GEODETIC_CRS)
-    if code is not None:
-        wkt = pyproj.CRS.from_epsg(code).to_wkt("WKT1_GDAL")
-        if wkt.startswith("GEOGCS"):
-            return str(wkt)
-    name = keys.names(GeoKey.GEODETIC_CITATION).get("GCS Name") or keys.text(GeoKey.GEODETIC_CITATION) or "unnamed"
-    degrees = _angular_unit(keys) or 1.0
-    unit = {1.0: "degree", 0.9: "grad"}.get(degrees, f"{degrees!r} degree")
-    return (
-        f'GEOGCS["{_quoted(name)}",{_datum_wkt(keys)},{_meridian_wkt(keys, degrees)},'
-        f'UNIT["{unit}",{math.radians(degrees)!r}],AXIS["Latitude",NORTH],AXIS["Longitude",EAST]]'
-    )
-
-
-def _meridian_wkt(keys: GeoKeys, unit: float) -> str:
-    """The prime meridian, its longitude in units of so many degrees."""
-    code = keys.registered(GeoKey.PRIME_MERIDIAN)
-    if code is not None:
-        found: Any = PrimeMeridian.from_epsg(code)
-        longitude = found.longitude * math.degrees(found.unit_conversion_factor) / unit
-        return f'PRIMEM["{_quoted(found.name)}",{longitude!r}]'
-    longitude = keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE) or 0.0
-    name = keys.names(GeoKey.GEODETIC_CITATION).get("Primem", "unnamed") if longitude else "Greenwich"
-    return f'PRIMEM["{_quoted(name)}",{longitude!r}]'
-
-
-def _datum_wkt(keys: GeoKeys) -> str:
-    names = keys.names(GeoKey.GEODETIC_CITATION)
-    code = keys.registered(GeoKey.GEODETIC_DATUM)
-    datum: Any = None if code is None else Datum.from_epsg(code)
-    ellipsoid: Any = None if datum is None else datum.ellipsoid or _ensemble_ellipsoid(datum)
-    shape_code = keys.registered(GeoKey.ELLIPSOID)
-    if ellipsoid is None and shape_code is not None:
-        ellipsoid = Ellipsoid.from_epsg(shape_code)
-    if ellipsoid is not None:
-        major, flattening, shape = ellipsoid.semi_major_metre, ellipsoid.inverse_flattening, ellipsoid.name
-    else:
-        major, flattening = _axes(keys)
-        shape = names.get("Ellipsoid", "unnamed")
-    title = names.get("Datum", "unnamed") if datum is None else datum.name
-    return f'DATUM["{_quoted(title)}",SPHEROID["{_quoted(shape)}",{major!r},{flattening!r}]]'
-
-
-def _ensemble_ellipsoid(datum: Any) -> Any:
-    """The ellipsoid of a datum ensemble (6326: WGS 84), which pyproj gives in its document only; None for a vertical one."""
-    found = datum.to_json_dict().get("ellipsoid")
-    return None if found is None else Ellipsoid.from_json_dict({"type": "Ellipsoid", **found})
-
-
-def _axes(keys: GeoKeys) -> tuple[float, float]:
-    """Semi-major axis in metres and inverse flattening (0: a sphere)."""
-    major = keys.number(GeoKey.ELLIPSOID_SEMI_MAJOR_AXIS)
-    if major is None or major <= 0:
-        raise CrsError("the ellipsoid is user-defined and has no semi-major axis (GeoKey 2057)")
-    inverse = keys.number(GeoKey.ELLIPSOID_INV_FLATTENING)
-    if inverse is not None:
-        return major, inverse
-    minor = keys.number(GeoKey.ELLIPSOID_SEMI_MINOR_AXIS)
-    if minor is None:
-        raise CrsError("the ellipsoid is user-defined and has neither flattening nor semi-minor axis")
-    return major, 0.0 if minor == major else major / (major - minor)
-
-
-def _quoted(text: str) -> str:
-    """Text inside quotes of WKT."""
-    return text.replace('"', '""')
