@@ -17,8 +17,10 @@ __all__ = ["DECODING", "identical", "matches"]
 
 type Values = NDArray[Any]
 
-DECODING: Final = ("units", "calendar", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned")
-"""Attributes that say what elements mean (CF conventions, "Packed data" and "Time coordinate")."""
+DECODING: Final = (
+    "units", "calendar", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "_Encoding", "dtype",
+)  # fmt: skip
+"""Attributes by which xarray decodes elements (CF conventions, "Packed data" and "Time coordinate")."""
 
 _ROUNDING: Final = 1e-12  # relative: of decoding what was packed with another scale
 
