@@ -296,3 +296,13 @@ def test_inline_chunks_by_position():
     assert ChunkManifest.from_inline((2, 3), chunks).inline_chunks() == chunks
     assert ChunkManifest.missing((2, 3)).inline_chunks() == {}
     assert ChunkManifest.from_columns((2,), [A], 0, [0, 4], 4).inline_chunks() == {}
+
+
+@pytest.mark.parametrize("shift", range(8))
+def test_columns_of_views_that_begin_at_any_byte_are_aligned(shift):
+    """Writers in compiled languages take no others; numpy reads them, but they stay where the file has them."""
+    data = bytes(shift) + np.array([30, 10, 20], "u8").tobytes()
+    offsets = np.frombuffer(data, "u8", offset=shift)
+    manifest = ChunkManifest.from_columns((3,), [A], 0, offsets, 5)
+    assert manifest.offsets.flags.aligned
+    assert manifest.offsets.tolist() == [30, 10, 20]

@@ -35,7 +35,7 @@ def make_column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -
     if flat.size and given.dtype != dtype:
         _checked(name, int(flat.min()), dtype)
         _checked(name, int(flat.max()), dtype)
-    own = np.ascontiguousarray(flat, dtype=dtype)
+    own = np.require(flat, dtype, ["C_CONTIGUOUS", "ALIGNED"])  # views of a file's bytes may begin anywhere
     return own.copy() if own.flags.writeable and np.may_share_memory(own, given) else own
 
 
