@@ -561,6 +561,8 @@ for block in (512, 4096):
     def _(path, block=block):
         with h5py.File(path, "w", userblock_size=block) as file:
             file["contiguous"] = DATA
+            file.create_dataset("unwritten", (7, 5), "f8", fillvalue=2)
+            file.create_dataset("unwritten_texts", (3,), h5py.string_dtype())
             file.create_dataset("chunked", data=DATA, chunks=(5, 5), compression="gzip")
 
 

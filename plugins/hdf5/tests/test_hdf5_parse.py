@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from h5py import h5a, h5s, h5t
 
 
 def read(tree, path):
@@ -216,6 +217,13 @@ def test_attributes_of_every_kind(tmp_path):
         sequence = np.empty(1, object)
         sequence[0] = np.array([1, 2], "i4")
         attributes.create("sequence", sequence, dtype=h5py.vlen_dtype("i4"))
+        kind = h5t.array_create(h5t.STD_I16BE, (2, 3))
+        h5a.create(file["d"].id, b"arrays", kind, h5s.create_simple((2,))).write(
+            np.arange(12, dtype="i2").reshape(2, 2, 3), h5t.array_create(h5t.NATIVE_INT16, (2, 3))
+        )
+        tagged = h5t.create(h5t.OPAQUE, 2)
+        tagged.set_tag(b"two bytes")
+        h5a.create(file["d"].id, b"tagged", tagged, h5s.create_simple((1,))).write(np.array([b"ab"], "V2"), tagged)
         for i in range(30):  # more than a header holds: dense storage
             file["target"].attrs[f"a{i}"] = "x" * 3000
     tree = mf.parse(path)
@@ -233,6 +241,8 @@ def test_attributes_of_every_kind(tmp_path):
     assert got["record"]["b"] == 2.5
     assert got["region"].path == "/target"
     assert [v.tolist() for v in got["sequence"]] == [[1, 2]]
+    assert got["arrays"].tolist() == np.arange(12).reshape(2, 2, 3).tolist()
+    assert got["tagged"][0].tobytes() == b"ab"
     assert len(tree.arrays["target"].attributes) == 30
     assert [i for i in tree.issues if i.severity == "refused"] == []
 

@@ -200,11 +200,13 @@ def _value(attribute: Any, most: int) -> Any:
     text = h5t.check_string_dtype(dtype)
     if shape is None:  # null dataspace: an attribute without a value
         return "" if text else np.empty(0, dtype if dtype.kind != "O" else "f8")
+    opaque = dtype.kind == "V" and not dtype.fields and dtype.subdtype is None
+    memory = attribute.get_type() if opaque else h5t.py_create(dtype)  # h5py's own choice knows no tags and no arrays
     if dtype.subdtype is not None:
         dtype, inner = dtype.subdtype
         shape += inner
     values = np.zeros(shape, dtype)
-    attribute.read(values)
+    attribute.read(values, memory)
     if dtype.kind not in "OSV" and dtype.metadata is None:
         return values if values.ndim else values[()]
     if dtype.kind == "S":

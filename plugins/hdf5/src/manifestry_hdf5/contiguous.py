@@ -54,12 +54,12 @@ def contiguous_rows(dataset: Dataset, chunk_shape: tuple[int, ...]) -> ChunkMani
     if _raw_files(dataset) is not None:
         raise UnsupportedFeatureError("virtual dataset of external raw files", dataset.path)
     with library_errors(dataset.path):
-        offset = dataset.id.get_offset()
+        offset = dataset.file.offset_of(dataset.id)
     grid = _grid(dataset, chunk_shape)
     if offset is None:
         return ChunkManifest.missing(grid)
     size = math.prod(chunk_shape) * dataset.stored_itemsize
-    offsets = int(offset) + np.arange(math.prod(grid), dtype="u8") * np.uint64(size)
+    offsets = offset + np.arange(math.prod(grid), dtype="u8") * np.uint64(size)
     return ChunkManifest.from_columns(grid, dataset.file.files, 0, offsets, size)
 
 

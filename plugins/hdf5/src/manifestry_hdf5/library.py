@@ -126,6 +126,14 @@ class OpenFile:
         with library_errors(where):
             check_layout(self.header(address), self.superblock, self.heap, where)
 
+    def offset_of(self, dataset: Any) -> int | None:
+        """Absolute position of the elements of an open contiguous dataset; None where none are stored.
+
+        libhdf5 (up to 2.0 at least) adds the length of the user block also to the address that stands for none.
+        """
+        offset = dataset.get_offset()
+        return None if offset is None or offset < self.superblock.base else int(offset)
+
     def check_names(self, group: Any) -> None:
         """Check where the names of an open group are, before libhdf5 reads them.
 
@@ -146,7 +154,7 @@ class OpenFile:
         MalformedFileError
             One takes more bytes than the file has.
         """
-        offset, datatype = dataset.get_offset(), dataset.get_type()
+        offset, datatype = self.offset_of(dataset), dataset.get_type()
         if offset is not None and datatype.get_class() in (h5t.VLEN, h5t.STRING):
             width = 8 + self.superblock.offset_size
             data = self.read(offset, offset + int(dataset.get_space().get_simple_extent_npoints()) * width)

@@ -152,6 +152,10 @@ def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Sup
     if kind == _VARIABLE_LENGTH and datatype[1] & 0x0F == 1:
         texts = [_variable(data[i * size : (i + 1) * size], superblock, heap) for i in range(count)]
         return _nested(texts, shape)
+    if kind == _VARIABLE_LENGTH:
+        member = int.from_bytes(datatype[12:16], "little")
+        for i in range(count):
+            _check_sequence(data[i * size : (i + 1) * size], member, superblock, heap)
     dtype = _PLAIN.get(_without_version(datatype[: 12 if kind == 0 else 20]))
     if dtype is None:
         raise UnusualError
@@ -170,6 +174,15 @@ def _variable(descriptor: bytes, superblock: Superblock, heap: GlobalHeap) -> by
     if not length or not any(descriptor[4 : 4 + superblock.offset_size]):
         return b""
     return heap.object(descriptor[4:])[:length].split(b"\0")[0]
+
+
+def _check_sequence(descriptor: bytes, member: int, superblock: Superblock, heap: GlobalHeap) -> None:
+    """Check that a sequence is as long as it says, since libhdf5 makes room for it before it looks."""
+    count = int.from_bytes(descriptor[:4], "little")
+    if count and any(descriptor[4 : 4 + superblock.offset_size]):
+        stored = len(heap.object(descriptor[4:]))
+        if stored < count * member:
+            raise MalformedFileError(f"attribute message: {count} members of {member} bytes in an object of {stored}")
 
 
 def _nested(texts: list[bytes], shape: tuple[int, ...]) -> Any:
