@@ -339,3 +339,17 @@ def test_a_fill_value_in_a_heap_without_an_end(tmp_path):
     names, issue = in_a_process(PARSE, path).splitlines()
     assert names == "['e']"
     assert "object 0 of 0 bytes" in issue
+
+
+def test_an_attribute_of_many_rows_without_elements(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["empty"] = np.empty((5, 0), "i4")
+        for name, rows in (("rows", 1 << 40), ("cube", 1 << 20)):
+            h5py.h5a.create(file.id, name.encode(), h5t.STD_I32LE, h5s.create_simple((rows, 0, rows)))
+    tree = mf.parse(path)
+    assert tree.attributes["empty"].shape == (5, 0)
+    assert [(issue.path, issue.message) for issue in tree.issues] == [
+        ("@rows", "larger than the file"),
+        ("@cube", "larger than the file"),
+    ]

@@ -195,7 +195,7 @@ def decode_text(value: bytes) -> str:
 def _value(attribute: Any, most: int) -> Any:
     """The value of an attribute, which takes less than `most` bytes in the file."""
     shape, dtype = attribute.shape, attribute.dtype
-    if shape is not None and math.prod(shape) * attribute.get_type().get_size() > most:
+    if shape is not None and math.prod(max(n, 1) for n in shape) * attribute.get_type().get_size() > most:
         raise ValueError("larger than the file")
     text = h5t.check_string_dtype(dtype)
     if shape is None:  # null dataspace: an attribute without a value

@@ -140,7 +140,7 @@ def _shape(message: bytes, superblock: Superblock) -> tuple[int, ...]:
 
 def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Superblock, heap: GlobalHeap) -> Any:
     size, count = int.from_bytes(datatype[4:8], "little"), math.prod(shape)
-    if not size:
+    if not size or not count:
         raise UnusualError
     if len(data) < size * count:
         raise MalformedFileError(f"attribute message: {len(data)} bytes where {size * count} are due")
