@@ -402,3 +402,12 @@ class TestOptions:
         for arguments in ((None, None), ("n", {"n": (0, 1)})):
             with pytest.raises(ValueError, match="either append_dim or region"):
                 Placement(*arguments)
+
+
+def test_errors_carry_their_source(tmp_path):
+    (tmp_path / "notes.raw").write_text("just text\n" * 9)
+    for name, kind in (("notes.raw", UnknownFormatError), ("none.raw", SourceError)):
+        with pytest.raises(kind) as caught:
+            parse_source(Source(tmp_path / name), None, "raise", {})
+        assert caught.value.source == f"file://{tmp_path}/{name}"
+        assert pickle.loads(pickle.dumps(caught.value)).source == caught.value.source

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -107,7 +108,12 @@ def parse_source(
     if on_unsupported not in ("raise", "skip"):
         raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
     registry = formats or installed_formats()
-    entry, carried = (detect(source, registry), {}) if fmt is None else registry.select(fmt)
+    carried: Mapping[str, Any] = {}
+    if fmt is None:
+        with _about(source):
+            entry = detect(source, registry)
+    else:
+        entry, carried = registry.select(fmt)
     label = entry.descriptor.name
     for name in carried.keys() & options.keys():
         raise OptionError(f"{label}: the format {fmt!r} names the {name} already")
@@ -123,15 +129,22 @@ def parse_source(
         on_unsupported,
         progress or SilentProgress(),
     )
-    try:
+    with _about(source):
         tree = _gate(_call(entry, source, own, context), context)
         _check_selection(tree, context)
         context.raise_refusals()
+    origin = Provenance(label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source))
+    return tree.with_(issues=(*tree.issues, *context.issues), provenance=tree.provenance or (origin,))
+
+
+@contextmanager
+def _about(source: Source) -> Iterator[None]:
+    """Inside, errors get the source that they are about, where they have none."""
+    try:
+        yield
     except ManifestryError as error:
         error.source = error.source or source.url
         raise
-    origin = Provenance(label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source))
-    return tree.with_(issues=(*tree.issues, *context.issues), provenance=tree.provenance or (origin,))
 
 
 def _sources(tree: VirtualGroup, source: Source) -> FileTable:

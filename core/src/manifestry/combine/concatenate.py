@@ -168,7 +168,8 @@ class Concatenation:
 
     def _missing(self, path: str, what: str) -> IncompatibleArraysError:
         return IncompatibleArraysError(
-            f"{path}: {what}; missing='fill' stands missing chunks in for it, 'drop' leaves the variable out"
+            f"{path}: {what}; missing='fill' (--combine missing=fill) stands missing chunks in for it, 'drop' leaves the "
+            "variable out"
         )
 
     def _axis(self, array: VirtualArray) -> int | None:
@@ -283,8 +284,8 @@ class Concatenation:
     def _conflict(self, path: str, found: Sequence[Difference], where: str) -> IncompatibleArraysError:
         listed = "; ".join(map(str, found))
         return IncompatibleArraysError(
-            f"{path}: {listed} in {where} (compared with the first source); on_conflict='harmonise' copies small arrays "
-            "in the form of the first source, 'drop' leaves the variable out"
+            f"{path}: {listed} in {where} (compared with the first source); on_conflict='harmonise' (--combine "
+            "on_conflict=harmonise) copies small arrays in the form of the first source, 'drop' leaves the variable out"
         )
 
     def _constant(self, path: str, first: VirtualArray, there: Sequence[int]) -> VirtualArray:
@@ -324,5 +325,6 @@ class Concatenation:
         if not equal:
             raise IncompatibleArraysError(
                 f"{path}: it has no dimension {self.dim!r} and differs in {self._label(position)}: "
-                f"{kept.first_difference(other)}; compat='override' takes that of the first source"
+                f"{kept.first_difference(other)}; compat='override' (--combine compat=override) takes that of the first "
+                "source"
             )

@@ -63,8 +63,8 @@ def load_along(
             continue
         if options.on_conflict != "harmonise":
             raise IncompatibleArraysError(
-                f"{path}: {found[0]} in {labels(position)}; on_conflict='harmonise' converts such values exactly, "
-                "'drop' leaves the variable out"
+                f"{path}: {found[0]} in {labels(position)}; on_conflict='harmonise' (--combine on_conflict=harmonise) "
+                "converts such values exactly, 'drop' leaves the variable out"
             )
         meaning = ({**first_inherited, **first.attributes}, {**have, **array.attributes})
         try:

@@ -204,7 +204,7 @@ class FormatRegistry:
         elsewhere = KNOWN_ELSEWHERE.get(short)
         hint = f"; pip install {elsewhere}" if elsewhere is not None and elsewhere not in installed else ""
         close = difflib.get_close_matches(short, known, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else hint
+        hint = hint or (f"; did you mean {close[0]!r}?" if close else "")
         raise UnknownFormatError(f"no {what} named {name!r}; there are: {', '.join(sorted(known)) or 'none'}{hint}")
 
     @staticmethod
