@@ -110,7 +110,7 @@ class CopySession:
 
 class CopyWriter:
     def open(self, target, mode, options, context):
-        return CopySession(target.local_path, mode)
+        return CopySession(target.local_path.resolve(), mode)
 
 
 def sniff(head, source):

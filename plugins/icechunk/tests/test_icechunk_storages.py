@@ -3,6 +3,7 @@
 import icechunk
 import manifestry as mf
 import pytest
+from manifestry.errors import SourceError
 from manifestry.storage.registry import StoreRegistry
 from manifestry_icechunk.options import StoreSettings
 from manifestry_icechunk.storages import container_access, container_store, repository_place
@@ -88,3 +89,8 @@ def test_stores_of_containers():
         icechunk.RepositoryConfig.default().set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
     with pytest.raises(mf.UnsupportedFeatureError, match="memory"):
         container_store("memory://m/", StoreSettings(), NONE)
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    with pytest.raises(SourceError, match=r"looking for a repository: .*File name too long"):
+        mf.write(mf.VirtualGroup(), tmp_path / f"{'x' * 300}.icechunk")

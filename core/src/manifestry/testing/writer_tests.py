@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from manifestry.errors import ManifestryError, PluginError, TargetExistsError, UnsupportedFeatureError
+from manifestry.errors import TargetExistsError, UnsupportedFeatureError
 from manifestry.formats.contracts import Mode, Target, WriteContext, Writer
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.options import make_options
@@ -132,12 +132,6 @@ class WriterTests(ABC):
         for place in (target, real):
             assert {path for path, found in self.read(place).items() if found.values is not None} == set(sample.values)
             assert [path.name for path in place.parent.iterdir()] == [target.name]
-
-    def test_names_that_are_too_long(self, target: Path, sample: SampleTree) -> None:
-        with pytest.raises(ManifestryError, match=r"(?i)name.*too long") as caught:
-            self.write(sample.tree, target.with_name("x" * 300 + self.ending))
-        assert not isinstance(caught.value, PluginError)
-        assert not list(target.parent.iterdir())
 
     def test_aborting_leaves_nothing(self, target: Path, sample: SampleTree) -> None:
         self._abort(target, sample, Mode.CREATE)
