@@ -145,6 +145,15 @@ class TestWhatSomeFilesLack:
             concat(trees, "time", missing="fill")
         assert set(concat(trees, "time", missing="drop").arrays) == {"time", "x"}
 
+    @pytest.mark.parametrize("missing", ["raise", "drop"])
+    def test_what_no_file_has(self, missing, tmp_path):
+        whole, without = self.trees(tmp_path, "t")
+        if missing == "drop":
+            assert "t" not in concat([without], "time", like=whole, missing=missing).arrays
+        else:
+            with pytest.raises(IncompatibleArraysError, match=r"^t: is not in .*second/data\.bin"):
+                concat([without], "time", like=whole)
+
     @pytest.mark.parametrize("name", ["_FillValue", "missing_value"])
     def test_a_value_that_means_missing(self, name, tmp_path):
         trees = self.trees(tmp_path, "t", attributes={name: np.int32(-9)})

@@ -154,8 +154,11 @@ class Concatenation:
             first = self._arrays[there[0]][path]
         if len(there) < len(self.trees) or path not in self._like_arrays:
             gone = next((i for i in range(len(self.trees)) if i not in set(there)), None)
-            lacking = f"in {self._label(there[0])}, but not in the first source"
-            where = lacking if gone is None else f"not in {self._label(gone)}"
+            where = (
+                f"in {self._label(there[0])}, but not in the first source"
+                if gone is None
+                else f"not in {self._label(gone)}"
+            )
             if self.options.missing == "raise":
                 raise self._missing(path, f"is {where}")
             if self.options.missing == "drop":
