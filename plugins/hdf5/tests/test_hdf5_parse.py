@@ -318,3 +318,21 @@ def test_virtual_datasets_grow_with_their_sources(tmp_path):
         file["x"].resize((5, 4))
         file["x"][3:] = 7
     assert check(path).arrays["d"].shape == (5, 4)
+
+
+def test_values_of_variable_length_of_which_there_are_none(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("texts", (0, 3), h5py.string_dtype(), maxshape=(None, 3), chunks=(5, 3))
+        file.create_dataset("sequences", (0,), h5py.vlen_dtype("c8"))
+        file.create_dataset("records", (0,), [("a", h5py.string_dtype()), ("b", ">i4")])
+        file["nothing"] = h5py.Empty(h5py.string_dtype())
+    tree = mf.parse(path)
+    found = {name: (read(tree, name).shape, tree[name].dtype.kind) for name in tree.arrays}
+    assert found == {
+        "texts": ((0, 3), "T"), "sequences": ((0,), "O"), "records": ((0,), "V"), "nothing": ((0,), "T"),
+    }  # fmt: skip
+    for target in ("a.json", "b.icechunk"):
+        mf.write(tree, tmp_path / target)
+        back = mf.parse(tmp_path / target)
+        assert {name: array.shape for name, array in back.walk_arrays()} == {n: s for n, (s, _) in found.items()}

@@ -20,6 +20,7 @@ from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.filters import Chain
 from manifestry_hdf5.library import Identity, OpenFile, OpenFiles
 from manifestry_hdf5.structures.chunks import ChunkTable
+from manifestry_hdf5.values import chunk_codecs
 from manifestry_hdf5.virtual import open_sources, read_mappings, virtual_storage
 
 __all__ = ["ArrayBuilder"]
@@ -76,7 +77,8 @@ class ArrayBuilder:
         if not _has_elements(dataset):
             chunk_shape = dataset.chunk_shape or tuple(max(1, n) for n in dataset.shape)
             grid = _grid(dataset, chunk_shape).grid_shape(dataset.shape + dataset.element.shape)
-            return _array(dataset, ChunkManifest.missing(grid), chunk_shape)
+            codecs = chunk_codecs(dataset.element, dataset.element.dtype)  # nothing is stored, so nothing needs more
+            return _array(dataset, ChunkManifest.missing(grid), chunk_shape, Chain(codecs, replaces_bytes=True))
         reason = _reason_to_copy(dataset)
         if reason:
             return copy_values(dataset, self._context, reason)

@@ -160,7 +160,7 @@ class Walker:
             name = raw.decode("utf-8", "backslashreplace")
             self._context.refuse(f"{path}/{name}".lstrip("/"), "name that is not UTF-8")
             return None
-        if not is_node_name(name) or "\\" in name:  # zarr takes a backslash for a slash
+        if not is_node_name(name):
             self._context.refuse(f"{path}/{name}".lstrip("/"), "name that no Zarr node can have")
             return None
         return name
