@@ -20,7 +20,7 @@ from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.records import record_layout
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.report import reader_packages
+from manifestry.requirements import reader_packages
 from manifestry.zarr_v2.datatypes import dtype_to_v2
 
 ARRAYS = np.dtype(

@@ -6,40 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from manifestry.model.datatypes import ARRAY_FIELD, has_array_fields
 from manifestry.model.issues import Issue
-from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualGroup
-from manifestry.zarr_v2.chains import CHAIN, distributions
+from manifestry.requirements import reader_packages
 
-__all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "counted", "reader_packages"]
+__all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "counted"]
 
 REPORT_SCHEMA_VERSION: Final = 1
-
-_PACKAGES = (("imagecodecs_", "imagecodecs-zarr"), ("manifestry.", "manifestry-codecs"))
 
 
 def counted(count: int, noun: str) -> str:
     """A number of things in words: ``"1 array"``, ``"1,000 arrays"``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def reader_packages(trees: Iterable[VirtualGroup]) -> tuple[str, ...]:
-    """The distributions beyond zarr that a reader needs for the codecs and data types of some trees, sorted."""
-    metadata = [array.metadata for tree in trees for _, array in tree.walk_arrays()]
-    names = {name for one in metadata for name in _names(one)}
-    needed = {package for name in names for prefix, package in _PACKAGES if name.startswith(prefix)}
-    chains = [codec for one in metadata for codec in one.codecs if codec.name == CHAIN]
-    return tuple(sorted(needed.union(*map(distributions, chains))))
-
-
-def _names(metadata: ArrayMetadata) -> Iterable[str]:
-    if has_array_fields(metadata.dtype):
-        yield ARRAY_FIELD
-    for codec in metadata.codecs:
-        yield codec.name
-        for inner in codec.configuration.get("codecs", ()):  # sharding
-            yield inner["name"]
 
 
 @dataclass(frozen=True, slots=True)

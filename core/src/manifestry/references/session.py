@@ -15,7 +15,7 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.references.layout import Preparation, PreparedArray, ZarrFormat
 from manifestry.references.locations import reader_lines
 from manifestry.report import WriteReport
-from manifestry.zarr_v2.chains import CHAIN, distributions
+from manifestry.requirements import packages_of_v2
 
 __all__ = ["ReferenceSession"]
 
@@ -77,7 +77,10 @@ class ReferenceSession(ABC):
         stored = VirtualGroup({array.path: array.array for array in prepared}, issues=tree.issues)
         version = self._preparation.zarr_format
         report = WriteReport.of(str(self._target), self.format_name, [stored])
-        of_v2 = () if version == 3 else _packages_of_v2(prepared)
+        of_v2: set[str] = set()
+        if version != 3:
+            documents = [array.documents[f"{array.path}/.zarray"] for array in prepared]
+            of_v2 = of_v2.union(*map(packages_of_v2, documents, [array.array.metadata for array in prepared]))
         return replace(
             report,
             described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared),
@@ -115,20 +118,6 @@ class ReferenceSession(ABC):
             yield self._preparation.group_documents(path, group)
         for array in prepared:
             yield array.documents
-
-
-def _packages_of_v2(prepared: Sequence[PreparedArray]) -> Iterator[str]:
-    """Distributions that readers of the Zarr v2 documents need."""
-    for array in prepared:
-        zarray = array.documents[f"{array.path}/.zarray"]
-        for step in [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]:
-            if step["id"].startswith("imagecodecs_"):
-                yield "imagecodecs-numcodecs"
-            elif step["id"].startswith("manifestry."):
-                yield "manifestry-codecs"
-        for codec in array.array.metadata.codecs:
-            if codec.name == CHAIN:
-                yield from distributions(codec)
 
 
 def _described_bytes(manifest: ChunkManifest) -> int:
