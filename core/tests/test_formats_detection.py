@@ -8,7 +8,7 @@ from manifestry.formats import hookimpl
 from manifestry.formats.descriptors import Confidence, Magic, ParserDescriptor, WriterDescriptor
 from manifestry.formats.detection import detect, matches
 from manifestry.formats.loading import FormatRegistry
-from manifestry.storage.source import Source
+from manifestry.storage.source import HEAD_BYTES, Source
 from manifestry.testing.servers import range_server
 from obstore.store import MemoryStore
 
@@ -177,7 +177,7 @@ def test_one_header_read_for_all():
         source = Source(server.url + "/a")
         detect(source, formats)
         source.head(4096)
-        assert (server.count("HEAD"), server.count("GET"), server.sent) == (1, 1, 65536)
+        assert (server.count("HEAD"), server.count("GET"), server.sent) == (1, 1, HEAD_BYTES)
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_arrays_of_one_stay_arrays_in_plain_hdf5(tmp_path):
     assert attributes["NAME"] == "kept"
 
 
-@pytest.mark.parametrize("user_block", [0, 512, 2048])
+@pytest.mark.parametrize("user_block", [0, 512, 2048, 65536])
 def test_user_blocks(tmp_path, user_block):
     path = tmp_path / "block.h5"
     with h5py.File(path, "w", userblock_size=user_block) as file:

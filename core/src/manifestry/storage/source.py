@@ -24,8 +24,8 @@ from manifestry.storage.urls import canonical_url, join_url, local_path, shown
 
 __all__ = ["HEAD_BYTES", "Source"]
 
-HEAD_BYTES = 64 << 10
-"""Bytes of the one header read that detection and parsers share."""
+HEAD_BYTES = (64 << 10) + 64
+"""Bytes of the one header read that detection and parsers share: what stands behind a preamble of 64 KiB is in it."""
 
 COALESCE_BYTES = 16 << 10
 """Ranges closer than this are fetched as one request; obstore's own 1 MiB would fetch whole files."""
