@@ -122,7 +122,8 @@ class ParseContext:
                 feature = "malformed" if isinstance(error, MalformedFileError) else "contradictory references"
                 self.issues.append(Issue(path, feature, message))
                 failure = type(error)(f"{path}: {message}" if path else message)
-        failure.__cause__ = error.__cause__ if failure is error else error
+        if failure is not error:
+            failure.__cause__ = error
         self.failures.append(failure)
 
     def refuse(self, path: str, feature: str, message: str = "", hint: str = "") -> None:

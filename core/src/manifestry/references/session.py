@@ -78,9 +78,8 @@ class ReferenceSession(ABC):
         version = self._preparation.zarr_format
         report = WriteReport.of(str(self._target), self.format_name, [stored])
         of_v2: set[str] = set()
-        if version != 3:
-            documents = [array.documents[f"{array.path}/.zarray"] for array in prepared]
-            of_v2 = of_v2.union(*map(packages_of_v2, documents, [array.array.metadata for array in prepared]))
+        for array in prepared if version != 3 else ():
+            of_v2 |= packages_of_v2(array.documents[f"{array.path}/.zarray"], array.array.metadata)
         return replace(
             report,
             described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared),

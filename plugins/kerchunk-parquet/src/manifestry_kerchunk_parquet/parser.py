@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from manifestry.errors import MalformedFileError
@@ -17,7 +16,7 @@ from manifestry.storage.source import Source
 from manifestry_kerchunk_parquet.columns import ColumnsBuilder
 from manifestry_kerchunk_parquet.options import KerchunkParquetParserOptions
 from manifestry_kerchunk_parquet.records import record_name
-from manifestry_kerchunk_parquet.store import read_metadata
+from manifestry_kerchunk_parquet.store import read_json, read_metadata
 
 __all__ = ["KerchunkParquetParser"]
 
@@ -44,12 +43,7 @@ class KerchunkParquetParser:
 
 def _provenance_document(source: Source) -> Any:
     child = source.child(PROVENANCE_KEY)
-    if not child.exists():
-        return None
-    try:
-        return json.loads(child.range(0, child.size))
-    except (ValueError, RecursionError) as error:
-        raise MalformedFileError(f"{child.url}: no JSON: {error}") from error
+    return read_json(child) if child.exists() else None
 
 
 class _Reader:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from manifestry.errors import MalformedFileError
 from manifestry.storage.source import Source
 
-__all__ = ["METADATA", "is_store", "read_metadata"]
+__all__ = ["METADATA", "is_store", "read_json", "read_metadata"]
 
 METADATA: Final = ".zmetadata"
 _OWN_FILE: Final = re.compile(
@@ -28,16 +28,27 @@ def read_metadata(source: Source) -> dict[str, Any]:
         It has no metadata or no record size.
     """
     child = source.child(METADATA)
-    try:
-        found = json.loads(child.range(0, child.size))
-    except (ValueError, RecursionError) as error:
-        raise MalformedFileError(f"{child.url}: no JSON: {error}") from error
+    found = read_json(child)
     if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
         raise MalformedFileError(f"{child.url}: has no metadata")
     record_size = found.get("record_size")
     if not isinstance(record_size, int) or record_size < 1:
         raise MalformedFileError(f"{child.url}: record_size is {record_size!r}")
     return found
+
+
+def read_json(document: Source) -> Any:
+    """A document of a store.
+
+    Raises
+    ------
+    MalformedFileError
+        It is no JSON.
+    """
+    try:
+        return json.loads(document.range(0, document.size))
+    except (ValueError, RecursionError) as error:
+        raise MalformedFileError(f"{document.url}: no JSON: {error}") from error
 
 
 def is_store(source: Source) -> bool:

@@ -28,6 +28,7 @@ __all__ = ["CoordinateSystem", "CrsError", "read_crs"]
 
 _PROJECTED, _GEOGRAPHIC = 1, 2  # models
 _UNITS: Final = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937, 9036: 1000.0, 9030: 1852.0}
+_CITATIONS: Final = (GeoKey.PROJECTED_CITATION, GeoKey.GT_CITATION)
 _ESRI: Final = "ESRI PE String = "
 
 
@@ -116,7 +117,7 @@ def _horizontal(keys: GeoKeys) -> CoordinateSystem | None:
 
 def _esri(keys: GeoKeys) -> CoordinateSystem | None:
     """The system that Esri's software writes as WKT into a citation."""
-    for key in (GeoKey.PROJECTED_CITATION, GeoKey.GT_CITATION):
+    for key in _CITATIONS:
         if keys.text(key).startswith(_ESRI):
             return CoordinateSystem(pyproj.CRS.from_wkt(keys.text(key).removeprefix(_ESRI)))
     return None
@@ -220,8 +221,7 @@ def _registered_conversion(keys: GeoKeys, base: str, code: int) -> CoordinateSys
 
 def _projected_name(keys: GeoKeys) -> str:
     """What the citations call a projected system, ``""`` where they do not."""
-    citations = (GeoKey.PROJECTED_CITATION, GeoKey.GT_CITATION)
-    return next((name for key in citations if (name := keys.names(key).get("PCS Name") or keys.text(key))), "")
+    return next((name for key in _CITATIONS if (name := keys.names(key).get("PCS Name") or keys.text(key))), "")
 
 
 def _angle_scale(keys: GeoKeys, base: str) -> float:

@@ -16,9 +16,8 @@ __all__ = ["Family", "Level", "group_images"]
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_REDUCED: Final = 2  # of SubfileType
-_MAX_SUB_IFDS: Final = (
-    1024  # real images have some dozens; directories may overlap, and cost as much as if they did not
-)
+_MAX_SUB_IFDS: Final = 1024
+"""Real images have some dozens; directories may overlap, and cost as much as if they did not."""
 
 
 @dataclass(slots=True)

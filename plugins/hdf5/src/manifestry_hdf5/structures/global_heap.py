@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import takewhile
 from typing import Final
 
 from manifestry.errors import MalformedFileError
@@ -32,6 +34,12 @@ def check_collection(data: bytes | memoryview, length_size: int, where: str) -> 
     MalformedFileError
         An object has no size, or reaches over the end.
     """
+    for _ in _objects(data, length_size, where):
+        pass
+
+
+def _objects(data: bytes | memoryview, length_size: int, where: str) -> Iterator[tuple[int, int, int]]:
+    """Number, first byte and size of each object of a collection; number 0 is free space."""
     length_end = _BEFORE_LENGTH + length_size
     end, header = int.from_bytes(data[_BEFORE_LENGTH:length_end], "little"), _aligned(length_end)
     at = header
@@ -41,6 +49,7 @@ def check_collection(data: bytes | memoryview, length_size: int, where: str) -> 
         step = header + _aligned(size) if number else size
         if not step or at + step > end:
             raise MalformedFileError(f"global heap collection at {where}: object {number} of {size} bytes")
+        yield number, at + header, size
         at += step
 
 
@@ -76,19 +85,11 @@ class GlobalHeap:
         return found
 
     def _collection(self, address: int) -> dict[int, bytes]:
-        start, length_end = self._superblock.base + address, _BEFORE_LENGTH + self._superblock.length_size
-        head, header = self._read(start, start + length_end), _aligned(length_end)
+        start, length_size = self._superblock.base + address, self._superblock.length_size
+        head = self._read(start, start + _BEFORE_LENGTH + length_size)
         if not head.startswith(SIGNATURE[:5]):
             raise MalformedFileError(f"global heap collection at {address:#x}: no collection")
         data = self._read(start, start + int.from_bytes(head[_BEFORE_LENGTH:], "little"))
-        check_collection(data, self._superblock.length_size, hex(address))
-        objects, at = {}, header
-        while at + header <= len(data):
-            number = int.from_bytes(data[at : at + 2], "little")
-            size = int.from_bytes(data[at + _BEFORE_LENGTH : at + length_end], "little")
-            if not number:  # free space to the end
-                break
-            at += header
-            objects[number] = data[at : at + size]
-            at += _aligned(size)
-        return objects
+        found = list(_objects(data, length_size, hex(address)))
+        used = takewhile(lambda one: one[0], found)  # free space lies at the end
+        return {number: data[first : first + size] for number, first, size in used}
