@@ -21,7 +21,7 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 
 from manifestry_tiff.arrays import image_array
 from manifestry_tiff.description import describe
-from manifestry_tiff.families import Family, Level
+from manifestry_tiff.families import Family
 from manifestry_tiff.georeference import GeoReference, read_georeference
 from manifestry_tiff.geozarr import multiscales_attributes, with_conventions
 from manifestry_tiff.image import Image
@@ -56,10 +56,9 @@ class Layout:
         below = f"{self.context.group}/" if self.context.group else ""
         return path.startswith(below) and self.context.wants(path.removeprefix(below))
 
-    def single(self, image: Image, name: str, mask: Image | None = None) -> VirtualGroup:
+    def single(self, image: Image, name: str) -> VirtualGroup:
         """One image as an array of that name, with its coordinates beside it."""
-        reference = self._reference(image, name)
-        return VirtualGroup(self._level_arrays(Level(image, mask), name, "", reference))
+        return VirtualGroup(self._level_arrays(image, None, name, "", self._reference(image, name)))
 
     def images(self, families: Sequence[Family]) -> VirtualGroup:
         """All images of a file."""
@@ -75,18 +74,16 @@ class Layout:
 
     def _family(self, family: Family, name: str, prefix: str) -> VirtualGroup:
         """One image: an array of that name, or a pyramid."""
-        reference = self._reference(family.full, prefix + name)
+        reference = None if family.full is None else self._reference(family.full, prefix + name)
         if len(family.levels) == 1:
-            return VirtualGroup(self._level_arrays(family.levels[0], name, prefix, reference))
-        references = [
-            None if reference is None else reference.level(level.image.width, level.image.length)
-            for level in family.levels
-        ]
+            level = family.levels[0]
+            return VirtualGroup(self._level_arrays(level.image, level.mask, name, prefix, reference))
+        sizes = [(0, 0) if (image := level.image) is None else (image.width, image.length) for level in family.levels]
+        references = [None if reference is None or not any(size) else reference.level(*size) for size in sizes]
         levels = [
-            self._level_arrays(level, DATA, f"{prefix}{i}/", known)
+            self._level_arrays(level.image, level.mask, DATA, f"{prefix}{i}/", known)
             for i, (level, known) in enumerate(zip(family.levels, references, strict=True))
         ]
-        sizes = [(level.image.width, level.image.length) for level in family.levels]
         return self.pyramid(levels, sizes, references)
 
     def pyramid(
@@ -110,35 +107,38 @@ class Layout:
 
     def _pages(self, families: Sequence[Family]) -> VirtualGroup | None:
         """Pages that are alike as one array, None where they are not."""
-        first = families[0].full
-        if any(len(f.levels) > 1 or f.levels[0].mask is not None or not _same(first, f.full) for f in families):
+        images = [family.full for family in families if family.full is not None]
+        if len(images) < len(families):
             return None
-        shared = self._shared(families)
+        first = images[0]
+        if any(len(f.levels) > 1 or f.levels[0].masked for f in families) or not all(_same(first, i) for i in images):
+            return None
+        shared = self._shared(images)
         if shared is None:
             return None
         wanted = self.wants("0")
         context = self.context if wanted else self._silent()
         pages: list[VirtualArray] = []
-        for family in families:
+        for image in images:
             with context.isolate("0"):
-                pages.append(image_array(family.full, "0", self.options, context))
+                pages.append(image_array(image, "0", self.options, context))
         if wanted and len(pages) < len(families):
             return VirtualGroup()
         if len(pages) < len(families) or not stackable(pages):
             return None
-        self.pages["0"] = tuple(family.full.directory.offset for family in families)
+        self.pages["0"] = tuple(image.directory.offset for image in images)
         stacked = stack_pages(pages, (len(pages),), (PAGE,))
         reference = self._reference(first, "0")
         attributes = {k: v for k, v in self.described(first, "0", reference).items() if k in shared}
         return VirtualGroup(self._beside({"0": _with(stacked, attributes)} if wanted else {}, "", reference))
 
-    def _shared(self, families: Sequence[Family]) -> dict[str, Any] | None:
+    def _shared(self, images: Sequence[Image]) -> dict[str, Any] | None:
         """The attributes that pages have in common, None where they differ in what their values mean or where they lie.
 
         What cannot be understood of them is reported by who makes the arrays.
         """
         silent = replace(self, context=self._silent())
-        pages = [(family.full, silent._reference(family.full, "")) for family in families]  # noqa: SLF001 of this class
+        pages = [(image, silent._reference(image, "")) for image in images]  # noqa: SLF001 of this class
         return shared_attributes([silent.described(image, "", reference) for image, reference in pages])
 
     def _silent(self) -> ParseContext:
@@ -155,22 +155,23 @@ class Layout:
         return _with(array, self.described(image, path, reference))
 
     def _level_arrays(
-        self, level: Level, name: str, prefix: str, reference: GeoReference | None
+        self, image: Image | None, mask: Image | None, name: str, prefix: str, reference: GeoReference | None
     ) -> dict[str, VirtualArray]:
+        """The arrays of one resolution: pixels, coordinates, mask, as far as they can be read and are wanted."""
         arrays: dict[str, VirtualArray] = {}
         path = prefix + name
-        if self.wants(path):
+        if image is not None and self.wants(path):
             with self.context.isolate(path):
-                array = image_array(level.image, path, self.options, self.context)
-                arrays[name] = self.pixels(array, level.image, path, reference)
-                self.pages[path] = (level.image.directory.offset,)
+                array = image_array(image, path, self.options, self.context)
+                arrays[name] = self.pixels(array, image, path, reference)
+                self.pages[path] = (image.directory.offset,)
         if name in arrays or not self.wants(path):
             arrays = self._beside(arrays, prefix, reference)
-        if level.mask is not None and self.wants(prefix + MASK):
+        if mask is not None and self.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
-                mask = image_array(level.mask, prefix + MASK, self.options, self.context)
-                arrays[MASK] = _with(mask, {} if reference is None else reference.array_attributes())
-                self.pages[prefix + MASK] = (level.mask.directory.offset,)
+                array = image_array(mask, prefix + MASK, self.options, self.context)
+                arrays[MASK] = _with(array, {} if reference is None else reference.array_attributes())
+                self.pages[prefix + MASK] = (mask.directory.offset,)
         return arrays
 
     def _beside(

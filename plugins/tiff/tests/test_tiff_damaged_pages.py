@@ -1,0 +1,144 @@
+"""What is left of a file with a damaged directory keeps its name and number, or is refused."""
+
+import struct
+
+import manifestry as mf
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+DAMAGES = {
+    "width missing": (256, "missing"),
+    "length missing": (257, "missing"),
+    "width outside the file": (256, "outside"),
+    "bits outside the file": (258, "outside"),
+    "samples outside the file": (277, "outside"),
+    "kind outside the file": (254, "outside"),
+}
+
+
+def pages(count, shape=(8, 8)):
+    return [{"data": np.full(shape, k, "u1")} for k in range(count)]
+
+
+def pyramid(first, sizes=(32, 16, 8), mask=False):
+    images = []
+    for level, size in enumerate(sizes):
+        images.append({"data": np.full((size, size), first + level, "u1"), "subfiletype": int(level > 0)})
+        if mask:
+            images.append({"data": np.ones((size, size), "?"), "subfiletype": 4 + int(level > 0)})
+    return images
+
+
+LAYOUTS = {
+    "pages": pages(4),
+    "pages of two shapes": [*pages(2), {"data": np.full((4, 8), 2, "u1")}, {"data": np.full((8, 8), 3, "u1")}],
+    "a pyramid": pyramid(0),
+    "a pyramid with masks": pyramid(10, mask=True),
+    "two pyramids": [*pyramid(0), *pyramid(10)],
+    "an image, a pyramid, an image": [*pages(1), *pyramid(10), {"data": np.full((8, 8), 20, "u1")}],
+    "two images": pages(2),
+}
+
+
+def write(path, images):
+    with tifffile.TiffWriter(path) as file:
+        for image in images:
+            file.write(image["data"], subfiletype=image.get("subfiletype", 0), contiguous=False, metadata=None,
+                photometric="minisblack")  # fmt: skip
+    return path
+
+
+def damage_tag(path, directory, number, how):
+    """Take a tag away by a number that nobody knows, or let its values lie outside the file."""
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[directory].tags.get(number)
+        order = file.byteorder
+    if tag is None:  # masks have no BitsPerSample
+        return False
+    with path.open("r+b") as file:
+        file.seek(tag.offset)
+        if how == "missing":
+            file.write(struct.pack(f"{order}H", 65000))
+        else:
+            file.seek(tag.offset + 4)
+            file.write(struct.pack(f"{order}II", 1 << 20, 1 << 30))
+    return True
+
+
+def values(tree):
+    """What every array of pixels holds, by its path; of stacks page by page, by the path that a page alone would have.
+
+    Masks are told apart by their shape.
+    """
+    group = zarr.open_group(tree.store(), mode="r")
+    found = {}
+    for path, array in tree.walk_arrays():
+        data = group[path][...]
+        if array.dims[0] == "page":
+            found |= {f"{i}/data": int(page.flat[0]) for i, page in enumerate(data)}
+        else:
+            found[path] = data.shape if path.endswith("mask") else int(data.flat[0])
+    return found
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_left_keeps_its_number(tmp_path, layout, damage):
+    images = LAYOUTS[layout]
+    whole = values(mf.parse(write(tmp_path / "whole.tif", images)))
+    for number, image in enumerate(images):
+        path = write(tmp_path / f"{number}.tif", images)
+        if not damage_tag(path, number, *DAMAGES[damage]):
+            continue
+        tree = mf.parse(path, on_unsupported="skip")
+        left = values(tree)
+        lost = image["data"].shape if image["data"].dtype == "?" else int(image["data"].flat[0])
+        assert lost not in left.values(), number
+        assert all(whole.get(path, value) == value for path, value in left.items()), number
+        if not damage.startswith("kind"):  # without it nobody can say whether the images in front have another level
+            assert left.keys() <= whole.keys(), number
+        assert str(number) in {issue.path for issue in tree.issues if issue.severity == "refused"}
+        with pytest.raises(mf.ManifestryError):
+            mf.parse(path)
+
+
+@pytest.mark.parametrize("damage", [d for d in DAMAGES if not d.startswith("kind")])
+def test_pages_behind_a_damaged_one_are_all_there(tmp_path, damage):
+    for number in range(4):
+        path = write(tmp_path / f"{number}.tif", pages(4))
+        damage_tag(path, number, *DAMAGES[damage])
+        left = values(mf.parse(path, on_unsupported="skip"))
+        assert left == {f"{i}/data": i for i in range(4) if i != number}
+
+
+@pytest.mark.parametrize("metadata", [{"axes": "TYX"}, {"axes": "ZYX"}, None], ids=["TYX", "ZYX", "none"])
+@pytest.mark.parametrize("kind", ["shaped", "imagej", "ome"])
+def test_series_with_a_damaged_page_never_move_pages(tmp_path, kind, metadata):
+    data = np.arange(4, dtype="u1")[:, None, None] * np.ones((4, 8, 8), "u1")
+    for number in range(4):
+        path = tmp_path / f"{number}.tif"
+        with tifffile.TiffWriter(path, imagej=kind == "imagej", ome=kind == "ome", shaped=kind == "shaped") as file:
+            file.write(data, contiguous=False, compression="zlib", photometric="minisblack", metadata=metadata)
+        damage_tag(path, number, 256, "missing")
+        tree = mf.parse(path, on_unsupported="skip")
+        group = zarr.open_group(tree.store(), mode="r")
+        for name, array in tree.walk_arrays():
+            found = group[name][...].reshape(-1, *array.shape[-2:])[:, 0, 0].tolist()
+            first = int(name.split("/")[0])
+            assert found == list(range(first, first + len(found)))
+            assert number not in found
+
+
+def test_images_whose_place_is_unknown_are_refused_and_read_alone(tmp_path):
+    path = write(tmp_path / "p.tif", [*pyramid(0), *pages(1)])
+    damage_tag(path, 1, 256, "missing")  # the first overview: of which size it is, nobody can say
+    tree = mf.parse(path, on_unsupported="skip")
+    assert values(tree) == {"0/0/data": 0}
+    assert {i.path for i in tree.issues if i.feature == "an image whose place is unknown"} == {"2", "3"}
+    hint = next(i.hint for i in tree.issues if i.path == "2")
+    assert hint == "read it by itself with ifd=2"
+    assert values(mf.parse(path, ifd=2)) == {"2": 2}
+    with pytest.raises(mf.UnsupportedFeatureError, match="3 parts cannot be expressed exactly"):
+        mf.parse(path)
