@@ -206,7 +206,39 @@ class TestInspect:
     def test_page_that_cannot_be_written(self, cli, raw, tmp_path):
         code, _, err = cli("inspect", raw, "--html", tmp_path / "none" / "page.html")
         assert code == 5
-        assert "cannot be written" in err
+        assert "could not be written" in err
+
+    def test_page_replaces_only_a_page(self, cli, raw, tmp_path):
+        page, other = tmp_path / "page.html", tmp_path / "other.raw"
+        for _ in range(2):
+            assert cli("inspect", raw, "--html", page)[0] == 0
+        for content in (b"", b"<!doctype html>\n<p>mine", raw.read_bytes()):
+            other.write_bytes(content)
+            code, out, err = cli("inspect", raw, "--html", other)
+            assert (code, out, other.read_bytes()) == (5, "", content)
+            assert err == (
+                f"manifestry: {other}: is no page of manifestry inspect, and is not replaced; "
+                "choose another file, or say --overwrite\n"
+            )
+        assert cli("inspect", raw, "--html", other, "--overwrite")[0] == 0
+        assert other.read_bytes() == page.read_bytes()
+
+    def test_page_never_replaces_its_source(self, cli, raw, tmp_path):
+        before = raw.read_bytes()
+        symbolic, hard = tmp_path / "symbolic.html", tmp_path / "hard.html"
+        symbolic.symlink_to(raw)
+        hard.hardlink_to(raw)
+        for page in (raw, symbolic, hard, tmp_path / "none" / ".." / raw.name):
+            code, _, err = cli("inspect", raw, "--html", page, "--overwrite")
+            assert (code, raw.read_bytes()) == (2, before)
+            assert "is the source" in err
+
+    def test_page_through_a_link(self, cli, raw, tmp_path):
+        link, page = tmp_path / "link.html", tmp_path / "page.html"
+        link.symlink_to(page)
+        assert cli("inspect", raw, "--html", link)[0] == 0
+        assert link.is_symlink()
+        assert page.read_text().startswith("<!doctype html>")
 
 
 class TestFormats:

@@ -6,7 +6,14 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from manifestry.model.attributes import Reference, attributes_equal, attributes_to_json, value_to_json, values_equal
+from manifestry.model.attributes import (
+    Reference,
+    array_attributes_to_json,
+    attributes_equal,
+    attributes_to_json,
+    value_to_json,
+    values_equal,
+)
 from manifestry.testing.strategies import attribute_values, attributes
 
 
@@ -129,3 +136,28 @@ def test_values_that_differ(mine, other):
 )
 def test_not_a_number_equals_itself(make):
     assert values_equal(make(), make())
+
+
+PACKINGS = [
+    np.float32(np.nan), np.float64(np.inf), -math.inf, np.array([np.nan], "f4"), np.array([1.0, 2.0]), np.complex64(1),
+    np.longdouble("0.1"), "0.01", None, 10**400, np.float16(np.inf), [], {"a": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", PACKINGS, ids=repr)
+@pytest.mark.parametrize("name", ["scale_factor", "add_offset"])
+def test_packing_that_nobody_can_compute_with_is_left_out_and_listed(name, broken):
+    found, issues = array_attributes_to_json({name: broken, "units": "K"}, "a")
+    assert found == {"units": "K"}
+    assert [(i.path, i.severity) for i in issues] == [(f"a@{name}", "reported")]
+    other = {"scale_factor": "add_offset", "add_offset": "scale_factor"}[name]
+    found, issues = array_attributes_to_json({name: broken, other: 2.0}, "a")
+    assert found == {}
+    assert {i.path for i in issues} == {"a@scale_factor", "a@add_offset"}
+    assert next(i.message for i in issues if i.path == f"a@{other}") == f"of no use without {name}"
+
+
+def test_packing_that_is_a_number_stays():
+    found, issues = array_attributes_to_json({"scale_factor": np.float32(0.5), "add_offset": np.array([3], "i8")})
+    assert (found, issues) == ({"scale_factor": 0.5, "add_offset": [3]}, [])
+    assert attributes_to_json({"scale_factor": math.nan})[0] == {"scale_factor": "NaN"}  # of a group: nobody computes

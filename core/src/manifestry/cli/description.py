@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.cli.output import human_bytes
-from manifestry.model.attributes import Attributes, attributes_to_json
+from manifestry.model.attributes import array_attributes_to_json, attributes_to_json
 from manifestry.model.datatypes import dtype_to_zarr, fill_to_zarr, is_variable_length
 from manifestry.model.issues import Issue
 from manifestry.model.manifest import INLINE
@@ -127,7 +127,7 @@ def describe(tree: VirtualGroup, source: Source) -> Description:
     total = sum(size for size in known if size is not None) if None not in known else None
     issues = list(tree.issues)
     groups = tuple(
-        GroupRow(path, _attributes(group.attributes, path, issues))
+        GroupRow(path, _listed(attributes_to_json(group.attributes, path), issues))
         for path, group in tree.walk()
         if not path or group.attributes or not (group.arrays or group.groups)
     )
@@ -156,7 +156,7 @@ def _describe_array(path: str, array: VirtualArray, issues: list[Issue]) -> Arra
         bytes=decoded,
         bytes_stored=kept,
         ratio=ratio,
-        attributes=_attributes(metadata.attributes, path, issues),
+        attributes=_listed(array_attributes_to_json(metadata.attributes, path), issues),
     )
 
 
@@ -177,11 +177,10 @@ def array_cells(row: ArrayRow) -> tuple[str, ...]:
     )
 
 
-def _attributes(attributes: Attributes, path: str, issues: list[Issue]) -> dict[str, Any]:
+def _listed(found: tuple[dict[str, Any], list[Issue]], issues: list[Issue]) -> dict[str, Any]:
     """Attributes in their JSON form (``_FillValue`` as the value it is); what has none is listed."""
-    found, without = attributes_to_json(attributes, path)
-    issues += without
-    return found
+    issues += found[1]
+    return found[0]
 
 
 def _dtype_label(dtype: np.dtype[Any]) -> str:

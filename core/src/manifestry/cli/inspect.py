@@ -29,6 +29,7 @@ __all__ = ["command"]
 @reading_options(on_unsupported="skip")
 @click.option("--chunks", metavar="ARRAY", help="List where each stored chunk of an array is, instead.")
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write a page of HTML, instead.")
+@click.option("--overwrite", is_flag=True, help="Replace the FILE of --html even if it is no such page.")
 @common_options
 @pass_output
 def command(
@@ -41,12 +42,15 @@ def command(
     on_unsupported: Literal["raise", "skip"],
     chunks: str | None,
     html: Path | None,
+    overwrite: bool,
 ) -> None:
     """Show the arrays of a source: shapes, types, chunks, codecs, sizes, attributes. Reads no data.
 
     What cannot be expressed exactly is listed below the arrays; with --on-unsupported raise it is an error.
     """
     found = Source(source)
+    if html is not None:
+        _check_page(html, found)
     options: dict[str, Any] = dict(named_values(oo, "--oo"))
     options |= {name: value for name, value in (("include", include), ("exclude", exclude)) if value}
     tree = parse(found, format=source_format, on_unsupported=on_unsupported, **options)
@@ -55,12 +59,22 @@ def command(
         return
     described = describe(tree, found)
     if html is not None:
-        write_page(html, described)
+        write_page(html, described, overwrite=overwrite)
         output.message(f"manifestry: wrote {html}")
     if output.json:
         output.document("inspect", described.to_json())
     elif html is None:
         _show(output, described)
+
+
+def _check_page(html: Path, source: Source) -> None:
+    """A page never takes the place of what it describes, or of a part of it."""
+    local = source.local_path
+    if local is None or not local.exists():
+        return
+    place = html.resolve()
+    if place == local.resolve() or local.resolve() in place.parents or (html.exists() and html.samefile(local)):
+        raise OptionError(f"--html {html}: is the source, or lies in it; give the page another name")
 
 
 def _show_chunks(output: Output, tree: VirtualGroup, path: str) -> None:

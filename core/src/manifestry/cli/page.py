@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 from manifestry.cli.description import ARRAY_COLUMNS, Description, array_cells
-from manifestry.errors import WriteError
+from manifestry.errors import TargetExistsError
+from manifestry.formats.contracts import Mode, Target
+from manifestry.references.targets import StagedFile
 
 __all__ = ["page", "write_page"]
 
@@ -28,28 +28,46 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .refused { color: #b00020; }
 """
 
+_OURS: Final = '<!doctype html>\n<html lang="en"><head><meta name="generator" content="manifestry inspect">'
+"""How every page begins: what begins so may be replaced by another."""
+
 _NUMBERS: Final = frozenset({"chunks", "stored", "ratio"})
 
 
-def write_page(target: Path, found: Description) -> None:
-    """Write the page; what was at the target is replaced at once, or not at all.
+def write_page(path: Path, found: Description, *, overwrite: bool = False) -> None:
+    """Write the page; what was at the path is replaced at once, or not at all.
+
+    Parameters
+    ----------
+    overwrite
+        Replace what is there even if it is no such page.
 
     Raises
     ------
+    TargetExistsError
+        Something else than such a page is there.
     WriteError
         The file cannot be written.
     """
+    there = path.exists()
+    if there and not overwrite and not _is_page(path):
+        raise TargetExistsError(
+            f"{path}: is no page of manifestry inspect, and is not replaced; choose another file, or say --overwrite"
+        )
+    file = StagedFile(Target.of(path), Mode.OVERWRITE if there else Mode.CREATE)
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(page(found))
-            Path(name).chmod(0o644)
-            Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise WriteError(f"{target}: cannot be written: {error.strerror or error}") from error
+        with file.open() as handle:
+            handle.write(page(found).encode("utf-8", "backslashreplace"))
+        file.publish()
+    finally:
+        file.discard()
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_OURS)) == _OURS.encode()
 
 
 def page(found: Description) -> str:
@@ -59,8 +77,7 @@ def page(found: Description) -> str:
 
 def _lines(found: Description) -> Iterator[str]:
     title = escape(found.source)
-    yield "<!doctype html>"
-    yield f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head><body>'
+    yield f'{_OURS}<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head><body>'
     yield f"<h1>{title}</h1>"
     yield f"<p>{escape(found.headline)}</p>"
     yield from _table(ARRAY_COLUMNS, [array_cells(row) for row in found.arrays])

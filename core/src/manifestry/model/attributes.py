@@ -18,7 +18,8 @@ None                    null: an attribute that exists and has no value
 ======================  ============================================================================
 
 What has no such form (a long double that float64 cannot hold, text that is not Unicode, unknown objects) is left out
-and reported.
+and reported. So is the packing of an array (CF conventions, "Packed data") that is not one finite number: readers compute
+with ``scale_factor`` and ``add_offset``, and no text of ours is a number to them.
 """
 
 from __future__ import annotations
@@ -26,13 +27,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from manifestry.model.issues import Issue
 
-__all__ = ["Attributes", "Reference", "attributes_equal", "attributes_to_json", "value_to_json"]
+__all__ = [
+    "Attributes",
+    "Reference",
+    "array_attributes_to_json",
+    "attributes_equal",
+    "attributes_to_json",
+    "value_to_json",
+    "values_equal",
+]
+
+PACKING: Final = ("scale_factor", "add_offset")
+"""Attributes that readers compute elements with."""
 
 type Attributes = Mapping[str, Any]
 """Attribute values: str, bytes, bool, int, float, complex, numpy scalars and arrays, Reference, None, and lists and
@@ -63,6 +75,38 @@ def attributes_to_json(attributes: Attributes, where: str = "") -> tuple[dict[st
             at = f"{where}@{name}"
             issues.append(Issue(at, "attribute without a JSON form", str(error), severity="reported"))
     return found, issues
+
+
+def array_attributes_to_json(attributes: Attributes, where: str = "") -> tuple[dict[str, Any], list[Issue]]:
+    """As `attributes_to_json`, for the attributes of an array: its packing is whole and computable, or left out.
+
+    Where one of ``scale_factor`` and ``add_offset`` is not one finite number, both are left out: what the other makes of
+    the elements by itself means nothing.
+    """
+    found, issues = attributes_to_json(attributes, where)
+    packing = [name for name in PACKING if name in attributes]
+    broken = [name for name in packing if not _is_computable(found.get(name))]
+    if broken:
+        issues = [issue for issue in issues if issue.path not in {f"{where}@{name}" for name in packing}]
+    for name in packing if broken else ():
+        found.pop(name, None)
+        if name in broken:
+            reason = f"{attributes[name]!r} is not one finite number"
+        else:
+            reason = f"of no use without {', '.join(broken)}"
+        hint = "readers get the elements as they are stored"
+        issues.append(Issue(f"{where}@{name}", "packing that cannot be computed", reason, hint, severity="reported"))
+    return found, issues
+
+
+def _is_computable(value: Any) -> bool:
+    """Whether a JSON value, or the one value of a list, is a finite number for every reader."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
 
 
 def value_to_json(value: Any) -> Any:

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from manifestry.errors import ManifestError
-from manifestry.model.attributes import Attributes, attributes_to_json
+from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
 from manifestry.model.datatypes import dtype_from_zarr, dtype_to_zarr, fill_from_zarr, fill_to_zarr
 from manifestry.model.elements import as_element
 from manifestry.model.issues import Issue
 from manifestry.model.metadata import ArrayMetadata, ChunkGrid, Codec, RectilinearGrid, RegularGrid
 
 __all__ = [
-    "array_attributes_to_json",
     "array_document",
     "decode_fill_attribute",
     "encode_fill_attribute",
@@ -29,6 +28,7 @@ __all__ = [
     "lengths_from_json",
     "metadata_from_document",
     "names_from_json",
+    "zarr_v3_attributes",
 ]
 
 FILL_ATTRIBUTE = "_FillValue"
@@ -42,7 +42,7 @@ _MAX_EDGES = 1 << 24
 
 def array_document(metadata: ArrayMetadata, path: str = "") -> tuple[dict[str, Any], list[Issue]]:
     """The ``zarr.json`` of an array, and the attributes that have no place in it."""
-    attributes, issues = array_attributes_to_json(metadata, path)
+    attributes, issues = zarr_v3_attributes(metadata, path)
     document: dict[str, Any] = {
         "zarr_format": 3,
         "node_type": "array",
@@ -65,10 +65,10 @@ def group_document(attributes: Attributes, path: str = "") -> tuple[dict[str, An
     return {"zarr_format": 3, "node_type": "group", "attributes": found}, issues
 
 
-def array_attributes_to_json(metadata: ArrayMetadata, path: str) -> tuple[dict[str, Any], list[Issue]]:
+def zarr_v3_attributes(metadata: ArrayMetadata, path: str) -> tuple[dict[str, Any], list[Issue]]:
     """The attributes of an array as Zarr v3 holds them, ``_FillValue`` in xarray's form."""
     plain = {name: value for name, value in metadata.attributes.items() if name != FILL_ATTRIBUTE}
-    found, issues = attributes_to_json(plain, path)
+    found, issues = array_attributes_to_json(plain, path)
     if FILL_ATTRIBUTE in metadata.attributes:
         try:
             found[FILL_ATTRIBUTE] = encode_fill_attribute(metadata.dtype, metadata.attributes[FILL_ATTRIBUTE])

@@ -11,7 +11,7 @@ import numpy as np
 
 from manifestry.model.attributes import attributes_to_json
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.zarr_v3 import array_attributes_to_json
+from manifestry.model.zarr_v3 import zarr_v3_attributes
 from manifestry.verification.report import Difference
 from manifestry.verification.values import DECODING
 
@@ -60,7 +60,7 @@ def group_differences(mine: VirtualGroup, theirs: VirtualGroup) -> Iterator[Diff
 
 
 def _attributes(array: VirtualArray, path: str) -> dict[str, Any]:
-    return array_attributes_to_json(array.metadata, path)[0]
+    return zarr_v3_attributes(array.metadata, path)[0]
 
 
 def _different(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

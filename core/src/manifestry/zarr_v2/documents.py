@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.errors import ManifestError, UnsupportedFeatureError
-from manifestry.model.attributes import Attributes, attributes_to_json
+from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
 from manifestry.model.issues import Issue
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.zarr_v3 import lengths_from_json, names_from_json
@@ -73,7 +73,7 @@ def array_documents(metadata: ArrayMetadata, where: str = "") -> ArrayDocuments:
         metadata.dtype, fill_from_v2(metadata.dtype, fill), _scalar(metadata.dtype, metadata.fill_value)
     )
     attributes = {k: v for k, v in metadata.attributes.items() if k not in (FILL_ATTRIBUTE, DIMENSIONS)}
-    zattrs, more = attributes_to_json(attributes, where)
+    zattrs, more = array_attributes_to_json(attributes, where)
     if metadata.dims is not None:
         zattrs = {DIMENSIONS: list(metadata.dims), **zattrs}
     zarray = {

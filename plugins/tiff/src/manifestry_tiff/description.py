@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 from manifestry.errors import MalformedFileError
 from manifestry.formats.contracts import ParseContext
 
@@ -71,6 +72,10 @@ def _color_attributes(image: Image, path: str, context: ParseContext) -> dict[st
     return found
 
 
-def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:  # noqa: ARG001 as its siblings
+def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
     text = image.directory.text(Tag.GDAL_METADATA)
-    return band_attributes(parse_gdal_metadata(text), image.samples) if text else {}
+    found = band_attributes(parse_gdal_metadata(text), image.samples) if text else {}
+    if not np.isfinite([found.get("scales", 1.0), found.get("offsets", 1.0)]).all():
+        context.report(f"{path}@scales", "attribute left out", f"scales {found['scales']}, offsets {found['offsets']}")
+        del found["scales"], found["offsets"]
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -97,7 +98,7 @@ def band_attributes(items: list[GdalItem], bands: int) -> dict[str, Any]:
     _add(found, "long_name", _of_bands(items, bands, "description", "", str), "")
     scales = _of_bands(items, bands, "scale", 1.0, float)
     offsets = _of_bands(items, bands, "offset", 0.0, float)
-    if len(set(scales)) == len(set(offsets)) == 1:
+    if all(_same(one[0], other) for one in (scales, offsets) for other in one):
         if (scales[0], offsets[0]) != (1.0, 0.0):
             found |= {"scale_factor": scales[0], "add_offset": offsets[0]}
     else:
@@ -121,6 +122,10 @@ def _of_bands(
 def _add(found: dict[str, Any], name: str, values: list[Any], nothing: Any) -> None:
     if any(value != nothing for value in values):
         found[name] = values[0] if len(set(values)) == 1 else values
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _safe(name: str) -> str:
