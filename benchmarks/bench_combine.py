@@ -19,7 +19,8 @@ import manifestry as mf
 from manifestry.combine import concat, inline_array
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.codecs import Codec
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 codecs = (Codec("bytes", {"endian": "little"}), Codec("numcodecs.zlib", {"level": 1}))

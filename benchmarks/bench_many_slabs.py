@@ -21,9 +21,10 @@ from manifestry.conversion.batches import BatchJob
 from manifestry.conversion.pipeline import Output, Run
 from manifestry.conversion.preparing import Preparation
 from manifestry.formats.contracts import Mode, Target
+from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.progress import SilentProgress

@@ -79,7 +79,7 @@ def test_values_that_formats_tend_to_lose(sample, tmp_path):
 
 def test_the_model_itself_opens_with_xarray(sample):
     tree = mf.parse(sample)
-    found = xr.open_zarr(tree.store(), consolidated=False).load()
+    found = xr.open_zarr(mf.open_store(tree), consolidated=False).load()
     variables = {str(name): (v.dims, v.values, v.attrs) for name, v in found.variables.items()}
     assert_same(truth_of(sample, "/"), (found.attrs, variables))
 

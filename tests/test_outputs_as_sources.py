@@ -18,7 +18,7 @@ def test_references_survive_two_formats(sample, tmp_path, first, second):
     mf.convert(tmp_path / f"first{first}", tmp_path / f"second{second}")
     again = mf.parse(tmp_path / f"second{second}")
     assert dict(again.walk_arrays()).keys() == dict(tree.walk_arrays()).keys()
-    root, original = zarr.open_group(again.store(), mode="r"), zarr.open_group(tree.store(), mode="r")
+    root, original = zarr.open_group(mf.open_store(again), mode="r"), zarr.open_group(mf.open_store(tree), mode="r")
     for path, array in tree.walk_arrays():
         found = again[path]
         assert (found.shape, found.dtype, found.dims) == (array.shape, array.dtype, array.dims), path
@@ -31,13 +31,13 @@ def test_references_survive_two_formats(sample, tmp_path, first, second):
 def test_relocated_references_are_read_where_the_files_went(sample, tmp_path, ending):
     (tmp_path / "here").mkdir()
     source = shutil.copy(sample, tmp_path / "here")
-    original = {path: array[...] for path, array in zarr.open_group(mf.parse(source).store(), mode="r").arrays()}
+    original = {path: array[...] for path, array in zarr.open_group(mf.open_store(mf.parse(source)), mode="r").arrays()}
     tree = mf.parse(source).relocate({f"file://{tmp_path}/here/": f"file://{tmp_path}/there/"})
     mf.write(tree, tmp_path / f"out{ending}")
     (tmp_path / "here").rename(tmp_path / "there")
     again = mf.parse(tmp_path / f"out{ending}")
     assert {file.url for file in again.files} == {f"file://{tmp_path}/there/{sample.name}"}
-    found = zarr.open_group(again.store(), mode="r")
+    found = zarr.open_group(mf.open_store(again), mode="r")
     for path, values in original.items():
         np.testing.assert_array_equal(found[path][...], values, err_msg=path)
 

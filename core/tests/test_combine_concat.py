@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import manifestry as mf
 import numpy as np
 import pytest
 import zarr
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from manifestry.combine import concat
 from manifestry.errors import IncompatibleArraysError, OptionError
-from manifestry.model.metadata import Codec, RectilinearGrid
+from manifestry.model.codecs import Codec
+from manifestry.model.metadata import RectilinearGrid
 from manifestry.model.validation import validate_tree
 from manifestry.testing.building import TreeBuilder
 
@@ -30,7 +32,7 @@ def part(directory: Path, name: str, *arrays: tuple, attributes: dict | None = N
 
 def read(tree, path: str) -> np.ndarray:
     validate_tree(tree)
-    return np.asarray(zarr.open_group(tree.store(), mode="r")[path][...])
+    return np.asarray(zarr.open_group(mf.open_store(tree), mode="r")[path][...])
 
 
 def days(directory: Path, count: int = 3, **changes: dict):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import manifestry as mf
 import numpy as np
 import pytest
 import zarr
@@ -13,9 +14,10 @@ from manifestry.combine.index import check_order
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values
 from manifestry.errors import IncompatibleArraysError, UnsupportedFeatureError
+from manifestry.model.codecs import Codec
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 from manifestry.testing.building import TreeBuilder
@@ -43,7 +45,7 @@ def file(directory: Path, name: str, value: float, dtype="i4", time=None, time_a
 
 
 def read(tree, path):
-    return np.asarray(zarr.open_group(tree.store(), mode="r")[path][...])
+    return np.asarray(zarr.open_group(mf.open_store(tree), mode="r")[path][...])
 
 
 CASES = {

@@ -9,7 +9,7 @@ import zarr
 from manifestry.combine import inline_array
 from manifestry.combine.dimensions import drop_axis, expand_array
 from manifestry.combine.times import convert_times
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec
 from manifestry.model.validation import validate_tree
 from manifestry.testing.building import TreeBuilder
 
@@ -36,7 +36,7 @@ def scene(directory: Path, name: str, value: int, **extra):
 
 def read(tree, path):
     validate_tree(tree)
-    return np.asarray(zarr.open_group(tree.store(), mode="r")[path][...])
+    return np.asarray(zarr.open_group(mf.open_store(tree), mode="r")[path][...])
 
 
 def test_scenes_become_a_time_series(tmp_path):

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import values_equal
+from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import dtype_from_zarr, dtype_to_zarr, fill_from_zarr, fill_to_zarr, has_byte_order
 from manifestry.model.elements import as_element, same_bits
-from manifestry.model.metadata import ArrayMetadata, Codec, RectilinearGrid, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.zarr_v3 import array_document, encode_fill_attribute, group_document, metadata_from_document
 from manifestry.testing.strategies import array_metadata, attributes, dtypes, elements
 from manifestry.testing.trees import make_sample

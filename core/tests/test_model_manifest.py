@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifestry.errors import ManifestError
+from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import INLINE, ChunkManifest, ChunkReference
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 from manifestry.model.validation import validate_array
 from manifestry.testing.strategies import chunk_manifests, file_tables

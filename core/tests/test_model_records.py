@@ -2,12 +2,14 @@
 
 import json
 
+import manifestry as mf
 import numpy as np
 import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifestry.errors import ManifestError, UnsupportedFeatureError
+from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import (
     dtype_from_zarr,
     dtype_to_zarr,
@@ -17,7 +19,7 @@ from manifestry.model.datatypes import (
     has_byte_order,
 )
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.records import record_layout
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.requirements import reader_packages
@@ -64,7 +66,7 @@ def test_records_read_as_numpy_has_them(stored, seed):
     expected = np.frombuffer(raw, stored)
     layout = record_layout(stored)
     packed = expected.astype(layout.dtype)
-    read = zarr.open_group(tree_of(stored, raw, packed[0]).store(), mode="r")["v"][...]
+    read = zarr.open_group(mf.open_store(tree_of(stored, raw, packed[0])), mode="r")["v"][...]
     assert read.dtype == layout.dtype
     assert read.tobytes() == packed.tobytes() + 2 * packed[:1].tobytes()
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from manifestry.errors import ManifestError
+from manifestry.issues import Issue
+from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile
-from manifestry.model.issues import Issue
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.provenance import Provenance, merge_provenance, provenance_from_json, provenance_to_json
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.testing.strategies import file_tables, virtual_groups

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from manifestry.errors import ManifestError
+from manifestry.model.codecs import Codec
 from manifestry.model.files import SourceFile
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RectilinearGrid, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import is_node_name, validate_array, validate_tree
 from manifestry.testing.strategies import virtual_groups

@@ -10,7 +10,7 @@ import re
 import manifestry as mf
 import pytest
 from manifestry import errors
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 
 MODULES = sorted(
     info.name

@@ -14,8 +14,9 @@ from manifestry.errors import MalformedFileError, PluginError, TargetExistsError
 from manifestry.formats import hookimpl, loading
 from manifestry.formats.contracts import Mode
 from manifestry.formats.descriptors import Capability, Confidence, Magic, ParserDescriptor, WriterDescriptor
+from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.zarr_v3 import array_document, group_document
 from manifestry.report import WriteReport

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec
 from manifestry.model.validation import validate_tree
 from manifestry.testing.building import TreeBuilder
 from manifestry.xarray_bridge import VirtualDuckArray, from_virtual_dataset
@@ -37,11 +37,11 @@ def expected(*days: int) -> np.ndarray:
 def read(dataset: xr.Dataset, name: str) -> np.ndarray:
     tree = from_virtual_dataset(dataset)
     validate_tree(tree)
-    return np.asarray(zarr.open_group(tree.store(), mode="r")[name][...])
+    return np.asarray(zarr.open_group(mf.open_store(tree), mode="r")[name][...])
 
 
 def test_round_trip_is_exact(sample):
-    dataset = sample.tree.to_virtual_datatree()
+    dataset = mf.to_datatree(sample.tree)
     assert dataset.manifestry.to_tree() == sample.tree
     assert pickle.loads(pickle.dumps(dataset)).manifestry.to_tree() == sample.tree
 
@@ -49,7 +49,7 @@ def test_round_trip_is_exact(sample):
 def test_nothing_is_read_and_coordinates_are_known(tmp_path):
     tree = day(tmp_path, "a", 3)
     (tmp_path / "a" / "data.bin").unlink()
-    dataset = tree.to_virtual_dataset()
+    dataset = mf.to_xarray(tree)
     assert set(dataset.coords) == {"time", "x", "lat"}
     assert dataset.sizes == {"time": 1, "x": 6, "y": 4, "unnamed_odd_0": 3}
     assert isinstance(dataset.t.data, VirtualDuckArray)
@@ -64,7 +64,7 @@ def test_nothing_is_read_and_coordinates_are_known(tmp_path):
 
 
 def test_concat_along_a_dimension(tmp_path):
-    sets = [day(tmp_path, name, at).to_virtual_dataset() for at, name in enumerate("abc")]
+    sets = [mf.to_xarray(day(tmp_path, name, at)) for at, name in enumerate("abc")]
     joined = xr.concat(
         sets, "time", data_vars="minimal", coords="minimal", compat="equals", join="override", combine_attrs="override"
     )
@@ -82,7 +82,7 @@ def test_concat_along_a_dimension(tmp_path):
 
 
 def test_combine_by_loaded_coordinates(tmp_path):
-    sets = [day(tmp_path, name, at).to_virtual_dataset(load=True) for at, name in ((2, "b"), (0, "a"))]
+    sets = [mf.to_xarray(day(tmp_path, name, at), load=True) for at, name in ((2, "b"), (0, "a"))]
     joined = xr.combine_by_coords(
         sets, data_vars="minimal", coords="minimal", compat="override", combine_attrs="override"
     )
@@ -93,7 +93,7 @@ def test_combine_by_loaded_coordinates(tmp_path):
 
 
 def test_arrays_that_decode_differently_are_not_joined(tmp_path):
-    sets = [day(tmp_path, "a", 0, scale_factor=0.1).to_virtual_dataset(), day(tmp_path, "b", 1).to_virtual_dataset()]
+    sets = [mf.to_xarray(day(tmp_path, "a", 0, scale_factor=0.1)), mf.to_xarray(day(tmp_path, "b", 1))]
     with pytest.raises(mf.IncompatibleArraysError, match=r"the attribute scale_factor is not set instead of 0.1"):
         xr.concat(
             sets,
@@ -107,7 +107,7 @@ def test_arrays_that_decode_differently_are_not_joined(tmp_path):
 
 
 def test_coordinates_are_compared_by_value(tmp_path):
-    a, b = day(tmp_path, "a", 0).to_virtual_dataset(), day(tmp_path, "b", 1).to_virtual_dataset()
+    a, b = mf.to_xarray(day(tmp_path, "a", 0)), mf.to_xarray(day(tmp_path, "b", 1))
     assert a.lat.variable.equals(b.lat.variable)
     assert not a.t.variable.equals(b.t.variable)
 
@@ -120,7 +120,7 @@ def test_coordinates_are_compared_by_value(tmp_path):
     ],
 )  # fmt: skip
 def test_selecting_whole_chunks(tmp_path, key):
-    dataset = day(tmp_path, "a", 1).to_virtual_dataset()[["t"]].reset_coords(drop=True)
+    dataset = mf.to_xarray(day(tmp_path, "a", 1))[["t"]].reset_coords(drop=True)
     truth = xr.DataArray(expected(1), dims=("time", "y", "x")).isel(key)
     picked = dataset.isel(key)
     assert picked.t.dims == truth.dims
@@ -128,7 +128,7 @@ def test_selecting_whole_chunks(tmp_path, key):
 
 
 def test_selections_that_cut_chunks(tmp_path):
-    dataset = day(tmp_path, "a", 1).to_virtual_dataset()
+    dataset = mf.to_xarray(day(tmp_path, "a", 1))
     for key in ({"x": slice(1, 4)}, {"x": 2}, {"x": [0, 5]}, {"x": slice(None, None, 2)}):
         with pytest.raises((mf.UnsupportedFeatureError, mf.IncompatibleArraysError)):
             dataset[["t"]].reset_coords(drop=True).isel(key)
@@ -136,7 +136,7 @@ def test_selections_that_cut_chunks(tmp_path):
 
 
 def test_rearranging(tmp_path):
-    dataset = day(tmp_path, "a", 1).to_virtual_dataset()[["t"]].reset_coords(drop=True)
+    dataset = mf.to_xarray(day(tmp_path, "a", 1))[["t"]].reset_coords(drop=True)
     turned = dataset.transpose("x", "time", "y")
     np.testing.assert_array_equal(read(turned, "t"), expected(1).transpose(2, 0, 1))
     again = turned.transpose("y", "x", "time")
@@ -159,18 +159,18 @@ def test_rearranging(tmp_path):
 
 
 def test_writing_through_the_accessor(tmp_path):
-    dataset = day(tmp_path, "a", 1).to_virtual_dataset(load=["time"]).assign(note=("n", ["a", "ü"]))
+    dataset = mf.to_xarray(day(tmp_path, "a", 1), load=["time"]).assign(note=("n", ["a", "ü"]))
     report = dataset.manifestry.write(tmp_path / "out.json", format="kerchunk-json")
     assert report.arrays == 6
     tree = mf.parse(tmp_path / "out.json", format="kerchunk-json")
-    assert np.asarray(zarr.open_group(tree.store(), mode="r")["note"][...]).tolist() == ["a", "ü"]
+    assert np.asarray(zarr.open_group(mf.open_store(tree), mode="r")["note"][...]).tolist() == ["a", "ü"]
 
 
 def test_chosen_coordinates_are_found_again(tmp_path):
-    dataset = day(tmp_path, "a", 1).to_virtual_dataset().set_coords("odd").reset_coords("lat")
+    dataset = mf.to_xarray(day(tmp_path, "a", 1)).set_coords("odd").reset_coords("lat")
     tree = dataset.assign_coords(run=7).manifestry.to_tree()
     assert tree.attributes["coordinates"] == "odd run"
-    assert set(tree.to_virtual_dataset().coords) == {"time", "x", "odd", "run", "lat"}  # t says that lat is one
+    assert set(mf.to_xarray(tree).coords) == {"time", "x", "odd", "run", "lat"}  # t says that lat is one
     assert set(xr.open_dataset(tree, engine="manifestry").coords) == {"time", "x", "odd", "run", "lat"}
     named = tree.select(exclude=["odd"])  # xarray's own engine wants names for all dimensions
-    assert set(xr.open_zarr(named.store(), consolidated=False).coords) == {"time", "x", "run", "lat"}
+    assert set(xr.open_zarr(mf.open_store(named), consolidated=False).coords) == {"time", "x", "run", "lat"}

@@ -84,8 +84,8 @@ def test_a_pyramid_opens_at_full_resolution():
     levels = {str(i): mf.VirtualGroup({"data": inline_array(np.zeros((4 >> i, 4)), ("y", "x"))}) for i in range(2)}
     layout = {"layout": [{"asset": "0"}, {"asset": "1", "derived_from": "0"}]}
     tree = mf.VirtualGroup({}, levels, {"multiscales": layout})
-    assert tree.to_virtual_dataset().sizes == {"y": 4, "x": 4}
-    assert tree.to_virtual_dataset("1").sizes == {"y": 2, "x": 4}
+    assert mf.to_xarray(tree).sizes == {"y": 4, "x": 4}
+    assert mf.to_xarray(tree, "1").sizes == {"y": 2, "x": 4}
 
 
 def test_never_guessed(packed):

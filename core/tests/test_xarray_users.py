@@ -12,7 +12,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from manifestry.model.metadata import RectilinearGrid
 from manifestry.testing.strategies import virtual_groups
-from manifestry.xarray_bridge import from_virtual_datatree, to_virtual_datatree
+from manifestry.xarray_bridge import from_virtual_datatree, to_datatree
 
 TAKE_FIRST = {"data_vars": "minimal", "coords": "minimal", "compat": "override", "join": "override",
               "combine_attrs": "override"}  # fmt: skip
@@ -41,7 +41,7 @@ def days(tmp_path):
 
 
 def virtual(path, **options):
-    return mf.parse(path).to_virtual_dataset(**options)
+    return mf.to_xarray(mf.parse(path), **options)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -49,7 +49,7 @@ def virtual(path, **options):
 @pytest.mark.filterwarnings("ignore:Duplicate dimension names present:UserWarning")
 def test_any_tree_comes_back(tree):
     try:
-        dataset = to_virtual_datatree(tree)
+        dataset = to_datatree(tree)
     except ValueError:
         return  # lengths of dimensions that no dataset can have, or names that no node can have
     if any(isinstance(array.metadata.chunk_grid, RectilinearGrid) for _, array in tree.walk_arrays()):

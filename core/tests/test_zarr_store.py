@@ -52,7 +52,7 @@ async def collect(listing) -> list[str]:
 
 
 def test_every_key_byte_request_and_listing_as_memory_store(sample: SampleTree, copy_to_zarr):
-    mine, reference = sample.tree.store(), copy_to_zarr(sample.tree)
+    mine, reference = mf.open_store(sample.tree), copy_to_zarr(sample.tree)
 
     async def compare() -> None:
         held = {key: await to_bytes(reference, key, None) async for key in reference.list()}
@@ -83,7 +83,7 @@ def test_every_key_byte_request_and_listing_as_memory_store(sample: SampleTree, 
 
 def test_zarr_reads_the_values(sample: SampleTree):
     with zarr.config.set({"array.rectilinear_chunks": True}):
-        root = zarr.open_group(sample.tree.store(), mode="r")
+        root = zarr.open_group(mf.open_store(sample.tree), mode="r")
         assert {path for path, node in root.members(max_depth=None) if isinstance(node, zarr.Array)} == {*sample.values}
         for path, expected in sample.values.items():
             found = root[path][...]
@@ -102,7 +102,7 @@ def test_xarray_reads_without_a_warning(tmp_path):
     builder.array("t2m", values, (2, 3), dims=("y", "x"), attributes=own)
     builder.array("x", np.arange(6.0), dims=("x",))
     builder.array("deep/er/n", np.arange(3), dims=("n",))
-    store = builder.tree().store()
+    store = mf.open_store(builder.tree())
     for consolidated in (False, None):
         found = xr.open_zarr(store, consolidated=consolidated, chunks=None)
         np.testing.assert_array_equal(found.t2m, np.where(values == 5, np.nan, values * 0.5))
@@ -135,7 +135,7 @@ def test_opening_one_array_costs_the_same_however_many_there_are(tmp_path, monke
     work = []
     for count in (20, 2000):
         Counting.asked, made[:] = 0, []
-        store = mf.VirtualGroup(Counting({f"v{i}": one for i in range(count)})).store()
+        store = mf.open_store(mf.VirtualGroup(Counting({f"v{i}": one for i in range(count)})))
         array = zarr.open_array(store, path="v7", mode="r")
         assert array[:].tolist() == [0, 1, 2, 3]
         assert zarr.open_array(store, path="v7", mode="r") == array
@@ -149,7 +149,7 @@ def test_what_contradicts_itself_is_not_shown(tmp_path):
     builder.array("right", np.arange(4), (2,), dims=("n",))
     right = builder.tree().arrays["right"]
     wrong = mf.VirtualArray(right.metadata.with_(shape=(40,)), right.manifest)
-    store = mf.VirtualGroup({"right": right, "wrong": wrong}).store()
+    store = mf.open_store(mf.VirtualGroup({"right": right, "wrong": wrong}))
     with pytest.raises(mf.ManifestError, match="wrong"):
         zarr.open_array(store, path="wrong", mode="r")
     assert zarr.open_array(store, path="right", mode="r")[3] == 3
@@ -158,7 +158,7 @@ def test_what_contradicts_itself_is_not_shown(tmp_path):
 def test_attributes_without_a_json_form_are_told(tmp_path, caplog):
     builder = TreeBuilder(tmp_path)
     builder.array("v", np.arange(4), dims=("n",), attributes={"odd": object(), "units": "m"})
-    array = zarr.open_array(builder.tree().store(), path="v", mode="r")
+    array = zarr.open_array(mf.open_store(builder.tree()), path="v", mode="r")
     assert dict(array.attrs) == {"units": "m"}
     assert "v@odd" in caplog.text
 
@@ -166,7 +166,7 @@ def test_attributes_without_a_json_form_are_told(tmp_path, caplog):
 def test_it_is_read_only(tmp_path):
     builder = TreeBuilder(tmp_path)
     builder.array("v", np.arange(4), dims=("n",))
-    store = builder.tree().store()
+    store = mf.open_store(builder.tree())
     assert store.read_only
     assert not any((store.supports_writes, store.supports_deletes, store.supports_partial_writes))
     for change in (store.set("zarr.json", cpu.Buffer.from_bytes(b"")), store.delete("zarr.json")):
@@ -182,17 +182,17 @@ def test_equality_and_pickling(tmp_path):
     builder = TreeBuilder(tmp_path)
     builder.array("v", np.arange(4), dims=("n",))
     tree = builder.tree()
-    store = tree.store()
+    store = mf.open_store(tree)
     again = pickle.loads(pickle.dumps(store))
     assert again == store
     assert hash(again) == hash(store)
     assert zarr.open_array(again, path="v", mode="r")[:].tolist() == [0, 1, 2, 3]
-    assert store != tree.with_(attributes={"title": "other"}).store()
-    assert store != tree.store(stores={"s3://bucket": object()})
+    assert store != mf.open_store(tree.with_(attributes={"title": "other"}))
+    assert store != mf.open_store(tree, stores={"s3://bucket": object()})
     assert store != MemoryStore()
     assert repr(store) == "<ManifestStore of 1 arrays>"
     origin = Provenance("raw", "1", {}, mf.FileTable([mf.SourceFile("s3://b/x.raw")]))
-    assert repr(tree.with_(provenance=(origin,)).store()) == "<ManifestStore of s3://b/x.raw>"
+    assert repr(mf.open_store(tree.with_(provenance=(origin,)))) == "<ManifestStore of s3://b/x.raw>"
 
 
 def test_lists_millions_of_chunks_without_holding_them():
@@ -200,7 +200,7 @@ def test_lists_millions_of_chunks_without_holding_them():
         (1 << 40,), np.dtype("u1"), mf.RegularGrid((1,)), (mf.Codec("bytes"),), np.uint8(0), ("n",)
     )
     manifest = mf.ChunkManifest.from_columns((1 << 40,), [mf.SourceFile("file:///x")], 0, 0, 1)
-    store = mf.VirtualGroup({"v": mf.VirtualArray(metadata, manifest)}).store()
+    store = mf.open_store(mf.VirtualGroup({"v": mf.VirtualArray(metadata, manifest)}))
 
     async def first(count: int) -> list[str]:
         found = []
@@ -234,7 +234,7 @@ def test_any_key_means_what_a_dictionary_says(lengths, keys):
     tree = mf.VirtualGroup({"a": array, "c": array}, {"g": mf.VirtualGroup({"0": array}, {"c": mf.VirtualGroup()})})
     held = {f"{p}/c/{i // 2}/{i % 2}": data for p in ("a", "c", "g/0") for i, data in chunks.items()}
     nodes = {"zarr.json", "a/zarr.json", "c/zarr.json", "g/zarr.json", "g/0/zarr.json", "g/c/zarr.json"}
-    store = tree.store()
+    store = mf.open_store(tree)
 
     async def check() -> None:
         assert {*await collect(store.list())} == {*held, *nodes}
@@ -259,7 +259,7 @@ def test_listings_of_any_tree_agree(tree):
     }
     keys = sorted(nodes | chunks)
     copy = MemoryStore({key: cpu.Buffer.from_bytes(b"") for key in keys})
-    store = tree.store()
+    store = mf.open_store(tree)
 
     async def check() -> None:
         assert sorted(await collect(store.list())) == keys

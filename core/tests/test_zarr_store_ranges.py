@@ -64,7 +64,7 @@ def remote_array(values: np.ndarray, chunk: int, gap: int = 0) -> tuple[mf.Virtu
 
 
 def read_all(tree: mf.VirtualGroup, store: Recording) -> np.ndarray:
-    return zarr.open_array(tree.store(stores={"memory://m": store}), path="v", mode="r")[:]
+    return zarr.open_array(mf.open_store(tree, stores={"memory://m": store}), path="v", mode="r")[:]
 
 
 def test_neighbouring_chunks_are_one_request():
@@ -148,7 +148,7 @@ def touch(path: Path) -> None:
 )
 def test_local_file_that_changed_is_refused(tmp_path, change, message):
     tree, path = local_array(tmp_path)
-    array = zarr.open_array(tree.store(), path="v", mode="r")
+    array = zarr.open_array(mf.open_store(tree), path="v", mode="r")
     assert array[3] == 3
     change(path)
     with pytest.raises(mf.SourceError, match=message):
@@ -192,7 +192,7 @@ def served():
 
 def test_http_in_few_requests_and_no_byte_too_many(served):
     server, tree, values = served
-    array = zarr.open_array(tree.store(), path="v", mode="r")
+    array = zarr.open_array(mf.open_store(tree), path="v", mode="r")
     server.reset()
     np.testing.assert_array_equal(array[:], values)
     assert server.count("HEAD") == 0
@@ -217,7 +217,7 @@ def test_http_in_few_requests_and_no_byte_too_many(served):
 )
 def test_http_that_is_not_what_was_parsed(served, change, message):
     server, tree, _ = served
-    array = zarr.open_array(tree.store(), path="v", mode="r")
+    array = zarr.open_array(mf.open_store(tree), path="v", mode="r")
     change(server)
     with pytest.raises(mf.SourceError, match=message):
         array[500:]
@@ -227,7 +227,7 @@ def test_stores_of_an_object_store_registry():
     registries = pytest.importorskip("obspec_utils.registry")
     tree, store = remote_array(np.arange(100, dtype="i4"), 10)
     registry = registries.ObjectStoreRegistry({"memory://m": store.inner})
-    assert zarr.open_array(tree.store(stores=registry), path="v", mode="r")[:].tolist() == list(range(100))
+    assert zarr.open_array(mf.open_store(tree, stores=registry), path="v", mode="r")[:].tolist() == list(range(100))
 
 
 def test_object_of_unknown_size_that_ends_too_early():
@@ -274,10 +274,10 @@ def test_a_relocated_file_may_have_another_time(tmp_path):
     (moved / path.name).write_bytes(path.read_bytes())
     os.utime(moved / path.name, (1, 1))
     relocated = tree.relocate({f"file://{path.parent}": f"file://{moved}"})
-    assert zarr.open_array(relocated.store(), path="v", mode="r")[99] == 99
+    assert zarr.open_array(mf.open_store(relocated), path="v", mode="r")[99] == 99
     truncate(moved / path.name)
     with pytest.raises(mf.SourceError, match="had 400 bytes, and has 50"):
-        zarr.open_array(relocated.store(), path="v", mode="r")[:]
+        zarr.open_array(mf.open_store(relocated), path="v", mode="r")[:]
 
 
 class Failing:
@@ -302,7 +302,7 @@ def test_every_error_of_the_store_library_is_a_source_error(name):
 
 def test_one_store_in_several_event_loops_and_threads(tmp_path):
     tree, _ = local_array(tmp_path)
-    store = tree.store()
+    store = mf.open_store(tree)
     found = []
 
     def work() -> None:
@@ -322,7 +322,7 @@ def test_one_store_in_several_event_loops_and_threads(tmp_path):
 
 def test_who_gives_up_waiting_does_not_harm_the_others():
     tree, recording = remote_array(np.arange(100, dtype="i4"), 10)
-    store = tree.store(stores={"memory://m": recording})
+    store = mf.open_store(tree, stores={"memory://m": recording})
 
     async def read() -> list:
         tasks = [asyncio.create_task(store.get(f"v/c/{i}", PROTOTYPE)) for i in range(4)]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import zarr
 from manifestry.errors import ManifestError, UnsupportedFeatureError
-from manifestry.model.metadata import ArrayMetadata, Codec, RectilinearGrid, RegularGrid
+from manifestry.model.codecs import Codec
+from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.zarr_v3 import array_document
 from manifestry.zarr_v2.datatypes import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2, same_fill
 from manifestry.zarr_v2.documents import array_documents, group_documents, metadata_from_documents

@@ -22,8 +22,9 @@ from manifestry.errors import MalformedFileError, TargetExistsError, WriteError
 from manifestry.formats import hookimpl, loading
 from manifestry.formats.contracts import Mode
 from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor, WriterDescriptor
+from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.provenance import provenance_from_json
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.report import WriteReport

@@ -92,6 +92,6 @@ def test_netcdf_classic(tmp_path):
         file.createVariable("time", "i4", ("time",))[:] = [1, 2, 3, 5]
     references = NetCDF3ToZarr(str(tmp_path / "a.nc"), inline_threshold=0).translate()
     mf.write(from_references(references), tmp_path / "a.icechunk")
-    found = zarr.open_group(mf.parse(tmp_path / "a.icechunk").store(), mode="r")
+    found = zarr.open_group(mf.open_store(mf.parse(tmp_path / "a.icechunk")), mode="r")
     assert np.array_equal(found["a"][...], values)
     assert found["time"][...].tolist() == [1, 2, 3, 5]

@@ -10,54 +10,109 @@ Names are imported on first use: importing this package imports nothing of what 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:
-    from manifestry.combine.concatenate import concat
-    from manifestry.combine.merging import merge
-    from manifestry.combine.options import CombineOptions
-    from manifestry.combine.stacking import stack
-    from manifestry.conversion.report import ConvertReport
-    from manifestry.conversion.running import convert
+if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
+    from manifestry.combine.concatenate import concat as concat
+    from manifestry.combine.merging import merge as merge
+    from manifestry.combine.options import CombineOptions as CombineOptions
+    from manifestry.combine.stacking import stack as stack
+    from manifestry.conversion.report import ConvertReport as ConvertReport
+    from manifestry.conversion.running import convert as convert
     from manifestry.errors import (
-        AmbiguousFormatError,
-        IncompatibleArraysError,
-        MalformedFileError,
-        ManifestError,
-        ManifestryError,
-        OptionError,
-        PluginError,
-        SourceError,
-        TargetExistsError,
-        UnknownFormatError,
-        UnsupportedFeatureError,
-        WriteError,
+        AmbiguousFormatError as AmbiguousFormatError,
     )
-    from manifestry.model.files import FileTable, SourceFile
-    from manifestry.model.issues import Issue
-    from manifestry.model.limits import Limits
-    from manifestry.model.manifest import ChunkManifest
-    from manifestry.model.metadata import ArrayMetadata, Codec, RectilinearGrid, RegularGrid
-    from manifestry.model.tree import VirtualArray, VirtualGroup
-    from manifestry.reading import parse
-    from manifestry.report import WriteReport
-    from manifestry.storage.source import Source
-    from manifestry.verification import VerifyReport, verify
-    from manifestry.writing import write
-    from manifestry.zarr_store import ManifestStore
+    from manifestry.errors import (
+        IncompatibleArraysError as IncompatibleArraysError,
+    )
+    from manifestry.errors import (
+        MalformedFileError as MalformedFileError,
+    )
+    from manifestry.errors import (
+        ManifestError as ManifestError,
+    )
+    from manifestry.errors import (
+        ManifestryError as ManifestryError,
+    )
+    from manifestry.errors import (
+        OptionError as OptionError,
+    )
+    from manifestry.errors import (
+        PluginError as PluginError,
+    )
+    from manifestry.errors import (
+        SourceError as SourceError,
+    )
+    from manifestry.errors import (
+        TargetExistsError as TargetExistsError,
+    )
+    from manifestry.errors import (
+        UnknownFormatError as UnknownFormatError,
+    )
+    from manifestry.errors import (
+        UnsupportedFeatureError as UnsupportedFeatureError,
+    )
+    from manifestry.errors import (
+        WriteError as WriteError,
+    )
+    from manifestry.issues import Issue as Issue
+    from manifestry.model.codecs import Codec as Codec
+    from manifestry.model.files import (
+        FileTable as FileTable,
+    )
+    from manifestry.model.files import (
+        SourceFile as SourceFile,
+    )
+    from manifestry.model.limits import Limits as Limits
+    from manifestry.model.manifest import ChunkManifest as ChunkManifest
+    from manifestry.model.metadata import (
+        ArrayMetadata as ArrayMetadata,
+    )
+    from manifestry.model.metadata import (
+        RectilinearGrid as RectilinearGrid,
+    )
+    from manifestry.model.metadata import (
+        RegularGrid as RegularGrid,
+    )
+    from manifestry.model.tree import (
+        VirtualArray as VirtualArray,
+    )
+    from manifestry.model.tree import (
+        VirtualGroup as VirtualGroup,
+    )
+    from manifestry.reading import parse as parse
+    from manifestry.report import WriteReport as WriteReport
+    from manifestry.storage.source import Source as Source
+    from manifestry.verification import (
+        VerifyReport as VerifyReport,
+    )
+    from manifestry.verification import (
+        verify as verify,
+    )
+    from manifestry.views import (
+        open_store as open_store,
+    )
+    from manifestry.views import (
+        to_datatree as to_datatree,
+    )
+    from manifestry.views import (
+        to_xarray as to_xarray,
+    )
+    from manifestry.writing import write as write
+    from manifestry.zarr_store import ManifestStore as ManifestStore
 
 __version__ = "0.1.0"
 
-_WHERE = {
+_WHERE: Final = {
     "AmbiguousFormatError": "errors",
     "ArrayMetadata": "model.metadata",
     "ChunkManifest": "model.manifest",
-    "Codec": "model.metadata",
+    "Codec": "model.codecs",
     "CombineOptions": "combine.options",
     "ConvertReport": "conversion.report",
     "FileTable": "model.files",
     "IncompatibleArraysError": "errors",
-    "Issue": "model.issues",
+    "Issue": "issues",
     "Limits": "model.limits",
     "MalformedFileError": "errors",
     "ManifestError": "errors",
@@ -81,50 +136,16 @@ _WHERE = {
     "concat": "combine.concatenate",
     "convert": "conversion.running",
     "merge": "combine.merging",
+    "open_store": "views",
     "parse": "reading",
-    "verify": "verification",
     "stack": "combine.stacking",
+    "to_datatree": "views",
+    "to_xarray": "views",
+    "verify": "verification",
     "write": "writing",
 }
 
-__all__ = [
-    "AmbiguousFormatError",
-    "ArrayMetadata",
-    "ChunkManifest",
-    "Codec",
-    "CombineOptions",
-    "ConvertReport",
-    "FileTable",
-    "IncompatibleArraysError",
-    "Issue",
-    "Limits",
-    "MalformedFileError",
-    "ManifestError",
-    "ManifestStore",
-    "ManifestryError",
-    "OptionError",
-    "PluginError",
-    "RectilinearGrid",
-    "RegularGrid",
-    "Source",
-    "SourceError",
-    "SourceFile",
-    "TargetExistsError",
-    "UnknownFormatError",
-    "UnsupportedFeatureError",
-    "VerifyReport",
-    "VirtualArray",
-    "VirtualGroup",
-    "WriteError",
-    "WriteReport",
-    "concat",
-    "convert",
-    "merge",
-    "parse",
-    "stack",
-    "verify",
-    "write",
-]
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

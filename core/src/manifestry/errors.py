@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from manifestry.model.issues import Issue
+    from manifestry.issues import Issue
 
 __all__ = [
     "AmbiguousFormatError",

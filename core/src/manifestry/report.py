@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.requirements import reader_packages
 

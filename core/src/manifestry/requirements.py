@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-from manifestry.model.datatypes import ARRAY_FIELD, has_array_fields
+from manifestry.model.codecs import CHAIN, codec_entry, codec_of_v2
+from manifestry.model.datatypes import ARRAY_FIELD_PACKAGE, has_array_fields
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualGroup
-from manifestry.zarr_v2.chains import CHAIN, distributions
+from manifestry.zarr_v2.chains import distributions
 
 __all__ = ["packages_of_v2", "reader_packages"]
-
-_OF_V3: Final = {"imagecodecs_": "imagecodecs-zarr", "manifestry.": "manifestry-codecs"}
-_OF_V2: Final = {"imagecodecs_": "imagecodecs-numcodecs", "manifestry.": "manifestry-codecs"}
-"""Distributions by the beginning of the names of the codecs and data types that they have."""
 
 
 def reader_packages(trees: Iterable[VirtualGroup]) -> tuple[str, ...]:
     """The distributions that readers of some trees as Zarr v3 need, sorted."""
     arrays = [array.metadata for tree in trees for _, array in tree.walk_arrays()]
-    found = set(_owners((name for one in arrays for name in _names(one)), _OF_V3))
-    return tuple(sorted(found.union(*map(_of_chains, arrays))))
+    found = {entry.package for one in arrays for name in _names(one) if (entry := codec_entry(name)) is not None}
+    found |= {ARRAY_FIELD_PACKAGE for one in arrays if has_array_fields(one.dtype)}
+    return tuple(sorted(found.union(*map(_of_chains, arrays)) - {""}))
 
 
 def packages_of_v2(zarray: Mapping[str, Any], metadata: ArrayMetadata) -> set[str]:
     """The distributions that readers of an array need, whose ``.zarray`` is given, as Zarr v2."""
     steps = [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]
-    return {*_owners((step["id"] for step in steps), _OF_V2), *_of_chains(metadata)}
-
-
-def _owners(names: Iterable[str], known: Mapping[str, str]) -> Iterator[str]:
-    return (package for name in names for prefix, package in known.items() if name.startswith(prefix))
+    found = {entry.package_v2 for step in steps if (entry := codec_of_v2(step["id"])) is not None}
+    return {*found, *_of_chains(metadata)} - {""}
 
 
 def _of_chains(metadata: ArrayMetadata) -> Iterator[str]:
@@ -41,8 +36,6 @@ def _of_chains(metadata: ArrayMetadata) -> Iterator[str]:
 
 
 def _names(metadata: ArrayMetadata) -> Iterator[str]:
-    if has_array_fields(metadata.dtype):
-        yield ARRAY_FIELD
     for codec in metadata.codecs:
         yield codec.name
         for inner in codec.configuration.get("codecs", ()):  # sharding

@@ -14,7 +14,7 @@ from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target,
 from manifestry.formats.descriptors import Capability, WriterDescriptor
 from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
 from manifestry.formats.options import make_options
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.provenance import provenance_to_json
 from manifestry.model.tree import VirtualGroup

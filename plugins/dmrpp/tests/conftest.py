@@ -49,7 +49,7 @@ class Documents:
 
 
 def read_all(tree):
-    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
     return {path: np.asarray(root[path][...]) for path, _ in tree.walk_arrays()}
 
 

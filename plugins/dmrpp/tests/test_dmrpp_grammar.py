@@ -289,7 +289,7 @@ def test_linked_blocks_of_hdf4(documents):
 def documents_values(tree):
     import zarr
 
-    root = zarr.open_group(tree.store(), mode="r")
+    root = zarr.open_group(mf.open_store(tree), mode="r")
     return {path: root[path][...] for path, _ in tree.walk_arrays()}
 
 

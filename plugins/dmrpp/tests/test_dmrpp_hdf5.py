@@ -243,7 +243,7 @@ def test_reading_from_an_object_store(tmp_path, describe, values):
     assert tree["a"].manifest.files.sizes.tolist() == [path.stat().st_size]
     import zarr
 
-    root = zarr.open_group(tree.store(stores=stores), mode="r")
+    root = zarr.open_group(mf.open_store(tree, stores=stores), mode="r")
     assert root["a"][...].tolist() == [0, 1, 2, 3, 4]
 
 

@@ -89,7 +89,7 @@ def test_records_read_back_or_are_refused_before_anything_is_written(fmt, descri
         assert "manifestry-codecs" in mf.write(tree, target, format=fmt).packages
     read = mf.parse(target)
     assert set(read.arrays) == set(records)
-    root = zarr.open_group(read.store(), mode="r")
+    root = zarr.open_group(mf.open_store(read), mode="r")
     for name, values in records.items():
         assert root[name].dtype == values.dtype
         assert root[name][...].tobytes() == values.tobytes()

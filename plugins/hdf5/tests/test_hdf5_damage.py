@@ -141,7 +141,7 @@ def test_sequences_of_both_byte_orders(tmp_path, kind):
         held[0] = members
         attribute.write(held.astype(h5py.vlen_dtype(np.dtype(kind))))
     tree = mf.parse(path)
-    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
     assert root["d"][...][0].tolist() == members.tolist()
     assert root["d"][...][1].tolist() == []
     assert root["one"][...].tolist() == members.tolist()
@@ -167,7 +167,7 @@ def test_stores_of_variable_length_survive_icechunk_and_kerchunk(tmp_path):
         file.create_dataset("records", (3,), [("a", h5py.string_dtype()), ("b", "<f8", (2,))])[1] = ("x", (1, 2))
     for target, options in (("a.json", {"zarr_format": 3}), ("b.icechunk", {})):
         mf.write(mf.parse(path), tmp_path / target, **options)
-        root = zarr.open_group(mf.parse(tmp_path / target).store(), mode="r", zarr_format=3)
+        root = zarr.open_group(mf.open_store(mf.parse(tmp_path / target)), mode="r", zarr_format=3)
         assert [v.tolist() for v in root["sequences"][...]] == [[1, 2], [], []]
         assert root["records"][1].tolist()[0] == "x"
         assert root["records"][...]["b"].tolist() == [[0, 0], [1, 2], [0, 0]]
@@ -181,7 +181,7 @@ def test_memory_store_is_what_a_remote_file_is_read_from(tmp_path):
     store = MemoryStore()
     store.put("file.h5", path.read_bytes())
     tree = mf.parse("memory://here/file.h5", stores={"memory://here": store})
-    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
     assert root["texts"][...].tolist() == ["one", "two"]
 
 

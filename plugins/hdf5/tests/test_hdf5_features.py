@@ -615,7 +615,7 @@ def outcome(made, folder):
     if refused:
         assert not list(tree.walk_arrays())
         return f"refused: {', '.join(sorted(refused))}"
-    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
     copied = []
     with contextlib.chdir(folder), h5py.File(path) as file:  # where libhdf5 looks for raw files
         for name, array in tree.walk_arrays():

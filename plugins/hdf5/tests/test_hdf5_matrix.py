@@ -167,7 +167,7 @@ def outcomes(folder):
         for issue in tree.issues:
             label, _, name = issue.path.partition("; ")
             found[index, name, label] = f"refused: {issue.feature}"
-        root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+        root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
         with h5py.File(path) as file:
             for key, array in tree.arrays.items():
                 label, _, name = key.partition("; ")

@@ -11,13 +11,13 @@ from h5py import h5a, h5s, h5t
 
 
 def read(tree, path):
-    return zarr.open_group(tree.store(), mode="r", zarr_format=3)[path][...]
+    return zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)[path][...]
 
 
 def check(path, **options):
     """Every array of the tree equals h5py's reading; returns the tree."""
     tree = mf.parse(path, **options)
-    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
     with h5py.File(path) as file:
         for name, array in tree.walk_arrays():
             expected = file[name][()]
@@ -69,12 +69,12 @@ def test_netcdf_values_and_dimensions(netcdf):
 @pytest.mark.parametrize("group", [None, "sub"])
 def test_netcdf_equals_h5netcdf_in_xarray(netcdf, group):
     tree = mf.parse(netcdf)
-    ours = xr.open_zarr(tree.store(), group=group, consolidated=False, chunks=None, mask_and_scale=False)
+    ours = xr.open_zarr(mf.open_store(tree), group=group, consolidated=False, chunks=None, mask_and_scale=False)
     theirs = xr.open_dataset(netcdf, group=group, engine="h5netcdf", mask_and_scale=False)
     xr.testing.assert_identical(ours, theirs)
     for name in theirs.variables:
         assert ours[name].dtype == theirs[name].dtype
-    ours = xr.open_zarr(tree.store(), group=group, consolidated=False, chunks=None)
+    ours = xr.open_zarr(mf.open_store(tree), group=group, consolidated=False, chunks=None)
     xr.testing.assert_identical(ours, xr.open_dataset(netcdf, group=group, engine="h5netcdf"))
 
 
@@ -150,7 +150,7 @@ def test_native_reader_agrees(netcdf):
     from manifestry_hdf5.parser import Hdf5Parser
 
     tree = mf.parse(netcdf)
-    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
     native = Hdf5Parser().open_native(Source(netcdf), Hdf5Options())
     for name, array in tree.walk_arrays():
         box = tuple(slice(n // 3, n) for n in array.shape)
@@ -281,7 +281,7 @@ def test_names_with_two_underscores_are_read(tmp_path):
     path = tmp_path / "names.h5"
     with h5py.File(path, "w") as file:
         file["obs/__categories/cell"] = np.arange(5.0)
-    root = zarr.open_group(mf.parse(path).store(), mode="r")
+    root = zarr.open_group(mf.open_store(mf.parse(path)), mode="r")
     np.testing.assert_array_equal(root["obs/__categories/cell"][...], np.arange(5.0))
 
 

@@ -42,7 +42,7 @@ def test_parts_of_spawned_processes_are_one_commit(tmp_path):
     report = write_parts(layout(tmp_path, 5), target, items, make, sources=[str(tmp_path)], group="g", checksums=False)
     assert report.references == 9
     found = mf.parse(target, group="g")
-    values = zarr.open_array(found.store(), path="x", mode="r")[...]
+    values = zarr.open_array(mf.open_store(found), path="x", mode="r")[...]
     expected = np.repeat(np.arange(5, dtype="i4"), 2)
     expected[7] = 0
     np.testing.assert_array_equal(values, np.repeat(expected[:, None], 3, axis=1))

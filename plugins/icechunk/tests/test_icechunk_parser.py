@@ -90,7 +90,7 @@ def test_native_chunks_of_another_writer_are_copied_within_limits(tmp_path):
     found = mf.parse(source)
     assert found.attributes == {"by": "zarr"}
     assert found["deep/below/x"].manifest.inlined.all()
-    values = zarr.open_array(found.store(), path="deep/below/x", mode="r")[...]
+    values = zarr.open_array(mf.open_store(found), path="deep/below/x", mode="r")[...]
     np.testing.assert_array_equal(values, np.arange(1000))
     with pytest.raises(
         mf.UnsupportedFeatureError, match="deep/below/x: chunks of the repository's own of more than 10"

@@ -51,7 +51,7 @@ def test_a_repository_on_s3_over_sources_on_s3(place, stores, server, fresh):
     mf.write(longer, target, append_dim="t", stores=stores)
     found = mf.parse(target, stores=stores)
     assert [file.url for file in found.files] == [f"{place}/in/a b#%.bin", f"{place}/in/b.bin"]
-    values = zarr.open_array(found.store(stores=stores), path="x", mode="r")[...]
+    values = zarr.open_array(mf.open_store(found, stores=stores), path="x", mode="r")[...]
     np.testing.assert_array_equal(values, np.arange(12.0))
 
 

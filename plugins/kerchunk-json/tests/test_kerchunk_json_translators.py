@@ -118,7 +118,7 @@ def test_translators_of_the_kerchunk_package(tmp_path, translate):
     assert sorted(tree.arrays) == sorted(right) != []
     mf.write(tree, tmp_path / "out.icechunk")
     for output in (tree, mf.parse(tmp_path / "out.icechunk")):
-        found = zarr.open_group(output.store(), mode="r")
+        found = zarr.open_group(mf.open_store(output), mode="r")
         for name, values in right.items():
             assert found[name].dtype == values.dtype.newbyteorder("=")
             assert np.array_equal(found[name][...], values)

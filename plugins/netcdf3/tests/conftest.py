@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+import manifestry as mf
 import netCDF4
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def classic():
 
 def read_all(tree):
     """Every array of a tree through its store, as zarr reads it."""
-    root = zarr.open_group(tree.store(), mode="r", zarr_format=3)
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
     return {path: root[path][...] for path, _ in tree.walk_arrays()}
 
 

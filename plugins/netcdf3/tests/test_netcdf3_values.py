@@ -165,7 +165,7 @@ def test_selection_names_groups_and_inlining(tmp_path, check):
     assert tree["time"].manifest.to_dict().keys() == {"0"}
     assert tree["time"].manifest[0].data == np.arange(50, dtype=">f8").tobytes()
     assert tree["big"].manifest.inline == b""
-    assert zarr.open_group(tree.store(), mode="r")["__unnamed"][()] == 3
+    assert zarr.open_group(mf.open_store(tree), mode="r")["__unnamed"][()] == 3
     with pytest.raises(mf.OptionError, match="have no groups"):
         mf.parse(path, group="g")
 

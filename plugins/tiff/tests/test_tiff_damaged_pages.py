@@ -72,7 +72,7 @@ def values(tree):
 
     Masks are told apart by their shape.
     """
-    group = zarr.open_group(tree.store(), mode="r")
+    group = zarr.open_group(mf.open_store(tree), mode="r")
     found = {}
     for path, array in tree.walk_arrays():
         data = group[path][...]
@@ -123,7 +123,7 @@ def test_series_with_a_damaged_page_never_move_pages(tmp_path, kind, metadata):
             file.write(data, contiguous=False, compression="zlib", photometric="minisblack", metadata=metadata)
         damage_tag(path, number, 256, "missing")
         tree = mf.parse(path, on_unsupported="skip")
-        group = zarr.open_group(tree.store(), mode="r")
+        group = zarr.open_group(mf.open_store(tree), mode="r")
         for name, array in tree.walk_arrays():
             found = group[name][...].reshape(-1, *array.shape[-2:])[:, 0, 0].tolist()
             first = int(name.split("/")[0])

@@ -62,7 +62,7 @@ def test_layout_of_the_conventions(tmp_path):
         "AREA_OR_POINT": "Area",
     }
     assert {name: attributes[name] for name in expected} == expected
-    x, y = (zarr.open_group(tree.store(), mode="r")[name][...] for name in "xy")
+    x, y = (zarr.open_group(mf.open_store(tree), mode="r")[name][...] for name in "xy")
     np.testing.assert_array_equal(x, 500_005 + 10.0 * np.arange(60))
     np.testing.assert_array_equal(y, 4_999_995 - 10.0 * np.arange(40))
     assert tree["x"].attributes["standard_name"] == "projection_x_coordinate"
@@ -228,7 +228,7 @@ def test_colour_map(tmp_path):
 @pytest.mark.parametrize("system", ["EPSG:32633", "+proj=lcc +lat_1=33 +lat_2=45 +lat_0=39 +lon_0=-96 +datum=NAD83"])
 def test_rioxarray_reads_system_and_transform(tmp_path, system):
     path = write(tmp_path / "a.tif", system)
-    store = mf.parse(path).store()
+    store = mf.open_store(mf.parse(path))
     with (
         xr.open_zarr(store, consolidated=False, decode_coords="all", chunks=None) as dataset,
         rasterio.open(path) as file,

@@ -78,7 +78,7 @@ def test_values_through_kerchunk(tmp_path, kind):
     path, target = tmp_path / "a.tif", tmp_path / "a.json"
     WRITERS[kind](path)
     tree = mf.parse(path)
-    expected = zarr.open_group(tree.store(), mode="r")["0"][...]
+    expected = zarr.open_group(mf.open_store(tree), mode="r")["0"][...]
     mf.write(tree, target, format="kerchunk-json")
     with xr.open_dataset(
         str(target), engine="kerchunk", storage_options={"remote_protocol": "file"}, mask_and_scale=False

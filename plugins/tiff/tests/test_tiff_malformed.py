@@ -49,7 +49,7 @@ def test_strips_that_are_too_short_are_named(make_tiff):
 @pytest.mark.parametrize("change", [[(279, 4, 60)], [(278,), (273, 4, [16, 48]), (279, 4, [32, 32])]])
 def test_a_single_strip_has_the_bytes_of_the_image(make_tiff, change):
     path = make_tiff([make_tiff.gray(8, 8, 16, 64, *change)], PIXELS)
-    found = zarr.open_group(mf.parse(path).store(), mode="r")["0"][...]
+    found = zarr.open_group(mf.open_store(mf.parse(path)), mode="r")["0"][...]
     np.testing.assert_array_equal(found, tifffile.imread(path))
 
 

@@ -55,7 +55,7 @@ def test_regions_are_those_that_zarr_reads(tmp_path, kind):
     path = tmp_path / "a.tif"
     WRITERS[kind](path)
     tree = mf.parse(path)
-    root = zarr.open_group(tree.store(), mode="r")
+    root = zarr.open_group(mf.open_store(tree), mode="r")
     reader = TiffParser().open_native(Source(path), TiffOptions())
     for name, array in tree.walk_arrays():
         regions = [tuple(slice(0, n) for n in array.shape), tuple(slice(n // 3, n // 2 + 1) for n in array.shape)]

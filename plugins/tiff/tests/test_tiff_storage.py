@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 
 def read(path: Path, name: str = "0", **options) -> np.ndarray:
     tree = mf.parse(path, ifd=0, **options)
-    return zarr.open_group(tree.store(), mode="r")[name][...]
+    return zarr.open_group(mf.open_store(tree), mode="r")[name][...]
 
 
 def pixels(dtype: str, shape=(3, 50, 70)) -> np.ndarray:

@@ -36,7 +36,7 @@ def cog(path, *, mask=False, width=700, height=500):
 
 
 def read(tree, path):
-    return zarr.open_group(tree.store(), mode="r")[path][...]
+    return zarr.open_group(mf.open_store(tree), mode="r")[path][...]
 
 
 def test_one_image_is_an_array_at_the_root(tmp_path):
@@ -70,7 +70,7 @@ def test_a_pyramid_is_groups_that_xarray_opens(tmp_path):
     with rasterio.open(path) as file:
         np.testing.assert_array_equal(read(tree, "0/data"), file.read())
         np.testing.assert_array_equal(read(tree, "0/mask"), file.dataset_mask() > 0)
-    with xr.open_datatree(tree.store(), engine="zarr", consolidated=False, decode_coords="all") as opened:
+    with xr.open_datatree(mf.open_store(tree), engine="zarr", consolidated=False, decode_coords="all") as opened:
         for level, factor in enumerate((1, 2, 4)):
             with rasterio.open(path, **({"overview_level": level - 1} if level else {})) as file:
                 np.testing.assert_array_equal(opened[f"{level}/data"].values, file.read())

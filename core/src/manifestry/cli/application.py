@@ -17,7 +17,7 @@ import manifestry
 from manifestry.cli.output import Output, printable
 from manifestry.errors import ManifestryError, UnsupportedFeatureError
 from manifestry.formats.boundary import PluginBoundary, import_object
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 
 __all__ = ["main", "run"]
 

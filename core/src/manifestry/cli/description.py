@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.cli.output import human_bytes
+from manifestry.issues import Issue
 from manifestry.model.attributes import array_attributes_to_json, attributes_to_json
 from manifestry.model.datatypes import dtype_to_zarr, fill_to_zarr, is_variable_length
-from manifestry.model.issues import Issue
 from manifestry.model.manifest import INLINE
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup

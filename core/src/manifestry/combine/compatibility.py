@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.model.attributes import Attributes, value_to_json, values_equal
+from manifestry.model.codecs import Codec, codec_entry
 from manifestry.model.elements import same_bits
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
 __all__ = [
@@ -44,25 +45,6 @@ _GEOREFERENCE: Final = ("proj:", "spatial:")
 _MAPPING: Final = frozenset({"grid_mapping_name", "crs_wkt", "spatial_ref", "GeoTransform"})
 """Attributes of grid mapping variables (CF conventions 5.6): of those, every attribute matters."""
 
-_ENCODE_ONLY: Final[Mapping[str, set[str]]] = {
-    "gzip": {"level"},
-    "zstd": {"level", "checksum"},
-    # Everything that decodes a Blosc buffer stands in its own header.
-    "blosc": {"cname", "clevel", "shuffle", "typesize", "blocksize"},
-    "numcodecs.blosc": {"cname", "clevel", "shuffle", "typesize", "blocksize"},
-    "numcodecs.bz2": {"level"},
-    "numcodecs.gzip": {"level"},
-    "numcodecs.lz4": {"acceleration"},
-    "numcodecs.lzma": {"preset"},
-    "numcodecs.zlib": {"level"},
-    "numcodecs.zstd": {"level", "checksum"},
-    "imagecodecs_deflate": {"level"},
-    "imagecodecs_lz4": {"level"},
-    "imagecodecs_lzma": {"level"},
-    "imagecodecs_zlib": {"level"},
-    "imagecodecs_zstd": {"level"},
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -87,7 +69,8 @@ def decoding(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
 
 
 def _decoding(codec: Codec) -> Codec:
-    unimportant = _ENCODE_ONLY.get(codec.name, set())
+    entry = codec_entry(codec.name)
+    unimportant = frozenset() if entry is None else entry.encode_only
     kept = {key: value for key, value in codec.configuration.items() if key not in unimportant}
     if codec.name == "sharding_indexed":
         for part in ("codecs", "index_codecs"):

@@ -17,9 +17,9 @@ from manifestry.combine.trees import build_tree, check_some, combine_attributes,
 from manifestry.combine.values import at_hand, encode_values, plain_metadata, read_values
 from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
 from manifestry.formats.options import make_options
+from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.elements import same_bits
-from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from manifestry.combine.manifests import insert_axis
 from manifestry.errors import IncompatibleArraysError
+from manifestry.model.codecs import Codec, Dependence, codec_entry
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
 __all__ = ["drop_axis", "expand_array"]
-
-_SHAPED: Final = frozenset(
-    {
-        "numcodecs.pcodec", "numcodecs.zfpy", "imagecodecs_b2nd", "imagecodecs_meshopt", "imagecodecs_pcodec",
-        "imagecodecs_rcomp", "imagecodecs_sperr", "imagecodecs_sz3", "imagecodecs_zfp",
-    }
-)  # fmt: skip
-"""Codecs that decode by the shape of the chunk."""
-
-_FLAT: Final = frozenset({"bytes", "vlen-utf8", "vlen-bytes", "gzip", "zstd", "blosc", "crc32c"})
 
 
 def expand_array(array: VirtualArray, dim: str | None, path: str = "", axis: int = 0) -> VirtualArray:
@@ -104,9 +95,9 @@ def _moved(codecs: tuple[Codec, ...], axis: int, step: int, path: str) -> tuple[
         elif codec.name == "sharding_indexed" and codec is codecs[0]:
             found.append(_moved_shards(codec, axis, step, path))
             return (*found, *codecs[1:])
-        elif _is_flat(codec.name):
+        elif (dependence := _dependence(codec)) is Dependence.NONE:
             found.append(codec)
-        elif axis == 0 and codec.name.startswith("imagecodecs_") and codec.name not in _SHAPED:
+        elif axis == 0 and dependence is Dependence.TRAILING_AXES:
             found.append(_moved_image(codec, step))
         else:
             raise IncompatibleArraysError(
@@ -115,9 +106,9 @@ def _moved(codecs: tuple[Codec, ...], axis: int, step: int, path: str) -> tuple[
     return tuple(found)
 
 
-def _is_flat(name: str) -> bool:
-    """Whether a codec sees a chunk as a row of elements or bytes, whatever its dimensions."""
-    return name in _FLAT or (name.startswith(("manifestry.", "numcodecs.")) and name not in _SHAPED)
+def _dependence(codec: Codec) -> Dependence:
+    entry = codec_entry(codec.name)
+    return Dependence.SHAPE if entry is None else entry.dependence
 
 
 def _moved_image(codec: Codec, step: int) -> Codec:

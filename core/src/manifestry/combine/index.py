@@ -13,8 +13,8 @@ from manifestry.combine.harmonise import harmonise_values
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values
 from manifestry.errors import IncompatibleArraysError
+from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
-from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 

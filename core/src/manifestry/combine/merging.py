@@ -13,8 +13,8 @@ from manifestry.combine.trees import build_tree, check_some, combine_attributes,
 from manifestry.combine.values import at_hand
 from manifestry.errors import IncompatibleArraysError
 from manifestry.formats.options import make_options
+from manifestry.issues import Issue
 from manifestry.model.elements import same_bits
-from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 

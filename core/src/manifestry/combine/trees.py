@@ -8,8 +8,8 @@ from typing import Any
 from manifestry.combine.compatibility import places_values, same_attribute
 from manifestry.combine.options import CombineOptions
 from manifestry.errors import IncompatibleArraysError, OptionError
+from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
-from manifestry.model.issues import Issue
 from manifestry.model.provenance import merge_provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from manifestry.combine.manifests import FileMerger, concat_manifests
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.boundary import PluginCall
+from manifestry.model.codecs import Codec, is_lossless, serializer
 from manifestry.model.datatypes import default_fill, is_variable_length
 from manifestry.model.elements import same_bits
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.zarr_v3 import array_document
 from manifestry.storage.registry import StoreRegistry
@@ -31,15 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["at_hand", "encode_values", "inline_array", "plain_metadata", "read_many", "read_values", "stored_chunks"]
 
 _BATCH_BYTES: Final = 64 << 20
-_BYTE_FILTERS: Final = frozenset({"numcodecs.zlib", "numcodecs.shuffle", "numcodecs.fletcher32"})
-_LOSSLESS: Final = frozenset(
-    {
-        "blosc", "bytes", "crc32c", "gzip", "numcodecs.blosc", "numcodecs.bz2", "numcodecs.fletcher32",
-        "numcodecs.gzip", "numcodecs.lz4", "numcodecs.lzma", "numcodecs.shuffle", "numcodecs.zlib", "numcodecs.zstd",
-        "transpose", "vlen-bytes", "vlen-utf8", "zstd",
-    }
-)  # fmt: skip
-"""Codecs that give back what they were given, whatever it is."""
+_NUMCODECS: Final = "numcodecs."
 _CONCURRENT: Final = 32
 
 
@@ -182,7 +175,7 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
     if not others and manifest.inline and manifest.size == 1 and manifest.file_index == INLINE:
         data = np.frombuffer(manifest.inline, stored, metadata.size, int(manifest.offsets))
         return data.astype(metadata.dtype, copy=False).reshape(metadata.shape)
-    if not all(codec.name in _BYTE_FILTERS for codec in others):
+    if not all(codec.name.startswith(_NUMCODECS) for codec in others):
         return None
     if _is_remote(array, stores):
         return None
@@ -213,15 +206,7 @@ def plain_metadata(
 ) -> ArrayMetadata:
     """The metadata of an array that is copied: as `like`, uncompressed and little-endian, in one chunk by default."""
     chunks = tuple(max(1, n) for n in chunk_shape or shape)
-    return like.with_(shape=shape, chunk_grid=RegularGrid(chunks), codecs=(_plain_codec(like.dtype),))
-
-
-def _plain_codec(dtype: np.dtype[Any]) -> Codec:
-    if is_variable_length(dtype):
-        return Codec("vlen-utf8" if dtype.kind == "T" else "vlen-bytes")
-    if dtype.itemsize == 1 or dtype.kind in "SV":
-        return Codec("bytes")
-    return Codec("bytes", {"endian": "little"})
+    return like.with_(shape=shape, chunk_grid=RegularGrid(chunks), codecs=(serializer(like.dtype),))
 
 
 def inline_array(values: Any, dims: Sequence[str], attributes: Mapping[str, Any] | None = None) -> VirtualArray:
@@ -261,7 +246,7 @@ def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray
         A codec can decode only, or does not give back what it is given.
     """
     shaped = metadata.with_(shape=values.shape)
-    if shaped.codecs == (_plain_codec(shaped.dtype),) and not is_variable_length(shaped.dtype) and values.ndim <= 1:
+    if shaped.codecs == (serializer(shaped.dtype),) and not is_variable_length(shaped.dtype) and values.ndim <= 1:
         return VirtualArray(shaped, _encode_plain(values, shaped))
     import zarr  # noqa: PLC0415 as above
     from zarr.buffer import cpu  # noqa: PLC0415 as above
@@ -272,12 +257,12 @@ def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray
     try:
         opened = zarr.open_array(MemoryStore(held), mode="r+", zarr_format=3, config={"write_empty_chunks": True})
         opened[...] = values
-        exact = all(codec.name in _LOSSLESS for codec in shaped.codecs) or _same_bytes(opened[...], values)
+        exact = is_lossless(shaped.codecs) or _same_bytes(opened[...], values)
     except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
         names = ", ".join(codec.name for codec in shaped.codecs)
         raise UnsupportedFeatureError(f"encoding with {names}", "", f"only decoding is possible: {error}") from error
     if not exact:
-        names = ", ".join(codec.name for codec in shaped.codecs if codec.name not in _LOSSLESS)
+        names = ", ".join(codec.name for codec in shaped.codecs if not is_lossless([codec]))
         raise UnsupportedFeatureError(f"encoding with {names}", "", "values would change: the codec is lossy")
     grid = shaped.grid_shape
     chunks = {}

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from manifestry.errors import ManifestryError
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.report import REPORT_SCHEMA_VERSION, WriteReport
 

@@ -11,7 +11,7 @@ import numpy as np
 from manifestry.combine.index import check_order
 from manifestry.combine.values import read_values
 from manifestry.conversion.batches import BatchJob, BatchResult, array_paths
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.report import WriteReport
 

@@ -18,7 +18,7 @@ from manifestry.errors import (
     ManifestryError,
     UnsupportedFeatureError,
 )
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.selection import Selection
 from manifestry.progress import Progress, SilentProgress
@@ -195,7 +195,8 @@ class Parser(Protocol):
 
     >>> import numpy as np
     >>> from manifestry.model.manifest import ChunkManifest
-    >>> from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+    >>> from manifestry.model.codecs import Codec
+    >>> from manifestry.model.metadata import ArrayMetadata, RegularGrid
     >>> from manifestry.model.tree import VirtualArray, VirtualGroup
     >>> class RawParser:
     ...     def parse(self, source, options, context):

@@ -31,7 +31,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 
 __all__ = [
     "Attributes",

@@ -21,6 +21,7 @@ from manifestry.model.elements import as_element
 
 __all__ = [
     "ARRAY_FIELD",
+    "ARRAY_FIELD_PACKAGE",
     "default_fill",
     "dtype_from_zarr",
     "dtype_to_zarr",
@@ -33,6 +34,9 @@ __all__ = [
 
 ARRAY_FIELD = "manifestry.array"
 """Data type of a field that is an array: ``{"data_type": ..., "shape": [...]}``; its fill value is a flat list."""
+
+ARRAY_FIELD_PACKAGE = "manifestry-codecs"
+"""The distribution in which readers find it."""
 
 _PLAIN = {
     np.dtype(code): name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,24 +12,10 @@ import numpy as np
 
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import Attributes, attributes_equal
+from manifestry.model.codecs import Codec
 from manifestry.model.elements import as_element, same_bits
 
-__all__ = ["ArrayMetadata", "ChunkGrid", "Codec", "RectilinearGrid", "RegularGrid"]
-
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """One codec of the pipeline by the name that readers have for it (Zarr v3 ``{"name", "configuration"}``)."""
-
-    name: str
-    configuration: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_zarr(self) -> dict[str, Any]:
-        """The codec as Zarr v3 JSON. The configuration stands there even when empty: some readers want the key."""
-        return {"name": self.name, "configuration": dict(self.configuration)}
-
-    def __hash__(self) -> int:
-        return hash((self.name, tuple(sorted(self.configuration))))
+__all__ = ["ArrayMetadata", "ChunkGrid", "RectilinearGrid", "RegularGrid"]
 
 
 @dataclass(frozen=True, slots=True)

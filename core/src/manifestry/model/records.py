@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec
 
 __all__ = ["RecordLayout", "record_layout"]
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes, attributes_equal
 from manifestry.model.files import FileTable
-from manifestry.model.issues import Issue
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.provenance import Provenance
 from manifestry.model.selection import Selection
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from zarr.abc.store import Store
 
 __all__ = ["VirtualArray", "VirtualGroup"]
 
@@ -201,40 +197,6 @@ class VirtualGroup:
 
         provenance = tuple(replace(part, sources=part.sources.relocate(prefixes)) for part in self.provenance)
         return replace(self.map_arrays(move), provenance=provenance)
-
-    def store(self, *, stores: Any = None) -> Store:
-        """The tree as a read-only Zarr store that reads the archives.
-
-        Parameters
-        ----------
-        stores
-            Object stores by URL prefix, as for `manifestry.parse`.
-        """
-        from manifestry.zarr_store import ManifestStore  # noqa: PLC0415 a convenience that runs up the layers
-
-        return ManifestStore(self, stores=stores)
-
-    def to_virtual_dataset(
-        self, group: str = "", *, load: bool | Collection[str] = False, stores: Any = None
-    ) -> xr.Dataset:
-        """One group as an xarray Dataset of virtual arrays; of a pyramid without `group`, level 0.
-
-        Parameters
-        ----------
-        load
-            Names of variables whose values are read and decoded; True: the one-dimensional coordinates.
-        stores
-            Object stores by URL prefix, as for `manifestry.parse`.
-        """
-        from manifestry.xarray_bridge import to_virtual_dataset  # noqa: PLC0415 as above
-
-        return to_virtual_dataset(self, group, load=load, stores=stores)
-
-    def to_virtual_datatree(self, *, load: bool | Collection[str] = False, stores: Any = None) -> xr.DataTree:
-        """The whole tree as an xarray DataTree of virtual arrays; parameters as for `to_virtual_dataset`."""
-        from manifestry.xarray_bridge import to_virtual_datatree  # noqa: PLC0415 as above
-
-        return to_virtual_datatree(self, load=load, stores=stores)
 
     def __eq__(self, other: object) -> bool:
         """Whether arrays, groups and attributes are equal; issues and provenance do not count."""

@@ -14,28 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.errors import ManifestError
+from manifestry.model.codecs import Codec, CodecKind, codec_entry
 from manifestry.model.datatypes import dtype_to_zarr, has_byte_order, is_variable_length
 from manifestry.model.files import UNKNOWN_SIZE
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import Codec, RegularGrid
+from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 __all__ = ["is_node_name", "validate_array", "validate_names", "validate_tree"]
-
-_SIZE_KEEPING = {"transpose", "imagecodecs_bitorder", "imagecodecs_delta", "imagecodecs_xor"}
-_ARRAY_TO_ARRAY = _SIZE_KEEPING | {
-    "imagecodecs_cms",
-    "imagecodecs_quantize",
-    "manifestry.sequences",
-    "numcodecs.astype",
-    "numcodecs.bitround",
-    "numcodecs.delta",
-    "numcodecs.fixedscaleoffset",
-    "numcodecs.packbits",
-    "numcodecs.quantize",
-}
-_ARRAY_TO_BYTES = {"bytes", "vlen-utf8", "vlen-bytes", "sharding_indexed"}
 
 
 def is_node_name(name: str) -> bool:
@@ -127,19 +114,20 @@ def _encoding(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) -> tup
         _check_codecs(dtype, codecs, ndim)
     except ManifestError as error:
         return str(error), 0
-    fixed = not is_variable_length(dtype) and all(codec.name in _SIZE_KEEPING | {"bytes"} for codec in codecs)
+    entries = [codec_entry(codec.name) for codec in codecs]
+    fixed = not is_variable_length(dtype) and all(entry is not None and entry.keeps_size for entry in entries)
     return "", dtype.itemsize if fixed else 0
 
 
 def _check_codecs(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) -> None:
     """The pipeline is array-to-array, one array-to-bytes, bytes-to-bytes; what is known of a codec fits the type."""
-    names = [codec.name for codec in codecs]
-    serializer = next((i for i, name in enumerate(names) if name not in _ARRAY_TO_ARRAY), None)
+    kinds = [None if (entry := codec_entry(codec.name)) is None else entry.kind for codec in codecs]
+    serializer = next((i for i, kind in enumerate(kinds) if kind is not CodecKind.ARRAY_TO_ARRAY), None)
     if serializer is None:
         raise ManifestError("the codecs do not make bytes of an array")
-    for name in names[serializer + 1 :]:
-        if name in _ARRAY_TO_ARRAY | _ARRAY_TO_BYTES:
-            raise ManifestError(f"the codec {name} comes after {names[serializer]}, which makes bytes")
+    for codec, kind in zip(codecs[serializer + 1 :], kinds[serializer + 1 :], strict=True):
+        if kind not in (CodecKind.BYTES_TO_BYTES, None):
+            raise ManifestError(f"the codec {codec.name} comes after {codecs[serializer].name}, which makes bytes")
     for codec in codecs[:serializer]:
         if codec.name == "transpose" and sorted(codec.configuration.get("order", ())) != list(range(ndim)):
             raise ManifestError(f"transposing {ndim} dimensions by {codec.configuration.get('order')}")

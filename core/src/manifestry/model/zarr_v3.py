@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from manifestry.errors import ManifestError
+from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
+from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import dtype_from_zarr, dtype_to_zarr, fill_from_zarr, fill_to_zarr
 from manifestry.model.elements import as_element
-from manifestry.model.issues import Issue
-from manifestry.model.metadata import ArrayMetadata, ChunkGrid, Codec, RectilinearGrid, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, ChunkGrid, RectilinearGrid, RegularGrid
 
 __all__ = [
     "array_document",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from manifestry.errors import ManifestError, UnsupportedFeatureError
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.zarr_v3 import array_document, group_document

@@ -9,7 +9,7 @@ from typing import Any
 
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import Placement, Target, WriteContext
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.tree import VirtualGroup
 from manifestry.references.layout import Preparation, PreparedArray, ZarrFormat

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.model.attributes import Attributes
-from manifestry.model.datatypes import default_fill, is_variable_length
+from manifestry.model.codecs import Codec, serializer
+from manifestry.model.datatypes import default_fill
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, ChunkGrid, Codec, RectilinearGrid, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, ChunkGrid, RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.source import Source
 
@@ -29,13 +30,9 @@ DATA_FILE = "data.bin"
 type Values = NDArray[Any]
 
 
-def native_codecs(dtype: np.dtype[Any], endian: str = "little") -> tuple[Codec, ...]:
+def native_codecs(dtype: np.dtype[Any], endian: Literal["little", "big"] = "little") -> tuple[Codec, ...]:
     """The pipeline that stores elements as they are: ``bytes`` with an explicit endian, or ``vlen-utf8``."""
-    if is_variable_length(dtype):
-        return (Codec("vlen-utf8" if dtype.kind == "T" else "vlen-bytes"),)
-    if dtype.itemsize == 1 or (dtype.kind in "SV" and dtype.fields is None):
-        return (Codec("bytes"),)
-    return (Codec("bytes", {"endian": endian}),)
+    return (serializer(dtype, endian),)
 
 
 def encode_chunk(chunk: Values, codecs: Sequence[Codec]) -> bytes:

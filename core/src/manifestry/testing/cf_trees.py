@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec
 from manifestry.testing.building import TreeBuilder
 
 __all__ = ["CF_SAMPLES"]

@@ -28,6 +28,7 @@ from manifestry.reading import parse
 from manifestry.storage.source import Source
 from manifestry.testing.comparing import Values, assert_identical
 from manifestry.testing.servers import range_server
+from manifestry.views import open_store
 
 __all__ = ["ParserCase", "ParserTests"]
 
@@ -220,7 +221,7 @@ def _own_options(entry: Entry[Any], case: ParserCase) -> dict[str, Any]:
 
 def _open(tree: VirtualGroup) -> zarr.Group:
     with zarr.config.set({"array.rectilinear_chunks": True}):
-        return zarr.open_group(tree.store(), mode="r")
+        return zarr.open_group(open_store(tree), mode="r")
 
 
 def _read(root: zarr.Group, path: str) -> Values:

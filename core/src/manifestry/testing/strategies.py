@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from manifestry.issues import Issue
 from manifestry.model.attributes import Reference
+from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import default_fill, is_variable_length
 from manifestry.model.files import FileTable, SourceFile
-from manifestry.model.issues import Issue
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.testing.building import native_codecs

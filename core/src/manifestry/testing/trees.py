@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.model.attributes import Reference
-from manifestry.model.metadata import Codec, RectilinearGrid
+from manifestry.model.codecs import Codec
+from manifestry.model.metadata import RectilinearGrid
 from manifestry.model.tree import VirtualGroup
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.cf_trees import CF_SAMPLES

@@ -25,6 +25,7 @@ from manifestry.verification.origins import Origins
 from manifestry.verification.placing import Place, Placing, chunk_region
 from manifestry.verification.report import ArrayCheck, Difference, Oracle, VerifyReport
 from manifestry.verification.values import matches
+from manifestry.views import open_store
 
 __all__ = ["sample_chunks", "verify", "verify_source"]
 
@@ -81,7 +82,7 @@ def verify_source(source: Source, samples: Samples, fmt: str | None, *, formats:
         raise UnsupportedFeatureError(
             "output without provenance", source.url, "only what manifestry wrote says what it was made from"
         )
-    root = zarr.open_group(tree.store(stores=source.registry), mode="r")
+    root = zarr.open_group(open_store(tree, stores=source.registry), mode="r")
     with Origins(tree.provenance, source.registry, formats) as origins:
         sources = origins.check()
         bad = {check.url for check in sources if check.status != "unchanged"}

@@ -25,6 +25,7 @@ from manifestry.reading import CommonOptions, parse_source
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 from manifestry.verification.report import Oracle, SourceCheck
+from manifestry.views import open_store
 from manifestry.zarr_store.ranges import difference
 
 __all__ = ["Origin", "Origins"]
@@ -139,7 +140,7 @@ class _ParsedReader:
     """A fresh parse as an oracle: its values through Zarr."""
 
     def __init__(self, tree: VirtualGroup, registry: StoreRegistry) -> None:
-        self._root = zarr.open_group(tree.store(stores=registry), mode="r")
+        self._root = zarr.open_group(open_store(tree, stores=registry), mode="r")
 
     def read(self, path: str, selection: tuple[slice, ...]) -> np.ndarray[Any, Any]:
         array = self._root[path]

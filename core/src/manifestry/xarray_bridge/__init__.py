@@ -14,8 +14,8 @@ from manifestry.xarray_bridge import accessor as _registers_the_accessors  # noq
 from manifestry.xarray_bridge.datasets import (
     from_virtual_dataset,
     from_virtual_datatree,
-    to_virtual_dataset,
-    to_virtual_datatree,
+    to_datatree,
+    to_xarray,
 )
 from manifestry.xarray_bridge.duck import VirtualDuckArray
 
@@ -23,6 +23,6 @@ __all__ = [
     "VirtualDuckArray",
     "from_virtual_dataset",
     "from_virtual_datatree",
-    "to_virtual_dataset",
-    "to_virtual_datatree",
+    "to_datatree",
+    "to_xarray",
 ]

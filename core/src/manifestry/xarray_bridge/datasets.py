@@ -21,33 +21,15 @@ __all__ = [
     "from_virtual_dataset",
     "from_virtual_datatree",
     "mark_coordinates",
-    "to_virtual_dataset",
-    "to_virtual_datatree",
+    "to_datatree",
+    "to_xarray",
 ]
 
 
-def to_virtual_dataset(
+def to_xarray(
     tree: VirtualGroup, group: str = "", *, load: bool | Collection[str] = False, stores: Any = None
 ) -> xr.Dataset:
-    """One group as a Dataset of virtual arrays; nothing is read and nothing is decoded.
-
-    Parameters
-    ----------
-    tree
-        The tree.
-    group
-        Path of the group; of a pyramid without it, the level of highest resolution.
-    load
-        Names of variables whose values are read and decoded (times become dates); True: the one-dimensional
-        coordinates, which then have indexes, so that datasets can be aligned and ordered by them.
-    stores
-        Object stores by URL prefix, as for `manifestry.parse`.
-
-    Raises
-    ------
-    KeyError
-        There is no such group, or no variable of a name in `load`.
-    """
+    """See `manifestry.views.to_xarray`."""
     node = tree[base_group(tree, group)]
     if isinstance(node, VirtualArray):
         raise KeyError(f"{group} is an array, not a group")
@@ -92,8 +74,8 @@ def _load(arrays: dict[str, VirtualArray], stores: StoreRegistry) -> dict[Any, x
     return dict(xr.decode_cf(raw, decode_coords=False).variables)
 
 
-def to_virtual_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, stores: Any = None) -> xr.DataTree:
-    """The whole tree as a DataTree of virtual arrays; `load` True or names that are looked for in every group."""
+def to_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, stores: Any = None) -> xr.DataTree:
+    """See `manifestry.views.to_datatree`."""
     registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
     names = load if isinstance(load, bool) else set(load)
     nodes = {

@@ -23,8 +23,9 @@ from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError, UnsupportedFeatureError
 from manifestry.model.attributes import Attributes
+from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import Codec, RectilinearGrid, RegularGrid
+from manifestry.model.metadata import RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 from manifestry.xarray_bridge.indexing import select

@@ -13,6 +13,7 @@ from manifestry.model.attributes import Attributes, Reference
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.reading import parse
 from manifestry.xarray_bridge.naming import base_group, named_arrays
+from manifestry.zarr_store import ManifestStore
 
 __all__ = ["ManifestryBackend"]
 
@@ -122,7 +123,7 @@ def _open(
     if isinstance(node, VirtualArray):
         raise KeyError(f"{path} is an array, not a group")
     arrays = {name: array for name, array in named_arrays(node).items() if name not in dropped}
-    store = VirtualGroup(arrays, {}, {}).store(stores=stores)
+    store = ManifestStore(VirtualGroup(arrays), stores=stores)
     raw = xr.open_dataset(store, engine="zarr", consolidated=False, zarr_format=3, decode_cf=False, chunks=None)  # type: ignore[arg-type]
     for name, array in arrays.items():
         raw[name].attrs = _attributes(array.attributes)

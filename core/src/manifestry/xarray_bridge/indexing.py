@@ -138,5 +138,7 @@ def _cut(array: VirtualArray, axis: int, first: int, last: int, length: int) -> 
 
 def _refusal(feature: str) -> UnsupportedFeatureError:
     return UnsupportedFeatureError(
-        feature, "", "a virtual array gives whole chunks only; open the data with tree.store() or engine='manifestry'"
+        feature,
+        "",
+        "a virtual array gives whole chunks only; open the data with open_store(tree) or engine='manifestry'",
     )

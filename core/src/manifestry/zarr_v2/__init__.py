@@ -4,7 +4,6 @@
 `datatypes`    numpy dtypes and fill values as ``.zarray`` has them
 `codecs`       codec pipelines as ``filters``, ``compressor`` and ``order``, and back
 `chains`       codecs that Zarr v3 has no name for, carried there as they are
-`imagecodecs`  the codecs of imagecodecs, whose numcodecs classes want what Zarr v3 tells them anyway
 `documents`    ``.zarray``, ``.zattrs`` and ``.zgroup``, made from the model and read back
 =============  ======================================================================================
 

@@ -15,12 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.errors import ManifestError, UnsupportedFeatureError
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import CHAIN, Codec
 from manifestry.zarr_v2.datatypes import dtype_from_v2, stored_dtype
 
-__all__ = ["CHAIN", "chain_from_v2", "chain_steps", "distributions", "elements_fit", "stored_order"]
-
-CHAIN: Final = "manifestry.numcodecs"
+__all__ = ["chain_from_v2", "chain_steps", "distributions", "elements_fit", "stored_order"]
 
 _DECODES_TO: Final = {"delta": "dtype", "fixedscaleoffset": "dtype", "quantize": "dtype", "astype": "decode_dtype"}
 """Which option names the data type that a filter of numcodecs gives back."""

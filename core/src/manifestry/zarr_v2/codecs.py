@@ -9,28 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.metadata import ArrayMetadata, Codec
-from manifestry.zarr_v2 import imagecodecs
-from manifestry.zarr_v2.chains import CHAIN, chain_from_v2, chain_steps, elements_fit, stored_order
-from manifestry.zarr_v2.imagecodecs import ChunkForm, imagecodec_from_v2, imagecodec_to_v2
+from manifestry.model.codecs import (
+    CHAIN,
+    IMAGECODECS,
+    Codec,
+    CodecEntry,
+    CodecKind,
+    codec_entry,
+    codec_of_v2,
+    serializer,
+)
+from manifestry.model.metadata import ArrayMetadata
+from manifestry.zarr_v2.chains import chain_from_v2, chain_steps, elements_fit, stored_order
 
-__all__ = ["PipelineV2", "bytes_codec", "pipeline_from_v2", "pipeline_to_v2"]
+__all__ = ["PipelineV2", "pipeline_from_v2", "pipeline_to_v2"]
 
 _BLOSC_SHUFFLE: Final = ("noshuffle", "shuffle", "bitshuffle")
-_ARRAY_FILTERS: Final = frozenset({"delta", "bitround", "fixedscaleoffset", "quantize", "packbits", "astype"})
-_BYTE_CODECS: Final = frozenset(
-    {"zlib", "gzip", "bz2", "lzma", "blosc", "zstd", "lz4", "shuffle", "fletcher32", "crc32", "crc32c", "adler32"}
-    | {"jenkins_lookup3"}
-)
-_ARRAY_TO_BYTES: Final = frozenset({"pcodec", "zfpy"})
-_OBJECTS: Final = frozenset({"vlen-utf8", "vlen-bytes"})
 _OWN: Final = "manifestry."
-_OWN_FILTERS: Final = frozenset({"manifestry.sequences"})
+_READER_ONLY: Final = frozenset({"numthreads"})
+"""Options of imagecodecs that change no value and that numcodecs does not know for every codec."""
 _HINT: Final = "write zarr_format=3 or an Icechunk store"
 
 
@@ -54,6 +56,22 @@ class PipelineV2:
     compressor: dict[str, Any] | None = None
     order: str = "C"
     byteorder: str = "<"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkForm:
+    """What a codec of the pipeline works on.
+
+    Attributes
+    ----------
+    shape
+        Elements of the chunk along each dimension, where the codec stands.
+    dtype
+        numpy's text for the data type with its stored byte order, for example ``"<f4"``.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
 
 
 @dataclass(slots=True)
@@ -83,34 +101,20 @@ class _Builder:
             self.transpose(tuple(int(axis) for axis in configuration["order"]))
         elif name == "bytes":
             self.in_bytes = True
-        elif name.startswith(imagecodecs.PREFIX):
-            self.imagecodec(name, configuration)
         else:
-            translated = _codec_to_v2(name, configuration, self.metadata.dtype)
-            if translated is None:
+            entry = codec_entry(name)
+            if entry is None or not entry.zarr_v2 or ("height" in entry.v2_options and not self.shape):
                 raise self.refuse(f"codec {name}")
-            self.place(translated)
+            self.place(entry, _configuration_to_v2(entry, configuration, self.form(), self.metadata.dtype))
 
-    def place(self, codec: dict[str, Any]) -> None:
-        name = codec["id"]
-        if self.in_bytes:
-            self.bytes.append(codec)
-            return
-        if name in _ARRAY_FILTERS and self.byteorder == ">":
-            raise self.refuse(f"codec {name} of big-endian elements")
-        self.in_bytes = name not in _ARRAY_FILTERS | _OWN_FILTERS
-        serialises = self.in_bytes and (name in _ARRAY_TO_BYTES or name.startswith(_OWN))
-        (self.bytes if serialises else self.arrays).append(codec)  # readers look for object codecs among the filters
-
-    def imagecodec(self, name: str, configuration: dict[str, Any]) -> None:
-        codec = imagecodec_to_v2(name, configuration, self.form())
-        if codec is None:
-            raise self.refuse(f"codec {name}")
-        array_to_bytes = imagecodecs.makes_bytes_of_arrays(name)
-        if array_to_bytes and self.in_bytes:
-            raise self.refuse(f"codec {name} after bytes")
-        self.in_bytes = self.in_bytes or array_to_bytes
-        (self.bytes if self.in_bytes else self.arrays).append(codec)
+    def place(self, entry: CodecEntry, codec: dict[str, Any]) -> None:
+        if entry.kind is CodecKind.ARRAY_TO_BYTES and self.in_bytes:
+            raise self.refuse(f"codec {entry.name} after bytes")
+        if entry.kind is CodecKind.ARRAY_TO_ARRAY and entry.native_order_only and self.byteorder == ">":
+            raise self.refuse(f"codec {entry.name} of big-endian elements")
+        of_objects = entry.name.startswith("vlen-")  # readers look for them among the filters
+        self.in_bytes = self.in_bytes or entry.kind is not CodecKind.ARRAY_TO_ARRAY
+        (self.bytes if self.in_bytes and not of_objects else self.arrays).append(codec)
 
     def transpose(self, order: tuple[int, ...]) -> None:
         shape = self.shape
@@ -178,33 +182,34 @@ def _chain_to_v2(metadata: ArrayMetadata, where: str) -> PipelineV2:
     return PipelineV2(tuple(filters), compressor, builder.order, stored_order(chain))
 
 
-def _codec_to_v2(name: str, configuration: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any] | None:
-    """A codec that is neither transpose, bytes nor of imagecodecs as a numcodecs configuration."""
-    match name:
+def _configuration_to_v2(
+    entry: CodecEntry, configuration: dict[str, Any], form: ChunkForm, dtype: np.dtype[Any]
+) -> dict[str, Any]:
+    """The numcodecs configuration of a codec that has one.
+
+    A numcodecs codec is not told what Zarr v3 tells its codecs: shape, data type and byte order of the chunk. Where it has
+    parameters for these, they are filled in.
+    """
+    match entry.name:
         case "gzip" | "zstd":
-            return {"id": name, **{k: v for k, v in configuration.items() if k != "checksum" or v}}
+            configuration = {key: value for key, value in configuration.items() if key != "checksum" or value}
         case "crc32c" | "vlen-utf8" | "vlen-bytes":
-            return {"id": name}
+            configuration = {}
         case "blosc":
-            plain = {k: v for k, v in configuration.items() if k != "typesize"}
-            if isinstance(plain.get("shuffle"), str):
-                plain["shuffle"] = _BLOSC_SHUFFLE.index(plain["shuffle"])
-            return {"id": "blosc", **plain}
+            configuration = {key: value for key, value in configuration.items() if key != "typesize"}
+            if isinstance(configuration.get("shuffle"), str):
+                configuration["shuffle"] = _BLOSC_SHUFFLE.index(configuration["shuffle"])
         case "numcodecs.shuffle":
-            return {"id": "shuffle", "elementsize": dtype.itemsize, **configuration}
-    short = name.removeprefix("numcodecs.")
-    if short != name and short in _ARRAY_FILTERS | _BYTE_CODECS | _ARRAY_TO_BYTES:
-        return {"id": short, **configuration}
-    if name.startswith(_OWN):  # registered under one name in both
-        return {"id": name, **configuration}
-    return None
-
-
-def bytes_codec(dtype: np.dtype[Any], byteorder: str) -> Codec:
-    """The ``bytes`` codec of a fixed-size type stored in a byte order; types without one get no ``endian``."""
-    if dtype.fields is None and (dtype.itemsize == 1 or dtype.kind in "SV"):
-        return Codec("bytes")
-    return Codec("bytes", {"endian": "big" if byteorder == ">" else "little"})
+            configuration = {"elementsize": dtype.itemsize, **configuration}
+        case name if name.startswith(IMAGECODECS):
+            configuration = {key: value for key, value in configuration.items() if key not in _READER_ONLY}
+    told = {
+        "shape": list(form.shape),
+        "dtype": form.dtype,
+        "height": math.prod(form.shape[:-1]),
+        "width": math.prod(form.shape[-1:]),
+    }
+    return {"id": entry.zarr_v2, **configuration, **{key: told[key] for key in told if key in entry.v2_options}}
 
 
 def pipeline_from_v2(
@@ -225,6 +230,7 @@ def pipeline_from_v2(
         turn = [Codec("transpose", {"order": list(range(len(chunks)))[::-1]})] if turned else []
         return (*turn, chain_from_v2(document, where))
     codecs: list[Codec] = []
+    endian: Literal["little", "big"] = "big" if byteorder == ">" else "little"
     axes, used = _stored_axes(document, steps, chunks, dtype.itemsize)
     steps = steps[used:]
     order = _with_unit_axes(axes, chunks, next((step["shape"] for step in steps if "shape" in step), None), where)
@@ -233,14 +239,14 @@ def pipeline_from_v2(
     serialised = False
     for step in steps:
         codec, kind = _codec_from_v2(step, dtype, where)
-        if serialised and kind != "bytes":
+        if serialised and kind is not CodecKind.BYTES_TO_BYTES:
             raise UnsupportedFeatureError(f"filter {step['id']} of arrays after one of bytes", where)
-        if kind == "bytes" and not serialised:
-            codecs.append(bytes_codec(dtype, byteorder))
-        serialised = serialised or kind != "array"
+        if kind is CodecKind.BYTES_TO_BYTES and not serialised:
+            codecs.append(serializer(dtype, endian))
+        serialised = serialised or kind is not CodecKind.ARRAY_TO_ARRAY
         codecs.append(codec)
     if not serialised:
-        codecs.append(bytes_codec(dtype, byteorder))
+        codecs.append(serializer(dtype, endian))
     return tuple(codecs)
 
 
@@ -285,44 +291,32 @@ def _with_unit_axes(axes: list[int], chunks: tuple[int, ...], shape: Sequence[in
     return order
 
 
-def _codec_from_v2(step: Mapping[str, Any], dtype: np.dtype[Any], where: str) -> tuple[Codec, str]:
-    """A codec, and whether it works on ``"array"``, makes bytes of arrays (``"both"``), or works on ``"bytes"``."""
+def _codec_from_v2(step: Mapping[str, Any], dtype: np.dtype[Any], where: str) -> tuple[Codec, CodecKind]:
+    """A codec and its kind."""
     name = str(step.get("id", ""))
-    options = {k: v for k, v in step.items() if k != "id"}
-    if name in _OBJECTS:
-        return Codec(name), "both"
-    if name.startswith(imagecodecs.PREFIX):
-        full, configuration, array_to_array = imagecodec_from_v2(dict(step))
-        kind = "array" if array_to_array else "both" if imagecodecs.makes_bytes_of_arrays(full) else "bytes"
-        return Codec(full, configuration), kind
-    if name.startswith(_OWN):
-        return Codec(name, options), _own_kind(name, where)
-    if name in _ARRAY_FILTERS | _ARRAY_TO_BYTES:
-        return Codec(f"numcodecs.{name}", options), "array" if name in _ARRAY_FILTERS else "both"
-    return _byte_codec_from_v2(name, options, dtype), "bytes"
+    entry = codec_of_v2(name)
+    if entry is None:
+        raise UnsupportedFeatureError(f"codec {name}", where, "update manifestry and manifestry-codecs")
+    options = {key: value for key, value in step.items() if key != "id"}
+    if name.startswith(IMAGECODECS):
+        dropped = {"squeeze", *entry.v2_options}
+        plain = {key: value for key, value in options.items() if key not in dropped and value is not None}
+        return Codec(entry.name, plain), entry.kind
+    if entry.kind is CodecKind.BYTES_TO_BYTES and not name.startswith(_OWN):
+        return _byte_codec_from_v2(name, options, dtype), entry.kind
+    return Codec(entry.name, options), entry.kind
 
 
 def _has_name(step: Mapping[str, Any], byteorder: str) -> bool:
     """Whether Zarr v3 has a name for a codec; those of numbers it has for native byte order alone."""
     name = str(step.get("id", ""))
-    if name in _ARRAY_FILTERS | _ARRAY_TO_BYTES:
+    entry = codec_of_v2(name)
+    if entry is None:
+        return name.startswith((IMAGECODECS, _OWN))
+    if entry.native_order_only:
         options = ("dtype", "astype", "encode_dtype", "decode_dtype")
         return byteorder != ">" and not any(str(step.get(key, "")).startswith(">") for key in options)
-    return name.startswith((imagecodecs.PREFIX, _OWN)) or name in _OBJECTS | _BYTE_CODECS
-
-
-def _own_kind(name: str, where: str) -> str:
-    """Whether one of our codecs works on arrays, makes bytes of them, or works on bytes: most know only themselves."""
-    if name in _OWN_FILTERS:
-        return "array"
-    from zarr.abc.codec import ArrayBytesCodec  # noqa: PLC0415 zarr is slow to import, and few stores need this
-    from zarr.registry import get_codec_class  # noqa: PLC0415 as above
-
-    try:
-        codec = get_codec_class(name)
-    except KeyError as error:
-        raise UnsupportedFeatureError(f"codec {name}", where, "pip install manifestry-codecs") from error
-    return "both" if issubclass(codec, ArrayBytesCodec) else "bytes"
+    return True
 
 
 def _byte_codec_from_v2(name: str, options: dict[str, Any], dtype: np.dtype[Any]) -> Codec:

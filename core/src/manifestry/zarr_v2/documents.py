@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.errors import ManifestError, UnsupportedFeatureError
+from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
-from manifestry.model.issues import Issue
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.zarr_v3 import lengths_from_json, names_from_json
 from manifestry.zarr_v2.codecs import pipeline_from_v2, pipeline_to_v2

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
 from manifestry_dmrpp.attributes import variable_attributes

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numcodecs
 from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
+from manifestry.model.codecs import Codec
 from manifestry.model.limits import Limits
-from manifestry.model.metadata import Codec
 
 from manifestry_dmrpp.locations import Locations
 

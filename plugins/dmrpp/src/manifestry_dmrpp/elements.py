@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec, serializer
 from manifestry.model.records import record_layout
 
 from manifestry_dmrpp.dimensions import axis_lengths
@@ -63,7 +63,7 @@ class ElementType:
     @property
     def codecs(self) -> tuple[Codec, ...]:
         """The codec that makes bytes of elements, and those of `storage`."""
-        return (Codec("bytes", {"endian": self.endian}) if self.endian else Codec("bytes"), *self.storage)
+        return (serializer(self.dtype, self.endian or "little"), *self.storage)
 
 
 def element_type(variable: Variable) -> ElementType:

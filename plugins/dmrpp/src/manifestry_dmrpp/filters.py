@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec
 
 __all__ = ["deflate_levels", "filter_codecs", "filter_names"]
 

@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.model.codecs import Codec
 from manifestry.model.limits import Limits
-from manifestry.model.metadata import Codec
 from manifestry.model.records import record_layout
 from numpy.typing import NDArray
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.codecs import Codec
 from manifestry.model.division import divide
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import Codec
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.chunk_list import ChunkList

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from h5py import h5t
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec, serializer
 from manifestry.model.records import record_layout
 from numpy.lib.recfunctions import repack_fields
 
@@ -55,7 +55,7 @@ class ElementType:
     @property
     def bytes_codec(self) -> Codec:
         """The codec that makes bytes of elements."""
-        return Codec("bytes", {"endian": self.endian}) if self.endian else Codec("bytes")
+        return serializer(self.dtype, self.endian or "little")
 
 
 _IEEE: Final = {2: (15, 10, 5, 0, 10, 15), 4: (31, 23, 8, 0, 23, 127), 8: (63, 52, 11, 0, 52, 1023)}

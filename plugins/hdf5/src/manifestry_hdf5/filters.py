@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from h5py import h5z
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec
 from numpy.typing import NDArray
 
 from manifestry_hdf5.datatypes import ElementType

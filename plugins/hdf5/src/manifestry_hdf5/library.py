@@ -19,7 +19,7 @@ from manifestry.storage import Source
 from manifestry_hdf5.octets import LocalFile, RemoteFile
 from manifestry_hdf5.structures.blocks import Fetch
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
-from manifestry_hdf5.structures.object_header import Message, OverTheEndError, read_messages
+from manifestry_hdf5.structures.object_header import CACHE_IMAGE, Message, OverTheEndError, read_messages
 from manifestry_hdf5.structures.sound import check_layout, check_lengths, check_symbol_table, check_type
 from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
@@ -105,8 +105,19 @@ class OpenFile:
             self._last = address, self._header(address)
         return self._last[1]
 
+    @cached_property
+    def _has_cache_image(self) -> bool:
+        """Whether the file holds an image of libhdf5's metadata cache.
+
+        Then structures may be newer there than in their own place, and only libhdf5 reads them right.
+        """
+        extension = self.superblock.extension
+        if extension is None:
+            return False
+        return any(message.kind == CACHE_IMAGE for message in read_messages(self.read, self.superblock, extension))
+
     def _header(self, address: int) -> list[Message]:
-        if self.superblock.cache_image:
+        if self._has_cache_image:
             return []
         try:
             return list(read_messages(self.read, self.superblock, address))

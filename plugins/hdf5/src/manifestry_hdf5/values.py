@@ -16,8 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from manifestry.model.datatypes import has_byte_order
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec, serializer
 
 from manifestry_hdf5.attributes import decode_text
 from manifestry_hdf5.datatypes import ElementType
@@ -98,9 +97,7 @@ def chunk_codecs(element: ElementType, dtype: np.dtype[Any]) -> tuple[Codec, ...
     """The codecs that decode what `chunk_bytes` makes of elements of a type."""
     if element.members is not None and dtype.kind == "O":
         return Codec("manifestry.sequences", {"dtype": _described(element.members)}), Codec("vlen-bytes")
-    if dtype.kind == "T":
-        return (Codec("vlen-utf8"),)
-    return (Codec("bytes", {"endian": "little"}) if has_byte_order(dtype) else Codec("bytes"),)
+    return (serializer(dtype),)
 
 
 def _described(dtype: np.dtype[Any]) -> Any:

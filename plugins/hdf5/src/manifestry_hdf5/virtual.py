@@ -15,9 +15,9 @@ import numpy as np
 from h5py import h5d, h5s
 from manifestry.errors import ManifestryError, UnsupportedFeatureError
 from manifestry.model.attributes import values_equal
+from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import Codec
 from manifestry.model.tree import VirtualArray
 from numpy.typing import NDArray
 

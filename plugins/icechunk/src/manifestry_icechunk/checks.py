@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from manifestry.issues import Issue
 from manifestry.model.files import FileTable
-from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.zarr_v3 import array_document, group_document
 

@@ -13,6 +13,7 @@ import zarr
 from manifestry.errors import IncompatibleArraysError, ManifestryError
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
+from manifestry.views import open_store
 
 __all__ = ["read_region", "same_values"]
 
@@ -51,7 +52,7 @@ def read_region(array: VirtualArray, stores: StoreRegistry) -> Any:
 
 def _open(array: VirtualArray, stores: StoreRegistry) -> Any:
     tree = VirtualGroup({"array": array})
-    return zarr.open_array(tree.store(stores=stores), path="array", mode="r", zarr_format=3)
+    return zarr.open_array(open_store(tree, stores=stores), path="array", mode="r", zarr_format=3)
 
 
 def _blocks(array: VirtualArray) -> Iterator[tuple[slice, ...]]:

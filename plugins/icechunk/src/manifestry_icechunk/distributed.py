@@ -18,7 +18,7 @@ import icechunk
 from manifestry.errors import OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import Mode, Target, WriteContext
 from manifestry.formats.options import make_options
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.provenance import Provenance, merge_provenance, provenance_to_json
 from manifestry.model.tree import VirtualGroup
 from manifestry.report import WriteReport

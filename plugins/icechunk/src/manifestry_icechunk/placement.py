@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from manifestry.combine.compatibility import differences, inherited_attributes
 from manifestry.errors import IncompatibleArraysError, ManifestError
 from manifestry.formats.contracts import Placement
+from manifestry.model.codecs import is_lossless
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -25,15 +26,6 @@ __all__ = ["Destination", "Same", "place_tree"]
 type Documents = Mapping[str, Mapping[str, Any]]
 type Same = Callable[[str, VirtualArray], bool]
 """Whether the stored array at a path has the values of another."""
-
-_LOSSLESS: Final = frozenset(
-    {
-        "bytes", "vlen-utf8", "vlen-bytes", "transpose", "crc32c", "gzip", "zstd", "blosc", "numcodecs.zlib",
-        "numcodecs.shuffle", "numcodecs.zstd", "numcodecs.blosc", "numcodecs.lz4", "numcodecs.bz2", "numcodecs.lzma",
-        "numcodecs.gzip", "numcodecs.fletcher32", "numcodecs.adler32", "numcodecs.crc32", "numcodecs.crc32c",
-    }
-)  # fmt: skip
-"""Codecs that zarr itself can encode with, and that give back what went in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +207,7 @@ class _Fit:
                 f"{problem}; arrays of up to rewrite_below={rewrite_below} bytes are stored anew by their values, and "
                 f"this one takes {size}"
             )
-        lossy = sorted({codec.name for codec in self.stored.codecs} - _LOSSLESS)
+        lossy = sorted({codec.name for codec in self.stored.codecs if not is_lossless([codec])})
         if lossy:
             self.refuse(f"{problem}; and it cannot be stored anew exactly with {', '.join(lossy)}")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import icechunk
 from manifestry.errors import OptionError, SourceError, TargetExistsError, WriteError
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.report import WriteReport
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 from manifestry.errors import UnsupportedFeatureError, WriteError
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
-from manifestry.model.issues import Issue
+from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.references.layout import PROVENANCE_KEY, PreparedArray, to_strict_json, zarr_format_of
 from manifestry.references.session import ReferenceSession

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec, serializer
 
 __all__ = ["EXTERNAL_TYPES", "NC_CHAR", "ExternalType"]
 
@@ -43,8 +43,7 @@ class ExternalType:
 
 def _external(name: str, code: str, fill: float | bytes) -> ExternalType:
     native = np.dtype(code)
-    codec = Codec("bytes", {"endian": "big"}) if native.itemsize > 1 else Codec("bytes")
-    return ExternalType(name, native.newbyteorder(">"), native, codec, np.array(fill, native)[()])
+    return ExternalType(name, native.newbyteorder(">"), native, serializer(native, "big"), np.array(fill, native)[()])
 
 
 EXTERNAL_TYPES: Final = {

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec
 
 from manifestry_tiff.image import Image
 from manifestry_tiff.streams import is_subsampled

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.codecs import serializer
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 from numpy.typing import NDArray
 
@@ -124,7 +125,7 @@ def read_georeference(image: Image, path: str, options: TiffOptions, context: Pa
 
 def _inline(values: NDArray[Any], dims: tuple[str, ...], attributes: Mapping[str, Any]) -> VirtualArray:
     """A small array whose values stand in the manifest."""
-    codecs = (Codec("bytes", {"endian": "little"}),)
+    codecs = (serializer(values.dtype),)
     grid = RegularGrid(values.shape)
     metadata = ArrayMetadata(values.shape, values.dtype, grid, codecs, values.dtype.type(0), dims, dict(attributes))
     little = values.astype(values.dtype.newbyteorder("<"))

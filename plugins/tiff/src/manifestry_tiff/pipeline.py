@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.metadata import Codec
+from manifestry.model.codecs import Codec, serializer
 
 from manifestry_tiff.compression import BYTE_SCHEMES, JPEG_SCHEMES, ByteScheme, ImageScheme, image_scheme
 from manifestry_tiff.image import Image
@@ -148,7 +148,7 @@ def _predicted(image: Image, plain: Pipeline) -> Pipeline:
 def _serializer(image: Image) -> Codec:
     """How rows of components become bytes."""
     order = image.directory.header.order
-    endian = "little" if order == "<" else "big"
+    endian: Literal["little", "big"] = "little" if order == "<" else "big"
     if image.packed:
         if image.bits == 24 and order == ">":
             raise UnsupportedFeatureError(
@@ -162,6 +162,4 @@ def _serializer(image: Image) -> Codec:
         return Codec("imagecodecs_float24", {"byteorder": order})
     if image.sample_format == SampleFormat.COMPLEX_INT:
         return Codec("manifestry.complex_integer", {"bits": image.bits // 2, "endian": endian})
-    if image.dtype.itemsize == 1:
-        return Codec("bytes")
-    return Codec("bytes", {"endian": endian})
+    return serializer(image.dtype, endian)

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 from manifestry.model.attributes import values_equal
+from manifestry.model.codecs import Codec
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, Codec, RectilinearGrid, RegularGrid
+from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray
 
 __all__ = ["shared_attributes", "stack_pages", "stackable"]

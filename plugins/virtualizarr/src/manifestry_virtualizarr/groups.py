@@ -15,8 +15,8 @@ import xarray as xr
 import zarr
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.issues import Issue
 from manifestry.model.files import SourceFile
-from manifestry.model.issues import Issue
 from manifestry.model.metadata import RectilinearGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.zarr_v3 import array_document, group_document, metadata_from_document

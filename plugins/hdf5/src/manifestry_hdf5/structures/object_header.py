@@ -10,9 +10,10 @@ from manifestry.errors import MalformedFileError
 
 from manifestry_hdf5.structures.superblock import Read, Superblock
 
-__all__ = ["Message", "OverTheEndError", "read_messages"]
+__all__ = ["CACHE_IMAGE", "Message", "OverTheEndError", "read_messages"]
 
 CONTINUATION: Final = 0x10
+CACHE_IMAGE: Final = 0x18
 _VERSION_1: Final = struct.Struct("<HHB")
 _VERSION_2: Final = struct.Struct("<BHB")
 _MOST_BLOCKS: Final = 4096

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any
 
 __all__ = ["Read", "Superblock", "read_superblock"]
 
 type Read = Callable[[int, int], bytes]
 """``read(start, stop)``: bytes of the file by absolute position, fewer where it ends."""
-
-_CACHE_IMAGE_MESSAGE: Final = 0x18
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +22,14 @@ class Superblock:
         Absolute position of address 0: the length of the user block.
     offset_size, length_size
         Bytes of an address and of a length.
-    cache_image
-        Whether the file holds an image of libhdf5's metadata cache: then structures may be newer there than in their
-        own place, and only libhdf5 reads them right.
+    extension
+        Address of the object header of the superblock extension, None where there is none.
     """
 
     base: int
     offset_size: int
     length_size: int
-    cache_image: bool = False
+    extension: int | None = None
 
     @property
     def undefined(self) -> int:
@@ -47,12 +44,5 @@ def read_superblock(file_id: Any, read: Read) -> Superblock:
     superblock = Superblock(int(properties.get_userblock()), int(offset_size), int(length_size))
     o = superblock.offset_size
     head = read(superblock.base, superblock.base + 12 + 4 * o)
-    if head[8] < 2:
-        return superblock
     extension = int.from_bytes(head[12 + o : 12 + 2 * o], "little")
-    if extension == superblock.undefined:
-        return superblock
-    from manifestry_hdf5.structures.object_header import read_messages  # noqa: PLC0415 an object header needs a superblock itself
-
-    image = any(message.kind == _CACHE_IMAGE_MESSAGE for message in read_messages(read, superblock, extension))
-    return Superblock(superblock.base, superblock.offset_size, superblock.length_size, image)
+    return superblock if head[8] < 2 or extension == superblock.undefined else replace(superblock, extension=extension)
