@@ -37,6 +37,7 @@ __all__ = [
     "Mode",
     "NativeReader",
     "OnUnsupported",
+    "OutputState",
     "ParseContext",
     "Parser",
     "Placement",
@@ -293,6 +294,25 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputState:
+    """What an output held when a caller looked at it, in order to continue it.
+
+    Attributes
+    ----------
+    version
+        What the writer knows the state by.
+    options
+        Options with which the parser of the format reads this state and no other.
+    complete
+        Whether the provenance of the state names every source that is in it.
+    """
+
+    version: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class WriteContext:
     """What means the same for every writer.
 
@@ -304,11 +324,18 @@ class WriteContext:
         What may be copied into the output.
     progress
         Told of what happens.
+    state
+        The state of the output that the caller looked at, the order of its coordinate included; None: nobody did.
+    sources
+        URLs of sources that were not in that state. A writer that has `state` refuses to commit where others have added
+        one of them since.
     """
 
     on_unsupported: OnUnsupported = "raise"
     limits: Limits = field(default_factory=Limits)
     progress: Progress = field(default_factory=SilentProgress)
+    state: OutputState | None = None
+    sources: frozenset[str] = frozenset()
 
 
 class WriteSession(Protocol):
@@ -336,6 +363,10 @@ class WriteSession(Protocol):
 
 class Writer(Protocol):
     """Stores trees in a format.
+
+    A writer whose outputs are continued by several programs also has
+    ``state(target, options, dim) -> OutputState | None``: what an append along `dim` would continue, None where nothing
+    is there. Its reports say under ``details["snapshot"]`` which version a commit made.
 
     Examples
     --------
