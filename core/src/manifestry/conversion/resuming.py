@@ -111,6 +111,8 @@ class Existing:
 
 
 def _known(source: Source, then: SourceFile) -> SourceReport:
+    if then == SourceFile(then.url):  # nothing is known to compare, of a directory for example
+        return SourceReport(source.url, "present")
     try:
         now = replace(source.file, url=then.url)
     except SourceError as error:
@@ -149,12 +151,13 @@ def read_existing(
         raise UnsupportedFeatureError(
             "an output without provenance", str(target), "only what manifestry wrote says what it was made from"
         )
+    if state is None:
+        return Existing(tree, _files(tree.provenance))
     named = _files_along(tree, dim)
-    if state is None or state.complete:
-        return Existing(tree, _files(tree.provenance), state, named)
     itself = state.options.items()  # without any provenance, the output itself is named as what it was made from
     said = [part for part in tree.provenance if not itself <= part.options.items()]
-    return Existing(tree, {url: SourceFile(url) for url in named} | _files(said), state, named)
+    urls = state.sources if state.complete else state.sources | named
+    return Existing(tree, {url: SourceFile(url) for url in urls} | _files(said), state, named)
 
 
 def _knows_states(fmt: str, formats: FormatRegistry) -> bool:

@@ -26,7 +26,7 @@ from manifestry.storage.source import Source
 from manifestry.writing import output_state
 
 if TYPE_CHECKING:
-    from manifestry.verification.comparing import VerifyReport
+    from manifestry.verification.report import VerifyReport
 
 __all__ = ["convert"]
 

@@ -302,13 +302,14 @@ class OutputState:
     version
         What the writer knows the state by.
     options
-        Options with which the parser of the format reads this state and no other.
-    complete
-        Whether the provenance of the state names every source that is in it.
+        With which the parser of the format reads this state and no other.
+    sources, complete
+        URLs of the sources in it, beside those that its provenance names; and whether these are all.
     """
 
     version: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    sources: frozenset[str] = frozenset()
     complete: bool = True
 
 
@@ -325,10 +326,9 @@ class WriteContext:
     progress
         Told of what happens.
     state
-        The state of the output that the caller looked at, the order of its coordinate included; None: nobody did.
+        The state that the caller looked at, the order of its coordinate included; None: nobody did.
     sources
-        URLs of sources that were not in that state. A writer that has `state` refuses to commit where others have added
-        one of them since.
+        URLs of the sources, kept with what is written. Refused where others have added one of them since `state`.
     """
 
     on_unsupported: OnUnsupported = "raise"
@@ -364,9 +364,8 @@ class WriteSession(Protocol):
 class Writer(Protocol):
     """Stores trees in a format.
 
-    A writer whose outputs are continued by several programs also has
-    ``state(target, options, dim) -> OutputState | None``: what an append along `dim` would continue, None where nothing
-    is there. Its reports say under ``details["snapshot"]`` which version a commit made.
+    One whose outputs others may continue at once also has ``state(target, options, dim) -> OutputState | None``: what an
+    append along `dim` would continue, if anything. Its reports give the version of a commit as ``details["snapshot"]``.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from manifestry.formats.contracts import OutputState
 from manifestry.model.files import SourceFile
 from manifestry.model.provenance import Provenance, merge_provenance, provenance_from_json
 
-__all__ = ["Meanwhile", "names_all_sources", "provenance_of", "source_files"]
+__all__ = ["Meanwhile", "provenance_of", "source_files", "sources_of"]
 
 
 def provenance_of(repository: icechunk.Repository, snapshot: str, group: str) -> tuple[Provenance, ...]:
@@ -38,10 +38,12 @@ def provenance_of(repository: icechunk.Repository, snapshot: str, group: str) ->
         return tuple(parts)
 
 
-def names_all_sources(repository: icechunk.Repository, snapshot: str, group: str, growing: Collection[str]) -> bool:
-    """Whether the provenance of a group names every source of it.
+def sources_of(
+    repository: icechunk.Repository, snapshot: str, group: str, growing: Collection[str]
+) -> tuple[set[str], bool]:
+    """URLs of the sources of a group, and whether these are all.
 
-    It does not where the history ends before the commit that wrote the group as a whole (snapshots were expired), and
+    They are not where the history ends before the commit that wrote the group as a whole (snapshots were expired), and
     where a commit without provenance has changed the shape of an array (other programs, or an amended commit).
 
     Parameters
@@ -49,17 +51,19 @@ def names_all_sources(repository: icechunk.Repository, snapshot: str, group: str
     growing
         Paths of the arrays that sources are appended to.
     """
+    found: set[str] = set()
+    complete = True
     for commit in repository.ancestry(snapshot_id=snapshot):
         how = _how(commit)
         if how is None:
-            if commit.parent_id is None or _changes(repository, commit) & set(growing):
-                return False
+            complete = complete and not _changes(repository, commit) & set(growing)
         elif _concerns(_group(how), group):
-            if not _sources(commit):
-                return False
+            urls = _sources(commit)
+            complete = complete and bool(urls)
+            found |= urls
             if _is_whole(how, group):
-                return True
-    return False
+                return found, complete
+    return found, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,9 @@ def _sources(commit: icechunk.SnapshotInfo) -> set[str]:
         parts = provenance_from_json(commit.metadata.get("manifestry") or {})
     except ManifestError:
         return set()
-    return {url for part in parts for url in part.sources.urls}
+    beside = (_how(commit) or {}).get("sources")
+    named = {url for url in beside if isinstance(url, str)} if isinstance(beside, list) else set()
+    return named.union(*(part.sources.urls for part in parts))
 
 
 def _changes(repository: icechunk.Repository, commit: icechunk.SnapshotInfo) -> set[str]:

@@ -19,7 +19,7 @@ from manifestry_icechunk.checks import tree_issues
 from manifestry_icechunk.comparing import order_issues
 from manifestry_icechunk.containers import choose_containers
 from manifestry_icechunk.faults import ConflictingCommitError, icechunk_errors
-from manifestry_icechunk.histories import Meanwhile, names_all_sources
+from manifestry_icechunk.histories import Meanwhile, sources_of
 from manifestry_icechunk.lines import reader_lines
 from manifestry_icechunk.nodes import Nodes
 from manifestry_icechunk.options import IcechunkWriteOptions
@@ -73,8 +73,9 @@ class IcechunkWriter:
                 for path, document in documents.items()
                 if dim in (document.get("dimension_names") or ())
             }
-            complete = names_all_sources(repository, snapshot, target.group, growing)
-        return OutputState(snapshot, {"snapshot": snapshot, "storage": msgspec.to_builtins(options.storage)}, complete)
+            sources, complete = sources_of(repository, snapshot, target.group, growing)
+        reading = {"snapshot": snapshot, "storage": msgspec.to_builtins(options.storage)}
+        return OutputState(snapshot, reading, frozenset(sources), complete)
 
 
 class IcechunkSession:
@@ -230,7 +231,10 @@ class IcechunkSession:
 
     def _how(self) -> dict[str, Any]:
         """What this commit does to the group, for those who read the provenance of several commits."""
-        return {"mode": str(self._mode), "group": self._target.group}
+        how = {"mode": str(self._mode), "group": self._target.group}
+        named = {url for tree, _ in self._staged for part in tree.provenance for url in part.sources.urls}
+        beside = sorted(self._context.sources - named)  # an output as a source has the provenance of its own sources
+        return {**how, "sources": beside} if beside else how
 
     def abort(self) -> None:
         """Forget what was staged; of a session that held changes of the caller's, ours stay with them."""
