@@ -126,11 +126,11 @@ class Output:
         self._go_on(report)
 
     def _go_on(self, report: WriteReport) -> None:
-        """Continue the commit that was made."""
+        """Continue the commit that was made; where others committed before it, later sources are sought there too."""
         self.mode = Mode.APPEND
-        snapshot = report.details.get("snapshot")
-        if isinstance(snapshot, str) and snapshot:
-            self.state = OutputState(snapshot)
+        version, base = report.details.get("snapshot"), report.details.get("base")
+        if version and (self.state is None or self.state.version == base):
+            self.state = OutputState(str(version))
 
 
 @dataclass(slots=True)

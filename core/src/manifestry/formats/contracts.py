@@ -302,7 +302,7 @@ class OutputState:
     version
         What the writer knows the state by.
     options
-        With which the parser of the format reads this state and no other.
+        With them the parser of the format reads this state.
     sources, complete
         URLs of the sources in it, beside those that its provenance names; and whether these are all.
     """
@@ -365,7 +365,8 @@ class Writer(Protocol):
     """Stores trees in a format.
 
     One whose outputs others may continue at once also has ``state(target, options, dim) -> OutputState | None``: what an
-    append along `dim` would continue, if anything. Its reports give the version of a commit as ``details["snapshot"]``.
+    append along `dim` would continue, if anything. The ``details`` of its reports have the version of a commit as
+    ``"snapshot"``, and the version that it follows as ``"base"``.
 
     Examples
     --------

@@ -49,6 +49,11 @@ class Transaction(Protocol):
         ...
 
     @property
+    def base(self) -> str:
+        """The snapshot that the commit follows, or ``""`` when the caller commits."""
+        ...
+
+    @property
     def splits_manifests(self) -> bool:
         """Whether a large array gets several manifests."""
         ...
@@ -138,6 +143,11 @@ class OwnTransaction:
             return ()
         found = {container.prefix: container for container in containers_of(self._open().config)} | self._needed
         return sorted(found.values(), key=lambda container: len(container.prefix), reverse=True)
+
+    @property
+    def base(self) -> str:
+        """See `Transaction`."""
+        return self._base
 
     @property
     def splits_manifests(self) -> bool:
@@ -237,14 +247,13 @@ class OwnTransaction:
 
     def _begin(self, repository: icechunk.Repository) -> icechunk.IcechunkStore:
         branch = self._temporary or self._options.branch
-        if not self._temporary:
-            if branch not in repository.list_branches():
-                repository.create_branch(branch, repository.lookup_branch("main"))
-                self._new_branch = True
-            self._base = repository.lookup_branch(branch)
+        if not self._temporary and branch not in repository.list_branches():
+            repository.create_branch(branch, repository.lookup_branch("main"))
+            self._new_branch = True
         self._session = repository.writable_session(branch)
         if not self._temporary:
-            self._meanwhile.check(repository, self._session.snapshot_id)
+            self._base = self._session.snapshot_id
+            self._meanwhile.check(repository, self._base)
         return self._session.store
 
     def relieve(self) -> icechunk.IcechunkStore:
@@ -303,7 +312,8 @@ class OwnTransaction:
                 return session.commit(message, dict(metadata), allow_empty=True)
             except icechunk.ConflictError:
                 session.rebase(icechunk.ConflictDetector())
-                self._meanwhile.check(repository, session.snapshot_id)
+                self._base, self._new_branch = session.snapshot_id, False  # others have committed to it
+                self._meanwhile.check(repository, self._base)
         return session.commit(message, dict(metadata), allow_empty=True)
 
     def _save_config(self, repository: icechunk.Repository) -> None:

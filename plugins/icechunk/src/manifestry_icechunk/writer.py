@@ -189,12 +189,14 @@ class IcechunkSession:
             self._message(), {**self._options.metadata, **metadata, "manifestry_write": self._how()}
         )
         containers = [container.prefix for container in self._transaction.containers()]
+        base = self._transaction.base
         self._transaction.release()
         access = {p: container_access(p, self._options.sources, self._target.stores) for p in sorted(containers)}
         storage = self._place.storage if self._place is not None else None
         lines = reader_lines(storage, access, self._options.branch, self._target.group, trees)
         details = {
             "snapshot": snapshot,
+            "base": base,
             "branch": self._options.branch,
             "tag": self._options.tag,
             "containers": containers,
