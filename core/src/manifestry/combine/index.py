@@ -12,13 +12,13 @@ from manifestry.combine.compatibility import differences
 from manifestry.combine.harmonise import harmonise_values
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values
-from manifestry.errors import IncompatibleArraysError
+from manifestry.errors import IncompatibleArraysError, ManifestryError
 from manifestry.model.attributes import Attributes
 from manifestry.model.issues import Issue
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
-__all__ = ["check_order", "load_along"]
+__all__ = ["check_order", "load_along", "unread_order"]
 
 
 def load_along(
@@ -81,15 +81,24 @@ def _copied(values: NDArray[Any], like: VirtualArray, axis: int, options: Combin
     return encode_values(values, plain_metadata(like.metadata, values.shape, tuple(chunks)))
 
 
-def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
+def unread_order(path: str, error: ManifestryError) -> Issue:
+    """The issue of a coordinate whose order is not known, since its values cannot be read."""
+    return Issue(path, "order of the coordinate not looked at", str(error), "", "reported")
+
+
+def check_order(
+    path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str], *, known: int = 0
+) -> list[Issue]:
     """What is unusual about the order of a coordinate: values that go back, values twice, sources that overlap.
 
     Parameters
     ----------
     lengths
         How many of the values are from each source.
+    known
+        So many of the first values were there before: what is unusual about them alone is not told.
     """
-    if values.size < 2:
+    if values.size < 2 or values.dtype.kind == "V":  # records have no order
         return []
     ends = np.cumsum(lengths)
 
@@ -98,19 +107,29 @@ def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels:
 
     issues = []
     up, down = values[1:] > values[:-1], values[1:] < values[:-1]
-    back = np.flatnonzero(down if np.count_nonzero(up) >= np.count_nonzero(down) else up)
+    back = np.flatnonzero(down if _ascends(up, down, known) else up)
+    back = back[back + 1 >= known]
     if back.size:
         at = int(back[0]) + 1
         message = f"{back.size} times; first {values[at]} in {source(at)} after {values[at - 1]} in {source(at - 1)}"
         issues.append(Issue(path, "coordinate not monotonic", message, "sort the sources", "reported"))
         issues += _overlaps(path, values, lengths, labels)
     order = np.argsort(values, kind="stable")
-    same = np.flatnonzero(values[order][1:] == values[order][:-1])
+    same = np.flatnonzero((values[order][1:] == values[order][:-1]) & (order[1:] >= known))
     if same.size:
         a, b = (int(order[same[0] + i]) for i in (0, 1))
         message = f"{same.size} times; first {values[a]} in {source(a)} and {source(b)}"
         issues.append(Issue(path, "duplicate coordinate values", message, "leave one of the sources out", "reported"))
     return issues
+
+
+def _ascends(up: NDArray[np.bool_], down: NDArray[np.bool_], known: int) -> bool:
+    """Whether values ascend rather than descend; those that were there before decide, where they can."""
+    for part in (slice(0, max(0, known - 1)), slice(None)):
+        ups, downs = np.count_nonzero(up[part]), np.count_nonzero(down[part])
+        if ups != downs:
+            return bool(ups > downs)
+    return True
 
 
 def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:

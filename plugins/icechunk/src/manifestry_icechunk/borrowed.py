@@ -34,6 +34,11 @@ class BorrowedTransaction:
         return containers_of(self._session.config)
 
     @property
+    def base(self) -> str:
+        """See `Transaction`."""
+        return ""
+
+    @property
     def splits_manifests(self) -> bool:
         """See `Transaction`; rules are the caller's."""
         manifest = self._session.config.manifest

@@ -22,6 +22,7 @@ from manifestry.storage.registry import StoreRegistry
 from manifestry_icechunk.calls import Call
 from manifestry_icechunk.containers import Container, containers_of, merge_containers
 from manifestry_icechunk.faults import icechunk_errors
+from manifestry_icechunk.histories import Meanwhile
 from manifestry_icechunk.locking import RepositoryLock
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.repositories import authorisation, create_repository, open_repository, save_config
@@ -35,6 +36,8 @@ _STAGED: Final = "manifestry"
 _PART: Final = "manifestry-"
 """Beginning of the names of branches that hold a part of a commit until it is complete."""
 
+_REBASES: Final = 10
+
 type Splits = Mapping[str, tuple[int, ...]]
 
 
@@ -43,6 +46,11 @@ class Transaction(Protocol):
 
     def containers(self) -> Sequence[Container]:
         """The containers that the repository has."""
+        ...
+
+    @property
+    def base(self) -> str:
+        """The snapshot that the commit follows, or ``""`` when the caller commits."""
         ...
 
     @property
@@ -94,6 +102,8 @@ class OwnTransaction:
         That repository.
     create
         Nothing is at the place: make the repository.
+    meanwhile
+        Looks at what others have committed since the caller looked.
     """
 
     def __init__(
@@ -103,12 +113,14 @@ class OwnTransaction:
         stores: StoreRegistry,
         *,
         create: bool,
+        meanwhile: Meanwhile,
         repository: icechunk.Repository | None = None,
     ) -> None:
         self._place = place
         self._options = options
         self._stores = stores
         self._create = create
+        self._meanwhile = meanwhile
         self._given = repository
         self._label = place.url if place else "<Repository>"
         self._lock = RepositoryLock(None if create or place is None else place.path, options.lock_timeout)
@@ -131,6 +143,11 @@ class OwnTransaction:
             return ()
         found = {container.prefix: container for container in containers_of(self._open().config)} | self._needed
         return sorted(found.values(), key=lambda container: len(container.prefix), reverse=True)
+
+    @property
+    def base(self) -> str:
+        """See `Transaction`."""
+        return self._base
 
     @property
     def splits_manifests(self) -> bool:
@@ -230,12 +247,13 @@ class OwnTransaction:
 
     def _begin(self, repository: icechunk.Repository) -> icechunk.IcechunkStore:
         branch = self._temporary or self._options.branch
-        if not self._temporary:
-            if branch not in repository.list_branches():
-                repository.create_branch(branch, repository.lookup_branch("main"))
-                self._new_branch = True
-            self._base = repository.lookup_branch(branch)
+        if not self._temporary and branch not in repository.list_branches():
+            repository.create_branch(branch, repository.lookup_branch("main"))
+            self._new_branch = True
         self._session = repository.writable_session(branch)
+        if not self._temporary:
+            self._base = self._session.snapshot_id
+            self._meanwhile.check(repository, self._base)
         return self._session.store
 
     def relieve(self) -> icechunk.IcechunkStore:
@@ -277,16 +295,26 @@ class OwnTransaction:
                 repository.delete_branch(self._temporary)
                 self._temporary = ""
             else:
-                solver = icechunk.ConflictDetector()
-                snapshot = session.commit(
-                    message, dict(metadata), rebase_with=solver, rebase_tries=10, allow_empty=True
-                )
+                snapshot = self._commit_on_tip(session, repository, message, metadata)
             self._new_branch = False
             self._verify(repository, snapshot)
             if self._options.tag is not None:
                 repository.create_tag(self._options.tag, snapshot)
         self._move_into_place()
         return snapshot
+
+    def _commit_on_tip(
+        self, session: icechunk.Session, repository: icechunk.Repository, message: str, metadata: Mapping[str, Any]
+    ) -> str:
+        """Commit; what others have committed since does no harm where it contradicts nothing."""
+        for _ in range(_REBASES):
+            try:
+                return session.commit(message, dict(metadata), allow_empty=True)
+            except icechunk.ConflictError:
+                session.rebase(icechunk.ConflictDetector())
+                self._base, self._new_branch = session.snapshot_id, False  # others have committed to it
+                self._meanwhile.check(repository, self._base)
+        return session.commit(message, dict(metadata), allow_empty=True)
 
     def _save_config(self, repository: icechunk.Repository) -> None:
         storage = repository.storage if self._place is None else self._place.storage.make()
@@ -330,7 +358,8 @@ class OwnTransaction:
             obsolete = [self._temporary, self._options.branch if self._new_branch else ""]
             for name in filter(None, obsolete):
                 with icechunk_errors(f"{self._label}: forgetting {name}"):
-                    self._repository.delete_branch(name)
+                    if name == self._temporary or self._repository.lookup_branch(name) == self._base:
+                        self._repository.delete_branch(name)  # else another run has committed to the new branch
         if self._session is not None and not self._session.read_only:
             self._session.discard_changes()
 
