@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from manifestry.combine.compatibility import differences
 from manifestry.combine.harmonise import harmonise_values
+from manifestry.combine.hints import ConflictError, larger, remedy
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values
 from manifestry.errors import IncompatibleArraysError
@@ -50,8 +51,9 @@ def load_along(
     first, first_inherited = like
     size = sum(array.metadata.nbytes for array in arrays)
     if size > options.inline_limit:
-        raise IncompatibleArraysError(
-            f"{path}: copying its values takes {size} bytes; the limit is inline_limit={options.inline_limit}"
+        raise ConflictError(
+            f"{path}: copying its values takes {size} bytes; the limit is inline_limit={options.inline_limit}",
+            larger(size, options.inline_limit),
         )
     values = read_many(arrays, stores) if first.metadata.ndim == 1 else [read_values(a, stores) for a in arrays]
     parts = []
@@ -62,15 +64,17 @@ def load_along(
             parts.append(data)
             continue
         if options.on_conflict != "harmonise":
-            raise IncompatibleArraysError(
-                f"{path}: {found[0]} in {labels(position)}; on_conflict='harmonise' (--combine on_conflict=harmonise) "
-                "converts such values exactly, 'drop' leaves the variable out"
+            raise ConflictError(
+                f"{path}: {found[0]} in {labels(position)}",
+                [remedy("on_conflict", "harmonise"), remedy("on_conflict", "drop")],
             )
         meaning = ({**first_inherited, **first.attributes}, {**have, **array.attributes})
         try:
             parts.append(harmonise_values(data, first.dtype, found, meaning))
         except IncompatibleArraysError as error:
-            raise IncompatibleArraysError(f"{path}: {found[0]} in {labels(position)}: {error}") from error
+            raise ConflictError(
+                f"{path}: {found[0]} in {labels(position)}: {error}", [remedy("on_conflict", "drop")]
+            ) from error
     return _copied(np.concatenate(parts, axis), first, axis, options)
 
 
