@@ -85,13 +85,17 @@ def _copied(values: NDArray[Any], like: VirtualArray, axis: int, options: Combin
     return encode_values(values, plain_metadata(like.metadata, values.shape, tuple(chunks)))
 
 
-def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
+def check_order(
+    path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str], *, fixed: int = 0
+) -> list[Issue]:
     """What is unusual about the order of a coordinate: values that go back, values twice, sources that overlap.
 
     Parameters
     ----------
     lengths
         How many of the values are from each source.
+    fixed
+        How many of the sources stay where they are, before all others: they are written already.
     """
     if values.size < 2:
         return []
@@ -106,15 +110,39 @@ def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels:
     if back.size:
         at = int(back[0]) + 1
         message = f"{back.size} times; first {values[at]} in {source(at)} after {values[at - 1]} in {source(at - 1)}"
-        issues.append(Issue(path, "coordinate not monotonic", message, "sort the sources", "reported"))
+        hint = "sort the sources" if _sortable(values, lengths, fixed) else ""
+        issues.append(Issue(path, "coordinate not monotonic", message, hint, "reported"))
         issues += _overlaps(path, values, lengths, labels)
     order = np.argsort(values, kind="stable")
     same = np.flatnonzero(values[order][1:] == values[order][:-1])
     if same.size:
         a, b = (int(order[same[0] + i]) for i in (0, 1))
         message = f"{same.size} times; first {values[a]} in {source(a)} and {source(b)}"
-        issues.append(Issue(path, "duplicate coordinate values", message, "leave one of the sources out", "reported"))
+        one, other = (int(np.searchsorted(ends, element, side="right")) for element in (a, b))
+        held = one != other and _held(values, lengths, one, other)
+        hint = f"leave out {labels(other)}: all its values are in {labels(one)}" if held else ""
+        issues.append(Issue(path, "duplicate coordinate values", message, hint, "reported"))
     return issues
+
+
+def _parts(values: NDArray[Any], lengths: Sequence[int]) -> list[NDArray[Any]]:
+    """The values of each source."""
+    return np.split(values, np.cumsum(lengths)[:-1])
+
+
+def _sortable(values: NDArray[Any], lengths: Sequence[int], fixed: int) -> bool:
+    """Whether the values go one way when the sources, each as it is, stand in another order."""
+    parts = _parts(values, lengths)
+    free = [part for part in parts[fixed:] if part.size]
+    up = np.concatenate([*parts[:fixed], *sorted(free, key=lambda part: (part[0], part[-1]))])
+    down = np.concatenate([*parts[:fixed], *sorted(free, key=lambda part: (part[0], part[-1]), reverse=True)])
+    return bool((up[1:] >= up[:-1]).all() or (down[1:] <= down[:-1]).all())
+
+
+def _held(values: NDArray[Any], lengths: Sequence[int], one: int, other: int) -> bool:
+    """Whether all values of one source are in another one."""
+    first, second = (_parts(values, lengths)[at].tolist() for at in (one, other))
+    return set(second) <= set(first)
 
 
 def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
@@ -137,4 +165,4 @@ def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: C
         f"{within.size} of {there.size}; first {labels(int(there[b]))} ({low[b]} to {high[b]}) and "
         f"{labels(int(there[a]))} ({low[a]} to {high[a]})"
     )
-    return [Issue(path, "sources overlap", message, "leave out one of them, or cut it", "reported")]
+    return [Issue(path, "sources overlap", message, "leave out one of them", "reported")]

@@ -15,7 +15,14 @@ from manifestry.conversion.batches import Batch, BatchJob, BatchResult, array_pa
 from manifestry.conversion.report import ConvertReport, SourceReport
 from manifestry.conversion.resuming import read_existing
 from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
-from manifestry.errors import IncompatibleArraysError, OptionError, SourceError, WriteError
+from manifestry.errors import (
+    IncompatibleArraysError,
+    ManifestryError,
+    OptionError,
+    SourceError,
+    TargetExistsError,
+    WriteError,
+)
 from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
@@ -181,7 +188,18 @@ class Run:
         with nullcontext() if workers is None else workers:
             if workers is not None:
                 self._send(workers, new)
-            self._convert(new, workers, slab_files)
+            begun = self.like
+            try:
+                self._convert(new, workers, slab_files)
+            except IncompatibleArraysError as error:
+                told = self._advised(error, Batch(tuple(s.url for s in new), begun), workers, slab_files)
+                raise told from (None if told is error else error)
+            except TargetExistsError as error:
+                if not continued or self.output.mode is Mode.APPEND:
+                    raise
+                raise WriteError(
+                    f"{self.output.target}: another run has made it meanwhile; give the command again"
+                ) from error
         found = tuple(self.reports[source.url] for source in sources)
         return ConvertReport(str(self.output.target), self.output.written, found, self.seconds, self.output.dry_run)
 
@@ -192,6 +210,25 @@ class Run:
         if isinstance(workers, Processes):
             must_travel("the task", self.job, "preprocess is a function of a module that workers can import")
             workers.warm_up(self.job.warm_up, sources[0].url)
+
+    def _advised(
+        self, error: IncompatibleArraysError, batch: Batch, workers: Workers | None, slab_files: int | None
+    ) -> IncompatibleArraysError:
+        """The error with hints that help with all sources, as far as those are few enough to be looked at together.
+
+        What an earlier commit has cannot be left out of a later one.
+        """
+        if error.hints and len(batch.urls) <= _BATCH:
+            try:
+                next(run_tasks(self.job, [batch], workers))
+            except IncompatibleArraysError as whole:
+                error = whole
+            except ManifestryError:
+                error = IncompatibleArraysError(error.message)
+        slabs = self.output.divisible and slab_files is not None and slab_files < len(batch.urls)
+        if slabs or self.output.written is not None:
+            return IncompatibleArraysError(error.message, [h for h in error.hints if "drop" not in h.options.values()])
+        return error
 
     def _convert(self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None) -> None:
         self.progress.start("parse", len(sources))
@@ -224,6 +261,7 @@ class Run:
         self._chunk_index_like(self.like)
         self.order.begin(existing.tree, self.job, str(self.output.target))
         self.output.mode = Mode.APPEND
+        self.job = replace(self.job, continued=True)
         return missing
 
     def _chunk_index_like(self, tree: VirtualGroup) -> None:

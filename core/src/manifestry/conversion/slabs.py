@@ -98,11 +98,12 @@ class OrderWatch:
         for path, array in self._coordinates(tree):
             values = read_values(array, job.stores)
             counts, names = list(lengths.values()), list(lengths)
-            if path in self._last:
+            fixed = int(path in self._last)
+            if fixed:
                 value, name = self._last[path]
                 values = np.concatenate([np.asarray([value], values.dtype), values])
                 counts, names = [1, *counts], [name, *names]
-            issues += check_order(path, values, counts, _name_of(names))
+            issues += check_order(path, values, counts, _name_of(names), fixed=fixed)
             self._last[path] = (values[-1], names[-1])
         return issues
 
