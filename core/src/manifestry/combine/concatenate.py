@@ -136,8 +136,16 @@ class Concatenation:
         other = Concatenation(self.trees, self.dim, options, continued=self._continued, **given)
         there = dict(other.joined().walk_arrays())
         along = [p for p, a in there.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
-        if not along or (self._continued and not self._like_arrays.keys() <= there.keys()):
+        if not along or (self._continued and not self._continues(there, options)):
             raise IncompatibleArraysError("what has to be there would be left out")
+
+    def _continues(self, arrays: Mapping[str, VirtualArray], options: CombineOptions) -> bool:
+        """Whether an output can go on with some arrays: it keeps its own, what missing chunks read as, and attributes."""
+        if options.attributes == "drop" != self.options.attributes or not self._like_arrays.keys() <= arrays.keys():
+            return False
+        pairs = ((self._like_arrays[path], array) for path, array in arrays.items() if path in self._like_arrays)
+        found = (differences(*pair, axis_along(pair[0], self.dim)) for pair in pairs)
+        return not any(one.what == "what missing chunks read as" for ones in found for one in ones)
 
     def joined(self) -> VirtualGroup:
         """As `run`, for callers to whom it does not matter what helps."""

@@ -70,9 +70,12 @@ type Attempt = Callable[[Mapping[str, Any]], object]
 def advised(error: IncompatibleArraysError, attempt: Attempt) -> IncompatibleArraysError:
     """The error with those of its remedies that get through."""
     trials = _Trials(attempt)
-    ways = [trials.way(hint) for hint in getattr(error, "remedies", ())]
-    found = {tuple(sorted(way.options.items())): way for way in ways if way is not None}
-    return IncompatibleArraysError(error.message, tuple(found.values()))
+    ways = [way for hint in getattr(error, "remedies", ()) if (way := trials.way(hint)) is not None]
+    found: list[Hint] = []
+    for way in sorted(ways, key=lambda way: len(way.options)):
+        if not any(known.options.items() <= way.options.items() for known in found):
+            found.append(way)
+    return IncompatibleArraysError(error.message, found)
 
 
 @dataclass(slots=True)
@@ -90,7 +93,8 @@ class _Trials:
         try:
             self.attempt(hint.options)
         except ConflictError as conflict:
-            further = (_together(hint, other) for other in conflict.remedies)
+            more = sorted(conflict.remedies, key=lambda other: not other.options.keys() <= hint.options.keys())
+            further = (_together(hint, other) for other in more)
             ways = (self.way(wider) for wider in further if wider is not None)
             return next((way for way in ways if way is not None), None)
         except ManifestryError:

@@ -188,11 +188,10 @@ class Run:
         with nullcontext() if workers is None else workers:
             if workers is not None:
                 self._send(workers, new)
-            begun = self.like
             try:
                 self._convert(new, workers, slab_files)
             except IncompatibleArraysError as error:
-                told = self._advised(error, Batch(tuple(s.url for s in new), begun), workers, slab_files)
+                told = self._advised(error, tuple(s.url for s in new), workers, slab_files)
                 raise told from (None if told is error else error)
             except TargetExistsError as error:
                 if not continued or self.output.mode is Mode.APPEND:
@@ -212,22 +211,23 @@ class Run:
             workers.warm_up(self.job.warm_up, sources[0].url)
 
     def _advised(
-        self, error: IncompatibleArraysError, batch: Batch, workers: Workers | None, slab_files: int | None
+        self, error: IncompatibleArraysError, urls: tuple[str, ...], workers: Workers | None, slab_files: int | None
     ) -> IncompatibleArraysError:
         """The error with hints that help with all sources, as far as those are few enough to be looked at together.
 
-        What an earlier commit has cannot be left out of a later one.
+        What an earlier commit has, a later one neither leaves out nor fills in another way.
         """
-        if error.hints and len(batch.urls) <= _BATCH:
+        if error.hints and len(urls) <= _BATCH:
             try:
-                next(run_tasks(self.job, [batch], workers))
+                next(run_tasks(self.job, [Batch(urls, self.like)], workers))
             except IncompatibleArraysError as whole:
                 error = whole
             except ManifestryError:
                 error = IncompatibleArraysError(error.message)
-        slabs = self.output.divisible and slab_files is not None and slab_files < len(batch.urls)
-        if slabs or self.output.written is not None:
-            return IncompatibleArraysError(error.message, [h for h in error.hints if "drop" not in h.options.values()])
+        slabs = self.output.divisible and slab_files is not None and slab_files < len(urls)
+        if not self.job.continued and (slabs or self.output.written is not None):
+            sure = [hint for hint in error.hints if not {"drop", "fill"} & set(hint.options.values())]
+            error = IncompatibleArraysError(error.message, sure)
         return error
 
     def _convert(self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None) -> None:
