@@ -236,6 +236,8 @@ def test_hints_that_are_followed_give_right_data(site, tmp_path):
     assert pickle.loads(pickle.dumps(error)).hints == error.hints
     for i, hint in enumerate(error.hints):
         arguments, lost = keywords(given, hint), expected[key(hint)]
+        told = re.findall(r"\((.*)\)$", hint.effect)
+        assert told == ([", ".join(lost)] if isinstance(lost, tuple) and lost else [])
         target, same = tmp_path / f"python{i}.json", tmp_path / f"cli{i}.json"
         mf.convert(sources, target, **arguments)
         assert run(["convert", *map(str, sources), str(same), *command(given, hint)]) == 0

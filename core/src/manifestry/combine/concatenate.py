@@ -10,7 +10,7 @@ import msgspec
 from manifestry.combine.chunking import join_along
 from manifestry.combine.compatibility import STORAGE, Difference, differences, inherited_attributes
 from manifestry.combine.constants import Constant
-from manifestry.combine.dimensions import axis_along, expand_array, length_beside, stack_arrays
+from manifestry.combine.dimensions import axis_along, can_expand, length_beside, stack_arrays
 from manifestry.combine.filling import fill_value_for_missing, filled_before, missing_part
 from manifestry.combine.harmonise import harmonise
 from manifestry.combine.hints import TRIED_BYTES, ConflictError, advised, larger, remedy
@@ -19,6 +19,7 @@ from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import (
     build_tree,
+    check_names,
     check_some,
     combine_attributes,
     is_named,
@@ -129,8 +130,8 @@ class Concatenation:
         except IncompatibleArraysError as error:
             raise advised(error, self._attempt) from error
 
-    def _attempt(self, changes: Mapping[str, Any]) -> None:
-        """Combine the same trees with other options; what they drop must leave something, and an output complete."""
+    def _attempt(self, changes: Mapping[str, Any]) -> list[str]:
+        """Combine the same trees with other options: what they leave out, which must leave something worth it."""
         options = msgspec.structs.replace(self.options, **changes)
         given: dict[str, Any] = {"like": self._like, "stores": self.stores, "check_order": False, "trial": True}
         other = Concatenation(self.trees, self.dim, options, continued=self._continued, **given)
@@ -138,6 +139,7 @@ class Concatenation:
         along = [p for p, a in there.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
         if not along or (self._continued and not self._continues(there, options)):
             raise IncompatibleArraysError("what has to be there would be left out")
+        return sorted({path for arrays in (self._like_arrays, *self._arrays) for path in arrays} - there.keys())
 
     def _continues(self, arrays: Mapping[str, VirtualArray], options: CombineOptions) -> bool:
         """Whether an output can go on with some arrays: it keeps its own, what missing chunks read as, and attributes."""
@@ -151,9 +153,7 @@ class Concatenation:
         """As `run`, for callers to whom it does not matter what helps."""
         paths = ordered_union([self._like_arrays, *self._arrays])
         for option, names in (("load", self.options.load), ("stack", self.options.stack)):
-            unknown = next((name for name in names if not any(is_named(path, (name,)) for path in paths)), None)
-            if unknown is not None:
-                raise OptionError(f"{option}: {unknown!r} is no variable; there are: {', '.join(sorted(paths)[:20])}")
+            check_names(option, names, paths)
         if not any(axis_along(array, self.dim) is not None for arrays in self._arrays for array in arrays.values()):
             raise self._nothing_along([issue for tree in self.trees for issue in tree.issues])
         # Coordinates first: where another array does not fit beside one, it is that array which goes.
@@ -177,19 +177,11 @@ class Concatenation:
         if lost is not None:
             return IncompatibleArraysError(f"no variable with the dimension {self.dim!r} is left: {lost}")
         there = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
+        way = f"; a coordinate makes it a new dimension: coords=['{self.dim}=...'] (--coord), or stack()"
         return OptionError(
-            f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'})" + self._new_dimension()
+            f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'})"
+            + (way if all(map(can_expand, self._arrays)) else "")
         )
-
-    def _new_dimension(self) -> str:
-        """How the dimension can be made, where it can."""
-        try:
-            for arrays in self._arrays:
-                for path, array in arrays.items():
-                    expand_array(array, self.dim, path)
-        except IncompatibleArraysError:
-            return ""
-        return f"; a coordinate makes it a new dimension: coords=['{self.dim}=...'] (--coord), or stack()"
 
     def _guarded(self, path: str) -> VirtualArray | None:
         """One variable, or None where it is left out because the options say so."""

@@ -15,7 +15,7 @@ from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, Codec, RegularGrid
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["axis_along", "drop_axis", "expand_array", "length_beside", "repeat_array", "stack_arrays"]
+__all__ = ["axis_along", "can_expand", "drop_axis", "expand_array", "length_beside", "repeat_array", "stack_arrays"]
 
 _SHAPED: Final = frozenset(
     {
@@ -49,6 +49,16 @@ def expand_array(array: VirtualArray, dim: str | None, path: str = "", axis: int
         codecs=_moved(metadata.codecs, axis, 1, path),
     )
     return VirtualArray(expanded, insert_axis(array.manifest, axis))
+
+
+def can_expand(arrays: Mapping[str, VirtualArray]) -> bool:
+    """Whether all arrays can have one more dimension."""
+    try:
+        for path, array in arrays.items():
+            expand_array(array, "", path)
+    except IncompatibleArraysError:
+        return False
+    return True
 
 
 def repeat_array(array: VirtualArray, dim: str, length: int, path: str = "") -> VirtualArray:

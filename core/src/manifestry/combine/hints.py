@@ -63,8 +63,8 @@ class ConflictError(IncompatibleArraysError):
         self.remedies = tuple(remedies)
 
 
-type Attempt = Callable[[Mapping[str, Any]], object]
-"""Combines the same trees with some options in place of those that were given; raises where that does not work."""
+type Attempt = Callable[[Mapping[str, Any]], Sequence[str]]
+"""Combines the same trees with some options in place of those that were given; the paths of what these leave out."""
 
 
 def advised(error: IncompatibleArraysError, attempt: Attempt) -> IncompatibleArraysError:
@@ -91,7 +91,7 @@ class _Trials:
             return None
         self.left -= 1
         try:
-            self.attempt(hint.options)
+            lost = self.attempt(hint.options)
         except ConflictError as conflict:
             more = sorted(conflict.remedies, key=lambda other: not other.options.keys() <= hint.options.keys())
             further = (_together(hint, other) for other in more)
@@ -99,7 +99,7 @@ class _Trials:
             return next((way for way in ways if way is not None), None)
         except ManifestryError:
             return None
-        return hint
+        return Hint(hint.options, f"{hint.effect} ({', '.join(lost)})") if lost else hint
 
 
 def _together(hint: Hint, other: Hint) -> Hint | None:

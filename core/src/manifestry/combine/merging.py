@@ -54,22 +54,30 @@ def merge(trees: Iterable[VirtualGroup], *, stores: Any = None, **options: Any) 
 
 def _attempt(
     parts: Sequence[VirtualGroup], options: CombineOptions, stores: StoreRegistry, changes: Mapping[str, Any]
-) -> None:
-    """Merge the trees with other options, or join them along a dimension: one that they are clearly made of."""
+) -> list[str]:
+    """Merge the trees with other options, or join them along a dimension that they follow each other along.
+
+    Returns
+    -------
+    list of str
+        What is left out.
+    """
     dim = changes.get("concat_dim")
     chosen = msgspec.structs.replace(
         options, **{name: value for name, value in changes.items() if name != "concat_dim"}
     )
+    paths = {path for part in parts for path, _ in part.walk_arrays()}
     if dim is None:
         arrays = dict(_joined(parts, chosen, stores).walk_arrays())
         if all(path.rpartition("/")[2] in (array.dims or ()) for path, array in arrays.items()):
             raise IncompatibleArraysError("nothing but coordinates would be left")
-        return
+        return sorted(paths - arrays.keys())
     tree = Concatenation(parts, dim, chosen, stores=stores, check_order=False, trial=True).joined()
     coordinates = [a for path, a in tree.walk_arrays() if path.rpartition("/")[2] == dim and a.dims == (dim,)]
     unordered = [check_order(dim, read_values(a, stores), a.shape, lambda _: "") for a in coordinates]
     if not coordinates or any(unordered):
         raise IncompatibleArraysError(f"the trees do not follow each other along {dim}")
+    return sorted(paths - {path for path, _ in tree.walk_arrays()})
 
 
 def _joined(parts: Sequence[VirtualGroup], chosen: CombineOptions, registry: StoreRegistry) -> VirtualGroup:

@@ -14,7 +14,16 @@ from manifestry.model.issues import Issue
 from manifestry.model.provenance import merge_provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-__all__ = ["build_tree", "check_some", "combine_attributes", "is_named", "label", "ordered_union", "shared_parts"]
+__all__ = [
+    "build_tree",
+    "check_names",
+    "check_some",
+    "combine_attributes",
+    "is_named",
+    "label",
+    "ordered_union",
+    "shared_parts",
+]
 
 
 def label(tree: VirtualGroup, position: int) -> str:
@@ -42,6 +51,20 @@ def check_some(trees: Iterable[VirtualGroup]) -> list[VirtualGroup]:
 def is_named(path: str, names: Iterable[str]) -> bool:
     """Whether the array at a path is meant by one of some names or paths; ``/t`` is the ``t`` of the root alone."""
     return any(name in (path, f"/{path}", path.rpartition("/")[2]) for name in names)
+
+
+def check_names(option: str, names: Iterable[str], paths: Iterable[str]) -> None:
+    """Make sure that every name of an option stands for an array.
+
+    Raises
+    ------
+    OptionError
+        One stands for none.
+    """
+    known = sorted(paths)
+    for name in names:
+        if not any(is_named(path, (name,)) for path in known):
+            raise OptionError(f"{option}: {name!r} is no variable; there are: {', '.join(known[:20])}")
 
 
 def ordered_union(collections: Iterable[Iterable[str]]) -> list[str]:
