@@ -15,7 +15,14 @@ from manifestry.conversion.batches import Batch, BatchJob, BatchResult, array_pa
 from manifestry.conversion.report import ConvertReport, SourceReport
 from manifestry.conversion.resuming import Existing, read_existing
 from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
-from manifestry.errors import IncompatibleArraysError, OptionError, SourceError
+from manifestry.errors import (
+    IncompatibleArraysError,
+    ManifestryError,
+    OptionError,
+    SourceError,
+    TargetExistsError,
+    WriteError,
+)
 from manifestry.formats.contracts import Mode, OnUnsupported, OutputState, Placement, Target
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
@@ -199,7 +206,17 @@ class Run:
         with nullcontext() if workers is None else workers:
             if workers is not None:
                 self._send(workers, new)
-            self._convert(new, workers, slab_files)
+            try:
+                self._convert(new, workers, slab_files)
+            except IncompatibleArraysError as error:
+                told = self._advised(error, tuple(s.url for s in new), workers, slab_files)
+                raise told from (None if told is error else error)
+            except TargetExistsError as error:
+                if not continued or self.output.mode is Mode.APPEND:
+                    raise
+                raise WriteError(
+                    f"{self.output.target}: another run has made it meanwhile; give the command again"
+                ) from error
         found = tuple(self.reports[source.url] for source in sources)
         written = None if self.output.written is None else self.output.written.with_issues(self.order.issues())
         return ConvertReport(str(self.output.target), written, found, self.seconds, self.output.dry_run)
@@ -211,6 +228,26 @@ class Run:
         if isinstance(workers, Processes):
             must_travel("the task", self.job, "preprocess is a function of a module that workers can import")
             workers.warm_up(self.job.warm_up, sources[0].url)
+
+    def _advised(
+        self, error: IncompatibleArraysError, urls: tuple[str, ...], workers: Workers | None, slab_files: int | None
+    ) -> IncompatibleArraysError:
+        """The error with hints that help with all sources, as far as those are few enough to be looked at together.
+
+        What an earlier commit has, a later one neither leaves out nor fills in another way.
+        """
+        if error.hints and len(urls) <= _BATCH:
+            try:
+                next(run_tasks(self.job, [Batch(urls, self.like)], workers))
+            except IncompatibleArraysError as whole:
+                error = whole
+            except ManifestryError:
+                error = IncompatibleArraysError(error.message)
+        slabs = self.output.divisible and slab_files is not None and slab_files < len(urls)
+        if not self.job.continued and (slabs or self.output.written is not None):
+            sure = [hint for hint in error.hints if not {"drop", "fill"} & set(hint.options.values())]
+            error = IncompatibleArraysError(error.message, sure)
+        return error
 
     def _convert(self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None) -> None:
         self.progress.start("parse", len(sources))
@@ -247,6 +284,7 @@ class Run:
             self.order.begin(existing.tree.relocate(here), self.job, str(self.output.target))
         self.existing = existing
         self.output.mode, self.output.state = Mode.APPEND, existing.state
+        self.job = replace(self.job, continued=True)
         return missing
 
     def _chunk_index_like(self, tree: VirtualGroup) -> None:

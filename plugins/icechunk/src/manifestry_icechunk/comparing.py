@@ -36,7 +36,7 @@ def same_values(store: icechunk.IcechunkStore, path: str, array: VirtualArray, s
     except (ManifestryError, icechunk.IcechunkError, OSError, ValueError, RuntimeError) as error:
         raise IncompatibleArraysError(
             f"{path}: has none of the dimensions that change, and its values cannot be compared with those stored "
-            f"({str(error).partition(chr(10))[0]}); leave it out with select(exclude=...) to keep those"
+            f"({str(error).partition(chr(10))[0]})"
         ) from error
 
 
