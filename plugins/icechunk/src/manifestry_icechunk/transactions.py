@@ -24,6 +24,7 @@ from manifestry_icechunk.containers import Container, containers_of, merge_conta
 from manifestry_icechunk.faults import icechunk_errors
 from manifestry_icechunk.locking import RepositoryLock
 from manifestry_icechunk.options import IcechunkWriteOptions
+from manifestry_icechunk.patience import add_patience
 from manifestry_icechunk.repositories import authorisation, create_repository, open_repository, save_config
 from manifestry_icechunk.splitting import add_splits
 from manifestry_icechunk.storages import RepositoryPlace, container_access
@@ -204,8 +205,11 @@ class OwnTransaction:
 
     def _configure(self, config: icechunk.RepositoryConfig) -> bool:
         """Add what this transaction needs to a configuration; whether anything was new."""
-        merged = merge_containers(config, self._needed.values(), self._options.sources, self._stores)
-        return add_splits(config, self._splits, keep=self._options.references_per_manifest is None) or merged
+        needed = self._needed.values()
+        merged = merge_containers(config, needed, self._options.sources, self._stores)
+        patient = add_patience(config, needed)
+        split = add_splits(config, self._splits, keep=self._options.references_per_manifest is None)
+        return merged or patient or split
 
     def _new(self) -> icechunk.Repository:
         """A new repository: beside its place on a local file system, else at its place."""
@@ -269,8 +273,7 @@ class OwnTransaction:
         assert session is not None
         assert repository is not None
         with icechunk_errors(f"{self._label}: committing"):
-            if not self._create:
-                self._save_config(repository)
+            self._save_config(repository)
             if self._temporary:
                 snapshot = session.commit(message, dict(metadata), allow_empty=True)
                 repository.reset_branch(branch, snapshot, from_snapshot_id=self._base)
@@ -289,8 +292,8 @@ class OwnTransaction:
         return snapshot
 
     def _save_config(self, repository: icechunk.Repository) -> None:
-        storage = repository.storage if self._place is None else self._place.storage.make()
-        save_config(repository, storage, self._configure)
+        """Keep the configuration with the repository; a new one was made with what the first tree needs only."""
+        save_config(repository, repository.storage, self._configure)
 
     def _verify(self, repository: icechunk.Repository, snapshot: str) -> None:
         """Make sure that the branch really has the commit: a local file system may have lost it to another writer."""
