@@ -6,14 +6,13 @@ configuration. Those of a local disk or of memory are no good for a network: one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 import icechunk
 
-from manifestry_icechunk.containers import Container
+from manifestry_icechunk.containers import containers_of
 
-__all__ = ["add_patience", "gives_up_at_once", "is_remote"]
+__all__ = ["add_patience", "gives_up_at_once"]
 
 _UNCHOSEN_RETRIES: Final = frozenset({(1, 0, 0), (None, None, None)})
 """Tries and pauses of local storages and of no settings at all: nobody has chosen them."""
@@ -21,18 +20,13 @@ _UNCHOSEN_REQUESTS: Final = frozenset({(5, 4096), (5, 1), (None, None)})
 """Requests at once and their size of local storages, of memory, and of no settings at all."""
 
 
-def is_remote(container: Container) -> bool:
-    """Whether the chunks of a container come over a network."""
-    return not container.prefix.startswith("file://")
-
-
-def add_patience(config: icechunk.RepositoryConfig, containers: Iterable[Container]) -> bool:
+def add_patience(config: icechunk.RepositoryConfig) -> bool:
     """Let readers of remote containers try again, and ask for whole chunks; returns whether anything was new.
 
     What the owner of the repository has chosen stays. Each kind of setting is looked at by itself: Icechunk saves one
     that was chosen together with all the others of the storage.
     """
-    if not any(map(is_remote, containers)):
+    if not _has_remote(config):
         return False
     storage = config.storage or icechunk.StorageSettings()
     changed = False
@@ -51,8 +45,12 @@ def add_patience(config: icechunk.RepositoryConfig, containers: Iterable[Contain
 
 
 def gives_up_at_once(config: icechunk.RepositoryConfig) -> bool:
-    """Whether readers fail at the first fault of a server."""
-    return config.storage is not None and _retries(config.storage)[0] == 1
+    """Whether there are remote containers, and readers fail at the first fault of a server."""
+    return config.storage is not None and _retries(config.storage)[0] == 1 and _has_remote(config)
+
+
+def _has_remote(config: icechunk.RepositoryConfig) -> bool:
+    return any(not container.prefix.startswith("file://") for container in containers_of(config))
 
 
 def _retries(storage: icechunk.StorageSettings) -> tuple[int | None, ...]:

@@ -24,7 +24,7 @@ from manifestry_icechunk.containers import Container, containers_of, merge_conta
 from manifestry_icechunk.faults import icechunk_errors
 from manifestry_icechunk.locking import RepositoryLock
 from manifestry_icechunk.options import IcechunkWriteOptions
-from manifestry_icechunk.patience import add_patience
+from manifestry_icechunk.patience import add_patience, gives_up_at_once
 from manifestry_icechunk.repositories import authorisation, create_repository, open_repository, save_config
 from manifestry_icechunk.splitting import add_splits
 from manifestry_icechunk.storages import RepositoryPlace, container_access
@@ -44,6 +44,11 @@ class Transaction(Protocol):
 
     def containers(self) -> Sequence[Container]:
         """The containers that the repository has."""
+        ...
+
+    @property
+    def gives_up_at_once(self) -> bool:
+        """Whether there are remote sources, and readers fail at the first fault of a server."""
         ...
 
     @property
@@ -134,6 +139,11 @@ class OwnTransaction:
         return sorted(found.values(), key=lambda container: len(container.prefix), reverse=True)
 
     @property
+    def gives_up_at_once(self) -> bool:
+        """See `Transaction`; only where the owner has chosen so."""
+        return gives_up_at_once(self._open().config)
+
+    @property
     def splits_manifests(self) -> bool:
         """See `Transaction`; the rules are written with the references."""
         return True
@@ -205,9 +215,8 @@ class OwnTransaction:
 
     def _configure(self, config: icechunk.RepositoryConfig) -> bool:
         """Add what this transaction needs to a configuration; whether anything was new."""
-        needed = self._needed.values()
-        merged = merge_containers(config, needed, self._options.sources, self._stores)
-        patient = add_patience(config, needed)
+        merged = merge_containers(config, self._needed.values(), self._options.sources, self._stores)
+        patient = add_patience(config)
         split = add_splits(config, self._splits, keep=self._options.references_per_manifest is None)
         return merged or patient or split
 
