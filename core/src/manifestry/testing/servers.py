@@ -45,6 +45,8 @@ class RangeServer:
         Bodies by path as it stands in the request, encoded and with its query.
     latency
         Seconds that every answer waits.
+    drip
+        Seconds that every kilobyte of a body waits.
     statuses
         Statuses to answer with instead, by path (403, 503, ...).
     fault
@@ -59,6 +61,7 @@ class RangeServer:
     url: str
     objects: dict[str, bytes]
     latency: float = 0.0
+    drip: float = 0.0
     statuses: dict[str, int] = field(default_factory=dict)
     fault: Callable[[str, str, str], int | None] | None = None
     head: bool = True
@@ -157,8 +160,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(data))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if body:
-            self.wfile.write(data)
+        step = 1000 if state.drip else len(data)
+        for at in range(0, len(data) if body else 0, step or 1):
+            time.sleep(state.drip)
+            self.wfile.write(data[at : at + step])
 
     def _hang_up(self) -> None:
         """Reset the connection: closing it with no time to linger."""
