@@ -44,7 +44,7 @@ class RetryPolicy:
     """
 
     busy: float = 180
-    unreachable: float = 5
+    unreachable: float = 3
     silence: float = 30
     connecting: float = 3
     pause: float = 0.5
