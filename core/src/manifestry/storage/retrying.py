@@ -21,6 +21,9 @@ from manifestry.storage.faults import Fault, fault_of, source_error, source_erro
 
 __all__ = ["RetryPolicy", "answered", "answered_async"]
 
+_SPREAD = random.Random()  # noqa: S311 only spreads requests over time; the state of `random` is the user's
+"""So that those who failed together do not come back together."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -86,7 +89,7 @@ class _Attempts:
         left = (policy.busy if fault is Fault.PASSING else policy.unreachable) - tried
         if left <= 0:
             raise source_error(self._url, error, tried=tried, silence=policy.silence) from error
-        pause = min(self._pause * random.uniform(0.5, 1), left)  # noqa: S311 only spreads requests over time
+        pause = min(self._pause * _SPREAD.uniform(0.5, 1), left)
         self._pause = min(2 * self._pause, policy.longest_pause)
         return pause
 
