@@ -25,6 +25,7 @@ from manifestry_icechunk.faults import icechunk_errors
 from manifestry_icechunk.histories import Meanwhile
 from manifestry_icechunk.locking import RepositoryLock
 from manifestry_icechunk.options import IcechunkWriteOptions
+from manifestry_icechunk.patience import add_patience, gives_up_at_once
 from manifestry_icechunk.repositories import authorisation, create_repository, open_repository, save_config
 from manifestry_icechunk.splitting import add_splits
 from manifestry_icechunk.storages import RepositoryPlace, container_access
@@ -51,6 +52,11 @@ class Transaction(Protocol):
     @property
     def base(self) -> str:
         """The snapshot that the commit follows, or ``""`` when the caller commits."""
+        ...
+
+    @property
+    def gives_up_at_once(self) -> bool:
+        """Whether there are remote sources, and readers fail at the first fault of a server."""
         ...
 
     @property
@@ -150,6 +156,11 @@ class OwnTransaction:
         return self._base
 
     @property
+    def gives_up_at_once(self) -> bool:
+        """See `Transaction`; only where the owner has chosen so."""
+        return gives_up_at_once(self._open().config)
+
+    @property
     def splits_manifests(self) -> bool:
         """See `Transaction`; the rules are written with the references."""
         return True
@@ -222,7 +233,9 @@ class OwnTransaction:
     def _configure(self, config: icechunk.RepositoryConfig) -> bool:
         """Add what this transaction needs to a configuration; whether anything was new."""
         merged = merge_containers(config, self._needed.values(), self._options.sources, self._stores)
-        return add_splits(config, self._splits, keep=self._options.references_per_manifest is None) or merged
+        patient = add_patience(config)
+        split = add_splits(config, self._splits, keep=self._options.references_per_manifest is None)
+        return merged or patient or split
 
     def _new(self) -> icechunk.Repository:
         """A new repository: beside its place on a local file system, else at its place."""
@@ -287,8 +300,7 @@ class OwnTransaction:
         assert session is not None
         assert repository is not None
         with icechunk_errors(f"{self._label}: committing"):
-            if not self._create:
-                self._save_config(repository)
+            self._save_config(repository)
             if self._temporary:
                 snapshot = session.commit(message, dict(metadata), allow_empty=True)
                 repository.reset_branch(branch, snapshot, from_snapshot_id=self._base)
@@ -317,8 +329,8 @@ class OwnTransaction:
         return session.commit(message, dict(metadata), allow_empty=True)
 
     def _save_config(self, repository: icechunk.Repository) -> None:
-        storage = repository.storage if self._place is None else self._place.storage.make()
-        save_config(repository, storage, self._configure)
+        """Keep the configuration with the repository; a new one was made with what the first tree needs only."""
+        save_config(repository, repository.storage, self._configure)
 
     def _verify(self, repository: icechunk.Repository, snapshot: str) -> None:
         """Make sure that the branch really has the commit: a local file system may have lost it to another writer."""

@@ -32,6 +32,15 @@ __all__ = ["IcechunkSession", "IcechunkWriter"]
 
 _RETRIES: Final = 20
 
+_GIVES_UP: Final = Issue(
+    "",
+    "readers that give up at once",
+    "the repository's settings of its storage allow one try, and that is for chunks of remote sources too",
+    "set config.storage.retries = icechunk.StorageRetriesSettings(max_tries=10) in its configuration, and save it",
+    "reported",
+)
+"""What a report says of a repository over remote sources whose settings are not ours to change."""
+
 
 class IcechunkWriter:
     """Stores trees in Icechunk repositories."""
@@ -190,6 +199,7 @@ class IcechunkSession:
         )
         containers = [container.prefix for container in self._transaction.containers()]
         base = self._transaction.base
+        issues = [_GIVES_UP] if self._transaction.gives_up_at_once else []
         self._transaction.release()
         access = {p: container_access(p, self._options.sources, self._target.stores) for p in sorted(containers)}
         storage = self._place.storage if self._place is not None else None
@@ -201,7 +211,8 @@ class IcechunkSession:
             "tag": self._options.tag,
             "containers": containers,
         }
-        return WriteReport.of(str(self._target), "icechunk", trees, reader=lines, details=details)
+        report = WriteReport.of(str(self._target), "icechunk", trees, reader=lines, details=details)
+        return report.with_issues(issues)
 
     def _commit(self, message: str, metadata: Mapping[str, Any]) -> str:
         """Commit; where the caller wants it, stage everything once more on what others have committed."""
