@@ -12,7 +12,16 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
 from numpy.typing import NDArray
 
-__all__ = ["ArrayCodec", "BytesCodec", "DecodeError", "ObjectsCodec", "inner_codec", "positive", "whole_numbers"]
+__all__ = [
+    "ArrayCodec",
+    "BytesCodec",
+    "ClientDataCodec",
+    "DecodeError",
+    "ObjectsCodec",
+    "inner_codec",
+    "positive",
+    "whole_numbers",
+]
 
 
 class DecodeError(ValueError):
@@ -48,6 +57,29 @@ class BytesCodec(_ReadingCodec):
         """The numcodecs interface; see `decode_bytes`."""
         decoded = self.decode_bytes(ensure_contiguous_ndarray(buf).view("u1").reshape(-1))
         return decoded if out is None else ndarray_copy(decoded, out)
+
+
+class ClientDataCodec(BytesCodec):
+    """A filter whose client data says what chunks are.
+
+    Parameters
+    ----------
+    client_data
+        The client data of the filter.
+    """
+
+    def __init__(self, client_data: Sequence[int]) -> None:
+        self.client_data = whole_numbers(client_data)
+
+    def decoded_size(self) -> int | None:
+        """Bytes of a decoded chunk, or None where the client data does not say.
+
+        Raises
+        ------
+        DecodeError
+            The filter cannot decode anything with this client data.
+        """
+        return None
 
 
 class ArrayCodec(_ReadingCodec):
