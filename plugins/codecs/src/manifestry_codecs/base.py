@@ -9,7 +9,7 @@ from typing import Any
 import numcodecs
 import numpy as np
 from numcodecs.abc import Codec
-from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray_like, ndarray_copy
 from numpy.typing import NDArray
 
 __all__ = [
@@ -90,9 +90,20 @@ class ArrayCodec(_ReadingCodec):
         """The elements of an encoded chunk; the caller gives them their shape."""
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The numcodecs interface; see `decode_array`."""
+        """The numcodecs interface; see `decode_array`.
+
+        Raises
+        ------
+        DecodeError
+            `out` is for elements of another type or byte order; it may be for bytes.
+        """
         decoded = self.decode_array(ensure_contiguous_ndarray(buf).view("u1").reshape(-1))
-        return decoded if out is None else ndarray_copy(decoded, out)
+        if out is None:
+            return decoded
+        due = ensure_ndarray_like(out).dtype
+        if due.itemsize > 1 and due != decoded.dtype:
+            raise DecodeError(f"{self.codec_id}: elements of type {decoded.dtype} where {due} is due")
+        return ndarray_copy(decoded, out)
 
 
 class ObjectsCodec(_ReadingCodec):
@@ -103,10 +114,18 @@ class ObjectsCodec(_ReadingCodec):
         """The decoded elements of a chunk."""
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The numcodecs interface; see `decode_objects`."""
+        """The numcodecs interface; see `decode_objects`.
+
+        Raises
+        ------
+        DecodeError
+            `out` has another shape.
+        """
         decoded = self.decode_objects(np.asarray(buf, object))
         if out is None:
             return decoded
+        if np.shape(out) != decoded.shape:
+            raise DecodeError(f"{self.codec_id}: elements of shape {decoded.shape} where {np.shape(out)} is due")
         out[...] = decoded
         return out
 

@@ -121,7 +121,7 @@ def _long_mode(mode: int) -> tuple[int, int, int, bool]:
 
 def _whole_block(dtype: np.dtype[np.generic], ndim: int, exponent_bits: int) -> int:
     """Bits of a block with all bit planes of its values and all tests of them; what else it can have takes 32 at most."""
-    values, planes = 4**ndim, int(dtype.itemsize) * 8
+    values, planes = 1 << 2 * ndim, int(dtype.itemsize) * 8
     return 32 + exponent_bits + values * (planes + 1) + planes
 
 
