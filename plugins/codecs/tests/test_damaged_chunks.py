@@ -166,6 +166,15 @@ def test_checksums_are_looked_at(at):
             numcodecs.get_codec({"id": name} | configuration).decode(bytes(flipped))
 
 
+@pytest.mark.parametrize("at", [20, 31, 36])
+def test_sizes_of_blosc2_frames_are_looked_at(at):
+    chunk = bytearray(CASES["blosc2 of one dimension"][2])
+    chunk[at] ^= 1
+    for damaged_chunk in (bytes(chunk), bytes(chunk) + b"more"):
+        with pytest.raises(DecodeError):
+            numcodecs.get_codec({"id": "manifestry.blosc2"}).decode(damaged_chunk)
+
+
 def test_elements_of_another_type_or_shape_are_not_cast():
     for values in (FLOATS.astype("f8"), FLOATS.reshape(50, 40), FLOATS[:20], FLOATS.astype("i4")):
         array = Stored(3, "manifestry.lerc", {"samples": 1}, FLOATS)

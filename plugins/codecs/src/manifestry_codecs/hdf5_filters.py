@@ -287,7 +287,9 @@ class Blosc2(BytesCodec):
         frame = data.tobytes()
         if frame[2:10] != b"b2frame\0" or len(frame) < self._HEADER:
             raise DecodeError(f"{self.codec_id}: {len(frame)} bytes that are no frame")
-        (start,) = struct.unpack(">i", frame[11:15])
+        start, size = struct.unpack(">ixQ", frame[11:24])
+        if size != len(frame):
+            raise DecodeError(f"{self.codec_id}: a frame of {size} bytes in a chunk of {len(frame)}")
         if b"b2nd" in frame[:start]:
             return np.ascontiguousarray(imagecodecs.b2nd_decode(frame)).reshape(-1).view("u1")
         return np.frombuffer(b"".join(self._chunks(frame, start)), "u1")
@@ -302,8 +304,13 @@ class Blosc2(BytesCodec):
         offsets = np.frombuffer(self._chunk(frame, start + stored), "<i8")
         for offset in offsets.tolist():
             size = min(chunk, total)
-            yield self._chunk(frame, start + offset) if offset >= 0 else self._special(offset, size, element)
+            plain = self._chunk(frame, start + offset) if offset >= 0 else self._special(offset, size, element)
+            if len(plain) != size:
+                raise DecodeError(f"{self.codec_id}: a chunk of {len(plain)} bytes where {size} are due")
+            yield plain
             total -= size
+        if total:
+            raise DecodeError(f"{self.codec_id}: {total} bytes less than the frame should have")
 
     def _chunk(self, frame: bytes, at: int) -> bytes:
         stored = int.from_bytes(frame[at + 12 : at + 16], "little")
