@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from types import TracebackType
@@ -12,8 +12,9 @@ from typing import Any, Final, Self
 
 import h5py
 from h5py import h5f, h5g, h5p, h5t
-from manifestry.errors import MalformedFileError
+from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
 from manifestry.model.files import FileTable
+from manifestry.references.locations import ReferencePolicy
 from manifestry.storage import Source
 
 from manifestry_hdf5.octets import LocalFile, RemoteFile
@@ -216,11 +217,18 @@ class OpenFile:
 
 
 class OpenFiles:
-    """The files that one parse has open, each once; a context that closes them all."""
+    """The files that one parse has open, each once; a context that closes them all.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    allow
+        URL prefixes that they may point at, in place of the rule of `ReferencePolicy`.
+    """
+
+    def __init__(self, allow: Sequence[str] | None = None) -> None:
         self._stack = ExitStack()
         self._open: dict[str, OpenFile] = {}
+        self._allow = allow
 
     def __enter__(self) -> Self:
         return self
@@ -247,6 +255,37 @@ class OpenFiles:
         if source.url not in self._open:
             self._open[source.url] = self._stack.enter_context(_open_file(source, first=not self._open))
         return self._open[source.url]
+
+    def linked(self, file: OpenFile, name: str, what: str, where: str) -> Source:
+        """The source that a file points at by a name; nothing is asked of it yet.
+
+        The file itself must be allowed to point there, and so must the one that the caller gave.
+
+        Parameters
+        ----------
+        what, where
+            What points there, and in which object: for the refusal.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            It may not point there.
+        SourceError
+            No store knows such URLs.
+        """
+        source = file.source.resolve(name)
+        try:
+            if source.url != file.source.url:
+                for document in (file, *self._open.values())[:2]:
+                    ReferencePolicy.of(document.source, self._allow, public_hosts=True).permit(source.url)
+        except SourceError as error:
+            raise UnsupportedFeatureError(f"{what} that is not allowed", where, str(error)) from error
+        return source
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the caller says where files may point: libhdf5, which asks nobody, may follow nothing then."""
+        return self._allow is not None
 
 
 @contextmanager
