@@ -13,9 +13,7 @@ __all__ = ["is_private", "without_dots"]
 
 
 def is_private(url: str) -> bool:
-    """Whether the host of an http URL is an address or a name that is not public, or is written so that clients may
-    read another one. No name is looked up.
-    """
+    """Whether the host of an http URL is no public address or name, or written so that clients may read another one."""
     try:
         given = urlsplit(url).hostname or ""
     except ValueError:

@@ -87,6 +87,9 @@ class ArrayBuilder:
             return _array(dataset, ChunkManifest.missing(grid), chunk_shape, Chain(codecs, replaces_bytes=True))
         reason = _reason_to_copy(dataset)
         if reason:
+            table = self._tables.get(dataset.identity)
+            if isinstance(table, MalformedFileError):  # libhdf5 may not survive what is wrong with it
+                raise table
             check_reach(dataset, self._files, self._sources)
             return copy_values(dataset, self._context, reason)
         if dataset.layout == h5d.CHUNKED:
@@ -153,7 +156,7 @@ def _reason_to_copy(dataset: Dataset) -> str:
 
 
 def _needs_index(dataset: Dataset) -> bool:
-    return dataset.layout == h5d.CHUNKED and _has_elements(dataset) and not _reason_to_copy(dataset)
+    return dataset.layout == h5d.CHUNKED and _has_elements(dataset)
 
 
 def _grid(dataset: Dataset, chunk_shape: Sequence[int]) -> RegularGrid:

@@ -11,14 +11,17 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import h5py
+import numpy as np
 from h5py import h5f, h5g, h5p, h5t
 from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
 from manifestry.model.files import FileTable
 from manifestry.references.locations import ReferencePolicy
 from manifestry.storage import Source
+from numpy.typing import NDArray
 
 from manifestry_hdf5.octets import LocalFile, RemoteFile
-from manifestry_hdf5.structures.blocks import Fetch
+from manifestry_hdf5.structures.blocks import Blocks, Fetch
+from manifestry_hdf5.structures.dense import ATTRIBUTES, LINKS, check_dense
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
 from manifestry_hdf5.structures.object_header import Message, OverTheEndError, read_messages
 from manifestry_hdf5.structures.sound import check_layout, check_lengths, check_symbol_table, check_type
@@ -141,9 +144,35 @@ class OpenFile:
         Raises
         ------
         MalformedFileError
-            They take more bytes than the file has, and libhdf5 would make room for them.
+            They take more bytes than the file has, or are where libhdf5 would not survive to look for them.
         """
-        check_symbol_table(self.header(address_of(group, b".")), self.superblock, self.read, self.source.size)
+        header = self.header(address_of(group, b"."))
+        check_symbol_table(header, self.superblock, self.read, self.source.size)
+        check_dense(header, LINKS, self.superblock, self.read, self._fetch_ahead)
+
+    def check_attributes(self, identifier: Any) -> None:
+        """Check where the attributes of an open object are, before libhdf5 reads them.
+
+        Raises
+        ------
+        MalformedFileError
+            They are where libhdf5 would not survive to look for them.
+        """
+        header = self.header(address_of(identifier, b"."))
+        check_dense(header, ATTRIBUTES, self.superblock, self.read, self._fetch_ahead)
+
+    def _fetch_ahead(self, wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
+        """Blocks that libhdf5 reads next: through the cache that it reads through."""
+        if not isinstance(self._octets, RemoteFile):
+            return self._octets.fetch(wanted)
+        found = []
+        for blocks in wanted:
+            self._octets.prefetch([(start, start + blocks.length) for start in blocks.positions.tolist()])
+            found.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
+            for row, start in zip(found[-1], blocks.positions.tolist(), strict=True):
+                part = self.read(start, start + blocks.length)
+                row[: len(part)] = np.frombuffer(part, "u1")
+        return found
 
     def check_lengths(self, dataset: Any) -> None:
         """Check how long the elements of an open dataset of variable length are, before libhdf5 makes room for them.
@@ -309,10 +338,11 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
     try:
         yield OpenFile(source, fid, octets)
     finally:
-        if wrapper is not None:
-            wrapper.close()
-        elif fid.valid:
-            fid.close()
+        with library_errors(f"{source.url}: closing it"):
+            if wrapper is not None:
+                wrapper.close()
+            elif fid.valid:
+                fid.close()
         octets.close()
 
 

@@ -227,6 +227,8 @@ class Walker:
             for name in target.split(b"/"):
                 if name in (b"", b"."):
                     continue
+                if isinstance(here, h5g.GroupID):
+                    file.check_names(here)
                 if not isinstance(here, h5g.GroupID) or not here.links.exists(name):
                     raise _NowhereError(f"{decode_text(name)} is not there")
                 kind = here.links.get_info(name).type
