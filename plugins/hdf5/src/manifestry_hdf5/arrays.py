@@ -19,7 +19,7 @@ from manifestry_hdf5.copying import SMALL, copy_chunks, copy_values
 from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.filters import Chain
 from manifestry_hdf5.library import Identity, OpenFile, OpenFiles
-from manifestry_hdf5.reach import check_reach
+from manifestry_hdf5.reach import check_extent, check_reach
 from manifestry_hdf5.structures.chunks import ChunkTable
 from manifestry_hdf5.values import chunk_codecs
 from manifestry_hdf5.virtual import open_sources, read_mappings, virtual_storage
@@ -80,6 +80,8 @@ class ArrayBuilder:
         return self._built[dataset.identity]
 
     def _build(self, dataset: Dataset) -> VirtualArray:
+        if dataset.layout == h5d.VIRTUAL:
+            check_extent(dataset, self._files)
         if not _has_elements(dataset):
             chunk_shape = dataset.chunk_shape or tuple(max(1, n) for n in dataset.shape)
             grid = _grid(dataset, chunk_shape).grid_shape(dataset.shape + dataset.element.shape)

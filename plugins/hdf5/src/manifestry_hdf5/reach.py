@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from h5py import h5d
-from manifestry.errors import UnsupportedFeatureError
+from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.storage.urls import is_url
 
 from manifestry_hdf5.contiguous import raw_files, raw_sources
 from manifestry_hdf5.datasets import Dataset
 from manifestry_hdf5.library import Identity, OpenFiles
-from manifestry_hdf5.virtual import source_names
+from manifestry_hdf5.virtual import endless_names, source_names
 
-__all__ = ["check_reach"]
+__all__ = ["check_extent", "check_reach"]
 
 type Sources = Callable[[Dataset], list[Dataset | None]]
 
@@ -40,6 +40,24 @@ def check_reach(dataset: Dataset, files: OpenFiles, sources: Sources) -> None:
         It does not, or may not.
     """
     _check(dataset, files, sources, set())
+
+
+def check_extent(dataset: Dataset, files: OpenFiles) -> None:
+    """Make sure that libhdf5 has found the sources that a virtual dataset is as long as.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        It has not, or may not.
+    """
+    for name in endless_names(dataset):
+        if name != "." and (dataset.file.remote or is_url(name)):
+            try:
+                there = files.linked(dataset.file, name, "virtual dataset with a source", dataset.path).url
+            except SourceError as error:
+                there = str(error)
+            hint = f"libhdf5 does not see how long {there} is; copy the files to this machine"
+            raise UnsupportedFeatureError("virtual dataset without an end in remote files", dataset.path, hint)
 
 
 def _check(dataset: Dataset, files: OpenFiles, sources: Sources, above: set[Identity]) -> None:

@@ -26,7 +26,15 @@ from manifestry_hdf5.contiguous import contiguous_rows
 from manifestry_hdf5.datasets import Dataset
 from manifestry_hdf5.library import OpenFile, OpenFiles, library_errors
 
-__all__ = ["Mapping", "VirtualStorage", "open_sources", "read_mappings", "source_names", "virtual_storage"]
+__all__ = [
+    "Mapping",
+    "VirtualStorage",
+    "endless_names",
+    "open_sources",
+    "read_mappings",
+    "source_names",
+    "virtual_storage",
+]
 
 _SOURCE: Final = "virtual dataset with a source"
 
@@ -77,6 +85,14 @@ def source_names(dataset: Dataset) -> list[tuple[str, str]]:
         ]
 
 
+def endless_names(dataset: Dataset) -> list[str]:
+    """The files of those sources by which libhdf5 finds out how long a virtual dataset is."""
+    properties = dataset.properties
+    with library_errors(dataset.path):
+        spaces = [properties.get_virtual_vspace(i) for i in range(properties.get_virtual_count())]
+        return [name for (name, _), space in zip(source_names(dataset), spaces, strict=True) if _endless(space)]
+
+
 def open_sources(
     dataset: Dataset, files: OpenFiles, describe: Callable[[OpenFile, str, str], Dataset]
 ) -> list[Dataset | None]:
@@ -123,11 +139,7 @@ def read_mappings(dataset: Dataset, sources: Sequence[Dataset | None]) -> list[M
             here, there = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
             start, size = _box(here, dataset.shape, dataset.path)
             source_start, source_size = _box(there, source.shape, dataset.path)
-            endless = _endless(here) or _endless(there)
-            if endless and source.file is not dataset.file and (source.file.remote or dataset.file.remote):
-                hint = "copy the files to this machine: libhdf5 does not see how long the sources are"
-                raise UnsupportedFeatureError("virtual dataset without an end in remote files", dataset.path, hint)
-            if endless and len(size) == len(source_size):
+            if len(size) == len(source_size) and (_endless(here) or _endless(there)):
                 size = source_size = tuple(map(min, size, source_size))  # what both have at present
             axes = _axes(size, source_size, dataset.path)
             found.append(Mapping(start, size, source, source_start, axes))
