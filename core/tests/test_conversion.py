@@ -136,7 +136,7 @@ def test_coordinate_from_the_file_name(archive, tmp_path):
                    coords=["time=regex:S3_([0-9]+)"])  # fmt: skip
     with pytest.raises(mf.OptionError, match="one value each, and the dimension time has the length 2"):
         mf.convert(names[0], tmp_path / "b.json", concat_dim="time", coords=["time=attribute:title"])
-    with pytest.raises(mf.OptionError, match="there is an array 'x' already; exclude or rename it"):
+    with pytest.raises(mf.OptionError, match=r"there is an array 'x' already; rename it \(--rename x=NEW\)"):
         mf.convert(
             names[0], tmp_path / "b.json", concat_dim="n", coords=["n=attribute:title", "x=attribute:time@units"]
         )

@@ -4,7 +4,6 @@ from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
-import zarr
 from manifestry.errors import ManifestError
 from manifestry.model.codecs import (
     Codec,
@@ -77,7 +76,9 @@ def test_serializer(dtype, codec):
 
 
 def test_plugins_add_entries_and_change_none():
-    mine = CodecEntry(name="example.test_model_codecs", kind=CodecKind.BYTES_TO_BYTES, lossless=True, zarr_v2="example_2")
+    mine = CodecEntry(
+        name="example.test_model_codecs", kind=CodecKind.BYTES_TO_BYTES, lossless=True, zarr_v2="example_2"
+    )
     register_codecs([mine])
     register_codecs([mine])
     assert codec_entry(mine.name) is codec_of_v2("example_2") is mine

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from manifestry.hints import Hint
     from manifestry.issues import Issue
 
 __all__ = [
@@ -129,7 +130,23 @@ class ManifestError(ManifestryError):
 
 
 class IncompatibleArraysError(ManifestryError):
-    """Arrays cannot be combined, appended or placed without changing what their values mean."""
+    """Arrays cannot be combined, appended or placed without changing what their values mean.
+
+    Parameters
+    ----------
+    message
+        Which arrays, of which sources, and what is not alike.
+    hints
+        What the caller can do about it: options that were tried on these sources and help.
+    """
+
+    def __init__(self, message: str = "", hints: Sequence[Hint] = ()) -> None:
+        super().__init__(message, tuple(hints))
+        self.message = message
+        self.hints = tuple(hints)
+
+    def _text(self) -> str:
+        return "; ".join([self.message, *map(str, self.hints)])
 
 
 class TargetExistsError(ManifestryError):

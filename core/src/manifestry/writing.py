@@ -10,7 +10,15 @@ from typing import Any
 
 from manifestry.errors import OptionError, UnknownFormatError, UnsupportedFeatureError
 from manifestry.formats.boundary import PluginCall
-from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target, WriteContext, WriteSession
+from manifestry.formats.contracts import (
+    Mode,
+    OnUnsupported,
+    OutputState,
+    Placement,
+    Target,
+    WriteContext,
+    WriteSession,
+)
 from manifestry.formats.descriptors import Capability, WriterDescriptor
 from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
 from manifestry.formats.options import make_options
@@ -22,7 +30,7 @@ from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
 from manifestry.report import WriteReport
 
-__all__ = ["check_target", "choose_writer", "write", "write_tree"]
+__all__ = ["check_target", "choose_writer", "output_state", "write", "write_tree"]
 
 
 def write(
@@ -99,10 +107,13 @@ def write_tree(
     progress: Progress | None = None,
     formats: FormatRegistry | None = None,
     dry_run: bool = False,
+    state: OutputState | None = None,
+    sources: frozenset[str] = frozenset(),
 ) -> WriteReport:
     """As `write`, for callers inside the core that have a target and a progress to tell.
 
-    With `dry_run`, everything is checked and nothing written: the report says what would be.
+    With `dry_run`, everything is checked and nothing written: the report says what would be. `state` and `sources` are
+    those of `WriteContext`.
     """
     if on_unsupported not in ("raise", "skip"):
         raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
@@ -111,7 +122,7 @@ def write_tree(
     own = make_options(entry.options_type(), options, entry.descriptor.name)
     bounds = limits or Limits()
     validate_tree(tree, bounds)
-    context = WriteContext(on_unsupported, bounds, progress or SilentProgress())
+    context = WriteContext(on_unsupported, bounds, progress or SilentProgress(), state, sources)
     with _call_of(entry, target):
         session: WriteSession = entry.load().open(target, mode, own, context)
         with ExitStack() as undo:
@@ -139,6 +150,24 @@ def check_target(target: Target, fmt: str, mode: Mode, at: Placement | None, opt
     own = make_options(entry.options_type(), options, entry.descriptor.name)
     with _call_of(entry, target):
         entry.load().open(target, mode, own, WriteContext("raise", Limits(), SilentProgress())).abort()
+
+
+def output_state(
+    target: Target, fmt: str, options: Mapping[str, Any], dim: str | None, formats: FormatRegistry
+) -> OutputState | None:
+    """What an append along `dim` would continue; None where nothing is there, or where the writer does not say.
+
+    Raises
+    ------
+    SourceError, OptionError, PluginError
+        The output cannot be looked at.
+    """
+    entry = formats.writer(fmt)
+    own = make_options(entry.options_type(), options, entry.descriptor.name)
+    with _call_of(entry, target):
+        look = getattr(entry.load(), "state", None)
+        found: OutputState | None = None if look is None else look(target, own, dim)
+    return found
 
 
 def _call_of(entry: Entry[WriterDescriptor], target: Target) -> PluginCall:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import zarr
 from manifestry.model.codecs import Codec
+from manifestry.model.tree import VirtualArray
 from manifestry.testing.building import TreeBuilder
 
 ZLIB = (Codec("bytes", {"endian": "little"}), Codec("numcodecs.zlib", {"level": 1}))
@@ -97,6 +98,37 @@ def test_append_refuses_a_partial_last_chunk(tmp_path):
         mf.write(month(tmp_path / "b", 3), target, append_dim="time", rewrite_below=32)
     mf.write(month(tmp_path / "c", 3), target, append_dim="time")  # small enough to be stored anew
     np.testing.assert_array_equal(values(target), np.arange(21, dtype="f4").reshape(7, 3))
+
+
+def test_what_is_advised_helps(tmp_path, store):
+    """An array that is not stored is left out by its path; what is stored is not left out for being different."""
+    more = month(tmp_path / "b", 4, extra=("wind",))
+    with pytest.raises(
+        mf.IncompatibleArraysError, match=r"wind: there is no such array.*select\(exclude=\['/wind'\]\)"
+    ):
+        mf.write(more, store, append_dim="time")
+    mf.write(more.select(exclude=["/wind"]), store, append_dim="time")
+    np.testing.assert_array_equal(values(store), np.arange(24, dtype="f4").reshape(8, 3))
+    with pytest.raises(mf.IncompatibleArraysError, match="other values than the stored array") as caught:
+        mf.write(month(tmp_path / "c", 8, lat=np.array([1.0, 2.0, 4.0])), store, append_dim="time")
+    assert "exclude" not in str(caught.value)
+
+
+def test_storing_anew_is_advised_where_it_is_exact(tmp_path):
+    def lossy(path, array):
+        codecs = (Codec("numcodecs.bitround", {"keepbits": 20}), *array.metadata.codecs)
+        return VirtualArray(array.metadata.with_(codecs=codecs), array.manifest) if path == "t2m" else array
+
+    first, second = month(tmp_path / "a", 0, 3), month(tmp_path / "b", 3)
+    exact, rounded = tmp_path / "exact.icechunk", tmp_path / "rounded.icechunk"
+    mf.write(first, exact)
+    with pytest.raises(mf.IncompatibleArraysError, match=r"rewrite_below=32 bytes are stored anew .* takes 48"):
+        mf.write(second, exact, append_dim="time", rewrite_below=32)
+    mf.write(second, exact, append_dim="time", rewrite_below=48)
+    np.testing.assert_array_equal(values(exact), np.arange(21, dtype="f4").reshape(7, 3))
+    mf.write(first.map_arrays(lossy), rounded)
+    with pytest.raises(mf.IncompatibleArraysError, match=r"cannot be stored anew exactly with numcodecs\.bitround$"):
+        mf.write(second.map_arrays(lossy), rounded, append_dim="time", rewrite_below=32)
 
 
 def test_append_needs_a_dimension_of_the_tree_and_a_repository(tmp_path, store):

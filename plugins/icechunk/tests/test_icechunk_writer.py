@@ -10,11 +10,13 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
+from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.formats.options import describe_options
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import ChunkManifest
 from manifestry.testing.building import TreeBuilder
 from manifestry_icechunk.options import IcechunkReadOptions, IcechunkWriteOptions
+from manifestry_icechunk.writer import IcechunkWriter
 
 
 def numbers(directory, name="x", values=None, **more):
@@ -367,3 +369,12 @@ def test_a_panic_inside_icechunk_is_an_error_of_ours(tmp_path, monkeypatch):
     with pytest.raises(mf.WriteError, match="icechunk failed inside \\(attempt to overflow\\)"):
         mf.write(numbers(tmp_path / "b"), target, overwrite=True)
     assert opened(target).lookup_branch("main") == first.details["snapshot"]
+
+
+def test_trees_that_come_later_bring_their_containers_into_a_new_repository(tmp_path):
+    target = tmp_path / "out.icechunk"
+    session = IcechunkWriter().open(Target.of(target), Mode.CREATE, IcechunkWriteOptions(), WriteContext())
+    session.write(numbers(tmp_path / "a"))
+    session.write(numbers(tmp_path / "b"), Placement(append_dim="t"))
+    session.commit({})
+    np.testing.assert_array_equal(group_of(target)["x"][...], [*range(6), *range(6)])

@@ -7,10 +7,14 @@ import json
 import boto3
 import manifestry as mf
 import numpy as np
+import obstore
 import pytest
 from manifestry.errors import SourceError, TargetExistsError
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.retrying import RetryPolicy
 from moto.server import ThreadedMotoServer
-from obstore.store import S3Store
+from obstore.exceptions import GenericError
+from obstore.store import MemoryStore, S3Store
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +95,26 @@ def test_a_store_of_tables_in_a_bucket(stores):
     mf.write(tree(stores, 1), target, stores=stores, overwrite=True)
     names = [entry["path"] for entry in stores["s3://bucket"].list("outputs/out.parq/").collect()]
     assert max(names) == "outputs/out.parq/v/refs.0.parq"
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.parq"])
+def test_uploads_copies_and_deletions_are_tried_again(stores, monkeypatch, name):
+    if name.endswith("parq"):
+        pytest.importorskip("manifestry_kerchunk_parquet")
+    registry = StoreRegistry(policy=RetryPolicy(pause=0.01))
+    registry._defaults["s3://elsewhere"] = MemoryStore()
+    failed = set()
+    for function in ("put", "copy", "delete"):
+        real = getattr(obstore, function)
+
+        def flaky(store, *arguments, real=real, **options):
+            if real not in failed:
+                failed.add(real)
+                raise GenericError("Error performing PUT\ninner: Status {\n  status: 503,")
+            return real(store, *arguments, **options)
+
+        monkeypatch.setattr(obstore, function, flaky)
+    for count in (3, 2):
+        mf.write(tree(stores, count), f"s3://elsewhere/{name}", stores=registry, overwrite=True)
+    assert mf.parse(f"s3://elsewhere/{name}", stores=registry, allow=["s3://bucket/"])["v"].shape == (4,)
+    assert len(failed) == (3 if name.endswith("parq") else 1)

@@ -51,8 +51,8 @@ _STATUS: Final = {"failed": "left out", "changed": "has changed since it was wri
     metavar="K=V",
     multiple=True,
     help="What to do where sources differ: on_conflict=raise|harmonise|drop, missing=raise|fill|drop, "
-    "attributes=first|drop|raise, compat=equals|override, partial=inline|rectilinear|raise, load=NAME, "
-    "inline_limit=BYTES, index_chunk=N; the first value is the default. Repeatable.",
+    "attributes=first|drop|raise, compat=equals|close|override, partial=inline|rectilinear|raise, stack=NAME, "
+    "load=NAME, inline_limit=BYTES, index_chunk=N; the first value is the default. Repeatable.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace DST, if it is an output of the same format.")
 @click.option("--append", is_flag=True, help="Continue DST along --concat-dim.")

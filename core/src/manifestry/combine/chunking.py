@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from manifestry.combine.hints import ConflictError, larger, remedy
 from manifestry.combine.manifests import FileMerger, concat_manifests, slice_manifest, split_manifest
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, read_values
-from manifestry.errors import IncompatibleArraysError
+from manifestry.hints import Hint
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
@@ -60,8 +61,8 @@ def join_along(
     if size is not None:
         split = _with_chunk(metadata, axis, size)
         if math.prod(split.grid_shape) > Limits().max_chunks:
-            advice = f"split to {size} elements they would be {math.prod(split.grid_shape)} chunks"
-            raise _refusal(arrays, axis, path, advice)
+            why = f"split to {size} elements they would be {math.prod(split.grid_shape)} chunks"
+            raise _refusal(arrays, axis, path, why)
         return _split_to(arrays, axis, size, split, merger)
     if options.partial == "rectilinear":
         return _rectilinear(arrays, axis, path, metadata, merger)
@@ -142,10 +143,11 @@ def _assemble(
     per_element = math.prod(metadata.shape[:axis]) * math.prod(metadata.shape[axis + 1 :]) * metadata.dtype.itemsize
     size_copied = copied * per_element
     if options.partial == "raise":
-        raise _refusal(arrays, axis, path, f"partial='inline' (--combine partial=inline) copies {size_copied} bytes")
+        why = f"partial='raise' lets nothing be copied, and {size_copied} bytes would have to be"
+        raise _refusal(arrays, axis, path, why, [remedy("partial", "inline")])
     if size_copied > options.inline_limit:
-        advice = f"{size_copied} bytes would have to be copied; the limit is inline_limit={options.inline_limit}"
-        raise _refusal(arrays, axis, path, advice)
+        why = f"{size_copied} bytes would have to be copied; the limit is inline_limit={options.inline_limit}"
+        raise _refusal(arrays, axis, path, why, larger(size_copied, options.inline_limit))
     parts = [
         slice_manifest(run.array.manifest, axis, run.first, run.first + -(-(run.stop - run.start) // size))
         if run.array is not None
@@ -196,12 +198,15 @@ def _copy(
     return encode_values(np.concatenate(values, axis), metadata).manifest
 
 
-def _refusal(arrays: Sequence[VirtualArray], axis: int, path: str, advice: str) -> IncompatibleArraysError:
+def _refusal(
+    arrays: Sequence[VirtualArray], axis: int, path: str, why: str, remedies: Sequence[Hint] = ()
+) -> ConflictError:
     pairs = [(array, _edges(array.metadata)[axis][:1]) for array in arrays]
     shown = [f"{array.shape[axis]} in chunks of {c[0] if c else 0}{_place(array)}" for array, c in pairs[:6]]
     listed = ", ".join(shown) + (", …" if len(pairs) > 6 else "")
-    return IncompatibleArraysError(
-        f"{path}: chunks end inside dimension {axis} (lengths {listed}) and cannot be joined: {advice}"
+    return ConflictError(
+        f"{path}: chunks end inside dimension {axis} (lengths {listed}) and cannot be joined: {why}",
+        [*remedies, remedy("on_conflict", "drop")],
     )
 
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from manifestry.combine.chunking import join_along
 from manifestry.combine.compatibility import STORAGE, Difference, differences, inherited_attributes
 from manifestry.combine.constants import Constant
+from manifestry.combine.dimensions import axis_along, can_expand, length_beside, stack_arrays
 from manifestry.combine.filling import fill_value_for_missing, filled_before, missing_part
 from manifestry.combine.harmonise import harmonise
+from manifestry.combine.hints import TRIED_BYTES, ConflictError, advised, larger, remedy
 from manifestry.combine.index import check_order, load_along
 from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
-from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
+from manifestry.combine.trees import (
+    build_tree,
+    check_names,
+    check_some,
+    combine_attributes,
+    is_named,
+    label,
+    ordered_union,
+    shared_parts,
+)
 from manifestry.combine.values import at_hand, encode_values, plain_metadata, read_values
 from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
 from manifestry.formats.options import make_options
+from manifestry.hints import Hint
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.elements import same_bits
@@ -32,7 +46,7 @@ def concat(
     """Trees one after the other along a dimension that their arrays have.
 
     Arrays with the dimension are joined along it. Arrays without it must hold the same values everywhere and are kept
-    once. The one-dimensional coordinate of the dimension is copied into the result, and its order is looked at:
+    once; those that ``stack`` names get the dimension, as many steps of it as each tree has. The one-dimensional coordinate of the dimension is copied into the result, and its order is looked at:
     values that go back or are there twice are listed in ``issues``.
 
     Parameters
@@ -53,7 +67,7 @@ def concat(
     ------
     IncompatibleArraysError
         Arrays differ in what their bytes mean, or lack where `options` do not say what to do about it; the message
-        names the sources, the variable and both values.
+        names the sources, the variable and both values. Its hints are options with which these trees are combined.
     OptionError
         An option is unknown, or no array has the dimension.
     """
@@ -72,6 +86,10 @@ class Concatenation:
         What to do where the trees differ.
     check_order
         Whether to look at the order of the coordinate.
+    continued
+        `like` is an output that goes on: its arrays have the dimensions that they have, and none can be left out.
+    trial
+        Only to see whether the options help: little is copied.
     """
 
     def __init__(
@@ -83,6 +101,8 @@ class Concatenation:
         like: VirtualGroup | None = None,
         stores: Any = None,
         check_order: bool = True,
+        continued: bool = False,
+        trial: bool = False,
     ) -> None:
         self.trees = trees
         self.dim = dim
@@ -93,23 +113,53 @@ class Concatenation:
         self._merger = FileMerger()
         self._issues: list[Issue] = []
         self._lengths: dict[str, tuple[list[int], str]] = {}
-        self._arrays = [dict(tree.walk_arrays()) for tree in trees]
+        self._continued = continued
+        self._left = TRIED_BYTES if trial else None
+        self._arrays = [stack_arrays(dict(tree.walk_arrays()), dim, options.stack) for tree in trees]
         self._inherited = [inherited_attributes(arrays) for arrays in self._arrays]
-        self._like_arrays = self._arrays[0] if like is None else dict(like.walk_arrays())
+        if like is None:
+            self._like_arrays = self._arrays[0]
+        else:
+            self._like_arrays = stack_arrays(dict(like.walk_arrays()), dim, () if continued else options.stack)
         self._like_inherited = inherited_attributes(self._like_arrays)
 
     def run(self) -> VirtualGroup:
-        """The tree of all."""
+        """The tree of all; an error says what helps."""
+        try:
+            return self.joined()
+        except IncompatibleArraysError as error:
+            raise advised(error, self._attempt) from error
+
+    def _attempt(self, changes: Mapping[str, Any]) -> list[str]:
+        """Combine the same trees with other options: what they leave out, which must leave something worth it."""
+        options = msgspec.structs.replace(self.options, **changes)
+        given: dict[str, Any] = {"like": self._like, "stores": self.stores, "check_order": False, "trial": True}
+        other = Concatenation(self.trees, self.dim, options, continued=self._continued, **given)
+        there = dict(other.joined().walk_arrays())
+        along = [p for p, a in there.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
+        if not along or (self._continued and not self._continues(there, options)):
+            raise IncompatibleArraysError("what has to be there would be left out")
+        return sorted({path for arrays in (self._like_arrays, *self._arrays) for path in arrays} - there.keys())
+
+    def _continues(self, arrays: Mapping[str, VirtualArray], options: CombineOptions) -> bool:
+        """Whether an output can go on with some arrays: it keeps its own, what missing chunks read as, and attributes."""
+        if options.attributes == "drop" != self.options.attributes or not self._like_arrays.keys() <= arrays.keys():
+            return False
+        pairs = ((self._like_arrays[path], array) for path, array in arrays.items() if path in self._like_arrays)
+        found = (differences(*pair, axis_along(pair[0], self.dim)) for pair in pairs)
+        return not any(one.what == "what missing chunks read as" for ones in found for one in ones)
+
+    def joined(self) -> VirtualGroup:
+        """As `run`, for callers to whom it does not matter what helps."""
         paths = ordered_union([self._like_arrays, *self._arrays])
-        for name in self.options.load:
-            if not any(name in (path, path.rpartition("/")[2]) for path in paths):
-                raise OptionError(f"load: {name!r} is no variable; there are: {', '.join(sorted(paths)[:20])}")
-        if not any(self._axis(array) is not None for arrays in self._arrays for array in arrays.values()):
+        for option, names in (("load", self.options.load), ("stack", self.options.stack)):
+            check_names(option, names, paths)
+        if not any(axis_along(array, self.dim) is not None for arrays in self._arrays for array in arrays.values()):
             raise self._nothing_along([issue for tree in self.trees for issue in tree.issues])
         # Coordinates first: where another array does not fit beside one, it is that array which goes.
         joined = {path: self._guarded(path) for path in sorted(paths, key=lambda p: p.rpartition("/")[2] != self.dim)}
         arrays = {path: array for path in paths if (array := joined[path]) is not None}
-        if not any(self._axis(array) is not None for array in arrays.values()):
+        if not any(axis_along(array, self.dim) is not None for array in arrays.values()):
             raise self._nothing_along(self._issues)
         groups = [dict(tree.walk()) for tree in self.trees]
         like_groups = groups[0] if self._like is None else dict(self._like.walk())
@@ -127,9 +177,10 @@ class Concatenation:
         if lost is not None:
             return IncompatibleArraysError(f"no variable with the dimension {self.dim!r} is left: {lost}")
         there = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
+        way = f"; a coordinate makes it a new dimension: coords=['{self.dim}=...'] (--coord), or stack()"
         return OptionError(
-            f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'}); "
-            "stack() or coords= makes a new dimension"
+            f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'})"
+            + (way if all(map(can_expand, self._arrays)) else "")
         )
 
     def _guarded(self, path: str) -> VirtualArray | None:
@@ -164,22 +215,14 @@ class Concatenation:
             if self.options.missing == "drop":
                 self._issues.append(Issue(path, "missing in some sources", where, "left out"))
                 return None
-        axis = self._axis(first)
+        axis = axis_along(first, self.dim)
         if axis is None:
             return self._constant(path, first, there)
         return self._along(path, first, axis)
 
-    def _missing(self, path: str, what: str) -> IncompatibleArraysError:
-        return IncompatibleArraysError(
-            f"{path}: {what}; missing='fill' (--combine missing=fill) stands missing chunks in for it, 'drop' leaves the "
-            "variable out"
-        )
-
-    def _axis(self, array: VirtualArray) -> int | None:
-        dims = array.dims or ()
-        if dims.count(self.dim) > 1:
-            raise IncompatibleArraysError(f"an array has the dimension {self.dim} twice: {dims}")
-        return dims.index(self.dim) if self.dim in dims else None
+    @staticmethod
+    def _missing(path: str, what: str) -> ConflictError:
+        return ConflictError(f"{path}: {what}", [remedy("missing", "fill"), remedy("missing", "drop")])
 
     def _label(self, position: int) -> str:
         return label(self.trees[position], position)
@@ -216,9 +259,10 @@ class Concatenation:
         if known == lengths:
             return
         position = next(i for i, (a, b) in enumerate(zip(known, lengths, strict=True)) if a != b)
-        raise IncompatibleArraysError(
+        raise ConflictError(
             f"{path}: the dimension {self.dim} has length {lengths[position]}, and {known[position]} in {other}, in "
-            f"{self._label(position)}: what follows would not lie beside its coordinates; leave one of them out (exclude)"
+            f"{self._label(position)}: what follows would not lie beside its coordinates",
+            [remedy("on_conflict", "drop")],
         )
 
     def _home(self, path: str) -> str:
@@ -234,7 +278,7 @@ class Concatenation:
         return group
 
     def _is_loaded(self, path: str) -> bool:
-        return path in self.options.load or path.rpartition("/")[2] in self.options.load
+        return is_named(path, self.options.load)
 
     def _parts(self, path: str, first: VirtualArray, axis: int) -> tuple[VirtualArray, list[VirtualArray]]:
         """The array of every tree; where one lacks it, missing chunks that read as missing values."""
@@ -244,22 +288,20 @@ class Concatenation:
             return first, parts
         gone = self._label(found.index(None)) if None in found else "a source"
         if len(parts) < len(found) and first.metadata.ndim == 1 and path.rpartition("/")[2] == self.dim:
-            raise IncompatibleArraysError(f"{path}: is not in {gone}, and a coordinate has no missing values")
+            raise ConflictError(
+                f"{path}: is not in {gone}, and a coordinate has no missing values", [remedy("missing", "drop")]
+            )
         fill = fill_value_for_missing(path, first, parts, gone)
-        whole = [missing_part(first, axis, self._length(i, path)) if p is None else p for i, p in enumerate(found)]
+        whole = [missing_part(first, axis, self._steps(i, path)) if p is None else p for i, p in enumerate(found)]
         refilled = [VirtualArray(p.metadata.with_(fill_value=fill), p.manifest) for p in (first, *whole)]
         return refilled[0], refilled[1:]
 
-    def _length(self, position: int, path: str) -> int:
-        """How long the dimension is in a tree that lacks a variable: as in the other arrays of the group, or of all."""
-        group = path.rpartition("/")[0]
-        arrays = self._arrays[position]
-        near = sorted(arrays, key=lambda other: other.rpartition("/")[0] != group)
-        for other in near:
-            axis = self._axis(arrays[other])
-            if axis is not None:
-                return arrays[other].shape[axis]
-        raise IncompatibleArraysError(f"{path}: {self._label(position)} has no array with the dimension {self.dim}")
+    def _steps(self, position: int, path: str) -> int:
+        """How long the dimension is in a tree that lacks a variable."""
+        length = length_beside(self._arrays[position], self.dim, path)
+        if length is None:
+            raise IncompatibleArraysError(f"{path}: {self._label(position)} has no array with the dimension {self.dim}")
+        return length
 
     def _differences(
         self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int | None
@@ -274,26 +316,41 @@ class Concatenation:
             return other
         where = self._label(position)
         if self.options.on_conflict != "harmonise":
-            raise self._conflict(path, found, where)
+            raise self._conflict(path, found, where, (first, other))
+        size, limit = other.metadata.nbytes, self.options.inline_limit
+        if self._left is not None:
+            self._left -= size
+            if self._left < 0:
+                raise IncompatibleArraysError(f"{path}: more would be copied than is copied to try it")
         meaning = (
             {**self._like_inherited.get(path, {}), **first.attributes},
             {**self._inherited[position].get(path, {}), **other.attributes},
         )
         try:
-            return harmonise(first, other, found, meaning, self.stores, self.options.inline_limit)
+            return harmonise(first, other, found, meaning, self.stores, limit)
         except ManifestryError as error:
-            raise IncompatibleArraysError(f"{path}: {found[0]} in {where}: {error}") from error
+            remedies = [*larger(size, limit), *self._stack(path, first, other), remedy("on_conflict", "drop")]
+            raise ConflictError(f"{path}: {found[0]} in {where}: {error}", remedies) from error
 
-    def _conflict(self, path: str, found: Sequence[Difference], where: str) -> IncompatibleArraysError:
+    def _conflict(
+        self, path: str, found: Sequence[Difference], where: str, arrays: tuple[VirtualArray, VirtualArray]
+    ) -> ConflictError:
         listed = "; ".join(map(str, found))
-        return IncompatibleArraysError(
-            f"{path}: {listed} in {where} (compared with the first source); on_conflict='harmonise' (--combine "
-            "on_conflict=harmonise) copies small arrays in the form of the first source, 'drop' leaves the variable out"
-        )
+        remedies = [remedy("on_conflict", "harmonise"), *self._stack(path, *arrays), remedy("on_conflict", "drop")]
+        return ConflictError(f"{path}: {listed} in {where} (compared with the first source)", remedies)
+
+    def _stack(self, path: str, *arrays: VirtualArray) -> list[Hint]:
+        """What gives a variable the dimension: not one that counts the elements of a dimension of its own."""
+        name = path.rpartition("/")[2]
+        if name in (arrays[0].dims or ()) or all(axis_along(array, self.dim) is not None for array in arrays):
+            return []
+        others = {other for arrays in self._arrays for other in arrays if other.endswith(f"/{name}")}
+        mark = path if "/" in path or not others else f"/{path}"
+        return [remedy("stack", tuple(dict.fromkeys((*self.options.stack, mark))))]
 
     def _constant(self, path: str, first: VirtualArray, there: Sequence[int]) -> VirtualArray:
         kept = Constant(first, self.stores, self.options.inline_limit)
-        if self.options.compat == "equals":
+        if self.options.compat != "override":
             others = [i for i in there if not self._is_same(first, self._arrays[i][path])]
             near = at_hand([self._arrays[i][path] for i in others], self.stores, self.options.inline_limit)
             for position, other in zip(others, near, strict=True):
@@ -304,9 +361,10 @@ class Concatenation:
         if not self._is_loaded(path):
             return VirtualArray(metadata, found.manifest)
         if metadata.nbytes > self.options.inline_limit:
-            raise IncompatibleArraysError(
+            raise ConflictError(
                 f"{path}: copying its values takes {metadata.nbytes} bytes; the limit is "
-                f"inline_limit={self.options.inline_limit}"
+                f"inline_limit={self.options.inline_limit}",
+                larger(metadata.nbytes, self.options.inline_limit),
             )
         return encode_values(read_values(found, self.stores), plain_metadata(metadata, metadata.shape))
 
@@ -319,15 +377,22 @@ class Concatenation:
         found = self._differences(path, kept.array, other, position, None)
         matters = [difference for difference in found if difference.what not in STORAGE]
         if matters:
-            raise self._conflict(path, matters, self._label(position))
+            raise self._conflict(path, matters, self._label(position), (kept.array, other))
+        without = [*self._stack(path, other), remedy("on_conflict", "drop")]
         alike = not found and same_bits(kept.array.metadata.fill_value, other.metadata.fill_value)
         try:
             equal = kept.equals(other, same_decoding=alike)
         except IncompatibleArraysError as error:
-            raise IncompatibleArraysError(f"{path}: {error}") from error
-        if not equal:
-            raise IncompatibleArraysError(
-                f"{path}: it has no dimension {self.dim!r} and differs in {self._label(position)}: "
-                f"{kept.first_difference(other)}; compat='override' (--combine compat=override) takes that of the first "
-                "source"
-            )
+            more = larger(other.metadata.nbytes, self.options.inline_limit)
+            raise ConflictError(f"{path}: {error}", [*more, *without]) from error
+        if equal:
+            return
+        close = kept.close_to(other)
+        if close and self.options.compat == "close":
+            self._issues.append(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
+            return
+        raise ConflictError(
+            f"{path}: it has no dimension {self.dim!r} and differs in {self._label(position)}: "
+            f"{kept.first_difference(other)}",
+            [remedy("compat", "close"), *without] if close else without,
+        )

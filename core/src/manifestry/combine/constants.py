@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
 __all__ = ["Constant"]
+
+_ROUNDING: Final = 4
+"""Units in the last place by which numbers may differ that are the same but for rounding."""
 
 
 class Constant:
@@ -57,7 +61,7 @@ class Constant:
         if other.metadata.nbytes > self._limit:
             raise IncompatibleArraysError(
                 f"comparing its values reads {other.metadata.nbytes} bytes of every source; the limit is "
-                f"inline_limit={self._limit}, and compat='override' takes those of the first source unread"
+                f"inline_limit={self._limit}"
             )
         if (
             same_decoding
@@ -66,6 +70,18 @@ class Constant:
         ):
             return True
         return _same(self._values, read_values(other, self._stores))
+
+    def close_to(self, other: VirtualArray) -> bool:
+        """Whether every element differs by rounding at most: by some units in the last place of its data type."""
+        mine, theirs = self._values, read_values(other, self._stores)
+        if mine.dtype.kind != "f" or (mine.dtype, mine.shape) != (theirs.dtype, theirs.shape):
+            return False
+        different = _differ(mine, theirs)
+        a, b = mine[different], theirs[different]
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            return False
+        unit = np.spacing(np.maximum(np.abs(a), np.abs(b)))
+        return bool((np.abs(a.astype("f8") - b.astype("f8")) <= _ROUNDING * unit.astype("f8")).all())
 
     def first_difference(self, other: VirtualArray) -> str:
         """Where the values differ, for a message."""

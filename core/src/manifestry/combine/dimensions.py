@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manifestry.combine.manifests import insert_axis
+from manifestry.combine.trees import is_named
 from manifestry.errors import IncompatibleArraysError
 from manifestry.model.codecs import Codec, Dependence, codec_entry
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["drop_axis", "expand_array"]
+__all__ = ["axis_along", "can_expand", "drop_axis", "expand_array", "length_beside", "repeat_array", "stack_arrays"]
 
 
 def expand_array(array: VirtualArray, dim: str | None, path: str = "", axis: int = 0) -> VirtualArray:
@@ -35,6 +40,77 @@ def expand_array(array: VirtualArray, dim: str | None, path: str = "", axis: int
         codecs=_moved(metadata.codecs, axis, 1, path),
     )
     return VirtualArray(expanded, insert_axis(array.manifest, axis))
+
+
+def can_expand(arrays: Mapping[str, VirtualArray]) -> bool:
+    """Whether all arrays can have one more dimension."""
+    try:
+        for path, array in arrays.items():
+            expand_array(array, "", path)
+    except IncompatibleArraysError:
+        return False
+    return True
+
+
+def repeat_array(array: VirtualArray, dim: str, length: int, path: str = "") -> VirtualArray:
+    """An array with a new first dimension along which it is there `length` times, each time by the same references.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        As for `expand_array`.
+    """
+    expanded = expand_array(array, dim, path)
+    manifest = expanded.manifest
+
+    def repeated(column: NDArray[Any]) -> NDArray[Any]:
+        return np.tile(column, length) if column.ndim else column
+
+    metadata = expanded.metadata.with_(shape=(length, *array.shape))
+    return VirtualArray(
+        metadata,
+        ChunkManifest.from_columns(
+            metadata.grid_shape,
+            manifest.files,
+            repeated(manifest.file_index),
+            repeated(manifest.offsets),
+            repeated(manifest.lengths),
+            manifest.inline,
+        ),
+    )
+
+
+def axis_along(array: VirtualArray, dim: str) -> int | None:
+    """Which of its dimensions `dim` is, None where it has none of that name.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        It has two.
+    """
+    dims = array.dims or ()
+    if dims.count(dim) > 1:
+        raise IncompatibleArraysError(f"an array has the dimension {dim} twice: {dims}")
+    return dims.index(dim) if dim in dims else None
+
+
+def length_beside(arrays: Mapping[str, VirtualArray], dim: str, path: str) -> int | None:
+    """How long a dimension is beside an array without it: as in the other arrays of its group, or of all."""
+    group = path.rpartition("/")[0]
+    near = sorted(arrays, key=lambda other: other.rpartition("/")[0] != group)
+    axes = ((arrays[other], axis_along(arrays[other], dim)) for other in near)
+    return next((array.shape[axis] for array, axis in axes if axis is not None), None)
+
+
+def stack_arrays(arrays: Mapping[str, VirtualArray], dim: str, names: Sequence[str]) -> dict[str, VirtualArray]:
+    """The arrays of one tree by path; those of some names or paths have the dimension, as long as it is beside them."""
+    found = dict(arrays)
+    for path, array in arrays.items() if names else ():
+        if is_named(path, names) and axis_along(array, dim) is None:
+            length = length_beside(arrays, dim, path)
+            if length is not None:
+                found[path] = repeat_array(array, dim, length, path)
+    return found
 
 
 def drop_axis(array: VirtualArray, axis: int, path: str = "") -> VirtualArray:

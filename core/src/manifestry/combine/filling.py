@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from manifestry.errors import IncompatibleArraysError, ManifestError
+from manifestry.combine.hints import ConflictError, remedy
+from manifestry.errors import ManifestError
 from manifestry.model.attributes import values_equal
 from manifestry.model.elements import as_element
 from manifestry.model.manifest import ChunkManifest
@@ -37,16 +38,17 @@ def fill_value_for_missing(path: str, first: VirtualArray, parts: Sequence[Virtu
     """
     wanted = _missing_value(first.metadata)
     if wanted is None:
-        raise IncompatibleArraysError(
-            f"{path}: is not in {gone}, and no value of {first.dtype} means missing: it has no _FillValue; "
-            "missing='drop' leaves it out"
+        raise ConflictError(
+            f"{path}: is not in {gone}, and no value of {first.dtype} means missing: it has no _FillValue",
+            [remedy("missing", "drop")],
         )
     for part in parts:
         sparse = part.manifest.stored_count < part.manifest.size
         if sparse and not values_equal(part.metadata.fill_value, wanted):
-            raise IncompatibleArraysError(
+            raise ConflictError(
                 f"{path}: chunks that are missing read as {part.metadata.fill_value}, and those of {gone}, which lacks the "
-                f"variable, would have to read as {wanted}; missing='drop' leaves it out"
+                f"variable, would have to read as {wanted}",
+                [remedy("missing", "drop")],
             )
     return wanted
 

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from manifestry.combine.compatibility import differences
 from manifestry.combine.harmonise import harmonise_values
+from manifestry.combine.hints import ConflictError, larger, remedy
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values
-from manifestry.errors import IncompatibleArraysError
+from manifestry.errors import IncompatibleArraysError, ManifestryError
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
-__all__ = ["check_order", "load_along"]
+__all__ = ["check_order", "load_along", "unread_order"]
 
 
 def load_along(
@@ -50,8 +51,9 @@ def load_along(
     first, first_inherited = like
     size = sum(array.metadata.nbytes for array in arrays)
     if size > options.inline_limit:
-        raise IncompatibleArraysError(
-            f"{path}: copying its values takes {size} bytes; the limit is inline_limit={options.inline_limit}"
+        raise ConflictError(
+            f"{path}: copying its values takes {size} bytes; the limit is inline_limit={options.inline_limit}",
+            larger(size, options.inline_limit),
         )
     values = read_many(arrays, stores) if first.metadata.ndim == 1 else [read_values(a, stores) for a in arrays]
     parts = []
@@ -62,15 +64,17 @@ def load_along(
             parts.append(data)
             continue
         if options.on_conflict != "harmonise":
-            raise IncompatibleArraysError(
-                f"{path}: {found[0]} in {labels(position)}; on_conflict='harmonise' (--combine on_conflict=harmonise) "
-                "converts such values exactly, 'drop' leaves the variable out"
+            raise ConflictError(
+                f"{path}: {found[0]} in {labels(position)}",
+                [remedy("on_conflict", "harmonise"), remedy("on_conflict", "drop")],
             )
         meaning = ({**first_inherited, **first.attributes}, {**have, **array.attributes})
         try:
             parts.append(harmonise_values(data, first.dtype, found, meaning))
         except IncompatibleArraysError as error:
-            raise IncompatibleArraysError(f"{path}: {found[0]} in {labels(position)}: {error}") from error
+            raise ConflictError(
+                f"{path}: {found[0]} in {labels(position)}: {error}", [remedy("on_conflict", "drop")]
+            ) from error
     return _copied(np.concatenate(parts, axis), first, axis, options)
 
 
@@ -81,15 +85,24 @@ def _copied(values: NDArray[Any], like: VirtualArray, axis: int, options: Combin
     return encode_values(values, plain_metadata(like.metadata, values.shape, tuple(chunks)))
 
 
-def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
+def unread_order(path: str, error: ManifestryError) -> Issue:
+    """The issue of a coordinate whose order is not known, since its values cannot be read."""
+    return Issue(path, "order of the coordinate not looked at", str(error), "", "reported")
+
+
+def check_order(
+    path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str], *, known: int = 0
+) -> list[Issue]:
     """What is unusual about the order of a coordinate: values that go back, values twice, sources that overlap.
 
     Parameters
     ----------
     lengths
         How many of the values are from each source.
+    known
+        So many of the first values were there before: what is unusual about them alone is not told.
     """
-    if values.size < 2:
+    if values.size < 2 or values.dtype.kind == "V":  # records have no order
         return []
     ends = np.cumsum(lengths)
 
@@ -98,19 +111,54 @@ def check_order(path: str, values: NDArray[Any], lengths: Sequence[int], labels:
 
     issues = []
     up, down = values[1:] > values[:-1], values[1:] < values[:-1]
-    back = np.flatnonzero(down if np.count_nonzero(up) >= np.count_nonzero(down) else up)
+    back = np.flatnonzero(down if _ascends(up, down, known) else up)
+    back = back[back + 1 >= known]
     if back.size:
         at = int(back[0]) + 1
         message = f"{back.size} times; first {values[at]} in {source(at)} after {values[at - 1]} in {source(at - 1)}"
-        issues.append(Issue(path, "coordinate not monotonic", message, "sort the sources", "reported"))
+        fixed = int(np.searchsorted(ends, known, side="right"))  # sources that are written already stay where they are
+        hint = "sort the sources" if _sortable(values, lengths, fixed) else ""
+        issues.append(Issue(path, "coordinate not monotonic", message, hint, "reported"))
         issues += _overlaps(path, values, lengths, labels)
     order = np.argsort(values, kind="stable")
-    same = np.flatnonzero(values[order][1:] == values[order][:-1])
+    same = np.flatnonzero((values[order][1:] == values[order][:-1]) & (order[1:] >= known))
     if same.size:
         a, b = (int(order[same[0] + i]) for i in (0, 1))
         message = f"{same.size} times; first {values[a]} in {source(a)} and {source(b)}"
-        issues.append(Issue(path, "duplicate coordinate values", message, "leave one of the sources out", "reported"))
+        one, other = (int(np.searchsorted(ends, element, side="right")) for element in (a, b))
+        held = one != other and _held(values, lengths, one, other)
+        hint = f"leave out {labels(other)}: all its values are in {labels(one)}" if held else ""
+        issues.append(Issue(path, "duplicate coordinate values", message, hint, "reported"))
     return issues
+
+
+def _ascends(up: NDArray[np.bool_], down: NDArray[np.bool_], known: int) -> bool:
+    """Whether values ascend rather than descend; those that were there before decide, where they can."""
+    for part in (slice(0, max(0, known - 1)), slice(None)):
+        ups, downs = np.count_nonzero(up[part]), np.count_nonzero(down[part])
+        if ups != downs:
+            return bool(ups > downs)
+    return True
+
+
+def _parts(values: NDArray[Any], lengths: Sequence[int]) -> list[NDArray[Any]]:
+    """The values of each source."""
+    return np.split(values, np.cumsum(lengths)[:-1])
+
+
+def _sortable(values: NDArray[Any], lengths: Sequence[int], fixed: int) -> bool:
+    """Whether the values go one way when the sources, each as it is, stand in another order."""
+    parts = _parts(values, lengths)
+    free = [part for part in parts[fixed:] if part.size]
+    up = np.concatenate([*parts[:fixed], *sorted(free, key=lambda part: (part[0], part[-1]))])
+    down = np.concatenate([*parts[:fixed], *sorted(free, key=lambda part: (part[0], part[-1]), reverse=True)])
+    return bool((up[1:] >= up[:-1]).all() or (down[1:] <= down[:-1]).all())
+
+
+def _held(values: NDArray[Any], lengths: Sequence[int], one: int, other: int) -> bool:
+    """Whether all values of one source are in another one."""
+    first, second = (_parts(values, lengths)[at].tolist() for at in (one, other))
+    return set(second) <= set(first)
 
 
 def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
@@ -133,4 +181,4 @@ def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: C
         f"{within.size} of {there.size}; first {labels(int(there[b]))} ({low[b]} to {high[b]}) and "
         f"{labels(int(there[a]))} ({low[a]} to {high[a]})"
     )
-    return [Issue(path, "sources overlap", message, "leave out one of them, or cut it", "reported")]
+    return [Issue(path, "sources overlap", message, "leave out one of them", "reported")]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from manifestry.combine.compatibility import STORAGE, differences
+from manifestry.combine.concatenate import Concatenation
 from manifestry.combine.constants import Constant
+from manifestry.combine.hints import ConflictError, advised, remedy
+from manifestry.combine.index import check_order
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
-from manifestry.combine.values import at_hand
+from manifestry.combine.values import at_hand, read_values
 from manifestry.errors import IncompatibleArraysError
 from manifestry.formats.options import make_options
 from manifestry.issues import Issue
@@ -41,6 +46,41 @@ def merge(trees: Iterable[VirtualGroup], *, stores: Any = None, **options: Any) 
     chosen = make_options(CombineOptions, options, "merge")
     registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
     parts = check_some(trees)
+    try:
+        return _joined(parts, chosen, registry)
+    except IncompatibleArraysError as error:
+        raise advised(error, partial(_attempt, parts, chosen, registry)) from error
+
+
+def _attempt(
+    parts: Sequence[VirtualGroup], options: CombineOptions, stores: StoreRegistry, changes: Mapping[str, Any]
+) -> list[str]:
+    """Merge the trees with other options, or join them along a dimension that they follow each other along.
+
+    Returns
+    -------
+    list of str
+        What is left out.
+    """
+    dim = changes.get("concat_dim")
+    chosen = msgspec.structs.replace(
+        options, **{name: value for name, value in changes.items() if name != "concat_dim"}
+    )
+    paths = {path for part in parts for path, _ in part.walk_arrays()}
+    if dim is None:
+        arrays = dict(_joined(parts, chosen, stores).walk_arrays())
+        if all(path.rpartition("/")[2] in (array.dims or ()) for path, array in arrays.items()):
+            raise IncompatibleArraysError("nothing but coordinates would be left")
+        return sorted(paths - arrays.keys())
+    tree = Concatenation(parts, dim, chosen, stores=stores, check_order=False, trial=True).joined()
+    coordinates = [a for path, a in tree.walk_arrays() if path.rpartition("/")[2] == dim and a.dims == (dim,)]
+    unordered = [check_order(dim, read_values(a, stores), a.shape, lambda _: "") for a in coordinates]
+    if not coordinates or any(unordered):
+        raise IncompatibleArraysError(f"the trees do not follow each other along {dim}")
+    return sorted(paths - {path for path, _ in tree.walk_arrays()})
+
+
+def _joined(parts: Sequence[VirtualGroup], chosen: CombineOptions, registry: StoreRegistry) -> VirtualGroup:
     issues: list[Issue] = []
 
     def labels(position: int) -> str:
@@ -79,19 +119,24 @@ def _merged(
     first = found[0][1]
     kept = Constant(first, stores, options.inline_limit)
     others = [array for _, array in found[1:]]
-    near = at_hand(others, stores, options.inline_limit) if options.compat == "equals" else iter(others)
+    remedies = [*(remedy("concat_dim", dim) for dim in first.dims or () if dim), remedy("on_conflict", "drop")]
+    near = at_hand(others, stores, options.inline_limit) if options.compat != "override" else iter(others)
     for (position, _), other in zip(found[1:], near, strict=True):
         different = differences(first, other, None)
         matters = [difference for difference in different if difference.what not in STORAGE]
         where = f"{labels(found[0][0])} and {labels(position)}"
         if matters:
-            raise IncompatibleArraysError(f"{path} is in {where}, and {'; '.join(map(str, matters))}")
+            raise ConflictError(f"{path} is in {where}, and {'; '.join(map(str, matters))}", remedies)
         alike = not different and same_bits(first.metadata.fill_value, other.metadata.fill_value)
-        if options.compat == "equals" and not kept.equals(other, same_decoding=alike):
-            raise IncompatibleArraysError(
-                f"{path} is in {where} with different values: {kept.first_difference(other)}; concat() or stack() join "
-                "such arrays along a dimension (--concat-dim)"
+        if options.compat == "override" or kept.equals(other, same_decoding=alike):
+            continue
+        close = kept.close_to(other)
+        if not (close and options.compat == "close"):
+            raise ConflictError(
+                f"{path} is in {where} with different values: {kept.first_difference(other)}",
+                [remedy("compat", "close"), *remedies] if close else remedies,
             )
+        report(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
     attributes = combine_attributes(
         path, [a.attributes for _, a in found], partial(_picked, labels, [i for i, _ in found]), options, report
     )
@@ -112,7 +157,7 @@ def _check_dimensions(arrays: dict[str, VirtualArray]) -> None:
                 continue
             known, other = lengths.setdefault((group, dim), (length, path))
             if known != length:
-                raise IncompatibleArraysError(
-                    f"the dimension {dim} has length {known} in {other} and {length} in {path}; "
-                    "concat() joins trees along a dimension (--concat-dim)"
+                raise ConflictError(
+                    f"the dimension {dim} has length {known} in {other} and {length} in {path}",
+                    [remedy("concat_dim", dim)],
                 )

@@ -32,12 +32,20 @@ class CombineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         ),
     ] = "first"
     compat: Annotated[
-        Literal["equals", "override"],
+        Literal["equals", "close", "override"],
         Meta(
-            description="Arrays without the combined dimension: compare their values (equals), or take those of the "
-            "first source unread (override)."
+            description="Arrays without the combined dimension: compare their values (equals), also take those of the "
+            "first source where others differ by rounding only (close), or take those of the first source unread, "
+            "whatever the others hold (override)."
         ),
     ] = "equals"
+    stack: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names or paths of variables without the combined dimension that get it, so that each source "
+            "keeps its own values: coordinates of swaths, for example."
+        ),
+    ] = ()
     load: Annotated[
         tuple[str, ...],
         Meta(

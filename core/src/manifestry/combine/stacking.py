@@ -8,7 +8,7 @@ from typing import Any, Final
 from manifestry.combine.concatenate import Concatenation
 from manifestry.combine.dimensions import expand_array
 from manifestry.combine.options import CombineOptions
-from manifestry.combine.trees import check_some
+from manifestry.combine.trees import check_some, is_named
 from manifestry.combine.values import inline_array
 from manifestry.errors import OptionError
 from manifestry.formats.options import make_options
@@ -44,7 +44,7 @@ def stack(
         Values along the new dimension by name, one for each tree, for example ``{"time": dates}``. A value with
         attributes is an array made by `manifestry.combine.inline_array`.
     variables
-        Names or paths of coordinates that get the new dimension too.
+        Names or paths of coordinates that get the new dimension too; the option ``stack`` says the same.
     like, stores, **options
         As for `concat`.
 
@@ -58,8 +58,9 @@ def stack(
     for name, values in (coords or {}).items():
         if len(values if not isinstance(values, VirtualArray) else range(values.shape[0])) != len(parts):
             raise OptionError(f"coords: {name} needs one value for each of the {len(parts)} trees")
-    expanded = [expand(tree, dim, variables=variables) for tree in parts]
-    template = None if like is None else expand(like, dim, variables=variables)
+    named = (*variables, *chosen.stack)
+    expanded = [expand(tree, dim, variables=named) for tree in parts]
+    template = None if like is None else expand(like, dim, variables=named)
     tree = Concatenation(expanded, dim, chosen, like=template, stores=stores).run()
     added = {
         name: values if isinstance(values, VirtualArray) else inline_array(values, (dim,))
@@ -74,13 +75,9 @@ def stack(
 def expand(tree: VirtualGroup, dim: str, *, variables: Sequence[str] = ()) -> VirtualGroup:
     """A tree whose arrays, except coordinates, have a new first dimension of length 1."""
     if any(dim in (array.dims or ()) for _, array in tree.walk_arrays()):
-        raise OptionError(f"there is a dimension {dim!r} already: concat() joins along it")
-    kept = coordinate_paths(tree) - {path for path, _ in tree.walk_arrays() if _named(path, (dim, *variables))}
+        raise OptionError(f"there is a dimension {dim!r} already: along one that is there, concat() joins what fits")
+    kept = coordinate_paths(tree) - {path for path, _ in tree.walk_arrays() if is_named(path, (dim, *variables))}
     return tree.map_arrays(lambda path, array: array if path in kept else expand_array(array, dim, path))
-
-
-def _named(path: str, names: Sequence[str]) -> bool:
-    return path in names or path.rpartition("/")[2] in names
 
 
 def coordinate_paths(tree: VirtualGroup) -> set[str]:

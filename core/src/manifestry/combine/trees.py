@@ -6,14 +6,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from manifestry.combine.compatibility import places_values, same_attribute
+from manifestry.combine.hints import ConflictError, remedy
 from manifestry.combine.options import CombineOptions
-from manifestry.errors import IncompatibleArraysError, OptionError
+from manifestry.errors import OptionError
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.provenance import merge_provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-__all__ = ["build_tree", "check_some", "combine_attributes", "label", "ordered_union", "shared_parts"]
+__all__ = [
+    "build_tree",
+    "check_names",
+    "check_some",
+    "combine_attributes",
+    "is_named",
+    "label",
+    "ordered_union",
+    "shared_parts",
+]
 
 
 def label(tree: VirtualGroup, position: int) -> str:
@@ -36,6 +46,25 @@ def check_some(trees: Iterable[VirtualGroup]) -> list[VirtualGroup]:
     if not found:
         raise OptionError("there is nothing to combine")
     return found
+
+
+def is_named(path: str, names: Iterable[str]) -> bool:
+    """Whether the array at a path is meant by one of some names or paths; ``/t`` is the ``t`` of the root alone."""
+    return any(name in (path, f"/{path}", path.rpartition("/")[2]) for name in names)
+
+
+def check_names(option: str, names: Iterable[str], paths: Iterable[str]) -> None:
+    """Make sure that every name of an option stands for an array.
+
+    Raises
+    ------
+    OptionError
+        One stands for none.
+    """
+    known = sorted(paths)
+    for name in names:
+        if not any(is_named(path, (name,)) for path in known):
+            raise OptionError(f"{option}: {name!r} is no variable; there are: {', '.join(known[:20])}")
 
 
 def ordered_union(collections: Iterable[Iterable[str]]) -> list[str]:
@@ -95,9 +124,10 @@ def combine_attributes(
     placing = [name for name in differ if places_values(name)]
     if options.attributes == "raise" or placing:
         name = min(placing or differ)
-        raise IncompatibleArraysError(
-            f"{path or '/'}: the attribute {name} differs between {labels(0)} and {labels(differ[name])}; "
-            + ("values at different places are not one array" if placing else "attributes='first' or 'drop' allow that")
+        raise ConflictError(
+            f"{path or '/'}: the attribute {name} differs between {labels(0)} and {labels(differ[name])}"
+            + ("; values at different places are not one array" if placing else ""),
+            [remedy("attributes", "first"), remedy("attributes", "drop")],
         )
     kept = "left out" if options.attributes == "drop" else "as in the first source"
     for name in sorted(differ):

@@ -80,6 +80,8 @@ class BatchJob:
         Object stores by URL prefix.
     on_error
         Whether a source that fails fails the run.
+    continued
+        Trees are added to an output that is there, and that says what they must be like.
     """
 
     format: str | None
@@ -91,6 +93,7 @@ class BatchJob:
     combine: CombineOptions
     stores: StoreRegistry
     on_error: OnError = "raise"
+    continued: bool = False
 
     def __call__(self, batch: Batch) -> BatchResult:
         """Parse and fold a batch.
@@ -159,9 +162,12 @@ class BatchJob:
         assert self.dim is not None
         names = left_out | {path.rpartition("/")[2] for path in left_out}
         there = msgspec.structs.replace(
-            self.combine, load=tuple(name for name in self.combine.load if name not in names)
+            self.combine,
+            load=tuple(name for name in self.combine.load if name not in names),
+            stack=tuple(name for name in self.combine.stack if name not in names),
         )
-        return Concatenation(trees, self.dim, there, like=like, stores=self.stores, check_order=False)
+        given: dict[str, Any] = {"like": like, "stores": self.stores, "continued": self.continued}
+        return Concatenation(trees, self.dim, there, check_order=False, **given)
 
     def _misfits(self, trees: Mapping[str, VirtualGroup], like: VirtualGroup | None) -> dict[str, ManifestryError]:
         """The sources that cannot be combined with the first one, or whose values cannot be read for that.
@@ -171,7 +177,7 @@ class BatchJob:
         if not trees:
             return {}
         try:
-            self._concatenation(list(trees.values()), like).run()
+            self._concatenation(list(trees.values()), like).joined()
         except OptionError:
             raise
         except ManifestryError:

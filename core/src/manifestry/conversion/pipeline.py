@@ -13,10 +13,17 @@ import msgspec
 
 from manifestry.conversion.batches import Batch, BatchJob, BatchResult, array_paths, template_of
 from manifestry.conversion.report import ConvertReport, SourceReport
-from manifestry.conversion.resuming import read_existing
+from manifestry.conversion.resuming import Existing, read_existing
 from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
-from manifestry.errors import IncompatibleArraysError, OptionError, SourceError, WriteError
-from manifestry.formats.contracts import Mode, OnUnsupported, Placement, Target
+from manifestry.errors import (
+    IncompatibleArraysError,
+    ManifestryError,
+    OptionError,
+    SourceError,
+    TargetExistsError,
+    WriteError,
+)
+from manifestry.formats.contracts import Mode, OnUnsupported, OutputState, Placement, Target
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
 from manifestry.model.files import relocate_url
@@ -62,6 +69,10 @@ class Output:
         Whether the output can be written in several commits.
     checked
         Whether the target was looked at.
+    state
+        What is continued: the state that was looked at, or that of the last commit.
+    adding
+        URLs, as the output has them, of the sources of the next commit.
     """
 
     target: Target
@@ -77,6 +88,8 @@ class Output:
     format: str = ""
     divisible: bool = False
     checked: bool = False
+    state: OutputState | None = None
+    adding: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         descriptor = choose_writer(self.target, self.to, installed_formats()).descriptor
@@ -113,9 +126,18 @@ class Output:
             limits=self.limits,
             progress=progress,
             dry_run=self.dry_run,
+            state=self.state,
+            sources=self.adding,
         )
         self.written = add_reports(self.written, report)
+        self._go_on(report)
+
+    def _go_on(self, report: WriteReport) -> None:
+        """Continue the commit that was made; where others committed before it, later sources are sought there too."""
         self.mode = Mode.APPEND
+        version, base = report.details.get("snapshot"), report.details.get("base")
+        if version and (self.state is None or self.state.version == base):
+            self.state = OutputState(str(version))
 
 
 @dataclass(slots=True)
@@ -140,6 +162,8 @@ class Run:
         All sources.
     left_out
         Paths of the arrays that the options dropped in some source: no later commit has them.
+    existing
+        The output that is continued.
     order
         Looks at the order of the combined coordinate.
     """
@@ -152,6 +176,7 @@ class Run:
     like: VirtualGroup | None = None
     urls: Sequence[str] = ()
     left_out: frozenset[str] = frozenset()
+    existing: Existing = field(default_factory=Existing)
     order: OrderWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,9 +206,20 @@ class Run:
         with nullcontext() if workers is None else workers:
             if workers is not None:
                 self._send(workers, new)
-            self._convert(new, workers, slab_files)
+            try:
+                self._convert(new, workers, slab_files)
+            except IncompatibleArraysError as error:
+                told = self._advised(error, tuple(s.url for s in new), workers, slab_files)
+                raise told from (None if told is error else error)
+            except TargetExistsError as error:
+                if not continued or self.output.mode is Mode.APPEND:
+                    raise
+                raise WriteError(
+                    f"{self.output.target}: another run has made it meanwhile; give the command again"
+                ) from error
         found = tuple(self.reports[source.url] for source in sources)
-        return ConvertReport(str(self.output.target), self.output.written, found, self.seconds, self.output.dry_run)
+        written = None if self.output.written is None else self.output.written.with_issues(self.order.issues())
+        return ConvertReport(str(self.output.target), written, found, self.seconds, self.output.dry_run)
 
     def _send(self, workers: Workers, sources: Sequence[Source]) -> None:
         """Make sure that everything can be sent to workers, and have them load what they will need."""
@@ -192,6 +228,26 @@ class Run:
         if isinstance(workers, Processes):
             must_travel("the task", self.job, "preprocess is a function of a module that workers can import")
             workers.warm_up(self.job.warm_up, sources[0].url)
+
+    def _advised(
+        self, error: IncompatibleArraysError, urls: tuple[str, ...], workers: Workers | None, slab_files: int | None
+    ) -> IncompatibleArraysError:
+        """The error with hints that help with all sources, as far as those are few enough to be looked at together.
+
+        What an earlier commit has, a later one neither leaves out nor fills in another way.
+        """
+        if error.hints and len(urls) <= _BATCH:
+            try:
+                next(run_tasks(self.job, [Batch(urls, self.like)], workers))
+            except IncompatibleArraysError as whole:
+                error = whole
+            except ManifestryError:
+                error = IncompatibleArraysError(error.message)
+        slabs = self.output.divisible and slab_files is not None and slab_files < len(urls)
+        if not self.job.continued and (slabs or self.output.written is not None):
+            sure = [hint for hint in error.hints if not {"drop", "fill"} & set(hint.options.values())]
+            error = IncompatibleArraysError(error.message, sure)
+        return error
 
     def _convert(self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None) -> None:
         self.progress.start("parse", len(sources))
@@ -212,7 +268,8 @@ class Run:
     def _continue(self, sources: Sequence[Source], *, must_exist: bool) -> list[Source]:
         """Look at the output, and leave out the sources that it holds."""
         with self.timed("look"):
-            existing = read_existing(self.output.target, self.output.format, installed_formats())
+            output = self.output
+            existing = read_existing(output.target, output.format, installed_formats(), output.options, self.job.dim)
         if existing.tree is None:
             if must_exist:
                 self.output.mode = Mode.APPEND  # the writer says that there is nothing
@@ -222,8 +279,12 @@ class Run:
         here = {new: old for old, new in self.output.relocate.items()}  # sources are read where they are
         self.like = template_of(existing.tree.relocate(here) if here else existing.tree, self.job.dim)
         self._chunk_index_like(self.like)
-        self.order.begin(existing.tree, self.job, str(self.output.target))
-        self.output.mode = Mode.APPEND
+        if missing:
+            existing.check_known(self.job.dim, str(self.output.target))
+            self.order.begin(existing.tree.relocate(here), self.job, str(self.output.target))
+        self.existing = existing
+        self.output.mode, self.output.state = Mode.APPEND, existing.state
+        self.job = replace(self.job, continued=True)
         return missing
 
     def _chunk_index_like(self, tree: VirtualGroup) -> None:
@@ -285,16 +346,6 @@ class Run:
         self.progress.advance(len(result.reports), result.references, described)
         return result
 
-    def _check_meanwhile(self, slab: Slab) -> None:
-        """Another run may have added the same sources since this one looked at the output that it continues."""
-        if self.output.mode is not Mode.APPEND or self.output.written is not None or self.like is None:
-            return
-        coordinate = [name for name in self.like.arrays if name == self.job.dim]  # the rest need not be parsed again
-        there = read_existing(self.output.target, self.output.format, installed_formats(), coordinate).sources
-        for url in slab.lengths:
-            if relocate_url(url, self.output.relocate) in there:
-                raise WriteError(f"{self.output.target}: another run has added {url} meanwhile; give the command again")
-
     def _check_relocation(self, tree: VirtualGroup) -> None:
         """A misspelt prefix must not pass: the output would refer to where the sources are now."""
         for prefix in self.output.relocate:
@@ -324,14 +375,16 @@ class Run:
             self._leave_out((slab.paths() | array_paths(self.like)) - array_paths(tree), tree)
             if not last and self.output.written is None:
                 self._chunk_index_like(tree)  # whole slabs are whole chunks of the coordinate
-            issues = self.order.look(tree, self.job, slab.lengths)
-            tree = tree.with_(issues=(*tree.issues, *issues))
+            self.order.look(tree, self.job, slab.lengths)
+            if not self.existing.complete:
+                there = tree.relocate(self.output.relocate)
+                self.existing.check_named(there, self.job.dim, str(self.output.target))
         alone = last and self.output.written is None
         if alone:
             self.progress.finish()
             self.progress.start("write")
         with self.timed("write"):
-            self._check_meanwhile(slab)
+            self.output.adding = frozenset(relocate_url(url, self.output.relocate) for url in slab.lengths)
             self.output.write(tree, self.progress if alone else SilentProgress())
 
 

@@ -86,5 +86,7 @@ class Preparation:
         added = {rule.name: rule.array(url, tree, self.dim) for rule in self.coords}
         there = sorted(added.keys() & tree.arrays.keys())
         if there:
-            raise OptionError(f"{url}: there is an array {there[0]!r} already; exclude or rename it")
+            name = there[0]
+            way = f"exclude it (--exclude /{name})" if name == self.dim else f"rename it (--rename {name}=NEW)"
+            raise OptionError(f"{url}: there is an array {name!r} already; {way}")
         return tree.with_(arrays={**tree.arrays, **added})

@@ -1,20 +1,36 @@
-"""Which sources an existing output holds already: said by the provenance that every commit carries."""
+"""Which sources an existing output holds already.
+
+The provenance that every commit carries says it. Where commits are gone (Icechunk's `expire_snapshots`) or other
+programs have committed, so do the references, provided that every step of the dimension has one: a source of which all
+was copied would be missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from manifestry.conversion.report import SourceReport
 from manifestry.errors import SourceError, UnsupportedFeatureError
-from manifestry.formats.contracts import Target
+from manifestry.formats.contracts import OutputState, Target
 from manifestry.formats.loading import FormatRegistry
 from manifestry.model.files import SourceFile, relocate_url
-from manifestry.model.tree import VirtualGroup
+from manifestry.model.manifest import INLINE
+from manifestry.model.metadata import RegularGrid
+from manifestry.model.provenance import Provenance
+from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.reading import parse_source
 from manifestry.storage.source import Source
+from manifestry.writing import output_state
 
 __all__ = ["Existing", "read_existing"]
+
+_UNSAID: Final = "appending to an output that does not say which sources it has"
+_ANEW: Final = "convert all sources anew with overwrite=True (--overwrite)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +43,21 @@ class Existing:
         What it holds, None when there is no output yet.
     sources
         The files it was made from, by the URL that it has for them.
+    state
+        The state that was looked at, None when the writer knows no states.
+    named
+        URLs of the files that its references along the dimension name.
     """
 
     tree: VirtualGroup | None = None
     sources: Mapping[str, SourceFile] = field(default_factory=dict)
+    state: OutputState | None = None
+    named: frozenset[str] = frozenset()
+
+    @property
+    def complete(self) -> bool:
+        """Whether `sources` names all."""
+        return self.state is None or self.state.complete
 
     def split(self, sources: Iterable[Source], relocated: Mapping[str, str]) -> tuple[list[Source], list[SourceReport]]:
         """The sources that are new, and a report of each that is in the output already.
@@ -49,8 +76,43 @@ class Existing:
                 known.append(_known(source, then))
         return new, known
 
+    def check_known(self, dim: str | None, where: str) -> None:
+        """Make sure that a source that is not among `sources` is not in the output.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            Nothing says it.
+        """
+        if not self.complete and self.tree is not None and not _every_step_is_named(self.tree, dim):
+            raise UnsupportedFeatureError(
+                _UNSAID,
+                where,
+                f"commits were expired, amended or made by other programs, and some steps of {dim} are copies that "
+                f"refer to no file; {_ANEW}",
+            )
+
+    def check_named(self, tree: VirtualGroup, dim: str | None, where: str) -> None:
+        """Make sure that what is to be appended refers to no file that the output refers to already.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            It does, and nothing says under which name the output has it.
+        """
+        both = None if self.complete else min(self.named & _files_along(tree, dim), default=None)
+        if both is not None:
+            raise UnsupportedFeatureError(
+                _UNSAID,
+                where,
+                f"commits were expired, amended or made by other programs, and it refers to {both} already, as a source "
+                f"to append does; {_ANEW}",
+            )
+
 
 def _known(source: Source, then: SourceFile) -> SourceReport:
+    if then == SourceFile(then.url):  # nothing is known to compare, of a directory for example
+        return SourceReport(source.url, "present")
     try:
         now = replace(source.file, url=then.url)
     except SourceError as error:
@@ -65,8 +127,10 @@ def _known(source: Source, then: SourceFile) -> SourceReport:
     return SourceReport(source.url, "present")
 
 
-def read_existing(target: Target, fmt: str, formats: FormatRegistry, include: Sequence[str] = ()) -> Existing:
-    """The output at a target, or only some arrays of it.
+def read_existing(
+    target: Target, fmt: str, formats: FormatRegistry, options: Mapping[str, Any], dim: str | None
+) -> Existing:
+    """The output at a target, as a writer with these options would continue it.
 
     Raises
     ------
@@ -78,12 +142,65 @@ def read_existing(target: Target, fmt: str, formats: FormatRegistry, include: Se
             f"continuing an output of the format {fmt}", str(target), "give the path or URL of an Icechunk repository"
         )
     source = Source.at(target.url, target.stores)
-    if not (source.is_prefix or source.exists()):
+    state = output_state(target, fmt, options, dim, formats)
+    if state is None and (_knows_states(fmt, formats) or not (source.is_prefix or source.exists())):
         return Existing()
-    options = {name: value for name, value in (("group", target.group), ("include", include)) if value}
-    tree = parse_source(source, fmt, "skip", options, formats=formats)
+    given = {**(state.options if state is not None else {}), **({"group": target.group} if target.group else {})}
+    tree = parse_source(source, fmt, "skip", given, formats=formats)
     if not tree.provenance:
         raise UnsupportedFeatureError(
             "an output without provenance", str(target), "only what manifestry wrote says what it was made from"
         )
-    return Existing(tree, {file.url: file for part in tree.provenance for file in part.sources})
+    if state is None:
+        return Existing(tree, _files(tree.provenance))
+    named = _files_along(tree, dim)
+    itself = state.options.items()  # without any provenance, the output itself is named as what it was made from
+    said = [part for part in tree.provenance if not itself <= part.options.items()]
+    urls = state.sources if state.complete else state.sources | named
+    return Existing(tree, {url: SourceFile(url) for url in urls} | _files(said), state, named)
+
+
+def _knows_states(fmt: str, formats: FormatRegistry) -> bool:
+    return hasattr(formats.writer(fmt).load(), "state")
+
+
+def _files(parts: Iterable[Provenance]) -> dict[str, SourceFile]:
+    return {file.url: file for part in parts for file in part.sources}
+
+
+def _files_along(tree: VirtualGroup, dim: str | None) -> frozenset[str]:
+    """URLs of the files that the references of the arrays along a dimension name."""
+    found: set[str] = set()
+    for _, array in tree.walk_arrays():
+        if dim in (array.dims or ()):
+            index = np.broadcast_to(array.manifest.file_index, (array.manifest.size,))
+            rows = np.unique(index[_virtual(array)])
+            found.update(array.manifest.files.urls[row] for row in rows.tolist())
+    return frozenset(found)
+
+
+def _virtual(array: VirtualArray) -> NDArray[np.bool_]:
+    """Which chunks of an array are references to files."""
+    manifest = array.manifest
+    in_files: NDArray[np.bool_] = np.broadcast_to(manifest.file_index, (manifest.size,)) != INLINE
+    return manifest.stored & in_files
+
+
+def _every_step_is_named(tree: VirtualGroup, dim: str | None) -> bool:
+    """Whether references name the file of every step along a dimension; arrays of one length have the same steps."""
+    named: dict[int, NDArray[np.bool_]] = {}
+    for _, array in tree.walk_arrays():
+        for axis, name in enumerate(array.dims or ()):
+            if name == dim:
+                steps = _named_steps(array, axis)
+                named[steps.size] = steps | named.get(steps.size, False)
+    return bool(named) and all(steps.all() for steps in named.values())
+
+
+def _named_steps(array: VirtualArray, axis: int) -> NDArray[np.bool_]:
+    """Whether each element along an axis lies in a chunk with a reference to a file."""
+    grid = array.metadata.chunk_grid
+    others = tuple(i for i in range(array.metadata.ndim) if i != axis)
+    columns = _virtual(array).reshape(array.manifest.grid_shape).any(axis=others)
+    lengths = grid.chunk_shape[axis] if isinstance(grid, RegularGrid) else grid.edges[axis]
+    return np.repeat(columns, lengths)[: array.shape[axis]]

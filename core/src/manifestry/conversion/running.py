@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from manifestry.combine.options import CombineOptions
 from manifestry.conversion.batches import BatchJob
@@ -16,11 +16,17 @@ from manifestry.conversion.report import ConvertReport
 from manifestry.conversion.sources import SourceLike, expand_sources
 from manifestry.errors import OptionError
 from manifestry.formats.contracts import Mode, OnUnsupported, Target
+from manifestry.formats.loading import installed_formats
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ExecutorLike
 from manifestry.progress import Progress, SilentProgress
 from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.source import Source
+from manifestry.writing import output_state
+
+if TYPE_CHECKING:
+    from manifestry.verification.report import VerifyReport
 
 __all__ = ["convert"]
 
@@ -155,8 +161,16 @@ def convert(
     report = run(found, executor, slab_files, continued=append_dim is not None or resume, must_exist=not resume)
     if verify is None or dry_run or report.written is None:
         return report
-    from manifestry.verification import verify as verify_output  # noqa: PLC0415 zarr is slow to import
-
     with run.timed("verify"):
-        checked = verify_output(place.url, samples=verify, format=output.format, stores=registry)
-    return replace(report, verified=checked)
+        return replace(report, verified=_verified(output, verify))
+
+
+def _verified(output: Output, samples: int | Literal["all"]) -> VerifyReport:
+    """What was written, where it was written, compared with its sources."""
+    from manifestry.verification.comparing import verify_source  # noqa: PLC0415 zarr is slow to import
+
+    target, formats = output.target, installed_formats()
+    state = output_state(target, output.format, output.options, output.dim, formats)
+    options = {} if state is None else state.options
+    source = Source(target.url, target.stores)
+    return verify_source(source, samples, output.format, formats=formats, options=options)

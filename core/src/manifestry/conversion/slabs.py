@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from manifestry.combine.index import check_order
+from manifestry.combine.index import check_order, unread_order
 from manifestry.combine.values import read_values
 from manifestry.conversion.batches import BatchJob, BatchResult, array_paths
+from manifestry.errors import MalformedFileError, SourceError
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.report import WriteReport
@@ -74,7 +76,7 @@ def _full(slab: Slab, files: int | None) -> bool:
 
 
 class OrderWatch:
-    """Looks at the order of the combined coordinate across slabs.
+    """Looks at the order of the combined coordinate: of all slabs, and of the output that they continue.
 
     Parameters
     ----------
@@ -84,32 +86,48 @@ class OrderWatch:
 
     def __init__(self, dim: str | None) -> None:
         self._dim = dim
-        self._last: dict[str, tuple[Any, str]] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._unread: list[Issue] = []
 
     def begin(self, tree: VirtualGroup, job: BatchJob, name: str) -> None:
-        """Go on from an output, whose coordinate is a copy: what is appended may not go back behind its end unseen."""
+        """Go on from an output: what is appended may not go back behind its end, or repeat it, unseen."""
         for path, array in self._coordinates(tree):
-            if not array.manifest.files.urls:
-                self._last[path] = (read_values(array, job.stores)[-1], name)
+            try:
+                values = read_values(array, job.stores)
+            except (SourceError, MalformedFileError) as error:
+                self._unread.append(unread_order(path, error))
+                continue
+            self._seen[path] = _Seen([values], [values.size], [name], values.size)
 
-    def look(self, tree: VirtualGroup, job: BatchJob, lengths: Mapping[str, int]) -> list[Issue]:
-        """The issues of one slab more; `lengths` by URL of its sources."""
-        issues: list[Issue] = []
+    def look(self, tree: VirtualGroup, job: BatchJob, lengths: Mapping[str, int]) -> None:
+        """Take one slab more; `lengths` by URL of its sources."""
         for path, array in self._coordinates(tree):
-            values = read_values(array, job.stores)
-            counts, names = list(lengths.values()), list(lengths)
-            if path in self._last:
-                value, name = self._last[path]
-                values = np.concatenate([np.asarray([value], values.dtype), values])
-                counts, names = [1, *counts], [name, *names]
-            issues += check_order(path, values, counts, _name_of(names))
-            self._last[path] = (values[-1], names[-1])
-        return issues
+            seen = self._seen.setdefault(path, _Seen())
+            seen.parts.append(read_values(array, job.stores))
+            seen.lengths += lengths.values()
+            seen.names += lengths
+
+    def issues(self) -> list[Issue]:
+        """What is unusual about the order of all that was looked at; what the output had before is not told again."""
+        found = list(self._unread)
+        for path, seen in self._seen.items():
+            found += check_order(path, np.concatenate(seen.parts), seen.lengths, _name_of(seen.names), known=seen.known)
+        return found
 
     def _coordinates(self, tree: VirtualGroup) -> Iterator[tuple[str, VirtualArray]]:
         for path, array in tree.walk_arrays():
             if path.rpartition("/")[2] == self._dim and array.dims == (self._dim,) and array.shape[0]:
                 yield path, array
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The values of one coordinate in order, how many are from each source, its name, and how many are the output's."""
+
+    parts: list[NDArray[Any]] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    known: int = 0
 
 
 def _name_of(names: list[str]) -> Callable[[int], str]:

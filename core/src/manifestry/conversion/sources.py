@@ -8,12 +8,11 @@ from re import compile as compile_pattern
 from re import escape, split
 from typing import Any
 
-import obstore
-
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.detection import matches
 from manifestry.formats.loading import installed_formats
 from manifestry.storage.faults import source_errors
+from manifestry.storage.objects import listed
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, local_path, shown
@@ -145,8 +144,6 @@ def _objects(below: str, registry: StoreRegistry) -> list[str]:
         return sorted(f"file://{top.rstrip('/')}/{name}" for top, _, names in os.walk(path) for name in names)
     if below.startswith("http") and not registry.serves(below):
         raise SourceError(f"{below}: plain HTTP cannot be listed; give the URLs, or a text file of them as @list.txt")
-    with source_errors(below):
-        store, key = registry.resolve(below.rstrip("/"))
-        prefix = key.rstrip("/") + "/" if key else ""
-        listed = [meta["path"] for page in obstore.list(store, prefix=prefix or None) for meta in page]
-    return sorted(below + name.removeprefix(prefix) for name in listed)
+    key = registry.resolve(below.rstrip("/"))[1]
+    prefix = f"{key.rstrip('/')}/" if key else ""
+    return sorted(below + meta["path"].removeprefix(prefix) for meta in listed(below, registry))

@@ -37,6 +37,7 @@ __all__ = [
     "Mode",
     "NativeReader",
     "OnUnsupported",
+    "OutputState",
     "ParseContext",
     "Parser",
     "Placement",
@@ -294,6 +295,26 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputState:
+    """What an output held when a caller looked at it, in order to continue it.
+
+    Attributes
+    ----------
+    version
+        What the writer knows the state by.
+    options
+        With them the parser of the format reads this state.
+    sources, complete
+        URLs of the sources in it, beside those that its provenance names; and whether these are all.
+    """
+
+    version: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    sources: frozenset[str] = frozenset()
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class WriteContext:
     """What means the same for every writer.
 
@@ -305,11 +326,17 @@ class WriteContext:
         What may be copied into the output.
     progress
         Told of what happens.
+    state
+        The state that the caller looked at, the order of its coordinate included; None: nobody did.
+    sources
+        URLs of the sources, kept with what is written. Refused where others have added one of them since `state`.
     """
 
     on_unsupported: OnUnsupported = "raise"
     limits: Limits = field(default_factory=Limits)
     progress: Progress = field(default_factory=SilentProgress)
+    state: OutputState | None = None
+    sources: frozenset[str] = frozenset()
 
 
 class WriteSession(Protocol):
@@ -337,6 +364,10 @@ class WriteSession(Protocol):
 
 class Writer(Protocol):
     """Stores trees in a format.
+
+    One whose outputs others may continue at once also has ``state(target, options, dim) -> OutputState | None``: what an
+    append along `dim` would continue, if anything. The ``details`` of its reports have the version of a commit as
+    ``"snapshot"``, and the version that it follows as ``"base"``.
 
     Examples
     --------

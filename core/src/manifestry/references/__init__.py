@@ -6,6 +6,7 @@
 `session`     what the write sessions of both do alike
 `targets`     files and objects that appear at once or not at all
 `locations`   URLs as fsspec spells them, and which of them an untrusted document may point at
+`hosts`       which hosts are not public, and where dots in paths lead
 `nodes`       a tree from the documents found below one root
 ============  ==========================================================================================
 """

@@ -8,6 +8,7 @@ from typing import Any
 
 from manifestry.errors import SourceError
 from manifestry.formats.contracts import Target
+from manifestry.references.hosts import is_private, without_dots
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, join_url, split_url
 
@@ -19,7 +20,8 @@ class ReferencePolicy:
     """Turns the locations of a document into canonical URLs, and refuses those it may not point at.
 
     A document that lies in a remote store may point into its own bucket or host and into the caller's stores; a local
-    document may point anywhere. `allow` replaces that rule for both.
+    document may point anywhere. `allow` replaces that rule for both. Dots in a path, encoded or not, do not lead out of
+    what is allowed.
 
     Attributes
     ----------
@@ -27,15 +29,18 @@ class ReferencePolicy:
         The document, or None for references that were made in memory.
     allow
         URL prefixes, for example ``"s3://bucket/data/"`` or ``"/data/"``; None for the rule above.
+    public_hosts
+        Whether a local document may point, of all hosts, at public ones only (and into the caller's stores).
     """
 
     base: Source | None
     allow: tuple[str, ...] | None = None
+    public_hosts: bool = False
 
     @classmethod
-    def of(cls, base: Source | None, allow: Sequence[str] | None) -> ReferencePolicy:
+    def of(cls, base: Source | None, allow: Sequence[str] | None, *, public_hosts: bool = False) -> ReferencePolicy:
         """The policy with its prefixes in canonical form."""
-        return cls(base, None if allow is None else tuple(map(_canonical_prefix, allow)))
+        return cls(base, None if allow is None else tuple(map(_canonical_prefix, allow)), public_hosts)
 
     def resolve(self, location: str) -> str:
         """The canonical URL of a location in the document.
@@ -66,10 +71,17 @@ class ReferencePolicy:
         return url
 
     def _may(self, url: str) -> bool:
+        meant = url if url.startswith("file://") else without_dots(url)  # those of local paths are canonical already
+        return meant is not None and self._covers(url) and (meant == url or self._covers(meant))
+
+    def _covers(self, url: str) -> bool:
         if self.allow is not None:
             return any(url == prefix.removesuffix("/") or url.startswith(prefix) for prefix in self.allow)
-        if self.base is None or self.base.url.startswith("file://"):
+        if self.base is None:
             return True
+        if self.base.url.startswith("file://"):
+            refused = self.public_hosts and url.startswith("http") and is_private(url)
+            return not refused or self.base.registry.serves(url)
         return split_url(url)[0] == split_url(self.base.url)[0] or self.base.registry.serves(url)
 
 

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -24,6 +25,8 @@ from manifestry.errors import SourceError, TargetExistsError, WriteError
 from manifestry.formats.contracts import Mode, Target
 from manifestry.references.leftovers import Claim, remove_leftovers, staging_path
 from manifestry.storage.faults import source_errors
+from manifestry.storage.objects import listed
+from manifestry.storage.retrying import answered
 from manifestry.storage.source import Source
 
 __all__ = ["StagedDirectory", "StagedFile", "check_target", "write_durably", "write_errors"]
@@ -290,19 +293,23 @@ def _sync(path: Path) -> None:
 def _upload(staged: Path, url: str, target: Target) -> None:
     store, key = target.stores.resolve(url)
     with source_errors(url), staged.open("rb") as handle:
-        obstore.put(store, key, handle, use_multipart=staged.stat().st_size > _MULTIPART_BYTES)
+
+        def put() -> None:
+            handle.seek(0)
+            obstore.put(store, key, handle, use_multipart=staged.stat().st_size > _MULTIPART_BYTES)
+
+        answered(url, target.stores.policy_of(url), put)
 
 
 def _copy(url: str, to: str, target: Target) -> None:
     """Copy an object, inside the store."""
     store, key = target.stores.resolve(url)
-    with source_errors(to):
-        obstore.copy(store, key, target.stores.resolve(to)[1])
+    other = target.stores.resolve(to)[1]
+    answered(to, target.stores.policy_of(to), lambda: obstore.copy(store, key, other))
 
 
 def _delete_below(url: str, target: Target, first: str) -> None:
     store, key = target.stores.resolve(url)
-    with source_errors(url):
-        found = [entry["path"] for batch in obstore.list(store, prefix=f"{key}/") for entry in batch]
-        for path in sorted(found, key=lambda path: path != f"{key}/{first}"):
-            obstore.delete(store, path)
+    found = [entry["path"] for entry in listed(url, target.stores)]
+    for path in sorted(found, key=lambda path: path != f"{key}/{first}"):
+        answered(url, target.stores.policy_of(url), partial(obstore.delete, store, path))

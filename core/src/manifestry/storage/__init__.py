@@ -6,13 +6,24 @@
 `objects`     what stores and the file system say of an object
 `source`      Source: one object or prefix as parsers see it
 `blocks`      a seekable reader with a random-access block cache
-`faults`      the store library's exceptions as `SourceError`
+`faults`      the store library's exceptions as `SourceError`, and which of them may pass
+`retrying`    requests that are tried again, and for how long
 ============  ==========================================================================
 """
 
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, join_url, local_path, split_url
 
-__all__ = ["BlockReader", "Source", "StoreRegistry", "canonical_url", "join_url", "local_path", "split_url"]
+__all__ = [
+    "BlockReader",
+    "RetryPolicy",
+    "Source",
+    "StoreRegistry",
+    "canonical_url",
+    "join_url",
+    "local_path",
+    "split_url",
+]

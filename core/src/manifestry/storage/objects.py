@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from manifestry.model.files import SourceFile
+import obstore
+from obstore.exceptions import BaseError
 
-__all__ = ["file_from_metadata", "file_from_status", "read_at"]
+from manifestry.model.files import SourceFile
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.retrying import answered
+
+__all__ = ["file_from_metadata", "file_from_status", "listed", "read_at"]
 
 
 def file_from_metadata(url: str, meta: Any) -> SourceFile:
@@ -21,6 +27,34 @@ def file_from_metadata(url: str, meta: Any) -> SourceFile:
 def file_from_status(url: str, status: os.stat_result) -> SourceFile:
     """A local file by its status."""
     return SourceFile(url, status.st_size, None, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def listed(url: str, registry: StoreRegistry) -> Iterator[Any]:
+    """The metadata of all objects below a canonical URL, in the store's order of their keys.
+
+    Raises
+    ------
+    SourceError
+        They cannot be listed.
+    """
+    store, key = registry.resolve(url.rstrip("/"))
+    prefix = f"{key.rstrip('/')}/" if key else None
+    pages: Any = None
+    last: str | None = None
+
+    def next_page() -> Any:
+        nonlocal pages
+        try:
+            # After a fault the listing goes on behind what is known.
+            pages = pages or iter(obstore.list(store, prefix=prefix, offset=last))
+            return next(pages, None)
+        except BaseError:
+            pages = None
+            raise
+
+    while (page := answered(url, registry.policy_of(url), next_page)) is not None:
+        yield from page
+        last = page[-1]["path"] if page else last
 
 
 def read_at(descriptor: int, start: int, stop: int) -> bytes:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -12,16 +12,35 @@ from obstore.store import HTTPStore, LocalStore, from_url
 
 from manifestry.errors import OptionError, SourceError
 from manifestry.storage.faults import source_errors
+from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.urls import canonical_url, split_url
 
 __all__ = ["StoreRegistry"]
 
-_RETRY: Any = {
-    "max_retries": 6,
-    "retry_timeout": timedelta(seconds=5),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
-}
-"""A busy server gets its second chances, and one that cannot be reached is given up within seconds."""
+_VARIABLES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+"""Beginnings of the names of environment variables, by scheme."""
+
+_CLIENT_OPTIONS = (
+    *(
+        "allow_http",
+        "allow_invalid_certificates",
+        "connect_timeout",
+        "default_content_type",
+        "disable_system_certificates",
+    ),
+    *("http1_only", "http2_keep_alive_interval", "http2_keep_alive_timeout", "http2_keep_alive_while_idle"),
+    *("http2_max_frame_size", "http2_only", "pool_idle_timeout", "pool_max_idle_per_host", "proxy_ca_certificate"),
+    *(
+        "proxy_excludes",
+        "proxy_url",
+        "randomize_addresses",
+        "read_timeout",
+        "root_certificate",
+        "timeout",
+        "user_agent",
+    ),
+)
+"""What obstore reads from the environment for the connections of a store, unless any such option is given."""
 
 _DELIMITERS = re.compile(r"[%#?;\t\r\n]")
 """Ordinary characters of a key that urllib, which an ObjectStoreRegistry splits URLs with, takes for delimiters."""
@@ -40,18 +59,27 @@ class StoreRegistry:
         `StoreRegistry`, or None. The longest prefix that ends at a segment wins; below it, keys are relative to the
         prefix. URLs that no given store covers get one from the environment (credentials and endpoints from the usual
         variables, as obstore reads them); ``memory://`` URLs exist only in stores that are given.
+    policy
+        How long servers get that are busy or not there; for the stores from the environment. A given store keeps its
+        own.
+
+    Attributes
+    ----------
+    policy
+        That policy.
 
     Notes
     -----
     A pickled registry carries its stores, and so their credentials.
     """
 
-    def __init__(self, stores: Any = None) -> None:
+    def __init__(self, stores: Any = None, policy: RetryPolicy | None = None) -> None:
         self._given: dict[str, Any] = {}
         self._foreign: Any = None
         self._defaults: dict[str, Any] = {}
+        self.policy = policy or RetryPolicy()
         if isinstance(stores, StoreRegistry):
-            self.__dict__.update(stores.__getstate__())
+            self.__dict__.update(stores.__getstate__() | ({"policy": policy} if policy else {}))
         elif isinstance(stores, Mapping):
             self._given = {_prefix(url): store for url, store in stores.items()}
         elif hasattr(stores, "resolve"):
@@ -94,6 +122,10 @@ class StoreRegistry:
             return self._default(url), ""
         return self._default(origin), key
 
+    def policy_of(self, url: str) -> RetryPolicy | None:
+        """How requests for a canonical URL are tried again; None where a store of the caller's decides."""
+        return None if self.serves(url) else self.policy
+
     def _resolve_given(self, url: str) -> tuple[Any, str] | None:
         best = max((p for p in self._given if _covers(p, url)), key=len, default=None)
         if best is not None:
@@ -112,18 +144,22 @@ class StoreRegistry:
     def _default(self, origin: str) -> Any:
         if origin not in self._defaults:
             with source_errors(origin):
-                self._defaults[origin] = _default_store(origin)
+                self._defaults[origin] = _default_store(origin, self.policy)
         return self._defaults[origin]
 
 
-def _default_store(origin: str) -> Any:
+def _default_store(origin: str, policy: RetryPolicy) -> Any:
     if origin == "file://":
         return LocalStore("/")
+    options, retries = policy.client_options(), policy.retry_config()
     if origin.startswith("http"):
-        options: Any = {"allow_http": origin.startswith("http://"), "connect_timeout": "3s"}
-        return HTTPStore.from_url(origin, client_options=options, retry_config=_RETRY)
-    # No client options: they would replace those that the environment sets (AWS_ALLOW_HTTP, proxies).
-    return from_url(origin, retry_config=_RETRY)
+        options["allow_http"] = origin.startswith("http://")
+        return HTTPStore.from_url(origin, client_options=options, retry_config=retries)  # type: ignore[arg-type]
+    # Options that are given replace all that the environment sets.
+    variables = _VARIABLES.get(origin.partition("://")[0], "")
+    names = {name: f"{variables}{name.upper()}" for name in _CLIENT_OPTIONS}
+    options |= {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
+    return from_url(origin, client_options=options, retry_config=retries)  # type: ignore[call-overload]
 
 
 def _prefix(url: str) -> str:

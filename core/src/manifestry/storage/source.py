@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -17,9 +17,10 @@ from obstore.store import HTTPStore
 from manifestry.errors import SourceError
 from manifestry.model.files import SourceFile
 from manifestry.storage.blocks import BlockReader
-from manifestry.storage.faults import source_errors
+from manifestry.storage.faults import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
 from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.retrying import answered
 from manifestry.storage.urls import canonical_url, join_url, local_path, shown
 
 __all__ = ["HEAD_BYTES", "Source"]
@@ -121,13 +122,17 @@ class Source:
         SourceError
             There is no such object, or it may not be read.
         """
+        if self.local_path is None:
+            return file_from_metadata(self.url, self._answered(self._head_request))
         with source_errors(self.url):
-            if self.local_path is not None:
-                status = os.stat(self.local_path)
-                if self.local_path.is_dir():
-                    raise IsADirectoryError(self.url)
-                return file_from_status(self.url, status)
-            return file_from_metadata(self.url, self._head_request())
+            status = os.stat(self.local_path)
+            if self.local_path.is_dir():
+                raise IsADirectoryError(self.url)
+            return file_from_status(self.url, status)
+
+    def _answered[T](self, ask: Callable[[], T]) -> T:
+        """What the store answers, tried again as the registry says."""
+        return answered(self.url, self.registry.policy_of(self.url), ask)
 
     def _head_request(self) -> Any:
         """The store's metadata of the object."""
@@ -207,19 +212,38 @@ class Source:
 
     def _fetch(self, ranges: Sequence[tuple[int, int]], coalesce: int) -> list[bytes]:
         """The bytes of ranges that lie inside the object."""
-        with source_errors(self.url):
-            if self.local_path is not None:
+        if self.local_path is None:
+            found = self._fetch_remote(ranges, coalesce)
+        else:
+            with source_errors(self.url):
                 found = _read_file(self.local_path, ranges)
-            else:
-                # Other stores than obstore's join ranges in their own way.
-                more = {"coalesce": coalesce} if type(self.store).__module__.startswith("obstore") else {}
-                starts, stops = zip(*ranges, strict=True)
-                got = self.store.get_ranges(self.path, starts=list(starts), ends=list(stops), **more)
-                found = [bytes(memoryview(part)) for part in got]
         for (start, stop), data in zip(ranges, found, strict=True):
             if len(data) != stop - start:
                 raise SourceError(f"{shown(self.url)}: ends at byte {start + len(data)} now, and had {self.size} bytes")
         return found
+
+    def _fetch_remote(self, ranges: Sequence[tuple[int, int]], coalesce: int) -> list[bytes]:
+        """The bytes of ranges from the store.
+
+        What a server cannot give at once is asked for in halves: one request that fails of many would fail them all.
+        """
+
+        def ask() -> list[bytes]:
+            # Other stores than obstore's join ranges in their own way.
+            more = {"coalesce": coalesce} if type(self.store).__module__.startswith("obstore") else {}
+            starts, stops = zip(*ranges, strict=True)
+            got = self.store.get_ranges(self.path, starts=list(starts), ends=list(stops), **more)
+            return [bytes(memoryview(part)) for part in got]
+
+        if len(ranges) == 1 or self.registry.policy_of(self.url) is None:
+            return self._answered(ask)
+        try:
+            return answered(self.url, None, ask)
+        except SourceError as error:
+            if error.__cause__ is None or fault_of(error.__cause__) is not Fault.PASSING:
+                raise
+        middle = len(ranges) // 2
+        return self._fetch_remote(ranges[:middle], coalesce) + self._fetch_remote(ranges[middle:], coalesce)
 
     def open(self, *, block_size: int = 64 << 10) -> BinaryIO:
         """A seekable binary reader: the file itself when it is local, else one with a random-access block cache."""
@@ -253,17 +277,16 @@ class Source:
             return False  # plain HTTP cannot list
         if not self.url.endswith("/") and self.exists() and self.size:
             return False  # an object without bytes may stand for a directory
-        with source_errors(self.url):
-            listing = self.store.list(self.path.rstrip("/") + "/" if self.path else None, chunk_size=1)
-            return bool(next(iter(listing), []))
+        prefix = self.path.rstrip("/") + "/" if self.path else None
+        return bool(self._answered(lambda: next(iter(self.store.list(prefix, chunk_size=1)), [])))
 
     def list(self) -> list[str]:
         """The names directly below a prefix, sorted; those of further prefixes end with a slash."""
-        with source_errors(self.url):
-            if self.local_path is not None:
+        if self.local_path is not None:
+            with source_errors(self.url):
                 return sorted(e.name + ("/" if e.is_dir() else "") for e in os.scandir(self.local_path))
-            prefix = self.path.rstrip("/") + "/" if self.path else ""
-            found = self.store.list_with_delimiter(prefix or None)
+        prefix = self.path.rstrip("/") + "/" if self.path else ""
+        found = self._answered(lambda: self.store.list_with_delimiter(prefix or None))
         objects = [
             o["path"].removeprefix(prefix) for o in found["objects"] if o["path"].rstrip("/") != self.path.rstrip("/")
         ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -43,8 +45,13 @@ class RangeServer:
         Bodies by path as it stands in the request, encoded and with its query.
     latency
         Seconds that every answer waits.
+    drip
+        Seconds that every kilobyte of a body waits.
     statuses
         Statuses to answer with instead, by path (403, 503, ...).
+    fault
+        Called with method, path and range of each request; gives a status to answer with instead, 0 to reset the
+        connection, or None when nothing is wrong. It may wait.
     head, ranges
         Whether HEAD requests and ranges are understood.
     requests
@@ -54,7 +61,9 @@ class RangeServer:
     url: str
     objects: dict[str, bytes]
     latency: float = 0.0
+    drip: float = 0.0
     statuses: dict[str, int] = field(default_factory=dict)
+    fault: Callable[[str, str, str], int | None] | None = None
     head: bool = True
     ranges: bool = True
     requests: list[Request] = field(default_factory=list)
@@ -80,6 +89,19 @@ class RangeServer:
     def reset(self) -> None:
         """Forget what was asked so far."""
         self.requests.clear()
+
+    def fail_once(self, status: int) -> None:
+        """From now on, refuse the first request for each range of each object with a status, 0 for a reset."""
+        seen = set()
+        lock = Lock()
+
+        def fault(*request: str) -> int | None:
+            with lock:
+                known = request in seen
+                seen.add(request)
+            return None if known else status
+
+        self.fault = fault
 
 
 @contextmanager
@@ -124,19 +146,30 @@ class _Handler(BaseHTTPRequestHandler):
         state: RangeServer = self.server.state  # type: ignore[attr-defined]
         begun = time.monotonic()
         time.sleep(state.latency)
-        status, data, headers = self._find(state)
+        asked_range = self.headers.get("Range", "")
+        fault = state.fault(self.command, self.path, asked_range) if state.fault else None
+        status, data, headers = self._find(state) if fault is None else (fault, b"", {})
         # Written down before it is sent: a client that has its answer must find its request counted.
-        asked = Request(
-            self.command, self.path, self.headers.get("Range", ""), len(data) if body else 0, begun, time.monotonic()
-        )
+        asked = Request(self.command, self.path, asked_range, len(data) if body else 0, begun, time.monotonic())
         with self.server.lock:  # type: ignore[attr-defined]
             state.requests.append(asked)
+        if not status:
+            self._hang_up()
+            return
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(data))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if body:
-            self.wfile.write(data)
+        step = 1000 if state.drip else len(data)
+        for at in range(0, len(data) if body else 0, step or 1):
+            time.sleep(state.drip)
+            self.wfile.write(data[at : at + step])
+
+    def _hang_up(self) -> None:
+        """Reset the connection: closing it with no time to linger."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
 
     def _find(self, state: RangeServer) -> tuple[int, bytes, dict[str, str]]:
         if self.path in state.statuses:

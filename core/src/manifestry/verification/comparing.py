@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -73,11 +73,18 @@ def verify(
     return verify_source(source, samples, format, formats=installed_formats())
 
 
-def verify_source(source: Source, samples: Samples, fmt: str | None, *, formats: FormatRegistry) -> VerifyReport:
-    """As `verify`, with the formats that are known."""
+def verify_source(
+    source: Source,
+    samples: Samples,
+    fmt: str | None,
+    *,
+    formats: FormatRegistry,
+    options: Mapping[str, Any] | None = None,
+) -> VerifyReport:
+    """As `verify`, with the formats that are known, and options of the parser that reads the output."""
     if samples != "all" and samples < 1:
         raise OptionError(f"samples is a number of chunks or 'all', not {samples!r}")
-    name, tree = _read_output(source, fmt, formats)
+    name, tree = _read_output(source, fmt, formats, options or {})
     if not tree.provenance:
         raise UnsupportedFeatureError(
             "output without provenance", source.url, "only what manifestry wrote says what it was made from"
@@ -91,10 +98,12 @@ def verify_source(source: Source, samples: Samples, fmt: str | None, *, formats:
     return VerifyReport(source.url, name, sources, arrays, groups)
 
 
-def _read_output(source: Source, fmt: str | None, formats: FormatRegistry) -> tuple[str, VirtualGroup]:
+def _read_output(
+    source: Source, fmt: str | None, formats: FormatRegistry, given: Mapping[str, Any]
+) -> tuple[str, VirtualGroup]:
     """The format and the tree of an output, with the provenance that it carries itself and no other."""
     entry = detect(source, formats) if fmt is None else formats.parser(fmt)
-    options = make_options(entry.options_type(), {}, entry.descriptor.name)
+    options = make_options(entry.options_type(), given, entry.descriptor.name)
     context = ParseContext(on_unsupported="skip")
     with PluginCall(f"{source.url}: the parser {entry.label} {entry.version}"):
         tree: VirtualGroup = entry.load().parse(source, options, context)

@@ -57,6 +57,7 @@ class Origin:
         self._file = file
         self._source = Source.at(file.url, registry)
         self._formats = formats
+        self._oracle: Oracle = "none"
 
     def check(self) -> SourceCheck:
         """Whether it is still the one that was parsed."""
@@ -90,22 +91,31 @@ class Origin:
                     return entry.load().open_native(self._source, options), "native"
             except UnsupportedFeatureError:
                 pass  # the library is not installed, or cannot open this source: the second best oracle then
-        return _ParsedReader(self.tree, self._source.registry), "parsed afresh"
+        return self._afresh, "parsed afresh"
+
+    @cached_property
+    def _afresh(self) -> NativeReader:
+        return _ParsedReader(self.tree, self._source.registry)
 
     @property
     def oracle(self) -> Oracle:
-        """What reads the values."""
-        self._opened.use(self)
-        return self._reader[1]
+        """What has read the values, the last time that some were read."""
+        return self._oracle
 
     def read(self, path: str, region: tuple[slice, ...]) -> np.ndarray[Any, Any]:
         """The raw elements of a region of the array at `path` of `tree`."""
         self._opened.use(self)
-        reader, oracle = self._reader
+        reader, self._oracle = self._reader
         group = str(self._part.options.get("group", "")).strip("/")
-        inside = f"{group}/{path}" if group and oracle == "native" else path
-        with PluginCall(f"{self.url}: reading {inside} ({oracle})"):
-            return np.asarray(reader.read(inside, region))
+        if self._oracle == "native":
+            inside = f"{group}/{path}" if group else path
+            try:
+                with PluginCall(f"{self.url}: reading {inside} (native)"):
+                    return np.asarray(reader.read(inside, region))
+            except UnsupportedFeatureError:  # the library cannot read these values
+                reader, self._oracle = self._afresh, "parsed afresh"
+        with PluginCall(f"{self.url}: reading {path} (parsed afresh)"):
+            return np.asarray(reader.read(path, region))
 
     def close(self) -> None:
         """Let go of the source; it is opened anew when it is read again."""

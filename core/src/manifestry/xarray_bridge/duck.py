@@ -246,9 +246,7 @@ def _concatenate(arrays: Sequence[Any], axis: int | None = 0, **_: Any) -> Virtu
         found = differences(first.array, duck.array, along)
         if found:
             url = next(iter(duck.array.manifest.files.urls), "inline data")
-            raise IncompatibleArraysError(
-                f"arrays cannot be joined: {'; '.join(map(str, found))} in {url}; manifestry.concat can harmonise them"
-            )
+            raise IncompatibleArraysError(f"arrays cannot be joined: {'; '.join(map(str, found))} in {url}")
     options = CombineOptions()
     return first._like(join_along([d.array for d in ducks], along, "array", options, first.stores))  # noqa: SLF001 same module
 

@@ -17,9 +17,10 @@ from obstore.exceptions import BaseError, GenericError
 
 from manifestry.errors import SourceError
 from manifestry.model.files import SourceFile
-from manifestry.storage.faults import source_errors
+from manifestry.storage.faults import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
 from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.retrying import answered_async
 from manifestry.storage.urls import local_path, shown
 
 __all__ = ["RangeReader", "check_unchanged", "difference"]
@@ -127,16 +128,20 @@ class _Turn:
     async def _read_remote(self, file: SourceFile, group: Sequence[_Wanted]) -> list[memoryview]:
         store, key = self._registry.resolve(file.url)
         low, high = group[0].start, max(wanted.stop for wanted in group)
-        with source_errors(file.url):
-            try:
-                response = await store.get_async(key, options={"range": (low, high)})
-            except GenericError:
+
+        async def ask() -> memoryview:
+            response = await store.get_async(key, options={"range": (low, high)})
+            check_unchanged(file, file_from_metadata(file.url, response.meta))
+            return memoryview(await response.buffer_async())
+
+        try:
+            data = await answered_async(file.url, self._registry.policy_of(file.url), ask)
+        except SourceError as error:
+            if isinstance(error.__cause__, GenericError) and fault_of(error.__cause__) is Fault.LASTING:
                 # The likeliest reason for a range that cannot be had: the object is shorter now. Then that is said.
                 with suppress(BaseError, OSError):
                     check_unchanged(file, file_from_metadata(file.url, await store.head_async(key)))
-                raise
-            check_unchanged(file, file_from_metadata(file.url, response.meta))
-            data = memoryview(await response.buffer_async())
+            raise
         return [_whole(file, wanted, data[wanted.start - low : wanted.stop - low]) for wanted in group]
 
 

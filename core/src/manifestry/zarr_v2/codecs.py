@@ -58,22 +58,6 @@ class PipelineV2:
     byteorder: str = "<"
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkForm:
-    """What a codec of the pipeline works on.
-
-    Attributes
-    ----------
-    shape
-        Elements of the chunk along each dimension, where the codec stands.
-    dtype
-        numpy's text for the data type with its stored byte order, for example ``"<f4"``.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-
-
 @dataclass(slots=True)
 class _Builder:
     """A Zarr v3 pipeline on its way to version 2, codec by codec."""
@@ -90,9 +74,16 @@ class _Builder:
     def refuse(self, feature: str, hint: str = _HINT) -> UnsupportedFeatureError:
         return UnsupportedFeatureError(f"{feature} in Zarr v2", self.where, hint)
 
-    def form(self) -> ChunkForm:
-        dtype = self.metadata.dtype
-        return ChunkForm(self.shape, dtype.newbyteorder(self.byteorder).str)  # type: ignore[arg-type]
+    def told(self, option: str) -> Any:
+        """What a codec that stands here needs to be told in version 2: of what chunk, of which type."""
+        match option:
+            case "shape":
+                return list(self.shape)
+            case "height":
+                return math.prod(self.shape[:-1])
+            case "width":
+                return self.shape[-1]
+        return self.metadata.dtype.newbyteorder(self.byteorder).str  # type: ignore[arg-type]
 
     def add(self, codec: Codec) -> None:
         name = codec.name
@@ -105,7 +96,8 @@ class _Builder:
             entry = codec_entry(name)
             if entry is None or not entry.zarr_v2 or ("height" in entry.v2_options and not self.shape):
                 raise self.refuse(f"codec {name}")
-            self.place(entry, _configuration_to_v2(entry, configuration, self.form(), self.metadata.dtype))
+            told: dict[str, Any] = {option: self.told(option) for option in sorted(entry.v2_options)}
+            self.place(entry, {**_configuration_to_v2(entry, configuration, self.metadata.dtype), **told})
 
     def place(self, entry: CodecEntry, codec: dict[str, Any]) -> None:
         if entry.kind is CodecKind.ARRAY_TO_BYTES and self.in_bytes:
@@ -182,14 +174,8 @@ def _chain_to_v2(metadata: ArrayMetadata, where: str) -> PipelineV2:
     return PipelineV2(tuple(filters), compressor, builder.order, stored_order(chain))
 
 
-def _configuration_to_v2(
-    entry: CodecEntry, configuration: dict[str, Any], form: ChunkForm, dtype: np.dtype[Any]
-) -> dict[str, Any]:
-    """The numcodecs configuration of a codec that has one.
-
-    A numcodecs codec is not told what Zarr v3 tells its codecs: shape, data type and byte order of the chunk. Where it has
-    parameters for these, they are filled in.
-    """
+def _configuration_to_v2(entry: CodecEntry, configuration: dict[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """The numcodecs configuration of a codec that has one."""
     match entry.name:
         case "gzip" | "zstd":
             configuration = {key: value for key, value in configuration.items() if key != "checksum" or value}
@@ -203,13 +189,7 @@ def _configuration_to_v2(
             configuration = {"elementsize": dtype.itemsize, **configuration}
         case name if name.startswith(IMAGECODECS):
             configuration = {key: value for key, value in configuration.items() if key not in _READER_ONLY}
-    told = {
-        "shape": list(form.shape),
-        "dtype": form.dtype,
-        "height": math.prod(form.shape[:-1]),
-        "width": math.prod(form.shape[-1:]),
-    }
-    return {"id": entry.zarr_v2, **configuration, **{key: told[key] for key in told if key in entry.v2_options}}
+    return {"id": entry.zarr_v2, **configuration}
 
 
 def pipeline_from_v2(

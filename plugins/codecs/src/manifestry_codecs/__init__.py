@@ -6,7 +6,8 @@ Kerchunk) and zarr-python (Zarr v3). Names and configurations are written into s
 ===================  =======================================================================================
 `base`               what the codecs share: bytes in, bytes (or an array) out
 `zarr_v3`            what makes a Zarr v3 codec of one of them
-`hdf5_filters`       filters of HDF5: scaleoffset, nbit, bitshuffle, blosc2, lzf, zfp, tolerant shuffle
+`hdf5_filters`       filters of HDF5: scaleoffset, nbit, bitshuffle, blosc2, lzf, tolerant shuffle
+`zfp`                a filter of HDF5 that keeps the header of its streams apart
 `hdf5_storage`       how HDF5 stores elements: skipped filters, reduced precision, padded records and strings
 `hdf5_v3`            these codecs in Zarr v3 pipelines
 `chains`             codecs of numcodecs that Zarr v3 has no names for

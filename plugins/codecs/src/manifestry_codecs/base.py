@@ -9,10 +9,19 @@ from typing import Any
 import numcodecs
 import numpy as np
 from numcodecs.abc import Codec
-from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
+from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray_like, ndarray_copy
 from numpy.typing import NDArray
 
-__all__ = ["ArrayCodec", "BytesCodec", "DecodeError", "ObjectsCodec", "inner_codec", "positive", "whole_numbers"]
+__all__ = [
+    "ArrayCodec",
+    "BytesCodec",
+    "ClientDataCodec",
+    "DecodeError",
+    "ObjectsCodec",
+    "inner_codec",
+    "positive",
+    "whole_numbers",
+]
 
 
 class DecodeError(ValueError):
@@ -50,6 +59,29 @@ class BytesCodec(_ReadingCodec):
         return decoded if out is None else ndarray_copy(decoded, out)
 
 
+class ClientDataCodec(BytesCodec):
+    """A filter whose client data says what chunks are.
+
+    Parameters
+    ----------
+    client_data
+        The client data of the filter.
+    """
+
+    def __init__(self, client_data: Sequence[int]) -> None:
+        self.client_data = whole_numbers(client_data)
+
+    def decoded_size(self) -> int | None:
+        """Bytes of a decoded chunk, or None where the client data does not say.
+
+        Raises
+        ------
+        DecodeError
+            The filter cannot decode anything with this client data.
+        """
+        return None
+
+
 class ArrayCodec(_ReadingCodec):
     """A codec from an array to bytes: decoding gives elements in native byte order. Subclasses write `decode_array`."""
 
@@ -58,9 +90,20 @@ class ArrayCodec(_ReadingCodec):
         """The elements of an encoded chunk; the caller gives them their shape."""
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The numcodecs interface; see `decode_array`."""
+        """The numcodecs interface; see `decode_array`.
+
+        Raises
+        ------
+        DecodeError
+            `out` is for elements of another type or byte order; it may be for bytes.
+        """
         decoded = self.decode_array(ensure_contiguous_ndarray(buf).view("u1").reshape(-1))
-        return decoded if out is None else ndarray_copy(decoded, out)
+        if out is None:
+            return decoded
+        due = ensure_ndarray_like(out).dtype
+        if due.itemsize > 1 and due != decoded.dtype:
+            raise DecodeError(f"{self.codec_id}: elements of type {decoded.dtype} where {due} is due")
+        return ndarray_copy(decoded, out)
 
 
 class ObjectsCodec(_ReadingCodec):
@@ -71,10 +114,18 @@ class ObjectsCodec(_ReadingCodec):
         """The decoded elements of a chunk."""
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The numcodecs interface; see `decode_objects`."""
+        """The numcodecs interface; see `decode_objects`.
+
+        Raises
+        ------
+        DecodeError
+            `out` has another shape.
+        """
         decoded = self.decode_objects(np.asarray(buf, object))
         if out is None:
             return decoded
+        if np.shape(out) != decoded.shape:
+            raise DecodeError(f"{self.codec_id}: elements of shape {decoded.shape} where {np.shape(out)} is due")
         out[...] = decoded
         return out
 

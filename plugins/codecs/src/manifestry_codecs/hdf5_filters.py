@@ -15,9 +15,9 @@ import numpy as np
 from numcodecs.shuffle import Shuffle as _WholeShuffle
 from numpy.typing import NDArray
 
-from manifestry_codecs.base import BytesCodec, DecodeError, positive, whole_numbers
+from manifestry_codecs.base import BytesCodec, ClientDataCodec, DecodeError, positive
 
-__all__ = ["Bitshuffle", "Blosc2", "Lzf", "NBit", "ScaleOffset", "Shuffle", "Zfp"]
+__all__ = ["Bitshuffle", "Blosc2", "Lzf", "NBit", "ScaleOffset", "Shuffle"]
 
 
 class Shuffle(BytesCodec):
@@ -50,7 +50,7 @@ class Shuffle(BytesCodec):
         return np.concatenate([np.ascontiguousarray(head).reshape(-1), data[whole:]])
 
 
-class ScaleOffset(BytesCodec):
+class ScaleOffset(ClientDataCodec):
     """HDF5 filter 6: integers minus their minimum, or decimally scaled floats, in as few bits as they need.
 
     Parameters
@@ -64,7 +64,7 @@ class ScaleOffset(BytesCodec):
     _HEADER = 21  # minimum bits (4), size of the minimum (1), the minimum (8), 8 bytes unused
 
     def __init__(self, client_data: Sequence[int]) -> None:
-        self.client_data = whole_numbers(client_data)
+        super().__init__(client_data)
         if len(self.client_data) < 8:
             raise ValueError(f"client_data has {len(self.client_data)} values, and must have at least 8")
         self._float = self.client_data[3] == 1
@@ -72,8 +72,24 @@ class ScaleOffset(BytesCodec):
         if self._size not in ((4, 8) if self._float else (1, 2, 4, 8)):
             raise ValueError(f"an element has {self._size} bytes")
 
+    def decoded_size(self) -> int:
+        """Bytes of a decoded chunk."""
+        kind, factor, count, of_floats, size = self.client_data[:5]
+        if kind != (0 if of_floats else 2) or of_floats not in (0, 1) or len(self.client_data) != 20:
+            raise DecodeError(f"{self.codec_id}: no scaling of the kind {kind} with {len(self.client_data)} values")
+        if not of_floats and size * 8 < factor < 1 << 31:  # negative ones mean: as many bits as it takes
+            raise DecodeError(f"{self.codec_id}: {factor} bits are more than an element has")
+        return count * size
+
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The elements in the byte order of the dataset."""
+        """The elements in the byte order of the dataset.
+
+        Raises
+        ------
+        DecodeError
+            The chunk ends before its last element.
+        """
+        self.decoded_size()
         _, factor, count, _, size, _, order, _ = self.client_data[:8]
         if not self._float and factor == size * 8:
             return data  # asked for full width: the filter leaves the chunk as it is
@@ -133,7 +149,7 @@ class _Atom(NamedTuple):
     shift: int  # bits below the lowest stored one
 
 
-class NBit(BytesCodec):
+class NBit(ClientDataCodec):
     """HDF5 filter 5: only the significant bits of each number are stored.
 
     Parameters
@@ -146,13 +162,19 @@ class NBit(BytesCodec):
     _ATOMIC, _ARRAY, _COMPOUND, _NOOP = 1, 2, 3, 4
 
     def __init__(self, client_data: Sequence[int]) -> None:
-        self.client_data = whole_numbers(client_data)
+        super().__init__(client_data)
         if len(self.client_data) < 5:
             raise ValueError(f"client_data has {len(self.client_data)} values, and must have at least 5")
         self._size = self.client_data[4]
         self._atoms = list(self._type(3, 0)[0])
         if any(a.precision + a.shift > a.size * 8 or a.position + a.size > self._size for a in self._atoms):
             raise ValueError("client_data describes numbers that do not fit into the element")
+        if any(a.size not in range(1, 9) or not a.precision for a in self._atoms):
+            raise ValueError("client_data describes numbers of no bits, or of more than 64")
+
+    def decoded_size(self) -> int:
+        """Bytes of a decoded chunk."""
+        return self.client_data[2] * self._size
 
     def _type(self, at: int, position: int) -> tuple[Iterator[_Atom], int]:
         """The numbers of the type whose code begins at value `at`, and where the code ends."""
@@ -199,7 +221,7 @@ class NBit(BytesCodec):
         return elements.reshape(-1)
 
 
-class Bitshuffle(BytesCodec):
+class Bitshuffle(ClientDataCodec):
     """HDF5 filter 32008: bits of the same significance together, then blocks of LZ4 or Zstandard, or nothing.
 
     Parameters
@@ -212,7 +234,7 @@ class Bitshuffle(BytesCodec):
     codec_id = "manifestry.bitshuffle"
 
     def __init__(self, client_data: Sequence[int]) -> None:
-        self.client_data = whole_numbers(client_data)
+        super().__init__(client_data)
         padded = [*self.client_data, *[0] * 6]
         self._element, self._block, self._compression = padded[2], padded[3], padded[4]
         if not 0 < self._element <= 1 << 16 or self._block % 8 or self._compression not in (0, 2, 3):
@@ -265,7 +287,9 @@ class Blosc2(BytesCodec):
         frame = data.tobytes()
         if frame[2:10] != b"b2frame\0" or len(frame) < self._HEADER:
             raise DecodeError(f"{self.codec_id}: {len(frame)} bytes that are no frame")
-        (start,) = struct.unpack(">i", frame[11:15])
+        start, size = struct.unpack(">ixQ", frame[11:24])
+        if size != len(frame):
+            raise DecodeError(f"{self.codec_id}: a frame of {size} bytes in a chunk of {len(frame)}")
         if b"b2nd" in frame[:start]:
             return np.ascontiguousarray(imagecodecs.b2nd_decode(frame)).reshape(-1).view("u1")
         return np.frombuffer(b"".join(self._chunks(frame, start)), "u1")
@@ -280,8 +304,13 @@ class Blosc2(BytesCodec):
         offsets = np.frombuffer(self._chunk(frame, start + stored), "<i8")
         for offset in offsets.tolist():
             size = min(chunk, total)
-            yield self._chunk(frame, start + offset) if offset >= 0 else self._special(offset, size, element)
+            plain = self._chunk(frame, start + offset) if offset >= 0 else self._special(offset, size, element)
+            if len(plain) != size:
+                raise DecodeError(f"{self.codec_id}: a chunk of {len(plain)} bytes where {size} are due")
+            yield plain
             total -= size
+        if total:
+            raise DecodeError(f"{self.codec_id}: {total} bytes less than the frame should have")
 
     def _chunk(self, frame: bytes, at: int) -> bytes:
         stored = int.from_bytes(frame[at + 12 : at + 16], "little")
@@ -322,33 +351,3 @@ class Lzf(BytesCodec):
         if len(decoded) != self.size:
             raise DecodeError(f"{self.codec_id}: {len(decoded)} bytes where {self.size} are due")
         return decoded
-
-
-class Zfp(BytesCodec):
-    """HDF5 filter 32013: a ZFP stream whose header the file keeps in the client data.
-
-    Parameters
-    ----------
-    client_data
-        A version word, then the words of the ZFP header that goes in front of each chunk.
-    order
-        Byte order of the decoded elements: ``"little"`` or ``"big"``.
-    """
-
-    codec_id = "manifestry.zfp"
-
-    def __init__(self, client_data: Sequence[int], order: str = "little") -> None:
-        self.client_data = whole_numbers(client_data)
-        if order not in ("little", "big"):
-            raise ValueError(f"order is 'little' or 'big', not {order!r}")
-        self.order = order
-
-    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The elements of the stream as bytes in `order`."""
-        words = np.array(self.client_data[1:], "<u4")
-        header = words.tobytes()
-        if header[:3] != b"zfp":  # written on a big-endian machine
-            header = words.byteswap().tobytes()
-        elements = np.ascontiguousarray(imagecodecs.zfp_decode(header + data.tobytes()))
-        stored = elements.dtype.newbyteorder(">" if self.order == "big" else "<")
-        return elements.astype(stored, copy=False).reshape(-1).view("u1")

@@ -1,8 +1,8 @@
-"""The codecs of `hdf5_filters` and `hdf5_storage` in Zarr v3 pipelines."""
+"""The codecs of `hdf5_filters`, `zfp` and `hdf5_storage` in Zarr v3 pipelines."""
 
 from __future__ import annotations
 
-from manifestry_codecs import hdf5_filters, hdf5_storage
+from manifestry_codecs import hdf5_filters, hdf5_storage, zfp
 from manifestry_codecs.zarr_v3 import ArrayToArray, BytesToBytes
 
 __all__ = [
@@ -41,8 +41,8 @@ class Lzf(BytesToBytes, numcodec=hdf5_filters.Lzf):
     """See `hdf5_filters.Lzf`."""
 
 
-class Zfp(BytesToBytes, numcodec=hdf5_filters.Zfp):
-    """See `hdf5_filters.Zfp`."""
+class Zfp(BytesToBytes, numcodec=zfp.Zfp):
+    """See `zfp.Zfp`."""
 
 
 class Shuffle(BytesToBytes, numcodec=hdf5_filters.Shuffle):

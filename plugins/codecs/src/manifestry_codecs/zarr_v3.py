@@ -84,7 +84,13 @@ class ToArray(_Wrapped[NDBuffer, Buffer], ArrayBytesCodec):
 
     def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         decoded = self.codec.decode_array(_octets(chunk_data))
-        elements = decoded.astype(chunk_spec.dtype.to_native_dtype(), copy=False).reshape(chunk_spec.shape)
+        due = chunk_spec.dtype.to_native_dtype()
+        if decoded.dtype.newbyteorder("=") != due.newbyteorder("="):
+            raise base.DecodeError(f"{self.codec.codec_id}: elements of type {decoded.dtype} where {due} is due")
+        if decoded.ndim > 1 and _lengths(decoded.shape) != _lengths(chunk_spec.shape):
+            shapes = f"{decoded.shape} where {chunk_spec.shape} is due"
+            raise base.DecodeError(f"{self.codec.codec_id}: elements of shape {shapes}")
+        elements = decoded.astype(due, copy=False).reshape(chunk_spec.shape)
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(elements)
 
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
@@ -105,6 +111,11 @@ class ArrayToArray(_Wrapped[NDBuffer, NDBuffer], ArrayArrayCodec):
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer | None:
         encoded = self.codec.encode(np.asarray(chunk_data.as_numpy_array()))
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(encoded)
+
+
+def _lengths(shape: tuple[int, ...]) -> list[int]:
+    """Lengths of the dimensions that have more than one element: formats differ in which others there are."""
+    return [length for length in shape if length != 1]
 
 
 def _octets(chunk_data: Buffer) -> NDArray[np.uint8]:

@@ -16,11 +16,8 @@ Nothing is asked of another host than the document's own while parsing: sizes of
 
 from __future__ import annotations
 
-import ipaddress
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from manifestry.errors import SourceError, UnsupportedFeatureError
@@ -72,7 +69,7 @@ class Locations:
         bucket = properties.get("s3")
         self._place = bucket if bucket and (options.prefer_s3 or not self._href) else self._href
         self._map = options.href_map
-        self._policy = ReferencePolicy.of(document, options.allow)
+        self._policy = ReferencePolicy.of(document, options.allow, public_hosts=True)
         self._report = report
         self._given_data = data.url if data is not None else None
         if options.data_url is not None:
@@ -171,11 +168,8 @@ class Locations:
             return False
         if self._policy.allow is not None or not self._document.url.startswith("file://"):
             return True
-        if self._document.registry.serves(url):
-            return True
-        if url.startswith("file://"):
-            return url.startswith(self._document.url.rpartition("/")[0] + "/")
-        return not url.startswith("http") or not _is_private(url)
+        beside = url.startswith(self._document.url.rpartition("/")[0] + "/")
+        return beside or not url.startswith("file://") or self._document.registry.serves(url)
 
     def _exists(self, url: str) -> bool:
         try:
@@ -198,21 +192,3 @@ class Locations:
         except SourceError as error:
             self._report("data file that cannot be reached", str(error))
             return SourceFile(url)
-
-
-def _is_private(url: str) -> bool:
-    """Whether a host is an address or a name that is not public, or is written so that clients may read another one."""
-    try:
-        given = urlsplit(url).hostname or ""
-    except ValueError:
-        return True
-    # Clients decode percent signs and compatibility characters, and some take a backslash for a slash.
-    host = unicodedata.normalize("NFKC", unquote(given)).rstrip(".").lower()
-    if "\\" in url or not host.isprintable() or any(c in host for c in " /?#@%"):
-        return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        pass
-    numeric = host.replace(".", "").replace("x", "").isalnum() and host.rpartition(".")[2][:1].isdecimal()
-    return numeric or "." not in host or host.endswith((".local", ".internal", ".localhost", ".home.arpa", ".lan"))

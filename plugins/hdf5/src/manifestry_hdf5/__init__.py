@@ -15,6 +15,7 @@
 `arrays`              all of that together: an array of each dataset
 `chunked`             references to the chunks of chunked datasets
 `contiguous`          references to contiguous elements, in the file or in raw files beside it
+`reach`               which other files libhdf5 comes to when it reads values itself
 `virtual`             references to the chunks of the sources of virtual datasets
 `copying`             values copied where there are no references
 `reencoding`          chunks that are stored unlike the others, encoded anew

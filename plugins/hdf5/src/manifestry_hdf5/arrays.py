@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from h5py import h5d
-from manifestry.errors import ManifestryError, SourceError, UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, ManifestryError, SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
@@ -19,11 +19,14 @@ from manifestry_hdf5.copying import SMALL, copy_chunks, copy_values
 from manifestry_hdf5.datasets import Dataset, read_dataset
 from manifestry_hdf5.filters import Chain
 from manifestry_hdf5.library import Identity, OpenFile, OpenFiles
+from manifestry_hdf5.reach import check_extent, check_reach
 from manifestry_hdf5.structures.chunks import ChunkTable
 from manifestry_hdf5.values import chunk_codecs
 from manifestry_hdf5.virtual import open_sources, read_mappings, virtual_storage
 
 __all__ = ["ArrayBuilder"]
+
+type Follow = Callable[[OpenFile, bytes, str], tuple[OpenFile, Any]]
 
 
 class ArrayBuilder:
@@ -35,13 +38,16 @@ class ArrayBuilder:
         All that will be asked for: their chunk indexes are read together, at once.
     files
         The files that are open; sources of virtual datasets are opened beside them.
+    follow
+        Gives the object that a path in a file leads to, and the file that it is in (`Walker.follow`).
     context
         Options, limits and issues.
     """
 
-    def __init__(self, datasets: Iterable[Dataset], files: OpenFiles, context: ParseContext) -> None:
+    def __init__(self, datasets: Iterable[Dataset], files: OpenFiles, follow: Follow, context: ParseContext) -> None:
         self._context = context
         self._files = files
+        self._follow = follow
         self._tables: dict[Identity, ChunkTable | ManifestryError] = {}
         self._built: dict[Identity, VirtualArray] = {}
         self._read_indexes(datasets)
@@ -74,6 +80,8 @@ class ArrayBuilder:
         return self._built[dataset.identity]
 
     def _build(self, dataset: Dataset) -> VirtualArray:
+        if dataset.layout == h5d.VIRTUAL:
+            check_extent(dataset, self._files)
         if not _has_elements(dataset):
             chunk_shape = dataset.chunk_shape or tuple(max(1, n) for n in dataset.shape)
             grid = _grid(dataset, chunk_shape).grid_shape(dataset.shape + dataset.element.shape)
@@ -81,6 +89,10 @@ class ArrayBuilder:
             return _array(dataset, ChunkManifest.missing(grid), chunk_shape, Chain(codecs, replaces_bytes=True))
         reason = _reason_to_copy(dataset)
         if reason:
+            table = self._tables.get(dataset.identity)
+            if isinstance(table, MalformedFileError):  # libhdf5 may not survive what is wrong with it
+                raise table
+            check_reach(dataset, self._files, self._sources)
             return copy_values(dataset, self._context, reason)
         if dataset.layout == h5d.CHUNKED:
             return self._chunked(dataset)
@@ -90,20 +102,29 @@ class ArrayBuilder:
 
     def _virtual(self, dataset: Dataset) -> VirtualArray:
         """References to the chunks of the sources, or copied values where there are none."""
-
-        def describe(file: OpenFile, identifier: Any, path: str) -> Dataset:
-            identity = file.identity(identifier)
-            return read_dataset(file, identifier, identity, path, {}, file.header(identity[1]), self._context)
-
-        sources = open_sources(dataset, self._files, describe)
+        sources = self._sources(dataset)
         self._read_indexes(filter(None, sources))
         try:
             storage = virtual_storage(dataset, read_mappings(dataset, sources), self.build)
         except UnsupportedFeatureError as error:
-            if dataset.file.remote:  # libhdf5 finds no other file from one that it reads from an object
-                raise
+            try:
+                check_reach(dataset, self._files, self._sources)
+            except UnsupportedFeatureError as unreadable:
+                raise error from unreadable
             return copy_values(dataset, self._context, error.feature)
         return _array(dataset, storage.manifest, storage.chunk_shape, Chain(storage.codecs, replaces_bytes=True))
+
+    def _sources(self, dataset: Dataset) -> list[Dataset | None]:
+        """The sources of a virtual dataset; see `open_sources`."""
+        return open_sources(dataset, self._files, self._describe)
+
+    def _describe(self, file: OpenFile, path: str, where: str) -> Dataset:
+        """The dataset at a path of a file."""
+        there, identifier = self._follow(file, path.encode(), where)
+        if not isinstance(identifier, h5d.DatasetID):
+            raise MalformedFileError(f"{where}: {path} is no dataset")
+        identity = there.identity(identifier)
+        return read_dataset(there, identifier, identity, where, {}, there.header(identity[1]), self._context)
 
     def _chunked(self, dataset: Dataset) -> VirtualArray:
         table = self._tables[dataset.identity]
@@ -115,7 +136,7 @@ class ArrayBuilder:
 
     def _contiguous(self, dataset: Dataset) -> VirtualArray:
         try:
-            manifest, chunk_shape = contiguous_storage(dataset, self._context)
+            manifest, chunk_shape = contiguous_storage(dataset, self._files, self._context)
         except SourceError as error:
             raise UnsupportedFeatureError("external raw file that cannot be read", dataset.path, str(error)) from error
         return _array(dataset, manifest, chunk_shape)
@@ -137,7 +158,7 @@ def _reason_to_copy(dataset: Dataset) -> str:
 
 
 def _needs_index(dataset: Dataset) -> bool:
-    return dataset.layout == h5d.CHUNKED and _has_elements(dataset) and not _reason_to_copy(dataset)
+    return dataset.layout == h5d.CHUNKED and _has_elements(dataset)
 
 
 def _grid(dataset: Dataset, chunk_shape: Sequence[int]) -> RegularGrid:

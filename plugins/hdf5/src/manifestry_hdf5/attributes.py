@@ -61,19 +61,22 @@ def read_attributes(
     """
     found, left = _from_header(file, path, header, context, only)
     if left is None:
-        left = _names(identifier, path, only, context)
+        left = _names(file, identifier, path, only, context)
     for name in left:
         _by_library(file, identifier, name, path, found, context)
     return found
 
 
-def _names(identifier: Any, path: str, only: frozenset[str] | None, context: ParseContext) -> list[bytes | int]:
+def _names(
+    file: OpenFile, identifier: Any, path: str, only: frozenset[str] | None, context: ParseContext
+) -> list[bytes | int]:
     """The attributes that are wanted; all of them by number, since some have names that libhdf5 does not find again."""
     try:
+        file.check_attributes(identifier)
         if only is not None:
             return [name for name in map(str.encode, only) if h5a.exists(identifier, name)]
         return list(range(h5a.get_num_attrs(identifier)))
-    except LIBRARY_ERRORS as error:
+    except (MalformedFileError, *LIBRARY_ERRORS) as error:
         context.report(path, "attributes that cannot be read", (str(error).splitlines() or [""])[0])
         return []
 

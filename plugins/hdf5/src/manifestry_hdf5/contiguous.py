@@ -6,17 +6,18 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
+from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.division import divide
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import ChunkManifest
+from manifestry.storage import Source
 
 from manifestry_hdf5.attributes import decode_text
 from manifestry_hdf5.datasets import Dataset
-from manifestry_hdf5.library import library_errors
+from manifestry_hdf5.library import OpenFiles, library_errors
 
-__all__ = ["contiguous_rows", "contiguous_storage"]
+__all__ = ["contiguous_rows", "contiguous_storage", "raw_files", "raw_sources"]
 
 _EXTERNAL_FILES_MESSAGE: Final = 0x07
 
@@ -24,7 +25,9 @@ _TO_THE_END: Final = (1 << 64) - 1
 """Size of a raw file in the list that takes all that is left."""
 
 
-def contiguous_storage(dataset: Dataset, context: ParseContext) -> tuple[ChunkManifest, tuple[int, ...]]:
+def contiguous_storage(
+    dataset: Dataset, files: OpenFiles, context: ParseContext
+) -> tuple[ChunkManifest, tuple[int, ...]]:
     """References to the elements, and the shape of a chunk.
 
     Without `chunk_bytes` in the context, all elements are one chunk where they are in one file.
@@ -32,13 +35,13 @@ def contiguous_storage(dataset: Dataset, context: ParseContext) -> tuple[ChunkMa
     Raises
     ------
     UnsupportedFeatureError
-        The raw files divide the elements where no chunk ends.
+        The raw files divide the elements where no chunk ends, or may not be pointed at.
     SourceError
         A raw file is missing.
     """
-    raw = _raw_files(dataset)
+    raw = raw_files(dataset)
     if raw is not None:
-        return _external(dataset, raw, context)
+        return _external(dataset, raw, raw_sources(dataset, files), context)
     chunk_shape = _rows(dataset, context.chunk_bytes)
     return contiguous_rows(dataset, chunk_shape), chunk_shape
 
@@ -51,7 +54,7 @@ def contiguous_rows(dataset: Dataset, chunk_shape: tuple[int, ...]) -> ChunkMani
     UnsupportedFeatureError
         The elements are in raw files beside the file.
     """
-    if _raw_files(dataset) is not None:
+    if raw_files(dataset) is not None:
         raise UnsupportedFeatureError("virtual dataset of external raw files", dataset.path)
     with library_errors(dataset.path):
         offset = dataset.file.offset_of(dataset.id)
@@ -88,7 +91,7 @@ def _aligned_rows(dataset: Dataset, step: int) -> tuple[int, ...]:
     return (1,) * len(dataset.shape)
 
 
-def _raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
+def raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
     """Name, offset and size of the external raw files; None where there are none (section IV.A.2.h)."""
     if dataset.header and not any(message.kind == _EXTERNAL_FILES_MESSAGE for message in dataset.header):
         return None
@@ -101,11 +104,25 @@ def _raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
     return [(decode_text(name), int(offset), int(size)) for name, offset, size in found]
 
 
+def raw_sources(dataset: Dataset, files: OpenFiles) -> list[Source]:
+    """The external raw files, which are looked for beside the HDF5 file; nothing is asked of them yet.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        The file may not point at one.
+    """
+    names = [name for name, _, _ in raw_files(dataset) or ()]
+    try:
+        return [files.linked(dataset.file, name, "external raw file", dataset.path) for name in names]
+    except SourceError as error:
+        raise UnsupportedFeatureError("external raw file that cannot be read", dataset.path, str(error)) from error
+
+
 def _external(
-    dataset: Dataset, raw: list[tuple[str, int, int]], context: ParseContext
+    dataset: Dataset, raw: list[tuple[str, int, int]], sources: list[Source], context: ParseContext
 ) -> tuple[ChunkManifest, tuple[int, ...]]:
-    """References into raw files. Those are looked for beside the HDF5 file."""
-    sources = [dataset.file.source.resolve(name) for name, _, _ in raw]
+    """References into raw files."""
     ends: list[int] = []
     total = 0
     for _, _, size in raw:

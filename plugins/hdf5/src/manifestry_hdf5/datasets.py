@@ -244,5 +244,8 @@ def element_of(identifier: Any) -> ElementType:
 def _only_sequence(identifier: Any, element: ElementType) -> ElementType:
     """The type of a single sequence: as an array datatype, whose dimension becomes one of the array."""
     assert element.members is not None
+    properties = identifier.get_create_plist()
+    if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
+        raise UnsupportedFeatureError("single sequence in another file")
     length = len(h5py.Dataset(identifier)[()])
     return replace(element, dtype=element.members, shape=(length,))

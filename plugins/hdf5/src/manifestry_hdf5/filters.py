@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+import numcodecs
 import numpy as np
 from h5py import h5z
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
@@ -99,7 +100,7 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
                 raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another compression")
             codecs.append(Codec("manifestry.lzf", {"size": length}))
         else:
-            codecs.append(_codec(item, element))
+            codecs.append(_checked(item, _codec(item, element), length))
         if item.number == h5z.FILTER_FLETCHER32 and length is not None:
             length += 4
         elif item.number != h5z.FILTER_SHUFFLE:
@@ -177,7 +178,31 @@ def _codec(item: Filter, element: ElementType) -> Codec:
     try:
         return make(item.client_data, element)
     except (IndexError, ValueError) as error:
-        raise UnsupportedFeatureError(f"filter {item.number} with client data {item.client_data}") from error
+        raise _of_client_data(item, str(error)) from error
+
+
+def _checked(item: Filter, codec: Codec, length: int | None) -> Codec:
+    """A codec of ours that can be made, and gives as many bytes as a chunk has.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        Its client data is none that the filter decodes, or is that of another chunk: libhdf5 reads what it finds then.
+    """
+    if "client_data" not in codec.configuration:
+        return codec
+    try:
+        nbytes = numcodecs.get_codec({"id": codec.name, **codec.configuration}).decoded_size()
+    except ValueError as error:
+        raise _of_client_data(item, str(error)) from error
+    if None not in (nbytes, length) and nbytes != length:
+        raise _of_client_data(item, f"chunks of {nbytes} bytes where {length} are due")
+    return codec
+
+
+def _of_client_data(item: Filter, reason: str) -> UnsupportedFeatureError:
+    feature = f"filter {item.number} ({_label(item)}) with client data {item.client_data}"
+    return UnsupportedFeatureError(feature, hint=reason)
 
 
 def _label(item: Filter) -> str:
@@ -265,7 +290,17 @@ _IMAGE_CODECS: Final = {_JPEG_LS: "imagecodecs_jpegls", 32033: "imagecodecs_htj2
 """Filters whose codec gives an array, so that it stands in the place of ``bytes``."""
 
 _NAMES: Final = {
+    4: "szip",
+    5: "nbit",
+    6: "scaleoffset",
+    307: "bzip2",
     32000: "lzf",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32013: "zfp",
+    32015: "zstd",
+    32026: "blosc2",
     257: "hzip",
     305: "lzo",
     32002: "mafisc",

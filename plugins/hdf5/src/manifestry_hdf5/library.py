@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
 
 import h5py
+import numpy as np
 from h5py import h5f, h5g, h5p, h5t
-from manifestry.errors import MalformedFileError
+from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
 from manifestry.model.files import FileTable
+from manifestry.references.locations import ReferencePolicy
 from manifestry.storage import Source
+from numpy.typing import NDArray
 
 from manifestry_hdf5.octets import LocalFile, RemoteFile
-from manifestry_hdf5.structures.blocks import Fetch
+from manifestry_hdf5.structures.blocks import Blocks, Fetch
+from manifestry_hdf5.structures.dense import ATTRIBUTES, LINKS, check_dense
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
-from manifestry_hdf5.structures.object_header import CACHE_IMAGE, Message, OverTheEndError, read_messages
+from manifestry_hdf5.structures.object_header import (
+    CACHE_IMAGE,
+    Message,
+    OverTheEndError,
+    read_extension,
+    read_messages,
+)
 from manifestry_hdf5.structures.sound import check_layout, check_lengths, check_symbol_table, check_type
 from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
@@ -111,10 +121,7 @@ class OpenFile:
 
         Then structures may be newer there than in their own place, and only libhdf5 reads them right.
         """
-        extension = self.superblock.extension
-        if extension is None:
-            return False
-        return any(message.kind == CACHE_IMAGE for message in read_messages(self.read, self.superblock, extension))
+        return CACHE_IMAGE in read_extension(self.read, self.superblock)
 
     def _header(self, address: int) -> list[Message]:
         if self._has_cache_image:
@@ -151,9 +158,35 @@ class OpenFile:
         Raises
         ------
         MalformedFileError
-            They take more bytes than the file has, and libhdf5 would make room for them.
+            They take more bytes than the file has, or are where libhdf5 would not survive to look for them.
         """
-        check_symbol_table(self.header(address_of(group, b".")), self.superblock, self.read, self.source.size)
+        header = self.header(address_of(group, b"."))
+        check_symbol_table(header, self.superblock, self.read, self.source.size)
+        check_dense(header, LINKS, self.superblock, self.read, self._fetch_ahead)
+
+    def check_attributes(self, identifier: Any) -> None:
+        """Check where the attributes of an open object are, before libhdf5 reads them.
+
+        Raises
+        ------
+        MalformedFileError
+            They are where libhdf5 would not survive to look for them.
+        """
+        header = self.header(address_of(identifier, b"."))
+        check_dense(header, ATTRIBUTES, self.superblock, self.read, self._fetch_ahead)
+
+    def _fetch_ahead(self, wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
+        """Blocks that libhdf5 reads next: through the cache that it reads through."""
+        if not isinstance(self._octets, RemoteFile):
+            return self._octets.fetch(wanted)
+        found = []
+        for blocks in wanted:
+            self._octets.prefetch([(start, start + blocks.length) for start in blocks.positions.tolist()])
+            found.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
+            for row, start in zip(found[-1], blocks.positions.tolist(), strict=True):
+                part = self.read(start, start + blocks.length)
+                row[: len(part)] = np.frombuffer(part, "u1")
+        return found
 
     def check_lengths(self, dataset: Any) -> None:
         """Check how long the elements of an open dataset of variable length are, before libhdf5 makes room for them.
@@ -227,11 +260,18 @@ class OpenFile:
 
 
 class OpenFiles:
-    """The files that one parse has open, each once; a context that closes them all."""
+    """The files that one parse has open, each once; a context that closes them all.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    allow
+        URL prefixes that they may point at, in place of the rule of `ReferencePolicy`.
+    """
+
+    def __init__(self, allow: Sequence[str] | None = None) -> None:
         self._stack = ExitStack()
         self._open: dict[str, OpenFile] = {}
+        self._allow = allow
 
     def __enter__(self) -> Self:
         return self
@@ -259,6 +299,37 @@ class OpenFiles:
             self._open[source.url] = self._stack.enter_context(_open_file(source, first=not self._open))
         return self._open[source.url]
 
+    def linked(self, file: OpenFile, name: str, what: str, where: str) -> Source:
+        """The source that a file points at by a name; nothing is asked of it yet.
+
+        The file itself must be allowed to point there, and so must the one that the caller gave.
+
+        Parameters
+        ----------
+        what, where
+            What points there, and in which object: for the refusal.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            It may not point there.
+        SourceError
+            No store knows such URLs.
+        """
+        source = file.source.resolve(name)
+        try:
+            if source.url != file.source.url:
+                for document in (file, *self._open.values())[:2]:
+                    ReferencePolicy.of(document.source, self._allow, public_hosts=True).permit(source.url)
+        except SourceError as error:
+            raise UnsupportedFeatureError(f"{what} that is not allowed", where, str(error)) from error
+        return source
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the caller says where files may point: libhdf5, which asks nobody, may follow nothing then."""
+        return self._allow is not None
+
 
 @contextmanager
 def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
@@ -281,10 +352,11 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
     try:
         yield OpenFile(source, fid, octets)
     finally:
-        if wrapper is not None:
-            wrapper.close()
-        elif fid.valid:
-            fid.close()
+        with library_errors(f"{source.url}: closing it"):
+            if wrapper is not None:
+                wrapper.close()
+            elif fid.valid:
+                fid.close()
         octets.close()
 
 

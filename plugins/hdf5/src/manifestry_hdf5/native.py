@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import h5py
 import numpy as np
 from h5py import h5d
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
 from manifestry.storage import Source
 
 from manifestry_hdf5.datasets import element_of
 from manifestry_hdf5.library import OpenFiles, library_errors
 from manifestry_hdf5.values import model_values
+from manifestry_hdf5.walk import Walker
 
 with suppress(ImportError):  # where it is installed, libhdf5 finds the filters that it has not built in
     import hdf5plugin  # noqa: F401
@@ -26,11 +30,13 @@ class NativeHdf5:
     Parameters
     ----------
     source
-        The file. External links and virtual datasets lead to other files only where it is local.
+        The file.
+    allow
+        URL prefixes that it may point at; see `OpenFiles`.
     """
 
-    def __init__(self, source: Source) -> None:
-        self._files = OpenFiles()
+    def __init__(self, source: Source, allow: Sequence[str] | None = None) -> None:
+        self._files = OpenFiles(allow)
         self._file = self._files.open(source)
 
     def read(self, path: str, selection: tuple[slice, ...]) -> np.ndarray[Any, Any]:
@@ -40,7 +46,11 @@ class NativeHdf5:
         ------
         MalformedFileError
             libhdf5 cannot read them.
+        UnsupportedFeatureError
+            They are in other files, and libhdf5 would look for them elsewhere or may not look there.
         """
+        if self._file.remote or self._files.restricted:
+            self._require_own(path)
         with library_errors(path):
             identifier = h5d.open(self._file.id, path.encode())
             element = element_of(identifier)
@@ -51,6 +61,14 @@ class NativeHdf5:
             values = np.asarray(dataset[selection[:rank]])
         inside = (slice(None),) * rank + selection[rank:]
         return model_values(values, element)[inside]
+
+    def _require_own(self, path: str) -> None:
+        """Make sure that libhdf5 comes to no other file when it reads a dataset."""
+        file, found = Walker(self._files, ParseContext(), follow_external=False).follow(self._file, path.encode(), path)
+        with library_errors(path):
+            properties = found.get_create_plist()
+            if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
+                raise UnsupportedFeatureError("values in other files", path, f"{file.source.url} is read alone")
 
     def close(self) -> None:
         """Close the file."""

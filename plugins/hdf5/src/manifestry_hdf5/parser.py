@@ -26,16 +26,16 @@ class Hdf5Parser:
 
     def parse(self, source: Source, options: Hdf5Options, context: ParseContext) -> VirtualGroup:
         """The tree of a file; see `manifestry.formats.contracts.Parser`."""
-        if options.prefer_sidecar and (tree := tree_of_sidecar(source, context)) is not None:
+        if options.prefer_sidecar and (tree := tree_of_sidecar(source, options.allow, context)) is not None:
             return tree
-        with OpenFiles() as files:
+        with OpenFiles(options.allow) as files:
             walker = Walker(files, context, follow_external=options.follow_external)
             root = walker.walk(files.open(source), context.group)
-            return _Assembly(root, walker.outer, files, context).tree()
+            return _Assembly(root, walker, files, context).tree()
 
-    def open_native(self, source: Source, options: Hdf5Options) -> NativeHdf5:  # noqa: ARG002 the contract's
+    def open_native(self, source: Source, options: Hdf5Options) -> NativeHdf5:
         """The arrays of a file through h5py; see `manifestry.formats.contracts.NativeReader`."""
-        return NativeHdf5(source)
+        return NativeHdf5(source, options.allow)
 
 
 def _deepest_first(group: Group) -> Iterator[Group]:
@@ -47,12 +47,13 @@ def _deepest_first(group: Group) -> Iterator[Group]:
 class _Assembly:
     """Makes the tree of what the walk found."""
 
-    def __init__(self, root: Group, outer: list[Group], files: OpenFiles, context: ParseContext) -> None:
+    def __init__(self, root: Group, walker: Walker, files: OpenFiles, context: ParseContext) -> None:
         self._root = root
         self._context = context
+        outer = walker.outer
         groups = [*outer, *root.walk()]
         datasets = (dataset for group in root.walk() for dataset in group.datasets.values())
-        self._builder = ArrayBuilder(datasets, files, context)
+        self._builder = ArrayBuilder(datasets, files, walker.follow, context)
         self._names = DimensionNames({group.path: group.scales for group in groups})
         top = outer[0] if outer else root
         self._netcdf = is_netcdf(top.attributes, (s for group in groups for s in group.scales.values()))

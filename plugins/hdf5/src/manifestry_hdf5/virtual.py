@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from h5py import h5d, h5s
-from manifestry.errors import ManifestryError, UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
 from manifestry.model.attributes import values_equal
 from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable
@@ -24,9 +24,19 @@ from numpy.typing import NDArray
 from manifestry_hdf5.attributes import decode_text
 from manifestry_hdf5.contiguous import contiguous_rows
 from manifestry_hdf5.datasets import Dataset
-from manifestry_hdf5.library import OpenFiles, address_of, library_errors
+from manifestry_hdf5.library import OpenFile, OpenFiles, library_errors
 
-__all__ = ["Mapping", "VirtualStorage", "open_sources", "read_mappings", "virtual_storage"]
+__all__ = [
+    "Mapping",
+    "VirtualStorage",
+    "endless_names",
+    "open_sources",
+    "read_mappings",
+    "source_names",
+    "virtual_storage",
+]
+
+_SOURCE: Final = "virtual dataset with a source"
 
 
 @dataclass(slots=True)
@@ -62,29 +72,53 @@ class VirtualStorage:
     codecs: tuple[Codec, ...]
 
 
+def source_names(dataset: Dataset) -> list[tuple[str, str]]:
+    """The file and the path of the source of each mapping of a virtual dataset, as they stand in the file."""
+    properties = dataset.properties
+    with library_errors(dataset.path):
+        return [
+            (
+                decode_text(_raw(properties.get_virtual_filename(i))),
+                decode_text(_raw(properties.get_virtual_dsetname(i))),
+            )
+            for i in range(properties.get_virtual_count())
+        ]
+
+
+def endless_names(dataset: Dataset) -> list[str]:
+    """The files of those sources by which libhdf5 finds out how long a virtual dataset is."""
+    properties = dataset.properties
+    with library_errors(dataset.path):
+        spaces = [properties.get_virtual_vspace(i) for i in range(properties.get_virtual_count())]
+        return [name for (name, _), space in zip(source_names(dataset), spaces, strict=True) if _endless(space)]
+
+
 def open_sources(
-    dataset: Dataset, files: OpenFiles, describe: Callable[[Any, Any, str], Dataset]
+    dataset: Dataset, files: OpenFiles, describe: Callable[[OpenFile, str, str], Dataset]
 ) -> list[Dataset | None]:
     """The source of each mapping of a virtual dataset; None where a name is a pattern.
 
     Parameters
     ----------
     describe
-        Makes a `Dataset` of an open file, an identifier and a path.
+        Makes a `Dataset` of an open file, the path in it, and the path of the virtual dataset.
 
     Raises
     ------
     UnsupportedFeatureError
-        A source is missing.
+        A source is missing, or the file may not point at it.
     """
-    found = []
-    properties = dataset.properties
-    with library_errors(dataset.path):
-        for i in range(properties.get_virtual_count()):
-            name = decode_text(_raw(properties.get_virtual_filename(i)))
-            path = decode_text(_raw(properties.get_virtual_dsetname(i)))
-            pattern = "%" in name or "%" in path
-            found.append(None if pattern else _source(dataset, files, name, path, describe))
+    found: list[Dataset | None] = []
+    for name, path in source_names(dataset):
+        try:
+            there = None if name == "." else files.linked(dataset.file, name, _SOURCE, dataset.path)
+            if "%" in name or "%" in path:
+                found.append(None)
+            else:
+                file = dataset.file if there is None else files.open(there)
+                found.append(describe(file, path, dataset.path))
+        except (MalformedFileError, SourceError) as error:
+            raise UnsupportedFeatureError(f"{_SOURCE} that is missing", dataset.path, str(error)) from error
     return found
 
 
@@ -151,20 +185,6 @@ def _endless_box(
         end = n if h5s.UNLIMITED in (count, block) else start + count * block
         size.append(max(0, end - start))
     return tuple(map(int, selection[0])), tuple(map(int, size))
-
-
-def _source(
-    dataset: Dataset, files: OpenFiles, name: str, path: str, describe: Callable[[Any, Any, str], Dataset]
-) -> Dataset:
-    try:
-        file = dataset.file if name == "." else files.open(dataset.file.source.resolve(name))
-        with library_errors(path):
-            file.check(address_of(file.id, path.encode()), dataset.path)
-            return describe(file, h5d.open(file.id, path.encode()), dataset.path)
-    except ManifestryError as error:
-        raise UnsupportedFeatureError(
-            "virtual dataset with a source that is missing", dataset.path, str(error)
-        ) from error
 
 
 def _axes(size: Sequence[int], source_size: Sequence[int], path: str) -> tuple[int | None, ...]:

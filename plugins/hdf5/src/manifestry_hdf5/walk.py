@@ -99,18 +99,25 @@ class Walker:
         MalformedFileError
             There is no such group, or it cannot be read.
         """
-        with library_errors(f"{file.source.url}: group {path or '/'}"):
-            identifier = h5g.open(file.id, f"/{path}".encode())
+        there, identifier = self._group_at(file, path)
         parts = path.split("/") if path else []
         for depth in range(len(parts)):
-            self.outer.append(self._scales_of(file, "/" + "/".join(parts[:depth])))
-        return self._group(file, identifier, "")
+            above = "/".join(parts[:depth])
+            self.outer.append(self._scales_of(*self._group_at(file, above), f"/{above}"))
+        return self._group(there, identifier, "")
 
-    def _scales_of(self, file: OpenFile, path: str) -> Group:
+    def _group_at(self, file: OpenFile, path: str) -> tuple[OpenFile, Any]:
+        """The group at a path, and the file that it is in."""
+        where = f"{file.source.url}: group {path or '/'}"
+        there, found = self.follow(file, path.encode(), where)
+        if not isinstance(found, h5g.GroupID):
+            raise MalformedFileError(f"{where}: is no group")
+        return there, found
+
+    def _scales_of(self, file: OpenFile, identifier: Any, path: str) -> Group:
         """A group above the one asked for: only what it says about dimensions matters."""
         group = Group(path)
         with library_errors(f"group {path}"):
-            identifier = h5g.open(file.id, path.encode())
             group.attributes = read_attributes(file, identifier, path, self._context)
             for name, kind, address in self._links(file, identifier, path):
                 if kind == h5l.TYPE_HARD:
@@ -184,6 +191,21 @@ class Walker:
         else:
             self._context.report(path, "user-defined link", "what it leads to is known to the program that made it")
 
+    def follow(self, file: OpenFile, target: bytes, path: str) -> tuple[OpenFile, Any]:
+        """The object that a path from the root of a file leads to, and the file that it is in.
+
+        Raises
+        ------
+        MalformedFileError
+            It leads nowhere, or something on the way is damaged.
+        UnsupportedFeatureError
+            It goes through an external link that is not followed.
+        """
+        try:
+            return self._target(file, None, b"/" + target, path)
+        except _NowhereError as error:
+            raise MalformedFileError(f"{path}: {error}") from error
+
     def _target(self, file: OpenFile, here: Any, target: bytes, path: str, followed: int = 0) -> tuple[OpenFile, Any]:
         """The object that a path leads to, seen from a group, and the file that it is in.
 
@@ -194,7 +216,7 @@ class Walker:
         _NowhereError
             It leads nowhere.
         UnsupportedFeatureError
-            It goes through an external link, and those are not followed.
+            It goes through an external link, and those are not followed, or not to there.
         MalformedFileError
             Something on the way is damaged.
         """
@@ -205,6 +227,8 @@ class Walker:
             for name in target.split(b"/"):
                 if name in (b"", b"."):
                     continue
+                if isinstance(here, h5g.GroupID):
+                    file.check_names(here)
                 if not isinstance(here, h5g.GroupID) or not here.links.exists(name):
                     raise _NowhereError(f"{decode_text(name)} is not there")
                 kind = here.links.get_info(name).type
@@ -224,7 +248,7 @@ class Walker:
         if not self._follow_external:
             raise UnsupportedFeatureError("soft link through an external link", path, "set follow_external")
         try:
-            return self._files.open(file.source.resolve(decode_text(url)))
+            return self._files.open(self._files.linked(file, decode_text(url), "external link", path))
         except (MalformedFileError, SourceError) as error:
             raise _NowhereError(str(error)) from error
 

@@ -9,6 +9,7 @@ import icechunk
 from manifestry.errors import OptionError, UnsupportedFeatureError, WriteError
 
 from manifestry_icechunk.containers import Container, containers_of
+from manifestry_icechunk.patience import gives_up_at_once
 from manifestry_icechunk.transactions import Splits
 
 __all__ = ["BorrowedTransaction"]
@@ -32,6 +33,16 @@ class BorrowedTransaction:
     def containers(self) -> Sequence[Container]:
         """See `Transaction`."""
         return containers_of(self._session.config)
+
+    @property
+    def base(self) -> str:
+        """See `Transaction`."""
+        return ""
+
+    @property
+    def gives_up_at_once(self) -> bool:
+        """See `Transaction`; settings of storages are the caller's."""
+        return gives_up_at_once(self._session.config)
 
     @property
     def splits_manifests(self) -> bool:

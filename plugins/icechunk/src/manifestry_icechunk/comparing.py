@@ -1,4 +1,4 @@
-"""Whether a stored array and one of a tree have the same values, chunk by chunk and bit by bit."""
+"""Values that are stored and those of a tree: whether they are the same, and whether the order of both is one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any, Final
 import icechunk
 import numpy as np
 import zarr
-from manifestry.errors import IncompatibleArraysError, ManifestryError
+from manifestry.combine.index import check_order, unread_order
+from manifestry.errors import IncompatibleArraysError, ManifestryError, SourceError
+from manifestry.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 from manifestry.views import open_store
 
-__all__ = ["read_region", "same_values"]
+__all__ = ["order_issues", "read_region", "same_values"]
 
 _BLOCK_BYTES: Final = 64 << 20
 
@@ -35,7 +37,7 @@ def same_values(store: icechunk.IcechunkStore, path: str, array: VirtualArray, s
     except (ManifestryError, icechunk.IcechunkError, OSError, ValueError, RuntimeError) as error:
         raise IncompatibleArraysError(
             f"{path}: has none of the dimensions that change, and its values cannot be compared with those stored "
-            f"({str(error).partition(chr(10))[0]}); leave it out with select(exclude=...) to keep those"
+            f"({str(error).partition(chr(10))[0]})"
         ) from error
 
 
@@ -48,6 +50,25 @@ def read_region(array: VirtualArray, stores: StoreRegistry) -> Any:
         The sources cannot be read.
     """
     return np.asarray(_open(array, stores)[...])
+
+
+def order_issues(
+    store: icechunk.IcechunkStore, path: str, array: VirtualArray, stores: StoreRegistry, names: tuple[str, str]
+) -> list[Issue]:
+    """What is unusual about the order of a coordinate that continues the one that is stored at a path.
+
+    Parameters
+    ----------
+    names
+        Of the output and of what is appended.
+    """
+    try:
+        there = np.asarray(zarr.open_array(store, path=path, mode="r", zarr_format=3)[...])
+        here = read_region(array, stores)
+    except (ManifestryError, icechunk.IcechunkError, OSError, ValueError, RuntimeError) as error:
+        return [unread_order(path, SourceError(str(error).partition("\n")[0]))]
+    lengths = [there.size, here.size]
+    return check_order(path, np.concatenate([there, here]), lengths, lambda at: names[min(at, 1)], known=there.size)
 
 
 def _open(array: VirtualArray, stores: StoreRegistry) -> Any:

@@ -1,16 +1,18 @@
-"""Provenance of a snapshot: what the commits that made it say of their sources."""
+"""What the commits that made a snapshot say of their sources: all of it, or what was added since another snapshot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import icechunk
-from manifestry.errors import ManifestError
+from manifestry.errors import ManifestError, WriteError
+from manifestry.formats.contracts import OutputState
 from manifestry.model.files import SourceFile
 from manifestry.model.provenance import Provenance, merge_provenance, provenance_from_json
 
-__all__ = ["provenance_of", "source_files"]
+__all__ = ["Meanwhile", "provenance_of", "source_files", "sources_of"]
 
 
 def provenance_of(repository: icechunk.Repository, snapshot: str, group: str) -> tuple[Provenance, ...]:
@@ -20,21 +22,130 @@ def provenance_of(repository: icechunk.Repository, snapshot: str, group: str) ->
     """
     found: list[tuple[Provenance, ...]] = []
     for commit in repository.ancestry(snapshot_id=snapshot):
-        metadata: Mapping[str, Any] = commit.metadata
-        how = metadata.get("manifestry_write")
-        if not isinstance(how, Mapping) or not _concerns(str(how.get("group", "")), group):
+        how = _how(commit)
+        if how is None or not _concerns(_group(how), group):
             continue
         try:
-            found.append(provenance_from_json(metadata.get("manifestry") or {}))
+            found.append(provenance_from_json(commit.metadata.get("manifestry") or {}))
         except ManifestError:
             continue
-        if how.get("mode") != "append" and _above(str(how.get("group", "")), group):
+        if _is_whole(how, group):
             break
     parts = [part for commit in reversed(found) for part in commit]
     try:
         return merge_provenance(parts)
     except ValueError:  # a source changed between two commits: both states stay, each with its own
         return tuple(parts)
+
+
+def sources_of(
+    repository: icechunk.Repository, snapshot: str, group: str, growing: Collection[str]
+) -> tuple[set[str], bool]:
+    """URLs of the sources of a group, and whether these are all.
+
+    They are not where the history ends before the commit that wrote the group as a whole (snapshots were expired), and
+    where a commit without provenance has changed the shape of an array (other programs, or an amended commit).
+
+    Parameters
+    ----------
+    growing
+        Paths of the arrays that sources are appended to.
+    """
+    found: set[str] = set()
+    complete = True
+    for commit in repository.ancestry(snapshot_id=snapshot):
+        how = _how(commit)
+        if how is None:
+            complete = complete and not _changes(repository, commit) & set(growing)
+        elif _concerns(_group(how), group):
+            urls = _sources(commit)
+            complete = complete and bool(urls)
+            found |= urls
+            if _is_whole(how, group):
+                return found, complete
+    return found, False
+
+
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """Refuses what others have added between the state that a caller looked at and a commit.
+
+    Attributes
+    ----------
+    label
+        The repository, for messages.
+    group
+        The group that is continued.
+    state, sources
+        As in `manifestry.formats.contracts.WriteContext`.
+    """
+
+    label: str
+    group: str
+    state: OutputState | None
+    sources: frozenset[str]
+
+    def check(self, repository: icechunk.Repository, snapshot: str) -> None:
+        """Look at the commits that led from the state to a snapshot.
+
+        Raises
+        ------
+        WriteError
+            One of them has a source that is to be added, or it cannot be said what one of them has added.
+        """
+        if self.state is None:
+            return
+        for commit in repository.ancestry(snapshot_id=snapshot):
+            if commit.id == self.state.version:
+                return
+            how = _how(commit)
+            if how is None:
+                below = f"{self.group}/" if self.group else ""
+                if any(path.startswith(below) for path in _changes(repository, commit)):
+                    raise WriteError(f"{self.label}: another program has changed it meanwhile; give the command again")
+            elif _concerns(_group(how), self.group):
+                there = min(_sources(commit) & self.sources, default=None)
+                if there is not None:
+                    raise WriteError(f"{self.label}: another run has added {there} meanwhile; give the command again")
+        raise WriteError(
+            f"{self.label}: its history was cut or its branch moved meanwhile, and nothing says what was added since; "
+            "give the command again"
+        )
+
+
+def _how(commit: icechunk.SnapshotInfo) -> Mapping[str, Any] | None:
+    """What a commit of ours did to which group; None for a commit of another program."""
+    how = commit.metadata.get("manifestry_write")
+    return how if isinstance(how, Mapping) else None
+
+
+def _group(how: Mapping[str, Any]) -> str:
+    return str(how.get("group", ""))
+
+
+def _is_whole(how: Mapping[str, Any], group: str) -> bool:
+    """Whether a commit wrote a group anew."""
+    return how.get("mode") != "append" and _above(_group(how), group)
+
+
+def _sources(commit: icechunk.SnapshotInfo) -> set[str]:
+    """URLs of the sources of a commit of ours; none where they cannot be read."""
+    try:
+        parts = provenance_from_json(commit.metadata.get("manifestry") or {})
+    except ManifestError:
+        return set()
+    beside = (_how(commit) or {}).get("sources")
+    named = {url for url in beside if isinstance(url, str)} if isinstance(beside, list) else set()
+    return named.union(*(part.sources.urls for part in parts))
+
+
+def _changes(repository: icechunk.Repository, commit: icechunk.SnapshotInfo) -> set[str]:
+    """Paths of the arrays that a commit made, removed, moved or gave another document, a longer shape for example."""
+    if commit.parent_id is None:
+        return set()
+    diff = repository.diff(from_snapshot_id=commit.parent_id, to_snapshot_id=commit.id)
+    moved = {path for pair in diff.moved_nodes for path in pair}
+    return {path.strip("/") for path in diff.new_arrays | diff.updated_arrays | diff.deleted_arrays | moved}
 
 
 def _above(written: str, group: str) -> bool:

@@ -61,10 +61,16 @@ class IcechunkWriteOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unk
             ge=0, description="Append and region store arrays of up to this many bytes anew when chunks do not align."
         ),
     ] = 8 << 20
-    on_conflict: Annotated[
-        Literal["raise", "retry"],
-        Meta(description="What to do when somebody else committed a change that contradicts this one."),
-    ] = "raise"
+    on_conflict: (
+        Annotated[
+            Literal["raise", "retry"],
+            Meta(
+                description="What to do when somebody else committed a change that contradicts this one; without it "
+                "convert appends after what was added, and all else is an error."
+            ),
+        ]
+        | None
+    ) = None
     lock_timeout: Annotated[
         float, Meta(ge=0, description="Seconds to wait for another writer of a local repository.")
     ] = 600.0

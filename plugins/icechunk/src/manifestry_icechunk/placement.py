@@ -106,7 +106,7 @@ def _stored_metadata(path: str, stored: Documents) -> ArrayMetadata:
     document = stored.get(path)
     if document is None or document["node_type"] != "array":
         raise IncompatibleArraysError(
-            f"{path}: there is no such array at the target; leave it out with select(exclude=[{path!r}])"
+            f"{path}: there is no such array at the target; select(exclude=['/{path}']) leaves it out"
         )
     try:
         return metadata_from_document(document)
@@ -201,15 +201,15 @@ class _Fit:
             self.refuse("; ".join(map(str, unlike)))
 
     def _check_rewritable(self, problem: str, rewrite_below: int) -> None:
+        lossy = sorted({codec.name for codec in self.stored.codecs if not is_lossless([codec])})
+        if lossy:
+            self.refuse(f"{problem}; and it cannot be stored anew exactly with {', '.join(lossy)}")
         size = max(self.stored.nbytes, self.mine.nbytes)
         if size > rewrite_below:
             self.refuse(
                 f"{problem}; arrays of up to rewrite_below={rewrite_below} bytes are stored anew by their values, and "
                 f"this one takes {size}"
             )
-        lossy = sorted({codec.name for codec in self.stored.codecs if not is_lossless([codec])})
-        if lossy:
-            self.refuse(f"{problem}; and it cannot be stored anew exactly with {', '.join(lossy)}")
 
     def _check_same(self, same: Same) -> None:
         self._check_meaning(None, values_only=True)
@@ -217,6 +217,6 @@ class _Fit:
             self.refuse(f"the shape is {self.mine.shape} instead of {self.stored.shape}")
         if not same(self.path, self.array):
             self.refuse(
-                "has none of the dimensions that change, and other values than the stored array; leave it out with "
-                f"select(exclude=[{self.path!r}]) to keep those that are stored"
+                "has none of the dimensions that change, and other values than the stored array: those that are stored "
+                "would hold for what is written, too"
             )

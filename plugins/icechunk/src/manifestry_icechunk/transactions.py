@@ -22,8 +22,10 @@ from manifestry.storage.registry import StoreRegistry
 from manifestry_icechunk.calls import Call
 from manifestry_icechunk.containers import Container, containers_of, merge_containers
 from manifestry_icechunk.faults import icechunk_errors
+from manifestry_icechunk.histories import Meanwhile
 from manifestry_icechunk.locking import RepositoryLock
 from manifestry_icechunk.options import IcechunkWriteOptions
+from manifestry_icechunk.patience import add_patience, gives_up_at_once
 from manifestry_icechunk.repositories import authorisation, create_repository, open_repository, save_config
 from manifestry_icechunk.splitting import add_splits
 from manifestry_icechunk.storages import RepositoryPlace, container_access
@@ -35,6 +37,8 @@ _STAGED: Final = "manifestry"
 _PART: Final = "manifestry-"
 """Beginning of the names of branches that hold a part of a commit until it is complete."""
 
+_REBASES: Final = 10
+
 type Splits = Mapping[str, tuple[int, ...]]
 
 
@@ -43,6 +47,16 @@ class Transaction(Protocol):
 
     def containers(self) -> Sequence[Container]:
         """The containers that the repository has."""
+        ...
+
+    @property
+    def base(self) -> str:
+        """The snapshot that the commit follows, or ``""`` when the caller commits."""
+        ...
+
+    @property
+    def gives_up_at_once(self) -> bool:
+        """Whether there are remote sources, and readers fail at the first fault of a server."""
         ...
 
     @property
@@ -94,6 +108,8 @@ class OwnTransaction:
         That repository.
     create
         Nothing is at the place: make the repository.
+    meanwhile
+        Looks at what others have committed since the caller looked.
     """
 
     def __init__(
@@ -103,12 +119,14 @@ class OwnTransaction:
         stores: StoreRegistry,
         *,
         create: bool,
+        meanwhile: Meanwhile,
         repository: icechunk.Repository | None = None,
     ) -> None:
         self._place = place
         self._options = options
         self._stores = stores
         self._create = create
+        self._meanwhile = meanwhile
         self._given = repository
         self._label = place.url if place else "<Repository>"
         self._lock = RepositoryLock(None if create or place is None else place.path, options.lock_timeout)
@@ -131,6 +149,16 @@ class OwnTransaction:
             return ()
         found = {container.prefix: container for container in containers_of(self._open().config)} | self._needed
         return sorted(found.values(), key=lambda container: len(container.prefix), reverse=True)
+
+    @property
+    def base(self) -> str:
+        """See `Transaction`."""
+        return self._base
+
+    @property
+    def gives_up_at_once(self) -> bool:
+        """See `Transaction`; only where the owner has chosen so."""
+        return gives_up_at_once(self._open().config)
 
     @property
     def splits_manifests(self) -> bool:
@@ -205,7 +233,9 @@ class OwnTransaction:
     def _configure(self, config: icechunk.RepositoryConfig) -> bool:
         """Add what this transaction needs to a configuration; whether anything was new."""
         merged = merge_containers(config, self._needed.values(), self._options.sources, self._stores)
-        return add_splits(config, self._splits, keep=self._options.references_per_manifest is None) or merged
+        patient = add_patience(config)
+        split = add_splits(config, self._splits, keep=self._options.references_per_manifest is None)
+        return merged or patient or split
 
     def _new(self) -> icechunk.Repository:
         """A new repository: beside its place on a local file system, else at its place."""
@@ -230,12 +260,13 @@ class OwnTransaction:
 
     def _begin(self, repository: icechunk.Repository) -> icechunk.IcechunkStore:
         branch = self._temporary or self._options.branch
-        if not self._temporary:
-            if branch not in repository.list_branches():
-                repository.create_branch(branch, repository.lookup_branch("main"))
-                self._new_branch = True
-            self._base = repository.lookup_branch(branch)
+        if not self._temporary and branch not in repository.list_branches():
+            repository.create_branch(branch, repository.lookup_branch("main"))
+            self._new_branch = True
         self._session = repository.writable_session(branch)
+        if not self._temporary:
+            self._base = self._session.snapshot_id
+            self._meanwhile.check(repository, self._base)
         return self._session.store
 
     def relieve(self) -> icechunk.IcechunkStore:
@@ -269,18 +300,14 @@ class OwnTransaction:
         assert session is not None
         assert repository is not None
         with icechunk_errors(f"{self._label}: committing"):
-            if not self._create:
-                self._save_config(repository)
+            self._save_config(repository)
             if self._temporary:
                 snapshot = session.commit(message, dict(metadata), allow_empty=True)
                 repository.reset_branch(branch, snapshot, from_snapshot_id=self._base)
                 repository.delete_branch(self._temporary)
                 self._temporary = ""
             else:
-                solver = icechunk.ConflictDetector()
-                snapshot = session.commit(
-                    message, dict(metadata), rebase_with=solver, rebase_tries=10, allow_empty=True
-                )
+                snapshot = self._commit_on_tip(session, repository, message, metadata)
             self._new_branch = False
             self._verify(repository, snapshot)
             if self._options.tag is not None:
@@ -288,9 +315,22 @@ class OwnTransaction:
         self._move_into_place()
         return snapshot
 
+    def _commit_on_tip(
+        self, session: icechunk.Session, repository: icechunk.Repository, message: str, metadata: Mapping[str, Any]
+    ) -> str:
+        """Commit; what others have committed since does no harm where it contradicts nothing."""
+        for _ in range(_REBASES):
+            try:
+                return session.commit(message, dict(metadata), allow_empty=True)
+            except icechunk.ConflictError:
+                session.rebase(icechunk.ConflictDetector())
+                self._base, self._new_branch = session.snapshot_id, False  # others have committed to it
+                self._meanwhile.check(repository, self._base)
+        return session.commit(message, dict(metadata), allow_empty=True)
+
     def _save_config(self, repository: icechunk.Repository) -> None:
-        storage = repository.storage if self._place is None else self._place.storage.make()
-        save_config(repository, storage, self._configure)
+        """Keep the configuration with the repository; a new one was made with what the first tree needs only."""
+        save_config(repository, repository.storage, self._configure)
 
     def _verify(self, repository: icechunk.Repository, snapshot: str) -> None:
         """Make sure that the branch really has the commit: a local file system may have lost it to another writer."""
@@ -330,7 +370,8 @@ class OwnTransaction:
             obsolete = [self._temporary, self._options.branch if self._new_branch else ""]
             for name in filter(None, obsolete):
                 with icechunk_errors(f"{self._label}: forgetting {name}"):
-                    self._repository.delete_branch(name)
+                    if name == self._temporary or self._repository.lookup_branch(name) == self._base:
+                        self._repository.delete_branch(name)  # else another run has committed to the new branch
         if self._session is not None and not self._session.read_only:
             self._session.discard_changes()
 

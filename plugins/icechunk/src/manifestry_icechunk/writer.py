@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import icechunk
+import msgspec
 from manifestry.errors import OptionError, SourceError, TargetExistsError, WriteError
-from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
+from manifestry.formats.contracts import Mode, OutputState, Placement, Target, WriteContext
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.report import WriteReport
 
 from manifestry_icechunk.borrowed import BorrowedTransaction
 from manifestry_icechunk.checks import tree_issues
+from manifestry_icechunk.comparing import order_issues
 from manifestry_icechunk.containers import choose_containers
 from manifestry_icechunk.faults import ConflictingCommitError, icechunk_errors
+from manifestry_icechunk.histories import Meanwhile, sources_of
 from manifestry_icechunk.lines import reader_lines
 from manifestry_icechunk.nodes import Nodes
 from manifestry_icechunk.options import IcechunkWriteOptions
@@ -28,6 +31,15 @@ from manifestry_icechunk.transactions import OwnTransaction, Transaction
 __all__ = ["IcechunkSession", "IcechunkWriter"]
 
 _RETRIES: Final = 20
+
+_GIVES_UP: Final = Issue(
+    "",
+    "readers that give up at once",
+    "the repository's settings of its storage allow one try, and that is for chunks of remote sources too",
+    "set config.storage.retries = icechunk.StorageRetriesSettings(max_tries=10) in its configuration, and save it",
+    "reported",
+)
+"""What a report says of a repository over remote sources whose settings are not ours to change."""
 
 
 class IcechunkWriter:
@@ -46,6 +58,33 @@ class IcechunkWriter:
             The target cannot be written.
         """
         return IcechunkSession(target, mode, options, context)
+
+    def state(self, target: Target, options: IcechunkWriteOptions, dim: str | None) -> OutputState | None:
+        """What an append would continue: the tip of the branch, or that of main where the branch is not there yet.
+
+        Raises
+        ------
+        SourceError
+            The repository cannot be reached or read.
+        """
+        place = repository_place(target.url, target.stores, options.storage)
+        if state_of(place) != "repository":
+            return None
+        repository = open_repository(place)
+        with icechunk_errors(f"{target}: looking at what is there", SourceError):
+            branch = options.branch if options.branch in repository.list_branches() else "main"
+            snapshot = repository.lookup_branch(branch)
+            documents = Nodes(repository.readonly_session(snapshot_id=snapshot).store).documents(target.group)
+            if documents.get("", {}).get("node_type") != "group":
+                return None
+            growing = {
+                f"{target.group}/{path}".strip("/")
+                for path, document in documents.items()
+                if dim in (document.get("dimension_names") or ())
+            }
+            sources, complete = sources_of(repository, snapshot, target.group, growing)
+        reading = {"snapshot": snapshot, "storage": msgspec.to_builtins(options.storage)}
+        return OutputState(snapshot, reading, frozenset(sources), complete)
 
 
 class IcechunkSession:
@@ -74,9 +113,12 @@ class IcechunkSession:
 
     def _open(self) -> Transaction:
         given = self._target.object
+        meanwhile = Meanwhile(str(self._target), self._target.group, self._context.state, self._context.sources)
         if self._place is None:
             if isinstance(given, icechunk.Repository):
-                return OwnTransaction(None, self._options, self._target.stores, create=False, repository=given)
+                return OwnTransaction(
+                    None, self._options, self._target.stores, create=False, meanwhile=meanwhile, repository=given
+                )
             if self._options.tag is not None:
                 raise OptionError("a tag needs a commit, and a session of the caller's is left uncommitted")
             return BorrowedTransaction(given.session if isinstance(given, icechunk.IcechunkStore) else given)
@@ -92,7 +134,8 @@ class IcechunkSession:
             with icechunk_errors(f"{self._target}: looking at what is there"):
                 branch = self._options.branch if self._options.branch in repository.list_branches() else "main"
                 refuse_occupied(Nodes(repository.readonly_session(branch).store), self._target)
-        return OwnTransaction(self._place, self._options, self._target.stores, create=state == "nothing")
+        create = state == "nothing"
+        return OwnTransaction(self._place, self._options, self._target.stores, create=create, meanwhile=meanwhile)
 
     def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
         """What of `tree` Icechunk cannot hold.
@@ -106,7 +149,20 @@ class IcechunkSession:
         if at is not None:
             with icechunk_errors(f"{self._target}: comparing with what is there"):
                 self._staging.place(tree, at, self._transaction.reading())
+                if at.append_dim is not None and self._context.state is None:
+                    issues += self._order(tree, at.append_dim)
         return issues
+
+    def _order(self, tree: VirtualGroup, dim: str) -> Iterator[Issue]:
+        """What is unusual about the order of the coordinate that grows."""
+        store = self._transaction.reading()
+        assert store is not None
+        urls = [url for part in tree.provenance for url in part.sources.urls]
+        names = (str(self._target), urls[0] if len(urls) == 1 else "what is appended")
+        for path, array in tree.walk_arrays():
+            if path.rpartition("/")[2] == dim and array.dims == (dim,) and array.shape[0]:
+                where = f"{self._target.group}/{path}".strip("/")
+                yield from order_issues(store, where, array, self._target.stores, names)
 
     def write(self, tree: VirtualGroup, at: Placement | None = None) -> None:
         """Stage a tree that `check` has nothing against."""
@@ -142,17 +198,21 @@ class IcechunkSession:
             self._message(), {**self._options.metadata, **metadata, "manifestry_write": self._how()}
         )
         containers = [container.prefix for container in self._transaction.containers()]
+        base = self._transaction.base
+        issues = [_GIVES_UP] if self._transaction.gives_up_at_once else []
         self._transaction.release()
         access = {p: container_access(p, self._options.sources, self._target.stores) for p in sorted(containers)}
         storage = self._place.storage if self._place is not None else None
         lines = reader_lines(storage, access, self._options.branch, self._target.group, trees)
         details = {
             "snapshot": snapshot,
+            "base": base,
             "branch": self._options.branch,
             "tag": self._options.tag,
             "containers": containers,
         }
-        return WriteReport.of(str(self._target), "icechunk", trees, reader=lines, details=details)
+        report = WriteReport.of(str(self._target), "icechunk", trees, reader=lines, details=details)
+        return report.with_issues(issues)
 
     def _commit(self, message: str, metadata: Mapping[str, Any]) -> str:
         """Commit; where the caller wants it, stage everything once more on what others have committed."""
@@ -160,7 +220,7 @@ class IcechunkSession:
             try:
                 return self._transaction.commit(message, metadata)
             except ConflictingCommitError:
-                if self._options.on_conflict == "raise" or attempt == _RETRIES - 1:
+                if not self._retries or attempt == _RETRIES - 1:
                     raise
             self._transaction.restart()
             self._staging.restart()
@@ -168,6 +228,13 @@ class IcechunkSession:
                 for tree, at in self._staged:
                     self._staging.stage(tree, at)
         raise AssertionError("the last attempt returns or raises")
+
+    @property
+    def _retries(self) -> bool:
+        """Whether a conflict is solved by staging anew: as it is asked for, or else where sources cannot come twice."""
+        if self._options.on_conflict is None:
+            return self._context.state is not None
+        return self._options.on_conflict == "retry"
 
     def _message(self) -> str:
         if self._options.message is not None:
@@ -177,7 +244,10 @@ class IcechunkSession:
 
     def _how(self) -> dict[str, Any]:
         """What this commit does to the group, for those who read the provenance of several commits."""
-        return {"mode": str(self._mode), "group": self._target.group}
+        how = {"mode": str(self._mode), "group": self._target.group}
+        named = {url for tree, _ in self._staged for part in tree.provenance for url in part.sources.urls}
+        beside = sorted(self._context.sources - named)  # an output as a source has the provenance of its own sources
+        return {**how, "sources": beside} if beside else how
 
     def abort(self) -> None:
         """Forget what was staged; of a session that held changes of the caller's, ours stay with them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from manifestry.storage.registry import StoreRegistry
@@ -22,7 +23,8 @@ class SharedStores(ObjectStoreRegistry[Any]):
 
     def __init__(self, stores: StoreRegistry) -> None:
         super().__init__()
-        self._stores = stores
+        # VirtualiZarr asks once: the store library alone has to try again.
+        self._stores = StoreRegistry(stores, replace(stores.policy, attempts=7))
 
     def resolve(self, url: str) -> tuple[Any, str]:
         """The store that serves a URL, and the key of the object in it.

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import obstore
 from manifestry.model.files import SourceFile
 from manifestry.storage.faults import source_errors
+from manifestry.storage.objects import listed
 from manifestry.storage.source import Source
 
 __all__ = ["list_objects"]
@@ -23,8 +23,11 @@ def list_objects(source: Source) -> Iterator[tuple[str, SourceFile]]:
     SourceError
         The store cannot be listed.
     """
+    if source.local_path is None:
+        yield from _remote_objects(source)
+        return
     with source_errors(source.url):
-        yield from _local_objects(source) if source.local_path is not None else _remote_objects(source)
+        yield from _local_objects(source)
 
 
 def _local_objects(source: Source) -> Iterator[tuple[str, SourceFile]]:
@@ -39,8 +42,7 @@ def _local_objects(source: Source) -> Iterator[tuple[str, SourceFile]]:
 
 def _remote_objects(source: Source) -> Iterator[tuple[str, SourceFile]]:
     prefix = source.path.rstrip("/") + "/" if source.path else ""
-    for batch in obstore.list(source.store, prefix=prefix or None):
-        for found in batch:
-            key = found["path"].removeprefix(prefix)
-            url = f"{source.url.rstrip('/')}/{key}"
-            yield key, SourceFile(url, found["size"], found["e_tag"], found["last_modified"])
+    for found in listed(source.url, source.registry):
+        key = found["path"].removeprefix(prefix)
+        url = f"{source.url.rstrip('/')}/{key}"
+        yield key, SourceFile(url, found["size"], found["e_tag"], found["last_modified"])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.blocks import Blocks, IndexReader
 from manifestry_hdf5.structures.entries import integers
+from manifestry_hdf5.structures.order import before, check_ascending, ends
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["Leaves", "read_btree_v1"]
@@ -36,13 +37,15 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: 
     Raises
     ------
     MalformedFileError
-        A node is no node, is on the wrong level, is there twice, or there are more chunks than allowed.
+        A node is no node, is on the wrong level, is there twice or has chunks where nobody looks for them, or there are
+        more chunks than allowed.
     """
     node = _Node(superblock, ndim)
     positions = np.array([superblock.base + address], "i8")
     level = None
+    above: list[_Keys] = []
     while True:
-        children, leaves = [], []
+        children, leaves, keys = [], [], []
         for start in range(0, len(positions), BATCH):
             batch = positions[start : start + BATCH]
             [data] = yield [Blocks(batch, node.length)]
@@ -51,20 +54,51 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: 
                 [data] = yield [Blocks(batch, node.length)]
             level = int(data[0, 5])
             records = node.records(data)
+            keys.append(node.keys(data, records, leaf=not level))
             if level:
                 children.append(integers(records["child"]).astype("i8"))
             else:
                 leaves.append(_leaves(records, ndim))
+        above.append(_Keys(*map(np.concatenate, zip(*keys, strict=True))))
         if not level:
+            _check_keys(above, f"version 1 B-tree at {address:#x}")
             return leaves
         positions = superblock.base + np.concatenate(children)
-        if not len(positions):
-            raise MalformedFileError(f"version 1 B-tree at {address:#x}: a node above the leaves has no children")
         if len(positions) > most_chunks or len(np.unique(positions)) != len(positions):
             raise MalformedFileError(f"version 1 B-tree at {address:#x}: a node is there twice, or there are too many")
         if int(positions.min()) < 0:
             raise MalformedFileError(f"version 1 B-tree at {address:#x}: a child at an impossible address")
         level -= 1
+
+
+class _Keys(NamedTuple):
+    """The keys of the nodes of one level, ``(n, ndim + 1)``, and the number of entries in each node.
+
+    Of the leaves only the first and the last entry of a node are here.
+    """
+
+    left: NDArray[np.uint64]
+    right: NDArray[np.uint64]
+    counts: NDArray[np.int64]
+
+
+def _check_keys(levels: list[_Keys], tree: str) -> None:
+    """Make sure that every chunk lies between the keys on both sides of each node above it.
+
+    A search goes on where a key is not after, and the next one before, what is looked for.
+    """
+    leaf = levels[-1]
+    if not leaf.counts.all():
+        if len(leaf.counts) > 1:
+            raise MalformedFileError(f"{tree}: a leaf without chunks")
+        return
+    firsts, lasts = leaf.left[0::2], leaf.left[1::2]
+    check_ascending(lasts, leaf.right, tree)
+    for level in reversed(levels[:-1]):
+        if before(firsts, level.left).any():
+            raise MalformedFileError(f"{tree}: a key after what it leads to")
+        check_ascending(lasts, level.right, tree)
+        firsts, lasts = ends(firsts, level.counts)[0], ends(lasts, level.counts)[1]
 
 
 class _Node:
@@ -73,13 +107,14 @@ class _Node:
     def __init__(self, superblock: Superblock, ndim: int) -> None:
         child = ("child", "u1", (superblock.offset_size,))
         self._record = np.dtype([("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (ndim + 1,)), child])
+        self._last = np.dtype([("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (ndim + 1,))])
         self._header = 8 + 2 * superblock.offset_size
         self.rank = _USUAL_RANK
 
     @property
     def length(self) -> int:
-        """Bytes of a node without its last key."""
-        return self._header + 2 * self.rank * self._record.itemsize
+        """Bytes of a node."""
+        return self._header + 2 * self.rank * self._record.itemsize + self._last.itemsize
 
     def grow(self, entries: int) -> None:
         """Take nodes of more entries."""
@@ -101,15 +136,36 @@ class _Node:
 
     def records(self, data: NDArray[np.uint8]) -> NDArray[np.void]:
         """The entries that are used, of all nodes one after the other."""
-        table = np.ascontiguousarray(data[:, self._header :]).view(self._record)
+        table = np.ascontiguousarray(data[:, self._header : -self._last.itemsize]).view(self._record)
         used = self._heads(data) >> np.uint64(48)
         if len(used) == 1:
             only: NDArray[np.void] = table[0, : int(used[0])]
             return only
         return table[np.arange(2 * self.rank) < used[:, None]]
 
+    def keys(self, data: NDArray[np.uint8], records: NDArray[np.void], *, leaf: bool) -> _Keys:
+        """The keys of nodes on both sides of their entries; of leaves the first, the last, and what ends the last."""
+        counts = (self._heads(data) >> np.uint64(48)).astype("i8")
+        at = self._header + counts * self._record.itemsize
+        octets = data[np.arange(len(data))[:, None], at[:, None] + np.arange(self._last.itemsize)]
+        final = np.ascontiguousarray(octets).view(self._last)["at"][:, 0]
+        left = records["at"]
+        if not leaf and not counts.all():
+            raise MalformedFileError("version 1 B-tree: a node above the leaves has no children")
+        if not leaf:
+            right = np.empty_like(left)
+            right[:-1] = left[1:]
+            right[np.cumsum(counts) - 1] = final
+            return _Keys(np.ascontiguousarray(left), right, counts)
+        if not counts.all():
+            return _Keys(np.empty((0, left.shape[1]), "u8"), final, counts)
+        both = np.stack(ends(left, counts), axis=1).reshape(-1, left.shape[1])
+        return _Keys(both, final, counts)
+
 
 def _leaves(records: NDArray[np.void], ndim: int) -> Leaves:
+    if records["at"][:, ndim].any():
+        raise MalformedFileError("version 1 B-tree: a chunk that begins inside an element")
     return Leaves(
         np.ascontiguousarray(records["at"][:, :ndim]),
         integers(records["child"]),

@@ -1,9 +1,10 @@
-"""Version 2 B-tree of chunks, records of type 10 and 11 (specification, section III.A.2)."""
+"""Version 2 B-tree (specification, section III.A.2), and those of chunks, with records of type 10 and 11."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from manifestry.errors import MalformedFileError
@@ -15,15 +16,20 @@ from manifestry_hdf5.structures.checksum import check_blocks
 from manifestry_hdf5.structures.entries import integers
 from manifestry_hdf5.structures.superblock import Superblock
 
-__all__ = ["read_btree_v2"]
+__all__ = ["Header", "Level", "read_btree_v2", "walk_btree_v2"]
 
+_UNFILTERED: Final = 10
 _FILTERED: Final = 11
 _PREFIX: Final = 6  # signature, version, record type
 _CHECKSUM: Final = 4
+_LARGEST_NODE: Final = 1 << 20
+"""libhdf5's are of 512 and 2048 bytes."""
+_DEEPEST: Final = 64
+"""Levels above the leaves: even two children in a node make more records than there can be."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
     """The header of a tree."""
 
     kind: int
@@ -32,12 +38,20 @@ class _Header:
     depth: int
     root: int
     root_records: int
+    total: int
+
+
+class Level[T](NamedTuple):
+    """What was made of the records of all nodes on one level, in parts, and how many each node has."""
+
+    parts: list[T]
+    counts: NDArray[np.int64]
 
 
 def read_btree_v2(
     superblock: Superblock, address: int, ndim: int, chunk_bytes: int, most_chunks: int
-) -> IndexReader[list[Leaves]]:
-    """The records of all nodes of the B-tree at an address; coordinates count chunks.
+) -> IndexReader[list[Level[Leaves]]]:
+    """The records of all nodes of the B-tree of chunks at an address, level by level; coordinates count chunks.
 
     Raises
     ------
@@ -45,53 +59,137 @@ def read_btree_v2(
         A node is no node or damaged, is there twice, or there are more chunks than allowed.
     """
     o = superblock.offset_size
-    start = superblock.base + address
-    length = 16 + o + 2 + superblock.length_size + _CHECKSUM
+    sizes = {_UNFILTERED: range(o + 8 * ndim, 1 << 16), _FILTERED: range(o + 8 * ndim + 5, 1 << 16)}
+
+    def take(header: Header, records: NDArray[np.uint8]) -> Leaves:
+        return _leaves(header, records, superblock, ndim, chunk_bytes)
+
+    return (yield from walk_btree_v2(superblock, address, sizes, take, most_chunks))
+
+
+def walk_btree_v2[T](
+    superblock: Superblock,
+    address: int,
+    record_sizes: Mapping[int, Container[int]],
+    take: Callable[[Header, NDArray[np.uint8]], T],
+    most_nodes: int,
+) -> IndexReader[list[Level[T]]]:
+    """All nodes of the B-tree at an address, from the root down.
+
+    Parameters
+    ----------
+    record_sizes
+        By the types that the tree may have, the bytes that a record may take.
+    take
+        Makes something of the records of some nodes, ``(n, record size)``.
+
+    Raises
+    ------
+    MalformedFileError
+        A node is no node or damaged, is there twice, does not have as many records as is said of it, or there are too
+        many.
+    """
+    start = superblock.place(address, "version 2 B-tree")
+    length = 16 + superblock.offset_size + 2 + superblock.length_size + _CHECKSUM
     [data] = yield [Blocks(np.array([start], "i8"), length)]
-    header = _read_header(data, superblock, start, ndim)
-    found: list[Leaves] = []
+    header = _read_header(data, superblock, start, record_sizes)
+    tree, found = _Counted(f"version 2 B-tree at {address:#x}"), []
     if header.root == superblock.undefined:
-        return found
+        tree.check(header.total if not header.root_records else -1)
+        return []
     widths = _pointer_widths(header, superblock)
-    nodes = np.array([superblock.base + header.root], "i8")
+    nodes = np.array([superblock.place(header.root, "version 2 B-tree node", header.node_size)], "i8")
     counts = np.array([header.root_records], "i8")
     for depth in range(header.depth, -1, -1):
-        children = []
+        children, parts = [], []
         for first in range(0, len(nodes), BATCH):
             batch, used = nodes[first : first + BATCH], counts[first : first + BATCH]
             [data] = yield [Blocks(batch, header.node_size)]
             _check_nodes(data, batch, used, depth, header, widths)
-            found.append(_records(data, used, header, superblock, ndim, chunk_bytes))
+            parts.append(take(header, _records(data, used, header.record_size)))
             if depth:
-                children.append(_children(data, used, header, superblock, widths[depth]))
+                children.append(_children(data, used, header, superblock, depth, widths))
+        found.append(Level(parts, counts))
+        pointers = np.concatenate(children) if depth else np.empty((0, 3), "i8")
+        tree.add(counts, pointers[:, 2])
         if depth:
-            pointers = np.concatenate(children)
             nodes, counts = superblock.base + pointers[:, 0], pointers[:, 1]
-            if len(nodes) > most_chunks or len(np.unique(nodes)) != len(nodes) or int(nodes.min(initial=0)) < 0:
-                raise MalformedFileError(
-                    f"version 2 B-tree at {address:#x}: a node is there twice, or there are too many"
-                )
+            if (
+                len(nodes) > min(most_nodes, superblock.size // header.node_size)
+                or len(np.unique(nodes)) != len(nodes)
+                or int(nodes.min(initial=0)) < 0
+            ):
+                raise MalformedFileError(f"{tree.name}: a node is there twice, or there are too many")
+    tree.check(header.total)
     return found
 
 
-def _read_header(data: NDArray[np.uint8], superblock: Superblock, start: int, ndim: int) -> _Header:
+class _Counted:
+    """The numbers of records in a tree, and what is said of them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._levels: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+
+    def add(self, counts: NDArray[np.int64], totals: NDArray[np.int64]) -> None:
+        """The records in each node of a level, and those that are said to be in and below each child; -1 for unsaid."""
+        self._levels.append((counts, totals))
+
+    def check(self, total: int) -> None:
+        """Compare what is said of all records with what there is.
+
+        Raises
+        ------
+        MalformedFileError
+            It differs.
+        """
+        below = np.zeros(0, "i8")
+        for counts, totals in reversed(self._levels):
+            right, sums = True, counts
+            if len(below):
+                right = bool(((totals == below) | (totals < 0)).all())
+                sums = counts + np.add.reduceat(below, np.cumsum(counts + 1) - (counts + 1))
+            if not right:
+                raise MalformedFileError(f"{self.name}: not as many records as it says")
+            below = sums
+        if int(below.sum()) != total:
+            raise MalformedFileError(f"{self.name}: not as many records as it says")
+
+
+def _read_header(
+    data: NDArray[np.uint8], superblock: Superblock, start: int, record_sizes: Mapping[int, Container[int]]
+) -> Header:
     octets = data[0].tobytes()
-    if octets[:5] != b"BTHD\0" or octets[5] not in (10, _FILTERED):
-        raise MalformedFileError(f"version 2 B-tree header at byte {start}: no tree of chunks")
+    if octets[:5] != b"BTHD\0" or octets[5] not in record_sizes:
+        raise MalformedFileError(f"version 2 B-tree header at byte {start}: no tree of its kind")
     check_blocks(data, len(octets) - _CHECKSUM, np.array([start]), "version 2 B-tree header")
     o = superblock.offset_size
 
     def number(at: int, size: int) -> int:
         return int.from_bytes(octets[at : at + size], "little")
 
-    header = _Header(octets[5], number(6, 4), number(10, 2), number(12, 2), number(16, o), number(16 + o, 2))
-    least = o + 8 * ndim + (5 if header.kind == _FILTERED else 0)
-    if header.record_size < least or header.node_size < _PREFIX + _CHECKSUM + header.record_size:
-        raise MalformedFileError(f"version 2 B-tree header at byte {start}: records of {header.record_size} bytes")
+    header = Header(
+        kind=octets[5],
+        node_size=number(6, 4),
+        record_size=number(10, 2),
+        depth=number(12, 2),
+        root=number(16, o),
+        root_records=number(16 + o, 2),
+        total=number(18 + o, superblock.length_size),
+    )
+    if header.record_size not in record_sizes[header.kind] or not (
+        _PREFIX + _CHECKSUM + header.record_size <= header.node_size <= _LARGEST_NODE
+    ):
+        raise MalformedFileError(
+            f"version 2 B-tree header at byte {start}: records of {header.record_size} bytes in nodes of "
+            f"{header.node_size}"
+        )
+    if header.depth > _DEEPEST or not 0 < octets[15] < octets[14] <= 100 or header.total >> 62:
+        raise MalformedFileError(f"version 2 B-tree header at byte {start}: impossible parameters")
     return header
 
 
-def _pointer_widths(header: _Header, superblock: Superblock) -> list[tuple[int, int]]:
+def _pointer_widths(header: Header, superblock: Superblock) -> list[tuple[int, int]]:
     """For each depth, the bytes of a child's record count and of a whole child pointer.
 
     Counts take as many bytes as the largest possible one needs; pointers of depth 2 and more also hold a total.
@@ -121,7 +219,7 @@ def _check_nodes(
     positions: NDArray[np.int64],
     used: NDArray[np.int64],
     depth: int,
-    header: _Header,
+    header: Header,
     widths: list[tuple[int, int]],
 ) -> None:
     wanted = np.frombuffer((b"BTIN" if depth else b"BTLF") + bytes([0, header.kind]), "u1")
@@ -136,18 +234,15 @@ def _check_nodes(
         check_blocks(data[rows, : end + _CHECKSUM], end, positions[rows], "version 2 B-tree node")
 
 
-def _records(
-    data: NDArray[np.uint8],
-    used: NDArray[np.int64],
-    header: _Header,
-    superblock: Superblock,
-    ndim: int,
-    chunk_bytes: int,
-) -> Leaves:
-    size, most = header.record_size, int(used.max(initial=0))
+def _records(data: NDArray[np.uint8], used: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    """The records of some nodes, one after the other."""
+    most = int(used.max(initial=0))
     table = data[:, _PREFIX : _PREFIX + most * size].reshape(len(data), most, size)
-    records = table[np.arange(most) < used[:, None]]
-    o, tail = superblock.offset_size, size - 8 * ndim
+    return table[np.arange(most) < used[:, None]]
+
+
+def _leaves(header: Header, records: NDArray[np.uint8], superblock: Superblock, ndim: int, chunk_bytes: int) -> Leaves:
+    o, tail = superblock.offset_size, header.record_size - 8 * ndim
     addresses = integers(records[:, :o])
     coordinates = np.ascontiguousarray(records[:, tail:]).view("<u8")
     if header.kind == _FILTERED:
@@ -163,16 +258,22 @@ def _records(
 def _children(
     data: NDArray[np.uint8],
     used: NDArray[np.int64],
-    header: _Header,
+    header: Header,
     superblock: Superblock,
-    width: tuple[int, int],
+    depth: int,
+    widths: list[tuple[int, int]],
 ) -> NDArray[np.int64]:
-    """Address and number of records of every child, shape ``(n, 2)``; internal nodes are few."""
-    count, pointer = width
+    """Address and number of records of every child, and the number of those in and below it, ``(n, 3)``.
+
+    That is -1 for leaves, of which it is not said. Internal nodes are few.
+    """
+    count, pointer = widths[depth]
     o = superblock.offset_size
     parts = []
     for node, n in zip(data, used.tolist(), strict=True):
         start = _PREFIX + n * header.record_size
         pointers = node[start : start + (n + 1) * pointer].reshape(n + 1, pointer)
-        parts.append(np.stack([integers(pointers[:, :o]), integers(pointers[:, o : o + count])], axis=1))
-    return np.concatenate(parts).astype("i8")
+        total = integers(pointers[:, o + count :]).astype("i8") if depth > 1 else np.full(n + 1, -1)
+        numbers = [integers(pointers[:, :o]).astype("i8"), integers(pointers[:, o : o + count]).astype("i8"), total]
+        parts.append(np.stack(numbers, axis=1))
+    return np.concatenate(parts)

@@ -17,6 +17,7 @@ from manifestry_hdf5.structures.entries import Entries
 from manifestry_hdf5.structures.extensible_array import read_extensible_array
 from manifestry_hdf5.structures.fixed_array import read_fixed_array
 from manifestry_hdf5.structures.layout import ChunkIndex, ChunkLayout
+from manifestry_hdf5.structures.order import check_ascending, check_levels
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["ChunkTable", "Extent", "read_chunks"]
@@ -95,16 +96,22 @@ def _read(layout: ChunkLayout, superblock: Superblock, extent: Extent, most_chun
         return _empty()
     match layout.index:
         case ChunkIndex.BTREE_V1:
+            tree = f"version 1 B-tree at {address:#x}"
             leaves = yield from read_btree_v1(superblock, address, ndim, most_chunks)
-            steps = np.array(layout.chunk_shape, "u8")
-            return _from_leaves(
-                [part._replace(coordinates=part.coordinates // steps) for part in leaves], extent, superblock
-            )
+            parts = [_table(_in_chunks(part, layout.chunk_shape, tree), extent, superblock, tree) for part in leaves]
+            found = _joined(parts)
+            check_ascending(found.positions[:-1], found.positions[1:], tree)
+            return found
         case ChunkIndex.BTREE_V2:
-            leaves = yield from read_btree_v2(superblock, address, ndim, layout.chunk_bytes, most_chunks)
-            return _from_leaves(leaves, extent, superblock)
+            tree = f"version 2 B-tree at {address:#x}"
+            levels = yield from read_btree_v2(superblock, address, ndim, layout.chunk_bytes, most_chunks)
+            tables = [_joined([_table(part, extent, superblock, tree) for part in level.parts]) for level in levels]
+            check_levels([(table.positions, level.counts) for table, level in zip(tables, levels, strict=True)], tree)
+            return _joined(tables)
         case ChunkIndex.FIXED_ARRAY:
-            entries = yield from read_fixed_array(superblock, address, layout.chunk_bytes, most_chunks)
+            entries = yield from read_fixed_array(
+                superblock, address, layout.chunk_bytes, math.prod(n or 0 for n in extent.most), most_chunks
+            )
         case ChunkIndex.EXTENSIBLE_ARRAY:
             entries = yield from read_extensible_array(superblock, address, layout.chunk_bytes, most_chunks)
         case ChunkIndex.IMPLICIT:
@@ -139,17 +146,24 @@ def _numbers(extent: Extent) -> NDArray[np.int64]:
     return numbers
 
 
-def _from_leaves(leaves: Sequence[Leaves], extent: Extent, superblock: Superblock) -> ChunkTable:
-    parts = [_table(part, extent, superblock) for part in leaves]
+def _joined(parts: Sequence[ChunkTable]) -> ChunkTable:
     return ChunkTable(*map(np.concatenate, zip(*parts, strict=True))) if parts else _empty()
 
 
-def _table(part: Leaves, extent: Extent, superblock: Superblock) -> ChunkTable:
+def _in_chunks(part: Leaves, chunk_shape: Sequence[int], tree: str) -> Leaves:
+    """Leaves whose coordinates count chunks in place of elements."""
+    steps = np.array(chunk_shape, "u8")
+    coordinates = part.coordinates // steps
+    if not np.array_equal(coordinates * steps, part.coordinates):
+        raise MalformedFileError(f"{tree}: a chunk that begins inside another")
+    return part._replace(coordinates=coordinates)
+
+
+def _table(part: Leaves, extent: Extent, superblock: Superblock, tree: str) -> ChunkTable:
+    """Chunks by their place; all lie in the array, since libhdf5 takes the others away when it makes an array smaller."""
     coordinates = part.coordinates
-    inside = (coordinates < np.array(extent.grid, "u8")).all(axis=1)
-    if not inside.all():  # what a dataset keeps beyond its present shape
-        part = Leaves(coordinates[inside], part.addresses[inside], part.sizes[inside], part.masks[inside])
-        coordinates = part.coordinates
+    if not (coordinates < np.array(extent.grid, "u8")).all():
+        raise MalformedFileError(f"{tree}: a chunk outside the array")
     positions = np.zeros(len(coordinates), "i8")
     for axis, n in enumerate(extent.grid):
         positions = positions * n + coordinates[:, axis].astype("i8")

@@ -38,6 +38,7 @@ class _Array:
     pointers: int  # data blocks of the smallest super block with an address of its own
     page: int  # elements of a page
     index_block: int
+    stored: int  # one more than the largest number of an element that was set
 
     @property
     def offset_width(self) -> int:
@@ -94,7 +95,7 @@ def read_extensible_array(
     MalformedFileError
         A structure is not what it should be or damaged, or there are more chunks than allowed.
     """
-    array = yield from _header(superblock, superblock.base + address, most_chunks)
+    array = yield from _header(superblock, superblock.place(address, "extensible array header"), most_chunks)
     found = _Found(array.size)
     if array.index_block == superblock.undefined:
         return decode_entries(found.octets[0], array.filtered, superblock.offset_size, chunk_bytes)
@@ -120,7 +121,10 @@ def read_extensible_array(
         raise MalformedFileError(f"extensible array at {address:#x}: more elements than chunks are allowed")
     yield from _data_blocks(array, wanted, found)
     octets, places = np.concatenate(found.octets), np.concatenate(found.places)
-    return decode_entries(octets, array.filtered, superblock.offset_size, chunk_bytes, places)
+    entries = decode_entries(octets, array.filtered, superblock.offset_size, chunk_bytes, places)
+    if len(entries.places) and int(entries.places.max()) >= array.stored:
+        raise MalformedFileError(f"extensible array at {address:#x}: a chunk beyond the {array.stored} that it says")
+    return entries
 
 
 def _header(superblock: Superblock, start: int, most_chunks: int) -> IndexReader[_Array]:
@@ -131,19 +135,26 @@ def _header(superblock: Superblock, start: int, most_chunks: int) -> IndexReader
         raise MalformedFileError(f"extensible array header at byte {start}: no extensible array of chunks")
     check_blocks(data, len(octets) - _CHECKSUM, np.array([start]), "extensible array header")
     filtered, size, bits, direct, smallest, pointers, page_bits = octets[5:12]
-    if not smallest or not pointers or smallest & (smallest - 1) or pointers & (pointers - 1) or bits > 64:
+    if (
+        not smallest
+        or not pointers
+        or smallest & (smallest - 1)
+        or pointers & (pointers - 1)
+        or bits > 64
+        or page_bits > 32
+    ):
         raise MalformedFileError(f"extensible array header at byte {start}: impossible parameters {octets[6:12].hex()}")
     stored = int.from_bytes(octets[12 + 4 * n : 12 + 5 * n], "little")
     if stored > most_chunks:
         raise MalformedFileError(f"extensible array header at byte {start}: {stored} elements, more than {most_chunks}")
     block = int.from_bytes(octets[12 + 6 * n : 12 + 6 * n + o], "little")
-    return _Array(superblock, filtered, size, bits, direct, smallest, pointers, 1 << page_bits, block)
+    return _Array(superblock, filtered, size, bits, direct, smallest, pointers, 1 << page_bits, block, stored)
 
 
 def _index_block(array: _Array, found: _Found) -> IndexReader[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
     """Addresses of the data blocks of the first super blocks, and of the later super blocks."""
     o = array.superblock.offset_size
-    start = array.superblock.base + array.index_block
+    start = array.superblock.place(array.index_block, "extensible array index block")
     blocks, supers = 2 * (array.pointers - 1), array.super_blocks - array.unnamed
     if supers < 0:
         raise MalformedFileError(f"extensible array index block at byte {start}: impossible parameters")
@@ -171,7 +182,10 @@ def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wan
     o = array.superblock.offset_size
     prefix = 6 + o + array.offset_width
     sizes = [(array.bitmap_size(elements), count, elements) for _, _, count, elements in named]
-    starts = [array.superblock.base + pointer for pointer, *_ in named]
+    starts = [
+        array.superblock.place(pointer, "extensible array super block", prefix + count * (bitmap + o))
+        for (pointer, *_), (bitmap, count, _) in zip(named, sizes, strict=True)
+    ]
     blocks = [
         Blocks(np.array([start], "i8"), prefix + count * (bitmap + o) + _CHECKSUM)
         for start, (bitmap, count, _) in zip(starts, sizes, strict=True)
@@ -191,11 +205,17 @@ def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wan
         )
 
 
+def _positions(array: _Array, addresses: Sequence[int], elements: int) -> NDArray[np.int64]:
+    """Where data blocks are, none of which reaches over the end of the file."""
+    where, length = "extensible array data block", elements * array.size
+    return np.array([array.superblock.place(address, where, length) for address in addresses], "i8")
+
+
 def _data_blocks(array: _Array, wanted: _Wanted, found: _Found) -> IndexReader[None]:
     """The elements of data blocks: whole blocks of all lengths together, then the pages of those that have pages."""
     prefix = 6 + array.superblock.offset_size + array.offset_width
     groups = [
-        (elements, array.superblock.base + np.array([p[0] for p in parts], "i8"), np.array([p[1] for p in parts], "i8"))
+        (elements, _positions(array, [p[0] for p in parts], elements), np.array([p[1] for p in parts], "i8"))
         for elements, parts in wanted.items()
     ]
     plain = [prefix + (0 if array.pages(elements) else elements * array.size) for elements, _, _ in groups]

@@ -15,8 +15,15 @@ __all__ = ["read_fixed_array"]
 _CHECKSUM = 4
 
 
-def read_fixed_array(superblock: Superblock, address: int, chunk_bytes: int, most_chunks: int) -> IndexReader[Entries]:
+def read_fixed_array(
+    superblock: Superblock, address: int, chunk_bytes: int, grid_chunks: int, most_chunks: int
+) -> IndexReader[Entries]:
     """The elements of the fixed array at an address; an element's place is the number of its chunk.
+
+    Parameters
+    ----------
+    grid_chunks
+        Chunks of the array when it is as large as it may become: as many elements as there must be.
 
     Raises
     ------
@@ -24,7 +31,7 @@ def read_fixed_array(superblock: Superblock, address: int, chunk_bytes: int, mos
         A structure is not what it should be or damaged, or there are more chunks than allowed.
     """
     o, n = superblock.offset_size, superblock.length_size
-    start = superblock.base + address
+    start = superblock.place(address, "fixed array header")
     [data] = yield [Blocks(np.array([start], "i8"), 8 + n + o + _CHECKSUM)]
     octets = data[0].tobytes()
     if octets[:5] != b"FAHD\0" or octets[5] not in (0, 1):
@@ -35,12 +42,15 @@ def read_fixed_array(superblock: Superblock, address: int, chunk_bytes: int, mos
     block = int.from_bytes(octets[8 + n : 8 + n + o], "little")
     if count > most_chunks:
         raise MalformedFileError(f"fixed array header at byte {start}: {count} elements, more than {most_chunks}")
+    if count != grid_chunks:
+        raise MalformedFileError(f"fixed array header at byte {start}: {count} elements for {grid_chunks} chunks")
     if block == superblock.undefined or not count:
         return decode_entries(np.empty((0, size), "u1"), filtered, o, chunk_bytes)
-    at = superblock.base + block
+    at = superblock.place(block, "fixed array data block")
     pages = -(-count // page) if count > page else 0
     prefix = 6 + o + (pages + 7) // 8
     length = prefix + _CHECKSUM + (0 if pages else count * size)
+    superblock.place(block, "fixed array data block", length)
     [data] = yield [Blocks(np.array([at], "i8"), length)]
     if data[0, :6].tobytes() != b"FADB\0" + bytes([filtered]):
         raise MalformedFileError(f"fixed array data block at byte {at}: no data block of this array")

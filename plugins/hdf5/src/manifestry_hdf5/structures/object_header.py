@@ -10,9 +10,10 @@ from manifestry.errors import MalformedFileError
 
 from manifestry_hdf5.structures.superblock import Read, Superblock
 
-__all__ = ["CACHE_IMAGE", "Message", "OverTheEndError", "read_messages"]
+__all__ = ["CACHE_IMAGE", "SHARED_MESSAGES", "Message", "OverTheEndError", "read_extension", "read_messages"]
 
 CONTINUATION: Final = 0x10
+SHARED_MESSAGES: Final = 0x0F
 CACHE_IMAGE: Final = 0x18
 _VERSION_1: Final = struct.Struct("<HHB")
 _VERSION_2: Final = struct.Struct("<BHB")
@@ -35,6 +36,19 @@ class Message(NamedTuple):
     def shared(self) -> bool:
         """Whether the data only says where the message really is."""
         return bool(self.flags & 0x02)
+
+
+def read_extension(read: Read, superblock: Superblock) -> set[int]:
+    """The types of the messages of the superblock extension (specification, section II.C), none where there is none.
+
+    Raises
+    ------
+    MalformedFileError
+        As `read_messages`.
+    """
+    if superblock.extension is None:
+        return set()
+    return {message.kind for message in read_messages(read, superblock, superblock.extension)}
 
 
 def read_messages(read: Read, superblock: Superblock, address: int) -> Iterator[Message]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from manifestry.errors import MalformedFileError
+
 __all__ = ["Read", "Superblock", "read_superblock"]
 
 type Read = Callable[[int, int], bytes]
@@ -24,24 +26,40 @@ class Superblock:
         Bytes of an address and of a length.
     extension
         Address of the object header of the superblock extension, None where there is none.
+    size
+        Bytes of the file.
     """
 
     base: int
     offset_size: int
     length_size: int
     extension: int | None = None
+    size: int = 1 << 62
 
     @property
     def undefined(self) -> int:
         """The address that stands for none: all bits set."""
         return (1 << 8 * self.offset_size) - 1
 
+    def place(self, address: int, structure: str, length: int = 0) -> int:
+        """Absolute position of an address at which a structure, and so many bytes of it, should be.
+
+        Raises
+        ------
+        MalformedFileError
+            That is behind the end of the file.
+        """
+        if self.base + address + length > self.size:
+            raise MalformedFileError(f"{structure} at {address:#x}: behind the end of the file")
+        return self.base + address
+
 
 def read_superblock(file_id: Any, read: Read) -> Superblock:
     """The superblock of an open file: sizes as libhdf5 read them, the extension from its own bytes."""
     properties = file_id.get_create_plist()
     offset_size, length_size = properties.get_sizes()
-    superblock = Superblock(int(properties.get_userblock()), int(offset_size), int(length_size))
+    size = int(file_id.get_filesize())
+    superblock = Superblock(int(properties.get_userblock()), int(offset_size), int(length_size), size=size)
     o = superblock.offset_size
     head = read(superblock.base, superblock.base + 12 + 4 * o)
     extension = int.from_bytes(head[12 + o : 12 + 2 * o], "little")

@@ -1,0 +1,119 @@
+"""What may help where trees cannot be combined, and trying whether it does: only what helps is told.
+
+A place that refuses names candidates (`ConflictError`). Whoever runs the whole tries each of them on the same trees, together
+with what the next refusal asks for, and raises an error with those that get through (`advised`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from manifestry.errors import IncompatibleArraysError, ManifestryError
+from manifestry.hints import Hint
+
+__all__ = ["EFFECTS", "TRIED_BYTES", "ConflictError", "advised", "larger", "remedy"]
+
+EFFECTS: Final = {
+    ("on_conflict", "harmonise"): "copies small arrays in the form of the first source",
+    ("on_conflict", "drop"): "leaves out the variables that do not fit",
+    ("missing", "fill"): "reads as missing values where a source lacks a variable, and keeps one without the dimension",
+    ("missing", "drop"): "leaves out the variables that some sources lack",
+    ("attributes", "first"): "keeps the attributes of the first source",
+    ("attributes", "drop"): "leaves out the attributes that differ",
+    ("compat", "close"): "takes the values of the first source where others differ by rounding only",
+    ("partial", "inline"): "copies the chunks that end inside the dimension",
+    ("inline_limit", None): "allows so many bytes of an array to be read or copied",
+    ("stack", None): "gives variables the combined dimension, so that each source keeps its own values",
+    ("concat_dim", None): "joins the sources along that dimension",
+}
+"""Everything that is ever advised: option and value (None: it depends on the sources), and what it does to the data."""
+
+TRIED_BYTES: Final = 64 << 20
+"""How much is copied at most to see whether an option helps."""
+
+_ATTEMPTS: Final = 24
+
+
+def larger(size: int, limit: int) -> list[Hint]:
+    """The limit that lets an array of `size` bytes through, where that is not more than is tried."""
+    return [remedy("inline_limit", size)] if limit < size <= TRIED_BYTES else []
+
+
+def remedy(option: str, value: Any) -> Hint:
+    """A candidate: an option of `EFFECTS` with its value."""
+    effect = EFFECTS.get((option, value)) if isinstance(value, str) else None
+    return Hint({option: value}, effect or EFFECTS[option, None])
+
+
+class ConflictError(IncompatibleArraysError):
+    """Trees cannot be combined with these options; `remedies` may help, and are not told before they were tried.
+
+    Parameters
+    ----------
+    message
+        See `IncompatibleArraysError`.
+    remedies
+        Candidates, those that lose something last.
+    """
+
+    def __init__(self, message: str, remedies: Sequence[Hint] = ()) -> None:
+        super().__init__(message)
+        self.remedies = tuple(remedies)
+
+
+type Attempt = Callable[[Mapping[str, Any]], Sequence[str]]
+"""Combines the same trees with some options in place of those that were given; the paths of what these leave out."""
+
+
+def advised(error: IncompatibleArraysError, attempt: Attempt) -> IncompatibleArraysError:
+    """The error with those of its remedies that get through."""
+    trials = _Trials(attempt)
+    ways = [way for hint in getattr(error, "remedies", ()) if (way := trials.way(hint)) is not None]
+    found: list[Hint] = []
+    for way in sorted(ways, key=lambda way: len(way.options)):
+        if not any(known.options.items() <= way.options.items() for known in found):
+            found.append(way)
+    return IncompatibleArraysError(error.message, found)
+
+
+@dataclass(slots=True)
+class _Trials:
+    """Attempts at combining the same trees."""
+
+    attempt: Attempt
+    left: int = _ATTEMPTS
+
+    def way(self, hint: Hint) -> Hint | None:
+        """A hint, with what else it takes, that gets through; None where nothing does."""
+        if not self.left:
+            return None
+        self.left -= 1
+        try:
+            lost = self.attempt(hint.options)
+        except ConflictError as conflict:
+            more = sorted(conflict.remedies, key=lambda other: not other.options.keys() <= hint.options.keys())
+            further = (_together(hint, other) for other in more)
+            ways = (self.way(wider) for wider in further if wider is not None)
+            return next((way for way in ways if way is not None), None)
+        except ManifestryError:
+            return None
+        return Hint(hint.options, f"{hint.effect} ({', '.join(lost)})") if lost else hint
+
+
+def _together(hint: Hint, other: Hint) -> Hint | None:
+    """Two hints as one; None where they contradict each other or the second adds nothing."""
+    options = dict(hint.options)
+    for name, value in other.options.items():
+        known = options.get(name)
+        if known is None:
+            options[name] = value
+        elif isinstance(known, tuple) and not set(value) <= set(known):
+            options[name] = (*known, *(one for one in value if one not in known))
+        elif isinstance(known, int) and value > known:
+            options[name] = value
+        else:
+            return None
+    effects = dict.fromkeys((*hint.effect.split("; "), other.effect))
+    return Hint(options, "; ".join(effects))
