@@ -140,7 +140,7 @@ def test_not_a_number_equals_itself(make):
 
 PACKINGS = [
     np.float32(np.nan), np.float64(np.inf), -math.inf, np.array([np.nan], "f4"), np.array([1.0, 2.0]), np.complex64(1),
-    np.longdouble("0.1"), "0.01", None, 10**400, np.float16(np.inf), [], {"a": 1},
+    np.longdouble("0.1"), "NaN", None, 10**400, np.float16(np.inf), [], {"a": 1},
 ]  # fmt: skip
 
 
@@ -160,4 +160,6 @@ def test_packing_that_nobody_can_compute_with_is_left_out_and_listed(name, broke
 def test_packing_that_is_a_number_stays():
     found, issues = array_attributes_to_json({"scale_factor": np.float32(0.5), "add_offset": np.array([3], "i8")})
     assert (found, issues) == ({"scale_factor": 0.5, "add_offset": [3]}, [])
+    found, issues = array_attributes_to_json({"scale_factor": "0.005", "add_offset": b"1"})
+    assert (found, issues) == ({"scale_factor": "0.005", "add_offset": "1"}, [])  # as the source has it
     assert attributes_to_json({"scale_factor": math.nan})[0] == {"scale_factor": "NaN"}  # of a group: nobody computes

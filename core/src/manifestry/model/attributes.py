@@ -19,7 +19,7 @@ None                    null: an attribute that exists and has no value
 
 What has no such form (a long double that float64 cannot hold, text that is not Unicode, unknown objects) is left out
 and reported. So is the packing of an array (CF conventions, "Packed data") that is not one finite number: readers compute
-with ``scale_factor`` and ``add_offset``, and no text of ours is a number to them.
+with ``scale_factor`` and ``add_offset``, and no text of ours is a number to them. What is a text in the source stays one.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def array_attributes_to_json(attributes: Attributes, where: str = "") -> tuple[d
     """
     found, issues = attributes_to_json(attributes, where)
     packing = [name for name in PACKING if name in attributes]
-    broken = [name for name in packing if not _is_computable(found.get(name))]
+    broken = [name for name in packing if not (_is_computable(found.get(name)) or _is_plain_text(attributes[name]))]
     if broken:
         issues = [issue for issue in issues if issue.path not in {f"{where}@{name}" for name in packing}]
     for name in packing if broken else ():
@@ -97,6 +97,11 @@ def array_attributes_to_json(attributes: Attributes, where: str = "") -> tuple[d
         hint = "readers get the elements as they are stored"
         issues.append(Issue(f"{where}@{name}", "packing that cannot be computed", reason, hint, severity="reported"))
     return found, issues
+
+
+def _is_plain_text(value: Any) -> bool:
+    """Whether an attribute is a text in the source already, and not how JSON spells what is not finite."""
+    return isinstance(value, str | bytes) and value not in ("NaN", "Infinity", "-Infinity")
 
 
 def _is_computable(value: Any) -> bool:
