@@ -11,10 +11,14 @@ import pytest
 GOOD = """
     from manifestry.formats import hookimpl
     from manifestry.formats.descriptors import Magic, ParserDescriptor
+    from manifestry.model.codecs import CodecEntry, CodecKind
 
     @hookimpl
     def manifestry_parsers():
-        yield ParserDescriptor(name="good", title="Good", parser="acme_good:Parser", magic=(Magic(b"GOOD"),))
+        mine = CodecEntry(name="acme.good", kind=CodecKind.BYTES_TO_BYTES, lossless=True)
+        yield ParserDescriptor(
+            name="good", title="Good", parser="acme_good:Parser", magic=(Magic(b"GOOD"),), codecs=(mine,)
+        )
 
     class Parser:
         def parse(self, source, options, context):
@@ -72,6 +76,19 @@ PLUGINS = {
             return [WriterDescriptor(name="w", title="", writer="x:y")] * 2
         """,
     ),
+    "bad-codec": (
+        "codec",
+        """
+        from manifestry.formats import hookimpl
+        from manifestry.formats.descriptors import ParserDescriptor
+        from manifestry.model.codecs import CodecEntry, CodecKind
+
+        @hookimpl
+        def manifestry_parsers():
+            mine = CodecEntry(name="bytes", kind=CodecKind.BYTES_TO_BYTES)
+            yield ParserDescriptor(name="codec", title="", parser="x:y", codecs=(mine,))
+        """,
+    ),
     "bad-type": (
         "types",
         """
@@ -97,6 +114,7 @@ EXPECTED = {
     "bad-entry": ("conflict", f"the entry point 'good' of bad-entry is taken by acme-good; {TAKEN}bad-entry"),
     "bad-format": ("conflict", f"the parser 'good' of bad-format is provided by acme-good; {TAKEN}bad-format"),
     "bad-twice": ("conflict", "bad-twice provides two writers of one name: w, w"),
+    "bad-codec": ("conflict", "bad-codec: codec bytes: another entry is in the catalogue already"),
     "bad-type": ("error", "TypeError: a hook returned str, not ParserDescriptor"),
 }
 
@@ -134,6 +152,19 @@ STATES = """
     records = installed_formats().records
     print(json.dumps({r.distribution: (r.state, r.reason, r.version, bool(r.trace)) for r in records}))
 """
+
+
+CODECS = """
+    import json, sys
+    from manifestry.formats.loading import installed_formats
+    from manifestry.model.codecs import codec_entry
+    installed_formats()
+    print(json.dumps([codec_entry("acme.good").lossless, codec_entry("bytes").kind, "numpy" in sys.modules]))
+"""
+
+
+def test_plugins_add_to_the_catalogue_of_codecs(directory):
+    assert run(directory, CODECS) == [True, "array to bytes", False]
 
 
 def test_each_state_and_its_reason(directory):

@@ -93,7 +93,7 @@ def test_a_remote_heap_without_an_end(endless):
 ROOM = """
 import sys, manifestry as mf, zarr
 tree = mf.parse(sys.argv[1])
-values = zarr.open_group(tree.store(), mode="r", zarr_format=3)["d"][...]
+values = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)["d"][...]
 print(values.sum(), tree.arrays["d"].attributes["text"])
 """
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from manifestry.model.codecs import CodecEntry
+
 __all__ = ["API_VERSION", "Capability", "Confidence", "Magic", "ParserDescriptor", "WriterDescriptor"]
 
 API_VERSION: Final = (1, 0)
@@ -79,6 +81,8 @@ class ParserDescriptor:
         Names that a directory of this format holds, for example ``(".zmetadata",)``; any of them is enough.
     refines
         Names of formats of which this is a special case: it wins over them.
+    codecs
+        What the catalogue of codecs shall know of codecs that the plugin brings (`manifestry.model.codecs`).
     variant
         Name of the option that a format name may carry after a colon, or None: with ``variant="parser"``, the name
         ``"virtualizarr:HDFParser"`` is the format ``"virtualizarr"`` with the option ``parser="HDFParser"``.
@@ -97,6 +101,7 @@ class ParserDescriptor:
     extensions: tuple[str, ...] = ()
     sentinels: tuple[str, ...] = ()
     refines: tuple[str, ...] = ()
+    codecs: tuple[CodecEntry, ...] = ()
     variant: str | None = None
     capabilities: frozenset[Capability] = frozenset()
     api: tuple[int, int] = API_VERSION
@@ -108,7 +113,7 @@ class WriterDescriptor:
 
     Attributes
     ----------
-    name, title, options, capabilities, api
+    name, title, options, codecs, capabilities, api
         As for `ParserDescriptor`.
     writer
         Import string of the writer class.
@@ -124,6 +129,7 @@ class WriterDescriptor:
     options: str | None = None
     extensions: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    codecs: tuple[CodecEntry, ...] = ()
     capabilities: frozenset[Capability] = frozenset()
     api: tuple[int, int] = API_VERSION
 

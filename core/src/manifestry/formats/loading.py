@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import pluggy
 
-from manifestry.errors import PluginError, UnknownFormatError
+from manifestry.errors import ManifestError, PluginError, UnknownFormatError
 from manifestry.formats import hookspecs
 from manifestry.formats.boundary import PluginBoundary, PluginCall, import_object
 from manifestry.formats.descriptors import API_VERSION, ParserDescriptor, WriterDescriptor
+from manifestry.model.codecs import register_codecs
 
 __all__ = ["BLOCK_VARIABLE", "Entry", "FormatRegistry", "PluginRecord", "PluginState", "installed_formats"]
 
@@ -130,7 +131,7 @@ class FormatRegistry:
     def _admit(self, record: PluginRecord) -> None:
         """Take a plugin in unless another has its name or one of its formats already."""
         if record.state is PluginState.OK:
-            clash = self._clash(record)
+            clash = self._clash(record) or _add_codecs(record)
             if clash:
                 record = replace(record, state=PluginState.CONFLICT, reason=clash)
         self.records.append(record)
@@ -259,6 +260,16 @@ def _descriptors[D: Descriptor](results: Iterable[Iterable[Any]], kind: type[D])
             if not isinstance(descriptor, kind):
                 raise TypeError(f"a hook returned {type(descriptor).__name__}, not {kind.__name__}")
             yield descriptor
+
+
+def _add_codecs(record: PluginRecord) -> str:
+    """Add what a plugin knows of codecs to the catalogue; why not, or ``""``."""
+    descriptors: tuple[Descriptor, ...] = (*record.parsers, *record.writers)
+    try:
+        register_codecs(entry for descriptor in descriptors for entry in descriptor.codecs)
+    except ManifestError as error:
+        return f"{record.distribution}: {error}"
+    return ""
 
 
 def _incompatible(descriptors: Iterable[Descriptor]) -> str:
