@@ -267,10 +267,12 @@ def serializer(dtype: np.dtype[Any], endian: Literal["little", "big"] = "little"
     Parameters
     ----------
     endian
-        Byte order of the stored elements; types without one get none.
+        Byte order of the stored elements; types without one get none. zarr-python wants one for records as soon as a
+        field has several bytes, even a text.
     """
     from manifestry.model.datatypes import has_byte_order, is_variable_length  # noqa: PLC0415 they need numpy
 
     if is_variable_length(dtype):
         return Codec("vlen-utf8" if dtype.kind == "T" else "vlen-bytes")
-    return Codec("bytes", {"endian": endian}) if has_byte_order(dtype) else Codec("bytes")
+    of_several_bytes = any(dtype[name].itemsize > 1 for name in dtype.names or ())
+    return Codec("bytes", {"endian": endian}) if of_several_bytes or has_byte_order(dtype) else Codec("bytes")
