@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import values_equal
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import dtype_from_zarr, dtype_to_zarr, fill_from_zarr, fill_to_zarr, has_byte_order
-from manifestry.model.elements import as_element, same_bits
+from manifestry.model.datatypes import as_element, datatype_of, dtype_from_v3, fill_from_v3, has_byte_order, same_bits
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.zarr_v3 import array_document, encode_fill_attribute, group_document, metadata_from_document
 from manifestry.testing.strategies import array_metadata, attributes, dtypes, elements
@@ -78,8 +77,8 @@ def test_zarr_metadata_accepts_groups(found):
 def test_data_types_are_zarrs_own(dtype):
     kind = zarr.dtype.VariableLengthBytes() if dtype.kind == "O" else dtype
     theirs = zarr.create_array({}, shape=(), dtype=kind, compressors=None).metadata.to_dict()
-    assert dtype_to_zarr(dtype) == theirs["data_type"]
-    assert dtype_from_zarr(theirs["data_type"]) == dtype
+    assert datatype_of(dtype).to_v3() == theirs["data_type"]
+    assert dtype_from_v3(theirs["data_type"]) == dtype
     endian = theirs["codecs"][0].get("configuration", {}).get("endian")
     assert has_byte_order(dtype) == (endian is not None)
 
@@ -89,9 +88,9 @@ def test_data_types_are_zarrs_own(dtype):
 def test_fill_values_are_zarrs_own(data):
     dtype = data.draw(dtypes())
     fill = data.draw(elements(dtype))
-    document = fill_to_zarr(dtype, fill)
+    document = datatype_of(dtype).fill_to_v3(fill)
     json.dumps(document, allow_nan=False)
-    back = fill_from_zarr(dtype, document)
+    back = fill_from_v3(dtype, document)
     assert same_bits(back, as_element(dtype, fill))
     if dtype.kind in "TO":
         return
@@ -109,9 +108,9 @@ def test_fill_values_are_zarrs_own(data):
 @pytest.mark.parametrize("bits", [0x7FC00123, 0xFFC00000, 0x7F800001, 0xFF812345])
 def test_nan_payload_survives(bits):
     fill = np.array(bits, "u4").view("f4")[()]
-    document = fill_to_zarr(np.dtype("f4"), fill)
+    document = datatype_of(np.dtype("f4")).fill_to_v3(fill)
     assert document == f"0x{bits:08x}"
-    assert fill_from_zarr(np.dtype("f4"), document).tobytes() == fill.tobytes()
+    assert fill_from_v3(np.dtype("f4"), document).tobytes() == fill.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +129,7 @@ def test_types_without_a_name_are_refused(dtype):
     if dtype.itemsize == np.dtype("f8").itemsize and dtype.kind == "f":
         pytest.skip("this platform's long double is a float64")
     with pytest.raises(ManifestError, match=r"no data type|no padding"):
-        dtype_to_zarr(dtype)
+        datatype_of(dtype).to_v3()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +146,7 @@ def test_types_without_a_name_are_refused(dtype):
 )  # fmt: skip
 def test_unknown_data_types_are_manifest_errors(document):
     with pytest.raises(ManifestError):
-        dtype_from_zarr(document)
+        dtype_from_v3(document)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,7 @@ def test_unknown_data_types_are_manifest_errors(document):
 )  # fmt: skip
 def test_bad_fill_values_are_manifest_errors(dtype, value):
     with pytest.raises(ManifestError):
-        fill_from_zarr(np.dtype(dtype), value)
+        fill_from_v3(np.dtype(dtype), value)
 
 
 def good_document():

@@ -10,20 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import (
-    dtype_from_zarr,
-    dtype_to_zarr,
-    fill_from_zarr,
-    fill_to_zarr,
-    has_array_fields,
-    has_byte_order,
-)
+from manifestry.model.datatypes import datatype_of, dtype_from_v3, fill_from_v3, has_byte_order
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.records import record_layout
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.requirements import reader_packages
-from manifestry.zarr_v2.datatypes import dtype_to_v2
 
 ARRAYS = np.dtype(
     [("a", "<i4"), ("b", "<f4", (2, 3)), ("s", "S3", (2,)), ("n", [("x", "<u2", (2,)), ("y", "?")], (2,))]
@@ -72,34 +64,34 @@ def test_records_read_as_numpy_has_them(stored, seed):
 
 
 def test_fields_that_are_arrays_have_documents():
-    document = dtype_to_zarr(ARRAYS)
+    document = datatype_of(ARRAYS).to_v3()
     assert json.loads(json.dumps(document))["configuration"]["fields"][1] == {
         "name": "b",
         "data_type": {"name": "manifestry.array", "configuration": {"data_type": "float32", "shape": [2, 3]}},
     }
-    assert dtype_from_zarr(document) == ARRAYS
-    assert dtype_from_zarr(zarr.dtype.data_type_registry.match_json(document, zarr_format=3).to_json(3)) == ARRAYS
-    assert has_array_fields(ARRAYS)
+    assert dtype_from_v3(document) == ARRAYS
+    assert dtype_from_v3(zarr.dtype.data_type_registry.match_json(document, zarr_format=3).to_json(3)) == ARRAYS
+    assert datatype_of(ARRAYS).package == "manifestry-codecs"
     assert has_byte_order(ARRAYS)
     fill = np.zeros(1, ARRAYS)
     fill["b"], fill["s"], fill["n"]["x"] = np.arange(6).reshape(2, 3), [b"ab", b""], 7
-    text = fill_to_zarr(ARRAYS, fill[0])
+    text = datatype_of(ARRAYS).fill_to_v3(fill[0])
     assert text["b"] == [0, 1, 2, 3, 4, 5]
     assert text["n"] == [{"x": [7, 7], "y": False}] * 2
-    assert fill_from_zarr(ARRAYS, json.loads(json.dumps(text))).tobytes() == fill.tobytes()
+    assert fill_from_v3(ARRAYS, json.loads(json.dumps(text))).tobytes() == fill.tobytes()
     theirs = zarr.dtype.data_type_registry.match_json(document, zarr_format=3)
     assert theirs.to_json_scalar(fill[0], zarr_format=3) == text
     assert theirs.from_json_scalar(text, zarr_format=3).tobytes() == fill.tobytes()
     for wrong in ([0], [0] * 7, 3, None):
         with pytest.raises(ManifestError):
-            fill_from_zarr(ARRAYS, text | {"b": wrong})
+            fill_from_v3(ARRAYS, text | {"b": wrong})
 
 
 def test_readers_are_told_what_they_need_and_zarr_v2_is_refused():
     tree = tree_of(np.dtype([("a", "u1", (2,))]), bytes(4), np.zeros((), [("a", "u1", (2,))])[()])
     assert reader_packages([tree]) == ("manifestry-codecs",)
     with pytest.raises(ManifestError, match="fields that are arrays"):
-        dtype_to_v2(ARRAYS, "<")
+        datatype_of(ARRAYS).to_v2("<")
 
 
 def test_layouts():

@@ -11,9 +11,9 @@ import pytest
 import zarr
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
+from manifestry.model.datatypes import datatype_of, dtype_from_v2, fill_from_v2
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.zarr_v3 import array_document
-from manifestry.zarr_v2.datatypes import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2, same_fill
 from manifestry.zarr_v2.documents import array_documents, group_documents, metadata_from_documents
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.buffer.cpu import Buffer
@@ -186,17 +186,17 @@ def test_a_rectilinear_grid_is_refused():
 )  # fmt: skip
 def test_fill_values_are_what_zarr_writes(kind, fill, text):
     dtype = np.dtype(kind)
-    assert fill_to_v2(dtype, fill) == text
-    assert same_fill(dtype, fill_from_v2(dtype, text), fill)
+    assert datatype_of(dtype).fill_to_v2(fill) == text
+    assert datatype_of(dtype).same(fill_from_v2(dtype, text), fill)
     made = zarr.create_array(MemoryStore(), shape=(1,), dtype=dtype, fill_value=fill, zarr_format=2)
     theirs = made.metadata.to_dict()
     assert json.loads(json.dumps(theirs["fill_value"])) == text
-    assert theirs["dtype"] == dtype_to_v2(dtype, "<")
+    assert theirs["dtype"] == datatype_of(dtype).to_v2("<")
 
 
 def test_a_record_has_its_fields_and_its_fill_value():
     kind = np.dtype([("id", "i4"), ("xy", [("x", "f8"), ("y", "f8")]), ("tag", "S3")])
-    text = dtype_to_v2(kind, ">")
+    text = datatype_of(kind).to_v2(">")
     assert text == [["id", ">i4"], ["xy", [["x", ">f8"], ["y", ">f8"]]], ["tag", "|S3"]]
     assert dtype_from_v2(text) == (kind, ">")
     with pytest.raises(ManifestError, match="different byte orders"):
@@ -206,7 +206,7 @@ def test_a_record_has_its_fields_and_its_fill_value():
 def test_nan_with_a_payload_has_no_spelling():
     payload = np.array(0x7FC00123, "u4").view("f4")[()]
     kind = np.dtype("f4")
-    assert not same_fill(kind, fill_from_v2(kind, fill_to_v2(kind, payload)), payload)
+    assert not datatype_of(kind).same(fill_from_v2(kind, datatype_of(kind).fill_to_v2(payload)), payload)
     documents = array_documents(metadata("f4", [LITTLE], fill=payload, attributes={"_FillValue": payload}))
     assert not documents.fill_is_stored
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from manifestry.model.codecs import CHAIN, codec_entry, codec_of_v2
-from manifestry.model.datatypes import ARRAY_FIELD_PACKAGE, has_array_fields
+from manifestry.model.datatypes import datatype_of
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualGroup
 from manifestry.zarr_v2.chains import distributions
@@ -18,7 +18,7 @@ def reader_packages(trees: Iterable[VirtualGroup]) -> tuple[str, ...]:
     """The distributions that readers of some trees as Zarr v3 need, sorted."""
     arrays = [array.metadata for tree in trees for _, array in tree.walk_arrays()]
     found = {entry.package for one in arrays for name in _names(one) if (entry := codec_entry(name)) is not None}
-    found |= {ARRAY_FIELD_PACKAGE for one in arrays if has_array_fields(one.dtype)}
+    found |= {datatype_of(one.dtype).package for one in arrays}
     return tuple(sorted(found.union(*map(_of_chains, arrays)) - {""}))
 
 

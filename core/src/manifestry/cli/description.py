@@ -11,7 +11,7 @@ import numpy as np
 from manifestry.cli.output import human_bytes
 from manifestry.issues import Issue
 from manifestry.model.attributes import array_attributes_to_json, attributes_to_json
-from manifestry.model.datatypes import dtype_to_zarr, fill_to_zarr, is_variable_length
+from manifestry.model.datatypes import datatype_of, is_variable_length
 from manifestry.model.manifest import INLINE
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -146,10 +146,10 @@ def _describe_array(path: str, array: VirtualArray, issues: list[Issue]) -> Arra
         dims=metadata.dims,
         shape=metadata.shape,
         dtype=_dtype_label(metadata.dtype),
-        data_type=dtype_to_zarr(metadata.dtype),
+        data_type=datatype_of(metadata.dtype).to_v3(),
         chunk_shape=metadata.chunk_shape if isinstance(metadata.chunk_grid, RegularGrid) else None,
         codecs=tuple(codec.to_zarr() for codec in metadata.codecs),
-        fill_value=fill_to_zarr(metadata.dtype, metadata.fill_value),
+        fill_value=datatype_of(metadata.dtype).fill_to_v3(metadata.fill_value),
         chunks=manifest.size,
         chunks_stored=stored,
         chunks_inlined=int(np.count_nonzero(manifest.inlined)),

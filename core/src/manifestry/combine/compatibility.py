@@ -14,7 +14,7 @@ import numpy as np
 
 from manifestry.model.attributes import Attributes, value_to_json, values_equal
 from manifestry.model.codecs import Codec, codec_entry
-from manifestry.model.elements import same_bits
+from manifestry.model.datatypes import same_bits
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 

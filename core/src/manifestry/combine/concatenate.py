@@ -33,7 +33,7 @@ from manifestry.formats.options import make_options
 from manifestry.hints import Hint
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
-from manifestry.model.elements import same_bits
+from manifestry.model.datatypes import same_bits
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 

@@ -10,7 +10,7 @@ import numpy as np
 from manifestry.combine.hints import ConflictError, remedy
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import values_equal
-from manifestry.model.elements import as_element
+from manifestry.model.datatypes import as_element
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualArray

@@ -19,7 +19,7 @@ from manifestry.combine.values import at_hand, read_values
 from manifestry.errors import IncompatibleArraysError
 from manifestry.formats.options import make_options
 from manifestry.issues import Issue
-from manifestry.model.elements import same_bits
+from manifestry.model.datatypes import same_bits
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 

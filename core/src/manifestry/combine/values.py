@@ -16,8 +16,7 @@ from manifestry.combine.manifests import FileMerger, concat_manifests
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.boundary import PluginCall
 from manifestry.model.codecs import Codec, is_lossless, serializer
-from manifestry.model.datatypes import default_fill, is_variable_length
-from manifestry.model.elements import same_bits
+from manifestry.model.datatypes import default_fill, is_variable_length, same_bits
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup

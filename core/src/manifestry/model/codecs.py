@@ -270,9 +270,9 @@ def serializer(dtype: np.dtype[Any], endian: Literal["little", "big"] = "little"
         Byte order of the stored elements; types without one get none. zarr-python wants one for records as soon as a
         field has several bytes, even a text.
     """
-    from manifestry.model.datatypes import has_byte_order, is_variable_length  # noqa: PLC0415 they need numpy
+    from manifestry.model.datatypes import datatype_of  # noqa: PLC0415 it needs numpy
 
-    if is_variable_length(dtype):
-        return Codec("vlen-utf8" if dtype.kind == "T" else "vlen-bytes")
-    of_several_bytes = any(dtype[name].itemsize > 1 for name in dtype.names or ())
-    return Codec("bytes", {"endian": endian}) if of_several_bytes or has_byte_order(dtype) else Codec("bytes")
+    kind = datatype_of(dtype)
+    if kind.object_codec:
+        return Codec(kind.object_codec)
+    return Codec("bytes", {"endian": endian}) if kind.needs_endian else Codec("bytes")

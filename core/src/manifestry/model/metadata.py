@@ -13,7 +13,7 @@ import numpy as np
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import Attributes, attributes_equal
 from manifestry.model.codecs import Codec
-from manifestry.model.elements import as_element, same_bits
+from manifestry.model.datatypes import as_element, same_bits
 
 __all__ = ["ArrayMetadata", "ChunkGrid", "RectilinearGrid", "RegularGrid"]
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec
+from manifestry.model.datatypes import has_byte_order
 
 __all__ = ["RecordLayout", "record_layout"]
 
@@ -105,8 +106,7 @@ def _leaves(dtype: np.dtype[Any], start: int) -> Iterator[tuple[int, np.dtype[An
 
 def _order(kind: np.dtype[Any]) -> str | None:
     """``"<"`` or ``">"`` for numbers of several bytes and UTF-32, else None."""
-    order = kind.base.str[0]
-    return None if order == "|" or kind.base.kind in "SV" else order
+    return kind.base.str[0] if has_byte_order(kind.base) else None
 
 
 def _parts(at: int, kind: np.dtype[Any]) -> Iterator[list[int]]:

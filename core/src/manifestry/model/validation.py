@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manifestry.errors import ManifestError
 from manifestry.model.codecs import Codec, CodecKind, codec_entry
-from manifestry.model.datatypes import dtype_to_zarr, has_byte_order, is_variable_length
+from manifestry.model.datatypes import datatype_of, has_byte_order, is_variable_length
 from manifestry.model.files import UNKNOWN_SIZE
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE, ChunkManifest
@@ -110,7 +110,7 @@ def _encoding(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) -> tup
     The arrays of a file share few of them.
     """
     try:
-        dtype_to_zarr(dtype)  # refuses what Zarr cannot name
+        datatype_of(dtype).to_v3()  # refuses what Zarr cannot name
         _check_codecs(dtype, codecs, ndim)
     except ManifestError as error:
         return str(error), 0

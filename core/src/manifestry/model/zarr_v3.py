@@ -6,7 +6,6 @@ depends on the array: xarray 2026 reads it from Zarr v3 attributes in the encodi
 
 from __future__ import annotations
 
-import base64
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +16,7 @@ from manifestry.errors import ManifestError
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import dtype_from_zarr, dtype_to_zarr, fill_from_zarr, fill_to_zarr
-from manifestry.model.elements import as_element
+from manifestry.model.datatypes import datatype_of, dtype_from_v3, fill_from_v3, single
 from manifestry.model.metadata import ArrayMetadata, ChunkGrid, RectilinearGrid, RegularGrid
 
 __all__ = [
@@ -48,10 +46,10 @@ def array_document(metadata: ArrayMetadata, path: str = "") -> tuple[dict[str, A
         "zarr_format": 3,
         "node_type": "array",
         "shape": list(metadata.shape),
-        "data_type": dtype_to_zarr(metadata.dtype),
+        "data_type": datatype_of(metadata.dtype).to_v3(),
         "chunk_grid": _grid_to_zarr(metadata.chunk_grid),
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": fill_to_zarr(metadata.dtype, metadata.fill_value),
+        "fill_value": datatype_of(metadata.dtype).fill_to_v3(metadata.fill_value),
         "codecs": [codec.to_zarr() for codec in metadata.codecs],
         "attributes": attributes,
     }
@@ -87,45 +85,20 @@ def encode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
         The value cannot be an element of the array, so it masks nothing; or xarray 2026.9 cannot open an array of this
         type that has a ``_FillValue`` (texts, bytes, times).
     """
-    if dtype.kind not in "biufc":
-        raise TypeError(f"xarray reads no _FillValue for {dtype}")
-    given = np.asarray(value)
-    if given.size != 1:
-        raise ValueError(f"_FillValue has {given.size} values")
-    item: Any = given.reshape(())[()]
-    element = as_element(dtype, item)
+    item: Any = single(value)[()]
+    kind = datatype_of(dtype)
+    element = kind.element(item)
     if element != item and not (np.isnan(element) and np.isnan(item)):
         raise ValueError(f"_FillValue {item!r} is no {dtype} number")
-    match dtype.kind:
-        case "f":
-            return _float64_base64(float(element))
-        case "c":
-            return [_float64_base64(float(element.real)), _float64_base64(float(element.imag))]
-        case _:
-            return element.item()
+    return kind.mask_to_v3(element)
 
 
 def decode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
     """``_FillValue`` of Zarr v3 attributes as a scalar of the array's type; what is none, or not in xarray's form, stays."""
     try:
-        match dtype.kind:
-            case "f":
-                return as_element(dtype, _float64_from_base64(value))
-            case "c":
-                return as_element(dtype, complex(_float64_from_base64(value[0]), _float64_from_base64(value[1])))
-            case "b" | "i" | "u":
-                return as_element(dtype, value)
-    except (TypeError, ValueError, OverflowError, struct.error, ManifestError):
+        return datatype_of(dtype).mask_from_v3(value)
+    except (TypeError, ValueError, OverflowError, struct.error, IndexError, ManifestError):
         return value
-    return value
-
-
-def _float64_base64(value: float) -> str:
-    return base64.b64encode(struct.pack("<d", value)).decode()
-
-
-def _float64_from_base64(value: Any) -> float:
-    return float(value if isinstance(value, int | float) else struct.unpack("<d", base64.b64decode(value))[0])
 
 
 def _grid_to_zarr(grid: ChunkGrid) -> dict[str, Any]:
@@ -156,7 +129,7 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
     """
     try:
         _check_header(document)
-        dtype = dtype_from_zarr(document["data_type"])
+        dtype = dtype_from_v3(document["data_type"])
         shape = lengths_from_json(document["shape"], 0)
         attributes = dict(document.get("attributes") or {})
         if FILL_ATTRIBUTE in attributes:
@@ -166,7 +139,7 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
             dtype=dtype,
             chunk_grid=_grid_from_zarr(document["chunk_grid"], shape),
             codecs=tuple(_codec_from_zarr(codec) for codec in document["codecs"]),
-            fill_value=fill_from_zarr(dtype, document["fill_value"]),
+            fill_value=fill_from_v3(dtype, document["fill_value"]),
             dims=names_from_json(document.get("dimension_names")),
             attributes=attributes,
         )

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.datatypes import stored_dtype
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
-from manifestry.zarr_v2.datatypes import stored_dtype
 
 __all__ = ["encoded_fill_chunk", "with_inline_chunks", "with_missing_chunks"]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import CHAIN, Codec
-from manifestry.zarr_v2.datatypes import dtype_from_v2, stored_dtype
+from manifestry.model.datatypes import dtype_from_v2, stored_dtype
 
 __all__ = ["chain_from_v2", "chain_steps", "distributions", "elements_fit", "stored_order"]
 

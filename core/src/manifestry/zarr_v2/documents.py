@@ -16,10 +16,10 @@ import numpy as np
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
+from manifestry.model.datatypes import datatype_of, dtype_from_v2, fill_from_v2
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.zarr_v3 import lengths_from_json, names_from_json
 from manifestry.zarr_v2.codecs import pipeline_from_v2, pipeline_to_v2
-from manifestry.zarr_v2.datatypes import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2, same_fill
 
 __all__ = ["ArrayDocuments", "array_documents", "group_documents", "metadata_from_documents"]
 
@@ -64,13 +64,13 @@ def array_documents(metadata: ArrayMetadata, where: str = "") -> ArrayDocuments:
         raise UnsupportedFeatureError("rectilinear chunk grid in Zarr v2", where, "rewrite the array with equal chunks")
     pipeline = pipeline_to_v2(metadata, where)
     try:
-        dtype = dtype_to_v2(metadata.dtype, pipeline.byteorder)
+        dtype = datatype_of(metadata.dtype).to_v2(pipeline.byteorder)
     except ManifestError as error:
         raise UnsupportedFeatureError(f"data type {metadata.dtype} in Zarr v2", where, str(error)) from error
     masked, issues = _mask_value(metadata, where)
-    fill = None if masked is None else fill_to_v2(metadata.dtype, masked)
-    stored = fill is not None and same_fill(
-        metadata.dtype, fill_from_v2(metadata.dtype, fill), _scalar(metadata.dtype, metadata.fill_value)
+    fill = None if masked is None else datatype_of(metadata.dtype).fill_to_v2(masked)
+    stored = fill is not None and datatype_of(metadata.dtype).same(
+        fill_from_v2(metadata.dtype, fill), metadata.fill_value
     )
     attributes = {k: v for k, v in metadata.attributes.items() if k not in (FILL_ATTRIBUTE, DIMENSIONS)}
     zattrs, more = array_attributes_to_json(attributes, where)
@@ -90,35 +90,15 @@ def array_documents(metadata: ArrayMetadata, where: str = "") -> ArrayDocuments:
     return ArrayDocuments(zarray, zattrs, stored, (*issues, *more))
 
 
-def _scalar(dtype: np.dtype[Any], value: Any) -> Any:
-    return value if dtype.kind in "TO" else np.asarray(value, dtype)[()]
-
-
 def _mask_value(metadata: ArrayMetadata, where: str) -> tuple[Any, list[Issue]]:
     """The ``_FillValue`` attribute as an element of the array; one that no element can equal masks nothing."""
     if FILL_ATTRIBUTE not in metadata.attributes:
         return None, []
     given = metadata.attributes[FILL_ATTRIBUTE]
     try:
-        return _exact_element(metadata.dtype, given), []
+        return datatype_of(metadata.dtype).exact_element(given), []
     except (TypeError, ValueError, OverflowError) as error:
         return None, [Issue(f"{where}@{FILL_ATTRIBUTE}", "_FillValue left out", str(error), severity="reported")]
-
-
-def _exact_element(dtype: np.dtype[Any], given: Any) -> Any:
-    if dtype.kind == "T":
-        return given.decode("utf-8") if isinstance(given, bytes) else str(given)
-    if dtype.kind == "O":
-        return bytes(given)
-    one = np.asarray(given.encode("utf-8") if dtype.kind == "S" and isinstance(given, str) else given)
-    if one.size != 1:
-        raise ValueError(f"_FillValue has {one.size} values")
-    item = one.reshape(())
-    with np.errstate(invalid="ignore", over="ignore"):
-        element = item.astype(dtype)
-    if not np.array_equal(item, element, equal_nan=dtype.kind in "fcMm" and item.dtype.kind in "fcMm"):
-        raise ValueError(f"_FillValue {item[()]!r} is no element of {dtype}")
-    return element[()]
 
 
 def _element_or_as_given(dtype: np.dtype[Any], given: Any) -> Any:
