@@ -71,7 +71,7 @@ def order_issues(
 
 
 def _open(array: VirtualArray, stores: StoreRegistry) -> Any:
-    tree = VirtualGroup({"array": array})
+    tree = VirtualGroup({"array": VirtualArray(array.metadata.with_(attributes={}), array.manifest)})
     return zarr.open_array(tree.store(stores=stores), path="array", mode="r", zarr_format=3)
 
 
