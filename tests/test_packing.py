@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+import zarr
 
 OUTPUTS = {
     "a.icechunk": {},
@@ -50,6 +51,18 @@ def test_our_engine_has_the_numbers(tmp_path):
     source = netcdf(tmp_path / "a.nc", "NETCDF4")
     with xr.open_dataset(source, engine="manifestry") as found, xr.open_dataset(source, engine="netcdf4") as truth:
         xr.testing.assert_identical(found.load(), truth.load())
+
+
+def test_our_engine_reads_the_texts_of_json(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    for name, scale in (("a", "NaN"), ("b", "Infinity"), ("c", 0.5)):
+        array = group.create_array(name, shape=(3,), dtype="i2", dimension_names=["x"])
+        array[:] = [1, 2, 3]
+        array.attrs["scale_factor"] = scale
+    with xr.open_dataset(tmp_path / "a.zarr", engine="manifestry") as found:
+        np.testing.assert_array_equal(found.a, [np.nan] * 3)
+        np.testing.assert_array_equal(found.b, [np.inf] * 3)
+        np.testing.assert_array_equal(found.c, [0.5, 1.0, 1.5])
 
 
 @pytest.mark.parametrize("bands", [1, 2])

@@ -131,6 +131,22 @@ def test_series_with_a_damaged_page_never_move_pages(tmp_path, kind, metadata):
             assert number not in found
 
 
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("kind", ["shaped", "ome"])
+def test_names_of_series_are_no_names_of_pages(tmp_path, kind, number):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, ome=kind == "ome", shaped=kind == "shaped") as file:
+        for first in (0, 50):
+            data = np.arange(first, first + 3, dtype="u1")[:, None, None] * np.ones((3, 8, 8), "u1")
+            file.write(data, contiguous=False, compression="zlib", photometric="minisblack", metadata={"axes": "ZYX"})
+    whole = mf.parse(path)
+    assert {name: array.shape for name, array in whole.walk_arrays()} == {"0/data": (3, 8, 8), "1/data": (3, 8, 8)}
+    damage_tag(path, number, 256, "missing")
+    tree = mf.parse(path, on_unsupported="skip")
+    assert not list(tree.walk_arrays())
+    assert {issue.path for issue in tree.issues} == {str(number), ""}
+
+
 def test_images_whose_place_is_unknown_are_refused_and_read_alone(tmp_path):
     path = write(tmp_path / "p.tif", [*pyramid(0), *pages(1)])
     damage_tag(path, 1, 256, "missing")  # the first overview: of which size it is, nobody can say

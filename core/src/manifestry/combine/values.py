@@ -53,7 +53,8 @@ def read_values(array: VirtualArray, stores: StoreRegistry, selection: tuple[sli
 
     from manifestry.zarr_store import ManifestStore  # noqa: PLC0415 as above
 
-    store = ManifestStore(VirtualGroup({"array": array}), stores=stores)
+    plain = VirtualArray(array.metadata.with_(attributes={}), array.manifest)
+    store = ManifestStore(VirtualGroup({"array": plain}), stores=stores)
     with _decoding(array):
         opened = zarr.open_array(store, path="array", mode="r", zarr_format=3)
         return np.asarray(opened[selection if selection is not None else ...])

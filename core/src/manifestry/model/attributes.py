@@ -34,6 +34,7 @@ import numpy as np
 from manifestry.issues import Issue
 
 __all__ = [
+    "PACKING",
     "Attributes",
     "Reference",
     "array_attributes_to_json",

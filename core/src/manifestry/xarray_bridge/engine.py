@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
-from manifestry.model.attributes import Attributes, Reference
+from manifestry.model.attributes import PACKING, Attributes, Reference
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.reading import parse
 from manifestry.xarray_bridge.naming import base_group, named_arrays
@@ -123,7 +124,8 @@ def _open(
     if isinstance(node, VirtualArray):
         raise KeyError(f"{path} is an array, not a group")
     arrays = {name: array for name, array in named_arrays(node).items() if name not in dropped}
-    store = ManifestStore(VirtualGroup(arrays), stores=stores)
+    plain = {name: replace(array, metadata=array.metadata.with_(attributes={})) for name, array in arrays.items()}
+    store = ManifestStore(VirtualGroup(plain), stores=stores)
     raw = xr.open_dataset(store, engine="zarr", consolidated=False, zarr_format=3, decode_cf=False, chunks=None)  # type: ignore[arg-type]
     for name, array in arrays.items():
         raw[name].attrs = _attributes(array.attributes)
@@ -134,4 +136,9 @@ def _open(
 
 
 def _attributes(attributes: Attributes) -> dict[str, Any]:
-    return {name: value.path if isinstance(value, Reference) else value for name, value in attributes.items()}
+    found = {name: value.path if isinstance(value, Reference) else value for name, value in attributes.items()}
+    for name in PACKING:
+        value = found.get(name)
+        if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):  # of JSON, which has no such numbers
+            found[name] = float(value)
+    return found

@@ -72,7 +72,7 @@ def order_issues(
 
 
 def _open(array: VirtualArray, stores: StoreRegistry) -> Any:
-    tree = VirtualGroup({"array": array})
+    tree = VirtualGroup({"array": VirtualArray(array.metadata.with_(attributes={}), array.manifest)})
     return zarr.open_array(open_store(tree, stores=stores), path="array", mode="r", zarr_format=3)
 
 

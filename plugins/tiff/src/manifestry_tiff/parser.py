@@ -19,6 +19,7 @@ from manifestry_tiff.layout import Layout
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.series import follows_convention, read_series
 from manifestry_tiff.series_layout import series_group
+from manifestry_tiff.tags import Tag
 
 if TYPE_CHECKING:
     from manifestry_tiff.native import TiffReader
@@ -84,12 +85,33 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     directories = list(_all_directories(file, header, context))
     if not directories:
         raise MalformedFileError(f"{source.url}: no image file directory")
-    whole = directories[-1].next == 0  # tifffile would follow a chain that breaks off, or is a loop, without end
-    if whole and follows_convention(directories[0]):
+    if not follows_convention(directories[0]):
+        return layout.images(group_images(directories, context))
+    # Of damaged pages tifffile makes other series, and would follow a chain that is a loop without end.
+    if directories[-1].next == 0 and _all_readable(directories, context):
         series = read_series(directories[0], context)
         if series is not None:
             return series_group(series, file, header, layout)
-    return layout.images(group_images(directories, context))
+    found = group_images(directories, context)
+    if any(issue.severity == "refused" for issue in context.issues):
+        context.refuse(
+            "",
+            "series with a page that cannot be read",
+            "images that belong to no series have the names of series",
+            "read each page by itself with ifd=N",
+        )
+        return VirtualGroup()
+    return layout.images(found)
+
+
+def _all_readable(directories: list[Directory], context: ParseContext) -> bool:
+    """Whether every page, and where its other resolutions are, can be read."""
+    silent = ParseContext(on_unsupported="skip", limits=context.limits)
+    for directory in directories:
+        with silent.isolate(""):
+            read_image(directory)
+            directory.integers(Tag.SUB_IFDS)
+    return not silent.issues
 
 
 def _one_directory(directory: Directory, name: str, layout: Layout) -> VirtualGroup:
