@@ -71,7 +71,7 @@ def concat(
     OptionError
         An option is unknown, or no array has the dimension.
     """
-    chosen = make_options(CombineOptions, options, "concat")
+    chosen = make_options(CombineOptions, options, "concat", call=concat)
     return Concatenation(check_some(trees), dim, chosen, like=like, stores=stores).run()
 
 

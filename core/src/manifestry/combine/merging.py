@@ -43,7 +43,7 @@ def merge(trees: Iterable[VirtualGroup], *, stores: Any = None, **options: Any) 
     IncompatibleArraysError
         Arrays of one name differ, or a dimension of a group has two lengths.
     """
-    chosen = make_options(CombineOptions, options, "merge")
+    chosen = make_options(CombineOptions, options, "merge", call=merge)
     registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
     parts = check_some(trees)
     try:

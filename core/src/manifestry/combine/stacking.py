@@ -54,7 +54,7 @@ def stack(
         As for `concat`; a codec that depends on the number of dimensions is refused.
     """
     parts = check_some(trees)
-    chosen = make_options(CombineOptions, options, "stack")
+    chosen = make_options(CombineOptions, options, "stack", call=stack)
     for name, values in (coords or {}).items():
         if len(values if not isinstance(values, VirtualArray) else range(values.shape[0])) != len(parts):
             raise OptionError(f"coords: {name} needs one value for each of the {len(parts)} trees")

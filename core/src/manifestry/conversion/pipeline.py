@@ -47,7 +47,7 @@ _SHARE: Final = 8
 _MANY_WORKERS: Final = 32  # where it is not known how many there are
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Output:
     """Where slabs go, and how the next one is written.
 
@@ -119,10 +119,10 @@ class Output:
             tree.relocate(self.relocate) if self.relocate else tree,
             self.target,
             self.format,
-            self.mode,
-            self._place,
-            self.on_unsupported,
-            self.options,
+            mode=self.mode,
+            at=self._place,
+            on_unsupported=self.on_unsupported,
+            options=self.options,
             limits=self.limits,
             progress=progress,
             dry_run=self.dry_run,
@@ -140,7 +140,7 @@ class Output:
             self.state = OutputState(str(version))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Run:
     """One call of `manifestry.convert`.
 

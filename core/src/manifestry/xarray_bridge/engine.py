@@ -11,7 +11,8 @@ from xarray.backends import BackendEntrypoint
 
 from manifestry.model.attributes import Attributes, Reference
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.reading import parse
+from manifestry.reading import parse_source
+from manifestry.storage.source import Source
 from manifestry.xarray_bridge.naming import base_group, named_arrays
 from manifestry.zarr_store import ManifestStore
 
@@ -112,7 +113,8 @@ class ManifestryBackend(BackendEntrypoint):
 def _tree(given: Any, fmt: str | None, stores: Any, on_unsupported: Any, options: Mapping[str, Any]) -> VirtualGroup:
     if isinstance(given, VirtualGroup):
         return given
-    return parse(given, format=fmt, stores=stores, on_unsupported=on_unsupported, **options)
+    source = given if isinstance(given, Source) else Source(given, stores)
+    return parse_source(source, fmt, on_unsupported, options)
 
 
 def _open(

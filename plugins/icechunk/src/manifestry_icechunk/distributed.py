@@ -96,7 +96,7 @@ def write_parts[T](
     ManifestryError
         Of any part; nothing of any part is stored then.
     """
-    own = make_options(IcechunkWriteOptions, options, "icechunk")
+    own = make_options(IcechunkWriteOptions, options, "icechunk", call=write_parts)
     if own.on_conflict == "retry":
         raise OptionError("parts cannot be written again after a conflict; use on_conflict='raise'")
     place, mode = Target.of(target, group, stores), Mode.OVERWRITE if overwrite else Mode.CREATE

@@ -45,7 +45,7 @@ def tree_from_references(
     **options: Any,
 ) -> VirtualGroup:
     """See `manifestry_kerchunk_json.from_references`."""
-    own = make_options(KerchunkJsonParserOptions, options, "kerchunk-json")
+    own = make_options(KerchunkJsonParserOptions, options, "kerchunk-json", call=tree_from_references)
     selection = Selection(tuple(include), tuple(exclude))
     context = ParseContext(group.strip("/"), selection, limits=limits or Limits(), on_unsupported=on_unsupported)
     document = document_of(references, own.templates, context.limits)
