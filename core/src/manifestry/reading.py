@@ -24,6 +24,7 @@ from manifestry.model.selection import Selection
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_array, validate_names
 from manifestry.progress import Progress, SilentProgress
+from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
 
 __all__ = ["CommonOptions", "parse", "parse_source", "with_selection"]
@@ -54,7 +55,7 @@ def parse(
     source: str | os.PathLike[str] | Source,
     *,
     format: str | None = None,  # noqa: A002 the field's word, and only a keyword
-    stores: Any = None,
+    stores: Stores = None,
     on_unsupported: OnUnsupported = "raise",
     limits: Limits | None = None,
     **options: Any,

@@ -29,6 +29,7 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
 from manifestry.report import WriteReport
+from manifestry.storage.registry import Stores
 
 __all__ = ["check_target", "choose_writer", "output_state", "write", "write_tree"]
 
@@ -42,7 +43,7 @@ def write(
     overwrite: bool = False,
     append_dim: str | None = None,
     region: Mapping[str, tuple[int, int]] | None = None,
-    stores: Any = None,
+    stores: Stores = None,
     on_unsupported: OnUnsupported = "raise",
     limits: Limits | None = None,
     **options: Any,

@@ -35,13 +35,13 @@ from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.elements import same_bits
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 
 __all__ = ["Concatenation", "concat"]
 
 
 def concat(
-    trees: Iterable[VirtualGroup], dim: str, *, like: VirtualGroup | None = None, stores: Any = None, **options: Any
+    trees: Iterable[VirtualGroup], dim: str, *, like: VirtualGroup | None = None, stores: Stores = None, **options: Any
 ) -> VirtualGroup:
     """Trees one after the other along a dimension that their arrays have.
 
@@ -99,7 +99,7 @@ class Concatenation:
         options: CombineOptions,
         *,
         like: VirtualGroup | None = None,
-        stores: Any = None,
+        stores: Stores = None,
         check_order: bool = True,
         continued: bool = False,
         trial: bool = False,
@@ -107,7 +107,7 @@ class Concatenation:
         self.trees = trees
         self.dim = dim
         self.options = options
-        self.stores = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+        self.stores = StoreRegistry.of(stores)
         self._like = like
         self._check_order = check_order
         self._merger = FileMerger()

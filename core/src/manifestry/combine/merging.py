@@ -21,12 +21,12 @@ from manifestry.formats.options import make_options
 from manifestry.issues import Issue
 from manifestry.model.elements import same_bits
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 
 __all__ = ["merge"]
 
 
-def merge(trees: Iterable[VirtualGroup], *, stores: Any = None, **options: Any) -> VirtualGroup:
+def merge(trees: Iterable[VirtualGroup], *, stores: Stores = None, **options: Any) -> VirtualGroup:
     """Trees with different variables as one tree.
 
     Parameters
@@ -44,7 +44,7 @@ def merge(trees: Iterable[VirtualGroup], *, stores: Any = None, **options: Any) 
         Arrays of one name differ, or a dimension of a group has two lengths.
     """
     chosen = make_options(CombineOptions, options, "merge", call=merge)
-    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+    registry = StoreRegistry.of(stores)
     parts = check_some(trees)
     try:
         return _joined(parts, chosen, registry)

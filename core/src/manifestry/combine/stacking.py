@@ -13,6 +13,7 @@ from manifestry.combine.values import inline_array
 from manifestry.errors import OptionError
 from manifestry.formats.options import make_options
 from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.registry import Stores
 
 __all__ = ["coordinate_paths", "expand", "stack"]
 
@@ -26,7 +27,7 @@ def stack(
     coords: Mapping[str, Any] | None = None,
     variables: Sequence[str] = (),
     like: VirtualGroup | None = None,
-    stores: Any = None,
+    stores: Stores = None,
     **options: Any,
 ) -> VirtualGroup:
     """Trees one after the other along a dimension that they do not have yet; it becomes the first one.

@@ -22,7 +22,7 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ExecutorLike
 from manifestry.progress import Progress, SilentProgress
 from manifestry.reading import with_selection
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
 from manifestry.writing import output_state
 
@@ -39,7 +39,7 @@ def convert(
     format: str | None = None,  # noqa: A002 the field's word, and only a keyword
     to: str | None = None,
     group: str = "",
-    stores: Any = None,
+    stores: Stores = None,
     read: Mapping[str, Any] | None = None,
     write: Mapping[str, Any] | None = None,
     include: Sequence[str] = (),
@@ -139,7 +139,7 @@ def convert(
         raise OptionError("resume needs a concat_dim: the dimension along which the output is continued (--concat-dim)")
     if overwrite and (resume or append_dim is not None):
         raise OptionError("overwrite replaces the whole output; it does not go with append_dim or resume")
-    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+    registry = StoreRegistry.of(stores)
     rules = tuple(CoordinateRule.parse(text) for text in coords)
     job = BatchJob(
         format=format,

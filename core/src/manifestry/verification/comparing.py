@@ -19,6 +19,7 @@ from manifestry.formats.options import make_options
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
+from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
 from manifestry.verification.metadata import array_differences, group_differences
 from manifestry.verification.origins import Origins
@@ -41,7 +42,7 @@ def verify(
     *,
     samples: Samples = 16,
     format: str | None = None,  # noqa: A002 the field's word, and only a keyword
-    stores: Any = None,
+    stores: Stores = None,
 ) -> VerifyReport:
     """Compare an output with the sources that it was made from.
 

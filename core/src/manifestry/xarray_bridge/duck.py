@@ -66,7 +66,7 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
         self.unnamed = unnamed
         attributes = {k: v for k, v in {**(inherited or {}), **array.attributes}.items() if k in MEANING}
         self.array = VirtualArray(array.metadata.with_(dims=None, attributes=attributes), array.manifest)
-        self.stores = stores or StoreRegistry()
+        self.stores = StoreRegistry.of(stores)
 
     def _like(self, array: VirtualArray) -> VirtualDuckArray:
         return VirtualDuckArray(array, self.stores)

@@ -12,6 +12,7 @@ from xarray.backends import BackendEntrypoint
 from manifestry.model.attributes import Attributes, Reference
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.reading import parse_source
+from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
 from manifestry.xarray_bridge.naming import base_group, named_arrays
 from manifestry.zarr_store import ManifestStore
@@ -49,7 +50,7 @@ class ManifestryBackend(BackendEntrypoint):
         decode_timedelta: Any = None,
         group: str = "",
         format: str | None = None,  # noqa: A002 as in manifestry.parse
-        stores: Any = None,
+        stores: Stores = None,
         on_unsupported: Any = "raise",
         options: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
@@ -87,7 +88,7 @@ class ManifestryBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         group: str | None = None,
         format: str | None = None,  # noqa: A002 as in manifestry.parse
-        stores: Any = None,
+        stores: Stores = None,
         on_unsupported: Any = "raise",
         options: Mapping[str, Any] | None = None,
         **decoding: Any,
@@ -110,7 +111,7 @@ class ManifestryBackend(BackendEntrypoint):
         return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **parameters))
 
 
-def _tree(given: Any, fmt: str | None, stores: Any, on_unsupported: Any, options: Mapping[str, Any]) -> VirtualGroup:
+def _tree(given: Any, fmt: str | None, stores: Stores, on_unsupported: Any, options: Mapping[str, Any]) -> VirtualGroup:
     if isinstance(given, VirtualGroup):
         return given
     source = given if isinstance(given, Source) else Source(given, stores)
@@ -118,7 +119,7 @@ def _tree(given: Any, fmt: str | None, stores: Any, on_unsupported: Any, options
 
 
 def _open(
-    tree: VirtualGroup, path: str, dropped: Collection[str], decoding: Mapping[str, Any], stores: Any
+    tree: VirtualGroup, path: str, dropped: Collection[str], decoding: Mapping[str, Any], stores: Stores
 ) -> xr.Dataset:
     """A group through zarr, with the typed attributes of the model in place of those that JSON has."""
     node = tree[path]

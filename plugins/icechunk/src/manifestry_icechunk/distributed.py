@@ -22,6 +22,7 @@ from manifestry.issues import Issue
 from manifestry.model.provenance import Provenance, merge_provenance, provenance_to_json
 from manifestry.model.tree import VirtualGroup
 from manifestry.report import WriteReport
+from manifestry.storage.registry import Stores
 from manifestry.storage.urls import canonical_url
 from manifestry.writing import write
 
@@ -67,7 +68,7 @@ def write_parts[T](
     overwrite: bool = False,
     executor: Executor | None = None,
     workers: int = 2,
-    stores: Any = None,
+    stores: Stores = None,
     **options: Any,
 ) -> WriteReport:
     """Write one commit from several processes.
