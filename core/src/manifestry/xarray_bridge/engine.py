@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from manifestry.errors import OptionError
 from manifestry.model.attributes import Attributes, Reference
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.reading import parse_source
@@ -53,6 +55,7 @@ class ManifestryBackend(BackendEntrypoint):
         stores: Stores = None,
         on_unsupported: Any = "raise",
         options: Mapping[str, Any] | None = None,
+        **unknown: Any,
     ) -> xr.Dataset:
         """One group of a file.
 
@@ -65,10 +68,16 @@ class ManifestryBackend(BackendEntrypoint):
         format, stores, on_unsupported
             As for `manifestry.parse`.
         options
-            Options of the format.
+            Options by name, as `manifestry.parse` takes them as keywords.
         drop_variables, mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
             As for `xarray.open_dataset`.
+
+        Raises
+        ------
+        OptionError
+            Another keyword is given: what is not xarray's goes into `options`.
         """
+        _refuse(unknown)
         tree = _tree(filename_or_obj, format, stores, on_unsupported, options or {})
         decoding = {
             "mask_and_scale": mask_and_scale,
@@ -94,6 +103,7 @@ class ManifestryBackend(BackendEntrypoint):
         **decoding: Any,
     ) -> dict[str, xr.Dataset]:
         """Every group of a file by its path; the parameters are those of `open_dataset`."""
+        _refuse({name: value for name, value in decoding.items() if name not in self.open_dataset_parameters})
         tree = _tree(filename_or_obj, format, stores, on_unsupported, options or {})
         top = (group or "").strip("/")
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
@@ -109,6 +119,18 @@ class ManifestryBackend(BackendEntrypoint):
     def open_datatree(self, filename_or_obj: Any, **parameters: Any) -> xr.DataTree:
         """A file with all its groups; the parameters are those of `open_dataset`."""
         return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **parameters))
+
+
+def _refuse(unknown: Mapping[str, Any]) -> None:
+    """Say where keywords belong that neither xarray nor this engine has."""
+    if unknown:
+        known = ManifestryBackend.open_dataset_parameters[1:]
+        close = [match for name in unknown for match in difflib.get_close_matches(name, known, 1)]
+        guess = f"; did you mean {close[0]!r}?" if close else ""
+        raise OptionError(
+            f"the engine 'manifestry' has no keyword {', '.join(map(repr, unknown))}{guess}; options of the format are "
+            f"given as options={dict(unknown)!r}"
+        )
 
 
 def _tree(given: Any, fmt: str | None, stores: Stores, on_unsupported: Any, options: Mapping[str, Any]) -> VirtualGroup:
