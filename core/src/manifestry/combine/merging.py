@@ -93,7 +93,7 @@ def _joined(parts: Sequence[VirtualGroup], chosen: CombineOptions, registry: Sto
     arrays = {}
     for path, found in by_path.items():
         try:
-            arrays[path] = _merged(path, found, labels, chosen, registry, issues.append)
+            arrays[path] = _merged(path, found, labels, options=chosen, stores=registry, report=issues.append)
         except IncompatibleArraysError as error:
             if chosen.on_conflict != "drop":
                 raise
@@ -112,6 +112,7 @@ def _merged(
     path: str,
     found: list[tuple[int, VirtualArray]],
     labels: Callable[[int], str],
+    *,
     options: CombineOptions,
     stores: StoreRegistry,
     report: Callable[[Issue], None],

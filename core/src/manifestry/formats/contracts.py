@@ -52,7 +52,7 @@ OnUnsupported = Literal["raise", "skip"]
 _REMEDY: Final = "leave out what is refused with on_unsupported='skip' or --on-unsupported skip"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ParseContext:
     """Options that mean the same for every format, and where a parser says what it left out.
 
@@ -314,7 +314,7 @@ class OutputState:
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteContext:
     """What means the same for every writer.
 

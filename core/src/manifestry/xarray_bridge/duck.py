@@ -248,7 +248,7 @@ def _concatenate(arrays: Sequence[Any], axis: int | None = 0, **_: Any) -> Virtu
             url = next(iter(duck.array.manifest.files.urls), "inline data")
             raise IncompatibleArraysError(f"arrays cannot be joined: {'; '.join(map(str, found))} in {url}")
     options = CombineOptions()
-    return first._like(join_along([d.array for d in ducks], along, "array", options, first.stores))  # noqa: SLF001 same module
+    return first._like(join_along([d.array for d in ducks], along, "array", options=options, stores=first.stores))  # noqa: SLF001 same module
 
 
 @_implements(np.stack)

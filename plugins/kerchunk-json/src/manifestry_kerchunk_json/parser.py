@@ -47,7 +47,9 @@ def tree_from_references(
     """See `manifestry_kerchunk_json.from_references`."""
     own = make_options(KerchunkJsonParserOptions, options, "kerchunk-json", call=tree_from_references)
     selection = Selection(tuple(include), tuple(exclude))
-    context = ParseContext(group.strip("/"), selection, limits=limits or Limits(), on_unsupported=on_unsupported)
+    context = ParseContext(
+        group=group.strip("/"), selection=selection, limits=limits or Limits(), on_unsupported=on_unsupported
+    )
     document = document_of(references, own.templates, context.limits)
     tree = _tree(document, None, StoreRegistry.of(stores), own, context)
     context.raise_refusals()
