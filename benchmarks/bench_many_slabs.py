@@ -63,10 +63,29 @@ def main() -> None:
     stores = StoreRegistry()
     process = psutil.Process()
     sources = [Source(f"s3://bucket/product/file_{i:07}.nc", stores) for i in range(count)]
-    job = SyntheticJob(None, {}, "raise", None, Preparation(dim="time"), "time", CombineOptions(), stores)
+    job = SyntheticJob(
+        format=None,
+        options={},
+        on_unsupported="raise",
+        limits=None,
+        preparation=Preparation(dim="time"),
+        dim="time",
+        combine=CombineOptions(),
+        stores=stores,
+    )
     with tempfile.TemporaryDirectory() as scratch:
         target = Target.of(Path(scratch, "out.icechunk"), "", stores)
-        output = Output(target, "icechunk", Mode.CREATE, "time", "raise", None, {}, {}, dry_run=False)
+        output = Output(
+            target=target,
+            to="icechunk",
+            mode=Mode.CREATE,
+            dim="time",
+            on_unsupported="raise",
+            limits=None,
+            relocate={},
+            options={},
+            dry_run=False,
+        )
         began = last = time.perf_counter()
         rows = []
         write = Output.write
@@ -79,7 +98,9 @@ def main() -> None:
             last = now
 
         Output.write = measured
-        report = Run(job, output, SilentProgress())(sources, None, slab, continued=False, must_exist=False)
+        report = Run(job=job, output=output, progress=SilentProgress())(
+            sources, None, slab, continued=False, must_exist=False
+        )
         print(f"### {count:,} files of {REFERENCES} references, {slab:,} files in a commit\n")
         print("| commit | seconds | resident memory |\n|---|---|---|")
         for number, seconds, resident in rows:

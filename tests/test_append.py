@@ -155,15 +155,15 @@ def test_commits_that_collide_in_an_object_store(server, tmp_path, days, monkeyp
     mf.convert(days[0], target, concat_dim="time", **options)
     between(monkeypatch, lambda: mf.convert(days[1], target, append_dim="time", **options))
     with pytest.raises(mf.WriteError, match=r"another run has added .*/day_1\.nc meanwhile"):
-        mf.convert(days[1:3], target, append_dim="time", creation_options=parts, **options)
+        mf.convert(days[1:3], target, append_dim="time", write=parts, **options)
     assert values(target, **options) == [0, 10]
     between(monkeypatch, lambda: mf.convert(days[2], target, append_dim="time", **options))
-    mf.convert(days[3], target, append_dim="time", creation_options=parts, **options)
+    mf.convert(days[3], target, append_dim="time", write=parts, **options)
     assert values(target, **options) == [0, 10, 20, 30]
     between(monkeypatch, lambda: mf.convert(days[3:], target, append_dim="time", **options))
     seventh, asked = make_and_put(tmp_path, options, 7), {"on_conflict": "raise"}
     with pytest.raises(mf.WriteError, match="somebody else committed"):
-        mf.convert(seventh, target, append_dim="time", creation_options=asked, **options)
+        mf.convert(seventh, target, append_dim="time", write=asked, **options)
     assert values(target, **options) == [0, 10, 20, 30, 40]
 
 
@@ -173,7 +173,7 @@ def make_and_put(tmp_path, options, day):
 
 
 def test_a_new_branch_of_two_runs_is_not_taken_from_the_other(server, tmp_path, days, monkeypatch):
-    options = {"stores": {"s3://cubes": server.store()}, "creation_options": {"branch": "dev"}}
+    options = {"stores": {"s3://cubes": server.store()}, "write": {"branch": "dev"}}
     stores = {"stores": options["stores"]}
     target = f"s3://cubes/{tmp_path.name}/cube.icechunk"
     days = reachable((target, options), days)
@@ -320,14 +320,14 @@ def add_mask(target, *, amend):
 @pytest.mark.parametrize("amend", [False, True])
 def test_commits_of_other_programs(days, cube, amend):
     copied = {"inline_below": 10_000}
-    mf.convert(days[0], cube, concat_dim="time", open_options=copied, group="g")
-    mf.convert(days[1], cube, append_dim="time", open_options=copied, group="g")
+    mf.convert(days[0], cube, concat_dim="time", read=copied, group="g")
+    mf.convert(days[1], cube, append_dim="time", read=copied, group="g")
     add_mask(cube, amend=amend)
     if amend:  # what the commit said of day_1 is gone, and no reference names it
         with pytest.raises(mf.UnsupportedFeatureError, match=r"some steps of time are copies.*overwrite=True"):
-            mf.convert(days[:3], cube, append_dim="time", open_options=copied, group="g")
+            mf.convert(days[:3], cube, append_dim="time", read=copied, group="g")
     else:
-        report = mf.convert(days[:3], cube, append_dim="time", open_options=copied, group="g")
+        report = mf.convert(days[:3], cube, append_dim="time", read=copied, group="g")
         assert statuses(report) == ["present", "present", "written"]
 
 
@@ -343,14 +343,14 @@ def test_files_that_another_program_appended(days, cube):
 
 def test_copies_whose_commits_are_gone_are_refused(days, cube):
     copied = {"inline_below": 10_000}
-    mf.convert(days[0], cube, concat_dim="time", open_options=copied)
-    mf.convert(days[1], cube, append_dim="time", open_options=copied)
-    mf.convert(days[2], cube, append_dim="time", open_options=copied)
+    mf.convert(days[0], cube, concat_dim="time", read=copied)
+    mf.convert(days[1], cube, append_dim="time", read=copied)
+    mf.convert(days[2], cube, append_dim="time", read=copied)
     expire(cube)
     for how in ({"append_dim": "time"}, {"concat_dim": "time", "resume": True}):
         with pytest.raises(mf.UnsupportedFeatureError, match="does not say which sources it has"):
-            mf.convert(days[:4], cube, open_options=copied, **how)
-    assert statuses(mf.convert(days[2], cube, append_dim="time", open_options=copied)) == ["present"]
+            mf.convert(days[:4], cube, read=copied, **how)
+    assert statuses(mf.convert(days[2], cube, append_dim="time", read=copied)) == ["present"]
     assert values(cube) == [0, 10, 20]
 
 
@@ -385,7 +385,7 @@ def test_outputs_as_sources_are_appended_once(days, cube, tmp_path, ending):
 @pytest.mark.parametrize("group", ["", "a/b"])
 def test_the_branch_that_is_written_is_looked_at(days, cube, resume, group):
     how = {"concat_dim": "time", "resume": True} if resume else {"append_dim": "time"}
-    where = {**how, "group": group, "creation_options": {"branch": "dev"}}
+    where = {**how, "group": group, "write": {"branch": "dev"}}
     name = f"{group}/v".strip("/")
     mf.convert(days[0], cube, concat_dim="time", group=group)
     assert statuses(mf.convert(days[:2], cube, **where)) == ["present", "written"]
@@ -400,14 +400,14 @@ def test_a_branch_that_lacks_what_main_has(days, cube):
     mf.convert(days[0], cube, concat_dim="time")
     repository(cube).create_branch("old", repository(cube).lookup_branch("main"))
     mf.convert(days[1], cube, append_dim="time")
-    assert statuses(mf.convert(days[1], cube, append_dim="time", creation_options={"branch": "old"})) == ["written"]
+    assert statuses(mf.convert(days[1], cube, append_dim="time", write={"branch": "old"})) == ["written"]
     assert values(cube, branch="old") == [0, 10]
 
 
 def test_the_output_is_compared_and_verified_on_its_branch(days, cube, tmp_path):
     other = make_day(tmp_path / "hours.nc", 24, units="hours since 2000-01-01")
     mf.convert(days[0], cube, concat_dim="time")
-    branch = {"creation_options": {"branch": "dev"}}
+    branch = {"write": {"branch": "dev"}}
     mf.convert(other, cube, concat_dim="time", overwrite=True, **branch)
     later = make_day(tmp_path / "later.nc", 48, units="hours since 2000-01-01")
     report = mf.convert(later, cube, append_dim="time", verify="all", **branch)
@@ -470,7 +470,7 @@ def test_order_is_reported_against_the_output(tmp_path, cube, there, added, expe
 def test_order_is_reported_in_the_units_of_the_output(days, cube, tmp_path):
     mf.convert(days[:3], cube, concat_dim="time")
     again = make_day(tmp_path / "hours.nc", 24, units="hours since 2000-01-01")
-    report = mf.convert(again, cube, append_dim="time", combine=mf.CombineOptions(on_conflict="harmonise"))
+    report = mf.convert(again, cube, append_dim="time", combine={"on_conflict": "harmonise"})
     assert {feature for feature, _ in features(report)} >= {"coordinate not monotonic", "duplicate coordinate values"}
 
 

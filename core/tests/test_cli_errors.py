@@ -96,7 +96,24 @@ def test_several_refusals_are_all_listed(cli, toy_formats, tmp_path):
         (["--oo", "row=2"], 2, "raw has no option 'row'; did you mean 'rows'?; there are: name, rows"),
         (["--oo", "rows=two"], 2, "raw: rows: Expected `int`, got `str`; it takes integer"),
         (["--oo", "rows=0"], 2, "raw: rows: Expected `int` >= 1"),
+        (
+            ["--oo", "inline_belov=2"],
+            2,
+            "raw has no option 'inline_belov'; did you mean 'inline_below'?; there are: name",
+        ),
+        (["--oo", "include=v", "--include", "v"], 2, "include: is given twice"),
+        (
+            ["--oo", "format=raw"],
+            2,
+            "raw has no option 'format'; there are: name, rows; for every format: chunk_bytes, ",
+        ),
         (["--co", "level=2"], 2, "box has no option 'level'; it has none"),
+        (
+            ["--combine", "compat=near"],
+            2,
+            "--combine: compat: Invalid enum value 'near'; it takes 'close' or 'equals' or",
+        ),
+        (["--combine", "on-conflict=drop"], 2, "--combine has no option 'on-conflict'; did you mean 'on_conflict'?"),
         (["--include", "nothing"], 2, "include: 'nothing' matches no array"),
         (["--from", "hdf5"], 3, "no parser named 'hdf5'"),
         (["--to", "icechunk"], 3, "no writer named 'icechunk'"),
@@ -129,7 +146,8 @@ def test_combine_options_are_in_the_help(cli):
     text = " ".join(cli("convert", "--help")[1].split())
     for option in describe_options(CombineOptions):
         choice = option.default if isinstance(option.default, str) else ""
-        assert f"{option.name}={choice}" in text
+        assert f" {option.name}={choice}" in text
+        assert f"{option.usage} {option.description.split()[0]}" in text
 
 
 def test_traceback_only_when_asked_for(cli, toy_formats, tmp_path):

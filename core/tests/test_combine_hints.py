@@ -174,7 +174,7 @@ def keywords(given, hint=None):
     found = {"concat_dim": "time", **{k: v for k, v in given.items() if k != "combine"}}
     for name, value in (hint.options if hint else {}).items():
         (found if name == "concat_dim" else options)[name] = value
-    return {**found, "combine": mf.CombineOptions(**options)}
+    return {**found, "combine": options}
 
 
 def command(given, hint):
@@ -294,10 +294,10 @@ def test_what_an_output_has_is_not_left_out_of_what_is_added(case, tmp_path):
     sources, target = everywhere(tmp_path, base, {**base, **change}), tmp_path / "cube.icechunk"
     mf.convert(sources[0], target, concat_dim="time")
     with pytest.raises(IncompatibleArraysError) as caught:
-        mf.convert(sources[1], target, append_dim="time", combine=mf.CombineOptions(attributes=strict))
+        mf.convert(sources[1], target, append_dim="time", combine={"attributes": strict})
     assert {key(hint) for hint in caught.value.hints} == set(expected)
     for hint in caught.value.hints:
-        mf.convert(sources[1], target, append_dim="time", combine=mf.CombineOptions(**hint.options))
+        mf.convert(sources[1], target, append_dim="time", combine=hint.options)
         check(target, sources, "time", expected[key(hint)])
 
 
@@ -309,7 +309,7 @@ def test_granules_are_appended_with_their_coordinates(tmp_path):
         mf.convert(sources[2], target, append_dim="time")
     (hint,) = caught.value.hints
     assert hint.options == {"stack": ("lat", "lon")}
-    mf.convert(sources[2], target, append_dim="time", combine=mf.CombineOptions(**hint.options))
+    mf.convert(sources[2], target, append_dim="time", combine=hint.options)
     check(target, sources, "time", ())
 
 

@@ -222,7 +222,7 @@ def test_splitting_into_countless_chunks_is_refused():
 
     arrays = [flat(200_000_001, "a"), flat(200_000_000, "b")]
     with pytest.raises(IncompatibleArraysError, match="split to 1 elements they would be 400000001 chunks"):
-        join_along(arrays, 0, "v", CombineOptions(), StoreRegistry())
+        join_along(arrays, 0, "v", options=CombineOptions(), stores=StoreRegistry())
 
 
 class TestOrder:

@@ -97,7 +97,7 @@ def test_units_are_harmonised(archive, tmp_path):
     daily(archive[5], 0, units="days since 2000-01-11")
     with pytest.raises(mf.IncompatibleArraysError, match="time: the attribute units"):
         mf.convert(archive, tmp_path / "out.json", concat_dim="time")
-    mf.convert(archive, tmp_path / "out.json", concat_dim="time", combine=mf.CombineOptions(on_conflict="harmonise"))
+    mf.convert(archive, tmp_path / "out.json", concat_dim="time", combine={"on_conflict": "harmonise"})
     with opened(tmp_path / "out.json") as ds:
         np.testing.assert_array_equal(ds.time.values, np.arange(12))
 
@@ -313,3 +313,48 @@ def test_damaged_coordinates_are_told_and_skipped(tmp_path):
         assert [source.status for source in report.sources].count("failed") == 1
         assert report.sources[damaged].error.startswith("MalformedFileError: time: ")
         paths[damaged].write_bytes(data)
+
+
+MISTYPED = [
+    (lambda f, _: mf.parse(f, inline_belov=3), "did you mean 'inline_below'"),
+    (lambda f, _: mf.parse(f, on_unsuported="skip"), "did you mean 'on_unsupported'"),
+    (lambda f, o: mf.convert(f, o, read={"inline_belov": 3}), "did you mean 'inline_below'"),
+    (
+        lambda f, o: mf.convert(f, o, read={"on_unsuported": "skip"}),
+        "no option 'on_unsuported'; (there are|it has none)",
+    ),
+    (lambda f, o: mf.convert(f, o, write={"inlin_below": 3}), "did you mean 'inline_below'"),
+    (lambda f, o: mf.convert(f, o, combine={"compatt": "close"}), "combine has no option .* did you mean 'compat'"),
+    (lambda f, o: mf.convert(f, o, combine={"compat": "near"}), "combine: compat: .* it takes 'close' or 'equals'"),
+    (lambda f, o: mf.convert(f, o, combine="close"), "a mapping of names to values was expected, not str"),
+    (lambda f, o: mf.convert(f, o, read=["group"]), "a mapping of names to values was expected, not list"),
+    (lambda f, o: mf.convert(f, o, read={"include": "t"}, include=["t"]), "include: is given twice"),
+    (lambda f, o: mf.write(mf.parse(f), o, overwritte=True), "did you mean 'overwrite'"),
+    (lambda f, _: mf.concat([mf.parse(f)], "time", lik=None), "did you mean 'like'"),
+    (lambda f, _: mf.stack([mf.parse(f)], "z", coord={}), "did you mean 'coords'"),
+    (lambda f, _: mf.merge([mf.parse(f)], store={}), "did you mean 'stores'"),
+    (
+        lambda f, _: xr.open_dataset(f, engine="manifestry", options={"inline_belov": 3}),
+        "did you mean 'inline_below'",
+    ),
+    (lambda f, _: xr.open_dataset(f, engine="manifestry", options={"format": "x"}), "has no option 'format'"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), MISTYPED, ids=map(str, range(len(MISTYPED))))
+def test_mistyped_options_are_named_with_what_was_meant(archive, tmp_path, call, message):
+    with pytest.raises(mf.OptionError, match=message):
+        call(archive[0], tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_one_spelling_for_options(archive, tmp_path):
+    options = {"read": {"inline_below": 10_000}, "write": {"inline_below": 0}, "concat_dim": "time"}
+    harmonised = {"on_conflict": "harmonise", "load": "x"}
+    for name, combine in (("a", harmonised), ("b", mf.CombineOptions(on_conflict="harmonise", load=("x",)))):
+        report = mf.convert(archive[:2], tmp_path / f"{name}.json", combine=combine, **options)
+        assert report.written.inlined == 4
+        assert report.written.references == 0
+    assert (
+        json.loads((tmp_path / "a.json").read_text())["refs"] == json.loads((tmp_path / "b.json").read_text())["refs"]
+    )

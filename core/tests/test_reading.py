@@ -3,7 +3,7 @@
 import pickle
 import sys
 from types import SimpleNamespace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -39,6 +39,19 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     level: Annotated[int, msgspec.Meta(ge=0, description="How deep.")] = 1
     names: Annotated[tuple[str, ...], msgspec.Meta(description="Which.")] = ()
     mode: Annotated[str | None, msgspec.Meta(description="How.")] = None
+
+
+class Place(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    region: str = ""
+    path_style: bool = False
+
+
+class Nested(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    places: dict[str, Place] = {}
+    order: tuple[Place, ...] | None = None
+    home: Place = Place()
+    speed: Literal["slow", "fast"] = "slow"
+    deep: bool = False
 
 
 def array(file, offset=0, length=4):
@@ -168,6 +181,12 @@ class TestParse:
             ({"level": "x"}, "toy: level: Expected `int`, got `str`"),
             ({"chunk_bytes": 0}, "toy: chunk_bytes: Expected `int` >= 1; it takes integer or none"),
             ({"include": ["w"]}, "include: 'w' matches no array"),
+            (
+                {"inline_belov": 3},
+                r"did you mean 'inline_below'\?; there are: level, mode, names; for every format: chunk_bytes, exclude, group, ",
+            ),
+            ({"excluded": "v"}, r"did you mean 'exclude'\?"),
+            ({"x": 1}, "toy has no option 'x'; there are: level, mode, names; for every format: chunk_bytes"),
         ],
     )
     def test_options_that_are_none(self, options, message, parse):
@@ -299,7 +318,8 @@ def write(formats, tmp_path):
         tree, target="x.toy", fmt=None, mode=Mode.CREATE, at=None, on_unsupported="raise", dry_run=False, **options
     ):
         place = Target.of(tmp_path / target if isinstance(target, str) else target)
-        return write_tree(tree, place, fmt, mode, at, on_unsupported, options, formats=formats, dry_run=dry_run)
+        given = {"on_unsupported": on_unsupported, "options": options}
+        return write_tree(tree, place, fmt, mode=mode, at=at, formats=formats, dry_run=dry_run, **given)
 
     return write
 
@@ -381,6 +401,37 @@ class TestOptions:
         assert make_options(Options, {"level": "7", "names": '["a", "b"]', "mode": "[x"}, "toy") == Options(
             level=7, names=("a", "b"), mode="[x"
         )
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (
+                {"places": {"s3://a": {"regoin": "x"}}},
+                "toy: places: s3://a has no option 'regoin'; did you mean 'region'",
+            ),
+            ({"places": '{"s3://a": {"Path-Style": 1}}'}, "toy: places: s3://a has .* did you mean 'path_style'"),
+            ({"order": [{}, {"regio": "x"}]}, "toy: order has no option 'regio'; did you mean 'region'"),
+            ({"home": {"quite": 1}}, "toy: home has no option 'quite'; there are: path_style, region"),
+            ({"home": {"region": 5}}, "toy: home: Expected `str`, got `int`; it takes JSON with region, path_style"),
+            ({"places": 3}, "toy: places: Expected `object`, got `int`; it takes mapping of text to JSON with region"),
+            ({"speed": "quick"}, "toy: speed: Invalid enum value 'quick'; it takes 'fast' or 'slow'"),
+            ({"deep": "perhaps"}, "toy: deep: Expected `bool`, got `str`; it takes true or false"),
+            ({3: 1}, "toy has no option 3; there are: deep, home"),
+            (["deep"], "options of toy: a mapping of names to values was expected, not list"),
+        ],
+    )
+    def test_names_and_values_however_deep(self, given, message):
+        with pytest.raises(OptionError, match=message):
+            make_options(Nested, given, "toy")
+
+    def test_usage(self):
+        assert [option.usage for option in describe_options(Nested)] == [
+            "places=JSON",
+            "order=JSON|JSON",
+            "home=JSON",
+            "speed=slow|fast",
+            "deep=true|false",
+        ]
 
     def test_formats_without_options(self):
         assert make_options(None, {}, "toy") is None

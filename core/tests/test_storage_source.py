@@ -348,3 +348,16 @@ class TestRegistry:
             again = pickle.loads(pickle.dumps(source))
             assert (again.url, again.range(0, 2)) == (source.url, DATA[:2])
             assert (again.local_path is None) == (source.local_path is None)
+
+
+def test_stores_of_every_kind_are_converted_in_one_place(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    store = LocalStore(tmp_path)
+    ours = StoreRegistry({"memory://x": store})
+    assert StoreRegistry.of(ours) is ours
+    for stores in ({"memory://x": store}, ours, ObjectStoreRegistry({"memory://x": store})):
+        assert StoreRegistry.of(stores).resolve("memory://x/a") == (store, "a")
+        assert Source("memory://x/a", stores).size == 3
+    assert not StoreRegistry.of(None).serves("memory://x/a")
+    with pytest.raises(OptionError, match="stores is a mapping of URL prefix to store, or a registry, not list"):
+        StoreRegistry.of([store])

@@ -277,7 +277,7 @@ def test_open_object_is_not_verified_before_it_is_committed(raw):
 
 
 def test_options_of_the_parser_are_those_of_then(raw, tmp_path):
-    mf.convert(raw, tmp_path / "a.box", open_options={"rows": 5, "name": "w"})
+    mf.convert(raw, tmp_path / "a.box", read={"rows": 5, "name": "w"})
     report = mf.verify(tmp_path / "a.box")
     assert report.ok
     assert (report.arrays[0].path, report.arrays[0].compared) == ("w", 2)

@@ -63,6 +63,16 @@ def test_options_and_errors(packed, tmp_path):
         xr.open_dataset(packed, engine="manifestry", group="inner")
 
 
+@pytest.mark.parametrize("open_it", [xr.open_dataset, xr.open_datatree, xr.open_groups], ids=["one", "tree", "groups"])
+def test_options_that_are_given_as_keywords(packed, open_it):
+    with pytest.raises(
+        mf.OptionError, match=r"no keyword 'ifd'; options of the format are given as options={'ifd': 0}$"
+    ):
+        open_it(packed, engine="manifestry", ifd=0)
+    with pytest.raises(mf.OptionError, match=r"no keyword 'on_unsuported'; did you mean 'on_unsupported'\?"):
+        open_it(packed, engine="manifestry", on_unsuported="skip")
+
+
 def test_trees_of_groups(sample):
     from manifestry.xarray_bridge.engine import ManifestryBackend
 

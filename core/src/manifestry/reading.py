@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
@@ -16,7 +16,7 @@ from manifestry.formats.contracts import OnUnsupported, ParseContext
 from manifestry.formats.descriptors import ParserDescriptor
 from manifestry.formats.detection import detect
 from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
-from manifestry.formats.options import make_options, options_to_json
+from manifestry.formats.options import check_names, make_options, options_to_json
 from manifestry.model.files import FileTable
 from manifestry.model.limits import Limits
 from manifestry.model.provenance import Provenance
@@ -24,9 +24,10 @@ from manifestry.model.selection import Selection
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_array, validate_names
 from manifestry.progress import Progress, SilentProgress
+from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
 
-__all__ = ["CommonOptions", "parse", "parse_source"]
+__all__ = ["CommonOptions", "parse", "parse_source", "with_selection"]
 
 
 class CommonOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +55,7 @@ def parse(
     source: str | os.PathLike[str] | Source,
     *,
     format: str | None = None,  # noqa: A002 the field's word, and only a keyword
-    stores: Any = None,
+    stores: Stores = None,
     on_unsupported: OnUnsupported = "raise",
     limits: Limits | None = None,
     **options: Any,
@@ -91,7 +92,7 @@ def parse(
         See `manifestry.errors`.
     """
     given = source if isinstance(source, Source) else Source(source, stores)
-    return parse_source(given, format, on_unsupported, options, limits=limits)
+    return parse_source(given, format, on_unsupported, options, limits=limits, call=parse)
 
 
 def parse_source(
@@ -103,8 +104,12 @@ def parse_source(
     limits: Limits | None = None,
     progress: Progress | None = None,
     formats: FormatRegistry | None = None,
+    call: Callable[..., Any] | None = None,
 ) -> VirtualGroup:
-    """As `parse`, for callers inside the core that have a source and a progress to tell."""
+    """As `parse`, for callers inside the core that have a source and a progress to tell.
+
+    `call` is the function that the options were given to beside its own keywords.
+    """
     if on_unsupported not in ("raise", "skip"):
         raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
     registry = formats or installed_formats()
@@ -118,16 +123,17 @@ def parse_source(
     for name in carried.keys() & options.keys():
         raise OptionError(f"{label}: the format {fmt!r} names the {name} already")
     options = {**carried, **options}
+    check_names(options, entry.options_type(), label, common=CommonOptions, call=call)
     common = make_options(CommonOptions, {k: v for k, v in options.items() if k in _COMMON}, label)
     own = make_options(entry.options_type(), {k: v for k, v in options.items() if k not in _COMMON}, label)
     context = ParseContext(
-        common.group.strip("/"),
-        Selection(common.include, common.exclude),
-        common.chunk_bytes,
-        common.inline_below,
-        limits or Limits(),
-        on_unsupported,
-        progress or SilentProgress(),
+        group=common.group.strip("/"),
+        selection=Selection(common.include, common.exclude),
+        chunk_bytes=common.chunk_bytes,
+        inline_below=common.inline_below,
+        limits=limits or Limits(),
+        on_unsupported=on_unsupported,
+        progress=progress or SilentProgress(),
     )
     with _about(source):
         tree = _gate(_call(entry, source, own, context), context)
@@ -135,6 +141,25 @@ def parse_source(
         context.raise_refusals()
     origin = Provenance(label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source))
     return tree.with_(issues=(*tree.issues, *context.issues), provenance=tree.provenance or (origin,))
+
+
+def with_selection(options: Mapping[str, Any], include: Sequence[str], exclude: Sequence[str]) -> dict[str, Any]:
+    """Options for reading, and the selection that was given beside them.
+
+    Raises
+    ------
+    OptionError
+        `options` are no mapping, or have a selection already.
+    """
+    if not isinstance(options, Mapping):
+        raise OptionError(
+            f"options for reading: a mapping of names to values was expected, not {type(options).__name__}"
+        )
+    given = {name: names for name, names in (("include", include), ("exclude", exclude)) if names}
+    selection = {name: (names,) if isinstance(names, str) else tuple(names) for name, names in given.items()}
+    for name in selection.keys() & options.keys():
+        raise OptionError(f"{name}: is given twice, once among the options for reading; say all names in one place")
+    return {**options, **selection}
 
 
 @contextmanager

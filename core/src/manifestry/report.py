@@ -20,7 +20,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteReport:
     """What was written.
 
@@ -61,14 +61,14 @@ class WriteReport:
         stored = sum(array.manifest.stored_count for array in arrays)
         described = sum(array.manifest.stored_bytes - len(array.manifest.inline) for array in arrays)
         return cls(
-            target,
-            fmt,
-            len(arrays),
-            stored - sum(inlined),
-            sum(inlined),
-            described,
-            tuple(issue for tree in trees for issue in tree.issues),
-            reader_packages(trees),
+            target=target,
+            format=fmt,
+            arrays=len(arrays),
+            references=stored - sum(inlined),
+            inlined=sum(inlined),
+            described_bytes=described,
+            issues=tuple(issue for tree in trees for issue in tree.issues),
+            packages=reader_packages(trees),
             **known,
         )
 

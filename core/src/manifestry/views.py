@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from manifestry.model.tree import VirtualGroup
+from manifestry.storage.registry import Stores
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["open_store", "to_datatree", "to_xarray"]
 
 
-def open_store(tree: VirtualGroup, *, stores: Any = None) -> ManifestStore:
+def open_store(tree: VirtualGroup, *, stores: Stores = None) -> ManifestStore:
     """A tree as a read-only Zarr store that reads the archives.
 
     Parameters
@@ -37,7 +38,7 @@ def open_store(tree: VirtualGroup, *, stores: Any = None) -> ManifestStore:
 
 
 def to_xarray(
-    tree: VirtualGroup, group: str = "", *, load: bool | Collection[str] = False, stores: Any = None
+    tree: VirtualGroup, group: str = "", *, load: bool | Collection[str] = False, stores: Stores = None
 ) -> xr.Dataset:
     """One group as an xarray Dataset of virtual arrays; nothing is read and nothing is decoded.
 
@@ -63,7 +64,7 @@ def to_xarray(
     return xarray_bridge.to_xarray(tree, group, load=load, stores=stores)
 
 
-def to_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, stores: Any = None) -> xr.DataTree:
+def to_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, stores: Stores = None) -> xr.DataTree:
     """A whole tree as an xarray DataTree of virtual arrays; parameters as for `to_xarray`."""
     from manifestry import xarray_bridge  # noqa: PLC0415 as above
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from typing import Any
@@ -29,6 +29,7 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
 from manifestry.report import WriteReport
+from manifestry.storage.registry import Stores
 
 __all__ = ["check_target", "choose_writer", "output_state", "write", "write_tree"]
 
@@ -42,7 +43,7 @@ def write(
     overwrite: bool = False,
     append_dim: str | None = None,
     region: Mapping[str, tuple[int, int]] | None = None,
-    stores: Any = None,
+    stores: Stores = None,
     on_unsupported: OnUnsupported = "raise",
     limits: Limits | None = None,
     **options: Any,
@@ -91,38 +92,55 @@ def write(
         raise OptionError("overwrite replaces the whole output; it does not go with append_dim or region")
     mode = Mode.APPEND if at is not None else Mode.OVERWRITE if overwrite else Mode.CREATE
     place = Target.of(os.fspath(target) if isinstance(target, os.PathLike) else target, group, stores)
-    return write_tree(tree, place, format, mode, at, on_unsupported, options, limits=limits)
+    return write_tree(
+        tree,
+        place,
+        format,
+        mode=mode,
+        at=at,
+        on_unsupported=on_unsupported,
+        options=options,
+        limits=limits,
+        call=write,
+    )
 
 
 def write_tree(
     tree: VirtualGroup,
     target: Target,
     fmt: str | None,
+    *,
     mode: Mode,
     at: Placement | None,
     on_unsupported: OnUnsupported,
     options: Mapping[str, Any],
-    *,
     limits: Limits | None = None,
     progress: Progress | None = None,
     formats: FormatRegistry | None = None,
     dry_run: bool = False,
     state: OutputState | None = None,
     sources: frozenset[str] = frozenset(),
+    call: Callable[..., Any] | None = None,
 ) -> WriteReport:
     """As `write`, for callers inside the core that have a target and a progress to tell.
 
     With `dry_run`, everything is checked and nothing written: the report says what would be. `state` and `sources` are
-    those of `WriteContext`.
+    those of `WriteContext`; `call` is the function that the options were given to beside its own keywords.
     """
     if on_unsupported not in ("raise", "skip"):
         raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
     entry = choose_writer(target, fmt, formats or installed_formats())
     _check_capabilities(entry, at)
-    own = make_options(entry.options_type(), options, entry.descriptor.name)
+    own = make_options(entry.options_type(), options, entry.descriptor.name, call=call)
     bounds = limits or Limits()
     validate_tree(tree, bounds)
-    context = WriteContext(on_unsupported, bounds, progress or SilentProgress(), state, sources)
+    context = WriteContext(
+        on_unsupported=on_unsupported,
+        limits=bounds,
+        progress=progress or SilentProgress(),
+        state=state,
+        sources=sources,
+    )
     with _call_of(entry, target):
         session: WriteSession = entry.load().open(target, mode, own, context)
         with ExitStack() as undo:
@@ -149,7 +167,7 @@ def check_target(target: Target, fmt: str, mode: Mode, at: Placement | None, opt
     _check_capabilities(entry, at)
     own = make_options(entry.options_type(), options, entry.descriptor.name)
     with _call_of(entry, target):
-        entry.load().open(target, mode, own, WriteContext("raise", Limits(), SilentProgress())).abort()
+        entry.load().open(target, mode, own, WriteContext()).abort()
 
 
 def output_state(

@@ -13,7 +13,7 @@ from manifestry.cli.arguments import common_options, named_values, parse_samples
 from manifestry.cli.output import Output, human_bytes, pass_output, printable
 from manifestry.cli.progress import open_progress
 from manifestry.errors import OptionError, SourceError
-from manifestry.formats.options import make_options
+from manifestry.formats.options import describe_options
 from manifestry.report import counted
 
 if TYPE_CHECKING:
@@ -27,7 +27,19 @@ _STATUS: Final = {"failed": "left out", "changed": "has changed since it was wri
 """What is said of sources that are not as they should be; any of them makes the exit code 1."""
 
 
-@click.command("convert", short_help="Archives into a virtual Zarr store.")
+class _Convert(click.Command):
+    """The command, whose help ends with the values of ``--combine``."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, and what `--combine` takes."""
+        from manifestry.combine.options import CombineOptions  # noqa: PLC0415 combining imports zarr, which takes a while
+
+        super().format_options(ctx, formatter)
+        with formatter.section("Values of --combine, the default first"):
+            formatter.write_dl([(option.usage, option.description) for option in describe_options(CombineOptions)])
+
+
+@click.command("convert", cls=_Convert, short_help="Archives into a virtual Zarr store.")
 @click.argument("sources", metavar="SRC...", nargs=-1)
 @click.argument("target", metavar="DST")
 @reading_options(on_unsupported="raise")
@@ -50,9 +62,7 @@ _STATUS: Final = {"failed": "left out", "changed": "has changed since it was wri
     "--combine",
     metavar="K=V",
     multiple=True,
-    help="What to do where sources differ: on_conflict=raise|harmonise|drop, missing=raise|fill|drop, "
-    "attributes=first|drop|raise, compat=equals|close|override, partial=inline|rectilinear|raise, stack=NAME, "
-    "load=NAME, inline_limit=BYTES, index_chunk=N; the first value is the default. Repeatable.",
+    help="What to do where sources differ: see below. Repeatable.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace DST, if it is an output of the same format.")
 @click.option("--append", is_flag=True, help="Continue DST along --concat-dim.")
@@ -104,7 +114,7 @@ def command(output: Output, context: click.Context, /, *, quiet: bool, **given: 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments of `manifestry.convert`."""
-    from manifestry.combine.options import CombineOptions  # noqa: PLC0415 combining imports zarr, `--help` need not
+    from manifestry.combine.options import CombineOptions  # noqa: PLC0415 combining imports zarr, which takes a while
 
     if given["append"] and given["overwrite"]:
         raise click.UsageError("--append and --overwrite exclude each other")
@@ -113,15 +123,15 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "format": given["source_format"],
         "to": given["target_format"],
-        "open_options": named_values(given["oo"], "--oo"),
-        "creation_options": named_values(given["co"], "--co"),
+        "read": named_values(given["oo"], "--oo"),
+        "write": named_values(given["co"], "--co"),
         "include": given["include"],
         "exclude": given["exclude"],
         "concat_dim": given["concat_dim"],
         "coords": given["coords"],
         "rename": named_values(given["rename"], "--rename") or None,
         "slab_files": given["slab_files"],
-        "combine": make_options(CombineOptions, named_values(given["combine"], "--combine"), "--combine"),
+        "combine": CombineOptions.of(named_values(given["combine"], "--combine"), "--combine"),
         "relocate": named_values(given["relocate"], "--relocate") or None,
         "overwrite": given["overwrite"],
         "append_dim": given["concat_dim"] if given["append"] else None,

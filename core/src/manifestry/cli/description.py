@@ -26,7 +26,7 @@ ARRAY_COLUMNS: Final = ("array", "dimensions", "type", "chunk shape", "encoding"
 _BY: Final = " \N{MULTIPLICATION SIGN} "
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayRow:
     """One array.
 
@@ -85,7 +85,7 @@ class GroupRow:
     attributes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """A parsed source."""
 
@@ -133,7 +133,16 @@ def describe(tree: VirtualGroup, source: Source) -> Description:
     )
     arrays = tuple(_describe_array(path, array, issues) for path, array in tree.walk_arrays())
     name, options = ("", {}) if origin is None else (origin.parser, dict(origin.options))
-    return Description(source.url, name, options, len(files), total, arrays, groups, tuple(issues))
+    return Description(
+        source=source.url,
+        format=name,
+        options=options,
+        files=len(files),
+        file_bytes=total,
+        arrays=arrays,
+        groups=groups,
+        issues=tuple(issues),
+    )
 
 
 def _describe_array(path: str, array: VirtualArray, issues: list[Issue]) -> ArrayRow:

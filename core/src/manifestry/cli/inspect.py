@@ -8,7 +8,7 @@ import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
@@ -18,7 +18,7 @@ from manifestry.cli.output import Output, pass_output
 from manifestry.cli.page import write_page
 from manifestry.errors import OptionError
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.reading import parse
+from manifestry.reading import parse_source, with_selection
 from manifestry.storage.source import Source
 
 __all__ = ["command"]
@@ -51,9 +51,8 @@ def command(
     found = Source(source)
     if html is not None:
         _check_page(html, found)
-    options: dict[str, Any] = dict(named_values(oo, "--oo"))
-    options |= {name: value for name, value in (("include", include), ("exclude", exclude)) if value}
-    tree = parse(found, format=source_format, on_unsupported=on_unsupported, **options)
+    options = with_selection(named_values(oo, "--oo"), include, exclude)
+    tree = parse_source(found, source_format, on_unsupported, options)
     if chunks is not None:
         _show_chunks(output, tree, chunks)
         return

@@ -46,7 +46,7 @@ class Bar(Progress):
         from rich.progress import Progress as RichProgress  # noqa: PLC0415
         from rich.table import Column  # noqa: PLC0415
 
-        self._progress = RichProgress(
+        columns = (
             TextColumn("{task.description:>5}"),
             BarColumn(bar_width=None, table_column=Column(min_width=6)),
             MofNCompleteColumn(table_column=Column(min_width=9, no_wrap=True)),
@@ -55,10 +55,8 @@ class Bar(Progress):
             TimeRemainingColumn(table_column=Column(min_width=7)),
             # What a narrow terminal has no room for is lost at the end of the line.
             TextColumn("{task.fields[counted]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-            console=Console(stderr=True),
-            transient=True,
-            expand=True,
         )
+        self._progress = RichProgress(*columns, console=Console(stderr=True), transient=True, expand=True)
         self._task = self._progress.add_task("", visible=False, counted="")
         self._files = self._references = self._described = 0
         self._began = monotonic()

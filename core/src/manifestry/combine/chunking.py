@@ -39,6 +39,7 @@ def join_along(
     arrays: Sequence[VirtualArray],
     axis: int,
     path: str,
+    *,
     options: CombineOptions,
     stores: StoreRegistry,
     merger: FileMerger | None = None,
@@ -66,7 +67,7 @@ def join_along(
         return _split_to(arrays, axis, size, split, merger)
     if options.partial == "rectilinear":
         return _rectilinear(arrays, axis, path, metadata, merger)
-    return _assemble(arrays, axis, path, metadata, options, stores, merger)
+    return _assemble(arrays, axis, path, metadata, options=options, stores=stores, merger=merger)
 
 
 def _common_size(arrays: Sequence[VirtualArray], axis: int) -> int | None:
@@ -130,6 +131,7 @@ def _assemble(
     axis: int,
     path: str,
     metadata: ArrayMetadata,
+    *,
     options: CombineOptions,
     stores: StoreRegistry,
     merger: FileMerger,

@@ -35,13 +35,13 @@ from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.datatypes import same_bits
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 
 __all__ = ["Concatenation", "concat"]
 
 
 def concat(
-    trees: Iterable[VirtualGroup], dim: str, *, like: VirtualGroup | None = None, stores: Any = None, **options: Any
+    trees: Iterable[VirtualGroup], dim: str, *, like: VirtualGroup | None = None, stores: Stores = None, **options: Any
 ) -> VirtualGroup:
     """Trees one after the other along a dimension that their arrays have.
 
@@ -71,7 +71,7 @@ def concat(
     OptionError
         An option is unknown, or no array has the dimension.
     """
-    chosen = make_options(CombineOptions, options, "concat")
+    chosen = make_options(CombineOptions, options, "concat", call=concat)
     return Concatenation(check_some(trees), dim, chosen, like=like, stores=stores).run()
 
 
@@ -99,7 +99,7 @@ class Concatenation:
         options: CombineOptions,
         *,
         like: VirtualGroup | None = None,
-        stores: Any = None,
+        stores: Stores = None,
         check_order: bool = True,
         continued: bool = False,
         trial: bool = False,
@@ -107,7 +107,7 @@ class Concatenation:
         self.trees = trees
         self.dim = dim
         self.options = options
-        self.stores = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+        self.stores = StoreRegistry.of(stores)
         self._like = like
         self._check_order = check_order
         self._merger = FileMerger()
@@ -239,14 +239,16 @@ class Concatenation:
         like = (first, self._like_inherited.get(path, {}))
         if (name == self.dim and first.metadata.ndim == 1) or self._is_loaded(path):
             inherited = [self._inherited[i].get(path, {}) for i in range(len(parts))]
-            joined = load_along(parts, axis, path, inherited, like, self.options, self.stores, self._label)
+            joined = load_along(
+                parts, axis, path, inherited, like, options=self.options, stores=self.stores, labels=self._label
+            )
             if name == self.dim and first.metadata.ndim == 1 and self._check_order:
                 lengths = [part.shape[0] for part in parts]
                 values = read_values(joined, self.stores)
                 self._issues += check_order(path, values, lengths, self._label)
         else:
             same = [self._checked(path, first, part, i, axis) for i, part in enumerate(parts)]
-            joined = join_along(same, axis, path, self.options, self.stores, self._merger)
+            joined = join_along(same, axis, path, options=self.options, stores=self.stores, merger=self._merger)
         self._check_lengths(path, [part.shape[axis] for part in parts])
         there = [(i, part.attributes) for i, part in enumerate(parts)]
         attributes = self._attributes(path, first.attributes, there)
@@ -327,7 +329,7 @@ class Concatenation:
             {**self._inherited[position].get(path, {}), **other.attributes},
         )
         try:
-            return harmonise(first, other, found, meaning, self.stores, limit)
+            return harmonise(first, other, found, meaning, stores=self.stores, limit=limit)
         except ManifestryError as error:
             remedies = [*larger(size, limit), *self._stack(path, first, other), remedy("on_conflict", "drop")]
             raise ConflictError(f"{path}: {found[0]} in {where}: {error}", remedies) from error

@@ -72,10 +72,10 @@ def repeat_array(array: VirtualArray, dim: str, length: int, path: str = "") -> 
         ChunkManifest.from_columns(
             metadata.grid_shape,
             manifest.files,
-            repeated(manifest.file_index),
-            repeated(manifest.offsets),
-            repeated(manifest.lengths),
-            manifest.inline,
+            file_index=repeated(manifest.file_index),
+            offsets=repeated(manifest.offsets),
+            lengths=repeated(manifest.lengths),
+            inline=manifest.inline,
         ),
     )
 

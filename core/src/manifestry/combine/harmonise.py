@@ -28,6 +28,7 @@ def harmonise(
     other: VirtualArray,
     found: Sequence[Difference],
     meaning: tuple[Attributes, Attributes],
+    *,
     stores: StoreRegistry,
     limit: int,
 ) -> VirtualArray:

@@ -28,6 +28,7 @@ def load_along(
     path: str,
     inherited: Sequence[Attributes],
     like: tuple[VirtualArray, Attributes],
+    *,
     options: CombineOptions,
     stores: StoreRegistry,
     labels: Callable[[int], str],

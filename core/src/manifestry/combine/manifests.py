@@ -62,10 +62,10 @@ def concat_manifests(manifests: Sequence[ChunkManifest], axis: int, merger: File
     return ChunkManifest.from_columns(
         grid,
         files,
-        _join(index, manifests, axis),
-        _join(offsets, manifests, axis),
-        _join([m.lengths for m in manifests], manifests, axis),
-        b"".join(m.inline for m in manifests),
+        file_index=_join(index, manifests, axis),
+        offsets=_join(offsets, manifests, axis),
+        lengths=_join([m.lengths for m in manifests], manifests, axis),
+        inline=b"".join(m.inline for m in manifests),
     )
 
 
@@ -129,7 +129,12 @@ def insert_axis(manifest: ChunkManifest, axis: int) -> ChunkManifest:
     """The same chunks in a grid with one more dimension of length 1."""
     grid = (*manifest.grid_shape[:axis], 1, *manifest.grid_shape[axis:])
     return ChunkManifest.from_columns(
-        grid, manifest.files, manifest.file_index, manifest.offsets, manifest.lengths, manifest.inline
+        grid,
+        manifest.files,
+        file_index=manifest.file_index,
+        offsets=manifest.offsets,
+        lengths=manifest.lengths,
+        inline=manifest.inline,
     )
 
 
@@ -159,7 +164,12 @@ def split_manifest(manifest: ChunkManifest, axis: int, parts: int, count: int) -
 
     grid = (*shape[:axis], count, *shape[axis + 1 :])
     return ChunkManifest.from_columns(
-        grid, manifest.files, column(index), column(starts), column(piece), manifest.inline
+        grid,
+        manifest.files,
+        file_index=column(index),
+        offsets=column(starts),
+        lengths=column(piece),
+        inline=manifest.inline,
     )
 
 
@@ -169,5 +179,10 @@ def _mapped(manifest: ChunkManifest, change: Callable[[NDArray[Any]], NDArray[An
     full = (np.broadcast_to(column, (manifest.size,)).reshape(manifest.grid_shape) for column in kept)
     index, offsets, lengths = map(change, full)
     return ChunkManifest.from_columns(
-        index.shape, manifest.files, index.reshape(-1), offsets.reshape(-1), lengths.reshape(-1), manifest.inline
+        index.shape,
+        manifest.files,
+        file_index=index.reshape(-1),
+        offsets=offsets.reshape(-1),
+        lengths=lengths.reshape(-1),
+        inline=manifest.inline,
     )

@@ -21,12 +21,12 @@ from manifestry.formats.options import make_options
 from manifestry.issues import Issue
 from manifestry.model.datatypes import same_bits
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 
 __all__ = ["merge"]
 
 
-def merge(trees: Iterable[VirtualGroup], *, stores: Any = None, **options: Any) -> VirtualGroup:
+def merge(trees: Iterable[VirtualGroup], *, stores: Stores = None, **options: Any) -> VirtualGroup:
     """Trees with different variables as one tree.
 
     Parameters
@@ -43,8 +43,8 @@ def merge(trees: Iterable[VirtualGroup], *, stores: Any = None, **options: Any) 
     IncompatibleArraysError
         Arrays of one name differ, or a dimension of a group has two lengths.
     """
-    chosen = make_options(CombineOptions, options, "merge")
-    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+    chosen = make_options(CombineOptions, options, "merge", call=merge)
+    registry = StoreRegistry.of(stores)
     parts = check_some(trees)
     try:
         return _joined(parts, chosen, registry)
@@ -93,7 +93,7 @@ def _joined(parts: Sequence[VirtualGroup], chosen: CombineOptions, registry: Sto
     arrays = {}
     for path, found in by_path.items():
         try:
-            arrays[path] = _merged(path, found, labels, chosen, registry, issues.append)
+            arrays[path] = _merged(path, found, labels, options=chosen, stores=registry, report=issues.append)
         except IncompatibleArraysError as error:
             if chosen.on_conflict != "drop":
                 raise
@@ -112,6 +112,7 @@ def _merged(
     path: str,
     found: list[tuple[int, VirtualArray]],
     labels: Callable[[int], str],
+    *,
     options: CombineOptions,
     stores: StoreRegistry,
     report: Callable[[Issue], None],

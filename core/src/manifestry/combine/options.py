@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+
+from manifestry.formats.options import make_options
 
 __all__ = ["CombineOptions"]
 
@@ -67,3 +70,17 @@ class CombineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         Annotated[int, Meta(ge=1, description="Elements in a chunk of the copied coordinate; all in one by default.")]
         | None
     ) = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any] | CombineOptions | None, owner: str = "combine") -> CombineOptions:
+        """The options that a caller gave: by name (see `make_options`), or these already.
+
+        Raises
+        ------
+        OptionError
+            A name is unknown, or a value is not allowed.
+        """
+        if isinstance(given, CombineOptions):
+            return given
+        chosen: CombineOptions = make_options(cls, {} if given is None else given, owner)
+        return chosen

@@ -13,6 +13,7 @@ from manifestry.combine.values import inline_array
 from manifestry.errors import OptionError
 from manifestry.formats.options import make_options
 from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.registry import Stores
 
 __all__ = ["coordinate_paths", "expand", "stack"]
 
@@ -26,7 +27,7 @@ def stack(
     coords: Mapping[str, Any] | None = None,
     variables: Sequence[str] = (),
     like: VirtualGroup | None = None,
-    stores: Any = None,
+    stores: Stores = None,
     **options: Any,
 ) -> VirtualGroup:
     """Trees one after the other along a dimension that they do not have yet; it becomes the first one.
@@ -54,7 +55,7 @@ def stack(
         As for `concat`; a codec that depends on the number of dimensions is refused.
     """
     parts = check_some(trees)
-    chosen = make_options(CombineOptions, options, "stack")
+    chosen = make_options(CombineOptions, options, "stack", call=stack)
     for name, values in (coords or {}).items():
         if len(values if not isinstance(values, VirtualArray) else range(values.shape[0])) != len(parts):
             raise OptionError(f"coords: {name} needs one value for each of the {len(parts)} trees")

@@ -226,13 +226,13 @@ def inline_array(values: Any, dims: Sequence[str], attributes: Mapping[str, Any]
         data = data.astype(np.dtypes.StringDType())
     dtype = data.dtype.newbyteorder("=") if data.dtype.kind not in "TO" else data.dtype
     like = ArrayMetadata(
-        data.shape,
-        dtype,
-        RegularGrid(tuple(max(1, n) for n in data.shape)),
-        (),
-        default_fill(dtype),
-        tuple(dims),
-        dict(attributes or {}),
+        shape=data.shape,
+        dtype=dtype,
+        chunk_grid=RegularGrid(tuple(max(1, n) for n in data.shape)),
+        codecs=(),
+        fill_value=default_fill(dtype),
+        dims=tuple(dims),
+        attributes=dict(attributes or {}),
     )
     return encode_values(data, plain_metadata(like, data.shape))
 
@@ -289,5 +289,10 @@ def _encode_plain(values: NDArray[Any], metadata: ArrayMetadata) -> ChunkManifes
     padded[: data.size] = data
     size = chunk * data.itemsize
     return ChunkManifest.from_columns(
-        (count,), (), INLINE, np.arange(count, dtype="u8") * np.uint64(size), size, padded.tobytes()
+        (count,),
+        (),
+        file_index=INLINE,
+        offsets=np.arange(count, dtype="u8") * np.uint64(size),
+        lengths=size,
+        inline=padded.tobytes(),
     )

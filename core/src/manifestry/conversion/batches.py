@@ -62,7 +62,7 @@ class BatchResult:
         return sum(report.references for report in self.reports)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchJob:
     """How sources are parsed, prepared and folded; travels to workers, with its stores and their credentials.
 

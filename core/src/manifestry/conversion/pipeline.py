@@ -47,7 +47,7 @@ _SHARE: Final = 8
 _MANY_WORKERS: Final = 32  # where it is not known how many there are
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Output:
     """Where slabs go, and how the next one is written.
 
@@ -119,10 +119,10 @@ class Output:
             tree.relocate(self.relocate) if self.relocate else tree,
             self.target,
             self.format,
-            self.mode,
-            self._place,
-            self.on_unsupported,
-            self.options,
+            mode=self.mode,
+            at=self._place,
+            on_unsupported=self.on_unsupported,
+            options=self.options,
             limits=self.limits,
             progress=progress,
             dry_run=self.dry_run,
@@ -140,7 +140,7 @@ class Output:
             self.state = OutputState(str(version))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Run:
     """One call of `manifestry.convert`.
 
@@ -200,6 +200,7 @@ class Run:
         must_exist
             There is an output to continue.
         """
+        where = str(self.output.target)
         self.urls = [source.url for source in sources]
         new = self._continue(sources, must_exist=must_exist) if continued else list(sources)
         workers = choose_workers(executor, len(new))
@@ -214,12 +215,12 @@ class Run:
             except TargetExistsError as error:
                 if not continued or self.output.mode is Mode.APPEND:
                     raise
-                raise WriteError(
-                    f"{self.output.target}: another run has made it meanwhile; give the command again"
-                ) from error
+                raise WriteError(f"{where}: another run has made it meanwhile; give the command again") from error
         found = tuple(self.reports[source.url] for source in sources)
         written = None if self.output.written is None else self.output.written.with_issues(self.order.issues())
-        return ConvertReport(str(self.output.target), written, found, self.seconds, self.output.dry_run)
+        return ConvertReport(
+            target=where, written=written, sources=found, seconds=self.seconds, dry_run=self.output.dry_run
+        )
 
     def _send(self, workers: Workers, sources: Sequence[Source]) -> None:
         """Make sure that everything can be sent to workers, and have them load what they will need."""

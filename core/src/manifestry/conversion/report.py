@@ -18,7 +18,7 @@ SourceStatus = Literal["written", "checked", "present", "changed", "failed"]
 ``changed``: was in the output before, and has another size, etag or time since. ``failed``: left out, see the error."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReport:
     """What became of one source.
 
@@ -50,16 +50,22 @@ class SourceReport:
         """The report of a source that was parsed and is to be written."""
         counts = WriteReport.of("", "", [tree])
         return cls(
-            url, "written", counts.arrays, counts.references, counts.inlined, counts.described_bytes, tree.issues
+            url=url,
+            status="written",
+            arrays=counts.arrays,
+            references=counts.references,
+            inlined=counts.inlined,
+            described_bytes=counts.described_bytes,
+            issues=tree.issues,
         )
 
     @classmethod
     def failure(cls, url: str, error: ManifestryError) -> SourceReport:
         """The report of a source that is left out because of an error."""
-        return cls(url, "failed", error=f"{type(error).__name__}: {str(error).removeprefix(f'{url}: ')}")
+        return cls(url=url, status="failed", error=f"{type(error).__name__}: {str(error).removeprefix(f'{url}: ')}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertReport:
     """What a run did.
 

@@ -112,19 +112,19 @@ class Existing:
 
 def _known(source: Source, then: SourceFile) -> SourceReport:
     if then == SourceFile(then.url):  # nothing is known to compare, of a directory for example
-        return SourceReport(source.url, "present")
+        return SourceReport(url=source.url, status="present")
     try:
         now = replace(source.file, url=then.url)
     except SourceError as error:
-        return SourceReport(source.url, "changed", error=str(error))
+        return SourceReport(url=source.url, status="changed", error=str(error))
     changes = [
         f"{name} was {before}, is {after}"
         for name in ("size", "etag", "last_modified")
         if (before := getattr(then, name)) is not None and before != (after := getattr(now, name))
     ]
     if changes:
-        return SourceReport(source.url, "changed", error="since it was written: " + ", ".join(changes))
-    return SourceReport(source.url, "present")
+        return SourceReport(url=source.url, status="changed", error="since it was written: " + ", ".join(changes))
+    return SourceReport(url=source.url, status="present")
 
 
 def read_existing(

@@ -21,7 +21,8 @@ from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ExecutorLike
 from manifestry.progress import Progress, SilentProgress
-from manifestry.storage.registry import StoreRegistry
+from manifestry.reading import with_selection
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
 from manifestry.writing import output_state
 
@@ -38,16 +39,16 @@ def convert(
     format: str | None = None,  # noqa: A002 the field's word, and only a keyword
     to: str | None = None,
     group: str = "",
-    stores: Any = None,
-    open_options: Mapping[str, Any] | None = None,
-    creation_options: Mapping[str, Any] | None = None,
+    stores: Stores = None,
+    read: Mapping[str, Any] | None = None,
+    write: Mapping[str, Any] | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     rename: Mapping[str, str] | None = None,
     preprocess: Callable[[VirtualGroup], VirtualGroup] | None = None,
     coords: Sequence[str] = (),
     concat_dim: str | None = None,
-    combine: CombineOptions | None = None,
+    combine: Mapping[str, Any] | CombineOptions | None = None,
     relocate: Mapping[str, str] | None = None,
     overwrite: bool = False,
     append_dim: str | None = None,
@@ -75,8 +76,9 @@ def convert(
         Path of the group inside the output that becomes the root.
     stores
         Object stores by URL prefix. They travel to workers, with their credentials.
-    open_options, creation_options
-        Options of the format that is read, and of the format that is written.
+    read, write
+        Options by name: for reading, those that `manifestry.parse` takes; for writing, those of the format
+        (``manifestry formats NAME`` lists both).
     include, exclude
         Names, paths or patterns of arrays and groups of every source.
     rename
@@ -89,7 +91,7 @@ def convert(
     concat_dim
         The dimension along which several sources are combined; without one they are merged.
     combine
-        What to do where sources differ.
+        What to do where sources differ: `CombineOptions` by name, ``{"on_conflict": "harmonise"}``.
     relocate
         Prefixes under which the output shall have the sources, ``{old: new}``.
     overwrite
@@ -137,26 +139,35 @@ def convert(
         raise OptionError("resume needs a concat_dim: the dimension along which the output is continued (--concat-dim)")
     if overwrite and (resume or append_dim is not None):
         raise OptionError("overwrite replaces the whole output; it does not go with append_dim or resume")
-    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
-    selection = {key: tuple(names) for key, names in (("include", include), ("exclude", exclude)) if names}
+    registry = StoreRegistry.of(stores)
     rules = tuple(CoordinateRule.parse(text) for text in coords)
     job = BatchJob(
-        format,
-        {**(open_options or {}), **selection},
-        on_unsupported,
-        limits,
-        Preparation(rename or {}, preprocess, rules, dim),
-        dim,
-        combine or CombineOptions(),
-        registry,
-        on_error,
+        format=format,
+        options=with_selection(read or {}, include, exclude),
+        on_unsupported=on_unsupported,
+        limits=limits,
+        preparation=Preparation(rename or {}, preprocess, rules, dim),
+        dim=dim,
+        combine=CombineOptions.of(combine),
+        stores=registry,
+        on_error=on_error,
     )
     place = Target.of(os.fspath(target) if isinstance(target, os.PathLike) else target, group, registry)
     if verify is not None and place.object is not None:
         raise OptionError("verify reads the output from its path or URL: commit first, then call manifestry.verify")
     mode = Mode.OVERWRITE if overwrite else Mode.CREATE
-    output = Output(place, to, mode, dim, on_unsupported, limits, relocate or {}, creation_options or {}, dry_run)
-    run = Run(job, output, progress or SilentProgress())
+    output = Output(
+        target=place,
+        to=to,
+        mode=mode,
+        dim=dim,
+        on_unsupported=on_unsupported,
+        limits=limits,
+        relocate=relocate or {},
+        options=write or {},
+        dry_run=dry_run,
+    )
+    run = Run(job=job, output=output, progress=progress or SilentProgress())
     found = expand_sources(sources, registry)
     report = run(found, executor, slab_files, continued=append_dim is not None or resume, must_exist=not resume)
     if verify is None or dry_run or report.written is None:

@@ -6,14 +6,13 @@ import os
 from collections.abc import Iterable, Iterator
 from re import compile as compile_pattern
 from re import escape, split
-from typing import Any
 
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.detection import matches
 from manifestry.formats.loading import installed_formats
 from manifestry.storage.faults import source_errors
 from manifestry.storage.objects import listed
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, local_path, shown
 
@@ -24,7 +23,7 @@ type SourceLike = str | os.PathLike[str] | Source
 _WILD = "*?["
 
 
-def expand_sources(given: SourceLike | Iterable[SourceLike], stores: Any = None) -> list[Source]:
+def expand_sources(given: SourceLike | Iterable[SourceLike], stores: Stores = None) -> list[Source]:
     """Every source that is meant, in order.
 
     Parameters
@@ -43,7 +42,7 @@ def expand_sources(given: SourceLike | Iterable[SourceLike], stores: Any = None)
     OptionError
         Nothing was given, or a source is there twice.
     """
-    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+    registry = StoreRegistry.of(stores)
     several = [given] if isinstance(given, str | os.PathLike | Source) else given
     found = [source for one in several for source in _expand(one, registry)]
     if not found:

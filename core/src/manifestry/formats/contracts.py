@@ -22,7 +22,7 @@ from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.selection import Selection
 from manifestry.progress import Progress, SilentProgress
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.urls import canonical_url, local_path
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ OnUnsupported = Literal["raise", "skip"]
 _REMEDY: Final = "leave out what is refused with on_unsupported='skip' or --on-unsupported skip"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ParseContext:
     """Options that mean the same for every format, and where a parser says what it left out.
 
@@ -255,9 +255,9 @@ class Target:
     stores: StoreRegistry = field(default_factory=StoreRegistry)
 
     @classmethod
-    def of(cls, target: Any, group: str = "", stores: Any = None) -> Target:
+    def of(cls, target: Any, group: str = "", stores: Stores = None) -> Target:
         """The target that a caller gave: a path, a URL or an open object."""
-        registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+        registry = StoreRegistry.of(stores)
         if isinstance(target, str | Path):
             return cls(canonical_url(target), None, group.strip("/"), registry)
         return cls("", target, group.strip("/"), registry)
@@ -314,7 +314,7 @@ class OutputState:
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteContext:
     """What means the same for every writer.
 

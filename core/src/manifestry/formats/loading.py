@@ -50,7 +50,7 @@ class PluginState(StrEnum):
     BLOCKED = "blocked"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginRecord:
     """One entry point and what became of it; `reason` and `trace` say why when the state is not ok."""
 
@@ -231,7 +231,7 @@ def _distribution(entry: EntryPoint) -> tuple[str, str]:
 
 def _load(entry: EntryPoint, blocked: set[str]) -> PluginRecord:
     distribution, version = _distribution(entry)
-    record = PluginRecord(entry.name, distribution, version, entry.value)
+    record = PluginRecord(name=entry.name, distribution=distribution, version=version, module=entry.value)
     if entry.name in blocked or distribution in blocked:
         return replace(record, state=PluginState.BLOCKED, reason=f"named in {BLOCK_VARIABLE}")
     with PluginBoundary() as boundary:

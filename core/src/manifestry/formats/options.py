@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,20 +15,33 @@ import msgspec.inspect
 
 from manifestry.errors import OptionError
 
-__all__ = ["OptionInfo", "describe_options", "make_options", "options_to_json"]
+__all__ = ["OptionInfo", "check_names", "describe_options", "make_options", "options_to_json"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptionInfo:
-    """One option of a struct, for help texts and docs."""
+    """One option of a struct, for help texts and docs.
+
+    Attributes
+    ----------
+    name, type, description
+        What it is called, what it takes and what it does, in words.
+    default
+        Its value when it is not given.
+    usage
+        How it is given on the command line: ``"compat=equals|close|override"``.
+    """
 
     name: str
     type: str
     default: Any
     description: str
+    usage: str
 
 
-def make_options(struct: type[msgspec.Struct] | None, given: Mapping[str, Any], owner: str) -> Any:
+def make_options(
+    struct: type[msgspec.Struct] | None, given: Mapping[str, Any], owner: str, *, call: Callable[..., Any] | None = None
+) -> Any:
     """The options struct from keyword arguments, or from the texts that a command line has.
 
     Parameters
@@ -39,28 +53,95 @@ def make_options(struct: type[msgspec.Struct] | None, given: Mapping[str, Any], 
         of texts is a list of that one.
     owner
         The format, for messages.
+    call
+        The function that was given them beside its own keywords, one of which may have been meant.
 
     Raises
     ------
     OptionError
         A name is unknown, or a value is not allowed.
     """
-    fields = {} if struct is None else _fields(struct)
-    for name in given:
-        if name not in fields:
-            close = difflib.get_close_matches(name, fields, 1)
-            guess = f"; did you mean {close[0]!r}?" if close else ""
-            there = f"; there are: {', '.join(sorted(fields))}" if fields else "; it has none"
-            raise OptionError(f"{owner} has no option {name!r}{guess}{there}")
+    check_names(given, struct, owner, call=call)
     if struct is None:
         return None
-    lists = _lists(struct)
+    fields, lists = _fields(struct), _lists(struct)
     values = {name: _from_text(value, fields[name]) for name, value in given.items()}
     values = {name: (value,) if name in lists and isinstance(value, str) else value for name, value in values.items()}
+    for field in _info(struct).fields:
+        if field.name in values:
+            _check_inside(field.type, values[field.name], f"{owner}: {field.name}")
     try:
         return msgspec.convert(values, struct, strict=False)
     except msgspec.ValidationError as error:
         raise OptionError(f"{owner}: {_reason(struct, str(error))}") from error
+
+
+def check_names(
+    given: Mapping[str, Any],
+    struct: type[msgspec.Struct] | None,
+    owner: str,
+    *,
+    common: type[msgspec.Struct] | None = None,
+    call: Callable[..., Any] | None = None,
+) -> None:
+    """See that every option is one of the format, or one that all formats have.
+
+    Parameters
+    ----------
+    given
+        Values by name.
+    struct, owner, call
+        As for `make_options`.
+    common
+        The options that all formats have.
+
+    Raises
+    ------
+    OptionError
+        A name is unknown: the message says which one may have been meant, and which there are.
+    """
+    if not isinstance(given, Mapping):
+        raise OptionError(f"options of {owner}: a mapping of names to values was expected, not {type(given).__name__}")
+    own, shared = ([] if kind is None else sorted(_fields(kind)) for kind in (struct, common))
+    for name in given:
+        if name not in own and name not in shared:
+            there = f"there are: {', '.join(own)}" if own else "it has none of its own" if shared else "it has none"
+            every = f"; for every format: {', '.join(shared)}" if shared else ""
+            guess = _guess(name, [*own, *shared, *_keywords(call)])
+            raise OptionError(f"{owner} has no option {name!r}{guess}; {there}{every}")
+
+
+def _guess(name: object, known: list[str]) -> str:
+    """Which of the known names may have been meant, as a part of a message."""
+    close = difflib.get_close_matches(str(name).casefold().replace("-", "_"), known, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _keywords(call: Callable[..., Any] | None) -> Iterator[str]:
+    """The names of a function's own keywords."""
+    if call is not None:
+        yield from (p.name for p in inspect.signature(call).parameters.values() if p.kind is p.KEYWORD_ONLY)
+
+
+def _check_inside(kind: msgspec.inspect.Type, value: Any, where: str) -> None:
+    """See that the names inside a value are those of the structs that it stands for, however deep."""
+    match kind:
+        case msgspec.inspect.Metadata():
+            _check_inside(kind.type, value, where)
+        case msgspec.inspect.UnionType():
+            for one in kind.types:
+                _check_inside(one, value, where)
+        case msgspec.inspect.StructType() if isinstance(value, Mapping):
+            check_names(value, kind.cls, where)
+            for field in kind.fields:
+                if field.name in value:
+                    _check_inside(field.type, value[field.name], f"{where}: {field.name}")
+        case msgspec.inspect.DictType() if isinstance(value, Mapping):
+            for key, one in value.items():
+                _check_inside(kind.value_type, one, f"{where}: {key}")
+        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType() if isinstance(value, list | tuple):
+            for one in value:
+                _check_inside(kind.item_type, one, where)
 
 
 def _reason(struct: type[msgspec.Struct], message: str) -> str:
@@ -77,6 +158,13 @@ def _reason(struct: type[msgspec.Struct], message: str) -> str:
 def _fields(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """The type of each field; asked for with every source of a run, and resolving annotations takes milliseconds."""
     return {field.name: field.type for field in msgspec.structs.fields(struct)}
+
+
+@cache
+def _info(struct: type[msgspec.Struct]) -> msgspec.inspect.StructType:
+    info = msgspec.inspect.type_info(struct)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return info
 
 
 @cache
@@ -99,12 +187,16 @@ def describe_options(struct: type[msgspec.Struct] | None) -> list[OptionInfo]:
     """What each option of a struct is; descriptions stand in its ``msgspec.Meta``."""
     if struct is None:
         return []
-    info = msgspec.inspect.type_info(struct)
-    assert isinstance(info, msgspec.inspect.StructType)
     schema = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
     return [
-        OptionInfo(field.name, _type_name(field.type), _default(field), _description(schema[field.name]))
-        for field in info.fields
+        OptionInfo(
+            name=field.name,
+            type=_type_name(field.type),
+            default=_default(field),
+            description=_description(schema[field.name]),
+            usage=f"{field.name}={_placeholder(field.type, _default(field))}",
+        )
+        for field in _info(struct).fields
     ]
 
 
@@ -140,6 +232,27 @@ def _type_name(kind: Any) -> str:
     return names.get(type(kind).__name__, type(kind).__name__.removesuffix("Type").lower())
 
 
+def _placeholder(kind: msgspec.inspect.Type, default: Any = None) -> str:
+    """What stands for a value in the usage of an option: of several words, the default is the first."""
+    match kind:
+        case msgspec.inspect.Metadata():
+            return _placeholder(kind.type, default)
+        case msgspec.inspect.UnionType():
+            kinds = [one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)]
+            return "|".join(dict.fromkeys(_placeholder(one, default) for one in kinds))
+        case msgspec.inspect.LiteralType():
+            return "|".join(map(str, sorted(kind.values, key=lambda value: value != default)))
+        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
+            return f"{_placeholder(kind.item_type)}|JSON"
+        case msgspec.inspect.BoolType():
+            return "true|false"
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            return "N"
+        case msgspec.inspect.StrType():
+            return "TEXT"
+    return "JSON"
+
+
 def options_to_json(options: msgspec.Struct | None) -> dict[str, Any]:
     """The options that differ from their defaults, as JSON: what provenance keeps."""
     if options is None:
@@ -151,4 +264,4 @@ def options_to_json(options: msgspec.Struct | None) -> dict[str, Any]:
 
 @cache
 def _defaults(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    return {f.name: _default(f) for f in msgspec.inspect.type_info(struct).fields}  # type: ignore[attr-defined]
+    return {field.name: _default(field) for field in _info(struct).fields}

@@ -12,7 +12,7 @@
 """
 
 from manifestry.storage.blocks import BlockReader
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, join_url, local_path, split_url
@@ -22,6 +22,7 @@ __all__ = [
     "RetryPolicy",
     "Source",
     "StoreRegistry",
+    "Stores",
     "canonical_url",
     "join_url",
     "local_path",

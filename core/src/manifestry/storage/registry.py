@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from obstore.store import HTTPStore, LocalStore, from_url
+from obstore.store import HTTPStore, LocalStore, ObjectStore, from_url
 
 from manifestry.errors import OptionError, SourceError
 from manifestry.storage.faults import source_errors
 from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.urls import canonical_url, split_url
 
-__all__ = ["StoreRegistry"]
+if TYPE_CHECKING:
+    from obspec_utils.registry import ObjectStoreRegistry
+
+__all__ = ["StoreRegistry", "Stores"]
+
+type Stores = Mapping[str, ObjectStore] | ObjectStoreRegistry[Any] | StoreRegistry | None
+"""Object stores as a caller gives them: by URL prefix, in a registry, or none."""
 
 _VARIABLES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 """Beginnings of the names of environment variables, by scheme."""
@@ -73,7 +79,7 @@ class StoreRegistry:
     A pickled registry carries its stores, and so their credentials.
     """
 
-    def __init__(self, stores: Any = None, policy: RetryPolicy | None = None) -> None:
+    def __init__(self, stores: Stores = None, policy: RetryPolicy | None = None) -> None:
         self._given: dict[str, Any] = {}
         self._foreign: Any = None
         self._defaults: dict[str, Any] = {}
@@ -86,6 +92,11 @@ class StoreRegistry:
             self._foreign = stores
         elif stores is not None:
             raise OptionError(f"stores is a mapping of URL prefix to store, or a registry, not {type(stores).__name__}")
+
+    @classmethod
+    def of(cls, stores: Stores) -> StoreRegistry:
+        """The registry that a caller gave, or one of the stores that a caller gave."""
+        return stores if isinstance(stores, StoreRegistry) else cls(stores)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_defaults": {}}

@@ -19,7 +19,7 @@ from manifestry.model.files import SourceFile
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.faults import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import answered
 from manifestry.storage.urls import canonical_url, join_url, local_path, shown
 
@@ -67,9 +67,9 @@ class Source:
 
     _head = b""
 
-    def __init__(self, location: str | os.PathLike[str], stores: Any = None) -> None:
+    def __init__(self, location: str | os.PathLike[str], stores: Stores = None) -> None:
         self.url = canonical_url(location)
-        self.registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+        self.registry = StoreRegistry.of(stores)
         self.local_path = None if self.registry.serves(self.url) else local_path(self.url)
 
     @classmethod

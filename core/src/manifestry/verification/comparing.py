@@ -19,6 +19,7 @@ from manifestry.formats.options import make_options
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
+from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
 from manifestry.verification.metadata import array_differences, group_differences
 from manifestry.verification.origins import Origins
@@ -41,7 +42,7 @@ def verify(
     *,
     samples: Samples = 16,
     format: str | None = None,  # noqa: A002 the field's word, and only a keyword
-    stores: Any = None,
+    stores: Stores = None,
 ) -> VerifyReport:
     """Compare an output with the sources that it was made from.
 
@@ -93,9 +94,11 @@ def verify_source(
     with Origins(tree.provenance, source.registry, formats) as origins:
         sources = origins.check()
         bad = {check.url for check in sources if check.status != "unchanged"}
-        arrays = tuple(_check(path, array, root, origins, samples, bad) for path, array in tree.walk_arrays())
+        arrays = tuple(
+            _check(path, array, root, origins=origins, samples=samples, bad=bad) for path, array in tree.walk_arrays()
+        )
         groups = tuple(_group_differences(tree, origins, bad))
-    return VerifyReport(source.url, name, sources, arrays, groups)
+    return VerifyReport(target=source.url, format=name, sources=sources, arrays=arrays, groups=groups)
 
 
 def _read_output(
@@ -112,7 +115,7 @@ def _read_output(
 
 
 def _check(
-    path: str, array: VirtualArray, root: zarr.Group, origins: Origins, samples: Samples, bad: set[str]
+    path: str, array: VirtualArray, root: zarr.Group, *, origins: Origins, samples: Samples, bad: set[str]
 ) -> ArrayCheck:
     """Compare samples of one array; what goes wrong with it costs the others nothing."""
     placing = Placing(path, array, origins, None if samples == "all" else _MANY_SOURCES)
@@ -143,7 +146,15 @@ def _check(
         remark = f"{skipped} chunks not compared: their place in a source is not known, or the source has changed"
     found_wrong = failed or bool(wrong) or any(difference.alters for difference in differences or ())
     return ArrayCheck(
-        path, array.manifest.size, compared, skipped, tuple(wrong), oracle, remark, found_wrong, differences or ()
+        path=path,
+        chunks=array.manifest.size,
+        compared=compared,
+        skipped=skipped,
+        mismatches=tuple(wrong),
+        oracle=oracle,
+        message=remark,
+        failed=found_wrong,
+        differences=differences or (),
     )
 
 

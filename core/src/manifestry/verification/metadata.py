@@ -34,12 +34,16 @@ def array_differences(path: str, mine: VirtualArray, theirs: VirtualArray, *, co
     """
     here, there = (_attributes(array, path) for array in (mine, theirs))
     for name, found, expected in _different(here, there):
-        yield Difference(path, f"attribute {name}", found, expected, alters=name in DECODING and not copied)
+        yield Difference(
+            path=path, what=f"attribute {name}", found=found, expected=expected, alters=name in DECODING and not copied
+        )
     names, expected_names = (tuple(map(str, array.dims or ())) for array in (mine, theirs))
     if names[len(names) - len(expected_names) :] != expected_names:  # a stack has one more in front
-        yield Difference(path, "dimensions", ", ".join(names), ", ".join(expected_names))
+        yield Difference(path=path, what="dimensions", found=", ".join(names), expected=", ".join(expected_names))
     if _plain(mine.dtype) != _plain(theirs.dtype):
-        yield Difference(path, "data type", str(mine.dtype), str(theirs.dtype), alters=not copied)
+        yield Difference(
+            path=path, what="data type", found=str(mine.dtype), expected=str(theirs.dtype), alters=not copied
+        )
 
 
 def group_differences(mine: VirtualGroup, theirs: VirtualGroup) -> Iterator[Difference]:
@@ -50,13 +54,13 @@ def group_differences(mine: VirtualGroup, theirs: VirtualGroup) -> Iterator[Diff
     here_too = {path for path, _ in mine.walk_arrays()}
     for path, _ in theirs.walk_arrays():
         if path not in here_too:
-            yield Difference(path, "array", "missing", "there")
+            yield Difference(path=path, what="array", found="missing", expected="there")
     known = dict(theirs.walk())
     for path, group in mine.walk():
         if path in known:
             here, there = (attributes_to_json(g.attributes)[0] for g in (group, known[path]))
             for name, found, expected in _different(here, there):
-                yield Difference(path, f"attribute {name}", found, expected)
+                yield Difference(path=path, what=f"attribute {name}", found=found, expected=expected)
 
 
 def _attributes(array: VirtualArray, path: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class SourceCheck:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """What the output says otherwise than its source: renamed, changed by `preprocess` or by combining, or lost.
 
@@ -52,7 +52,7 @@ class Difference:
         return f"{self.path or '/'}: {self.what} is {self.found}, in the source {self.expected}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayCheck:
     """One array of the output.
 
@@ -85,7 +85,7 @@ class ArrayCheck:
     differences: tuple[Difference, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
     """What `verify` found.
 

@@ -13,7 +13,7 @@ from manifestry.combine.compatibility import inherited_attributes
 from manifestry.combine.stacking import coordinate_paths
 from manifestry.combine.values import inline_array, read_values
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.xarray_bridge.duck import VirtualDuckArray
 from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims, unnamed
 
@@ -27,13 +27,13 @@ __all__ = [
 
 
 def to_xarray(
-    tree: VirtualGroup, group: str = "", *, load: bool | Collection[str] = False, stores: Any = None
+    tree: VirtualGroup, group: str = "", *, load: bool | Collection[str] = False, stores: Stores = None
 ) -> xr.Dataset:
     """See `manifestry.views.to_xarray`."""
     node = tree[base_group(tree, group)]
     if isinstance(node, VirtualArray):
         raise KeyError(f"{group} is an array, not a group")
-    return _dataset(node, load, stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores))
+    return _dataset(node, load, StoreRegistry.of(stores))
 
 
 def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreRegistry) -> xr.Dataset:  # noqa: FBT001
@@ -74,9 +74,9 @@ def _load(arrays: dict[str, VirtualArray], stores: StoreRegistry) -> dict[Any, x
     return dict(xr.decode_cf(raw, decode_coords=False).variables)
 
 
-def to_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, stores: Any = None) -> xr.DataTree:
+def to_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, stores: Stores = None) -> xr.DataTree:
     """See `manifestry.views.to_datatree`."""
-    registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+    registry = StoreRegistry.of(stores)
     names = load if isinstance(load, bool) else set(load)
     nodes = {
         f"/{path}": _dataset(group, names if isinstance(names, bool) else names & group.arrays.keys(), registry)

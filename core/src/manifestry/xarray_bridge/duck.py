@@ -66,7 +66,7 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
         self.unnamed = unnamed
         attributes = {k: v for k, v in {**(inherited or {}), **array.attributes}.items() if k in MEANING}
         self.array = VirtualArray(array.metadata.with_(dims=None, attributes=attributes), array.manifest)
-        self.stores = stores or StoreRegistry()
+        self.stores = StoreRegistry.of(stores)
 
     def _like(self, array: VirtualArray) -> VirtualDuckArray:
         return VirtualDuckArray(array, self.stores)
@@ -248,7 +248,7 @@ def _concatenate(arrays: Sequence[Any], axis: int | None = 0, **_: Any) -> Virtu
             url = next(iter(duck.array.manifest.files.urls), "inline data")
             raise IncompatibleArraysError(f"arrays cannot be joined: {'; '.join(map(str, found))} in {url}")
     options = CombineOptions()
-    return first._like(join_along([d.array for d in ducks], along, "array", options, first.stores))  # noqa: SLF001 same module
+    return first._like(join_along([d.array for d in ducks], along, "array", options=options, stores=first.stores))  # noqa: SLF001 same module
 
 
 @_implements(np.stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -10,9 +11,12 @@ from typing import Any, ClassVar
 import xarray as xr
 from xarray.backends import BackendEntrypoint
 
+from manifestry.errors import OptionError
 from manifestry.model.attributes import PACKING, Attributes, Reference
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.reading import parse
+from manifestry.reading import parse_source
+from manifestry.storage.registry import Stores
+from manifestry.storage.source import Source
 from manifestry.xarray_bridge.naming import base_group, named_arrays
 from manifestry.zarr_store import ManifestStore
 
@@ -49,9 +53,10 @@ class ManifestryBackend(BackendEntrypoint):
         decode_timedelta: Any = None,
         group: str = "",
         format: str | None = None,  # noqa: A002 as in manifestry.parse
-        stores: Any = None,
+        stores: Stores = None,
         on_unsupported: Any = "raise",
         options: Mapping[str, Any] | None = None,
+        **unknown: Any,
     ) -> xr.Dataset:
         """One group of a file.
 
@@ -64,10 +69,16 @@ class ManifestryBackend(BackendEntrypoint):
         format, stores, on_unsupported
             As for `manifestry.parse`.
         options
-            Options of the format.
+            Options by name, as `manifestry.parse` takes them as keywords.
         drop_variables, mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
             As for `xarray.open_dataset`.
+
+        Raises
+        ------
+        OptionError
+            Another keyword is given: what is not xarray's goes into `options`.
         """
+        _refuse(unknown)
         tree = _tree(filename_or_obj, format, stores, on_unsupported, options or {})
         decoding = {
             "mask_and_scale": mask_and_scale,
@@ -87,12 +98,13 @@ class ManifestryBackend(BackendEntrypoint):
         drop_variables: str | Iterable[str] | None = None,
         group: str | None = None,
         format: str | None = None,  # noqa: A002 as in manifestry.parse
-        stores: Any = None,
+        stores: Stores = None,
         on_unsupported: Any = "raise",
         options: Mapping[str, Any] | None = None,
         **decoding: Any,
     ) -> dict[str, xr.Dataset]:
         """Every group of a file by its path; the parameters are those of `open_dataset`."""
+        _refuse({name: value for name, value in decoding.items() if name not in self.open_dataset_parameters})
         tree = _tree(filename_or_obj, format, stores, on_unsupported, options or {})
         top = (group or "").strip("/")
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
@@ -110,14 +122,27 @@ class ManifestryBackend(BackendEntrypoint):
         return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **parameters))
 
 
-def _tree(given: Any, fmt: str | None, stores: Any, on_unsupported: Any, options: Mapping[str, Any]) -> VirtualGroup:
+def _refuse(unknown: Mapping[str, Any]) -> None:
+    """Say where keywords belong that neither xarray nor this engine has."""
+    if unknown:
+        known = ManifestryBackend.open_dataset_parameters[1:]
+        close = [match for name in unknown for match in difflib.get_close_matches(name, known, 1)]
+        guess = f"; did you mean {close[0]!r}?" if close else ""
+        raise OptionError(
+            f"the engine 'manifestry' has no keyword {', '.join(map(repr, unknown))}{guess}; options of the format are "
+            f"given as options={dict(unknown)!r}"
+        )
+
+
+def _tree(given: Any, fmt: str | None, stores: Stores, on_unsupported: Any, options: Mapping[str, Any]) -> VirtualGroup:
     if isinstance(given, VirtualGroup):
         return given
-    return parse(given, format=fmt, stores=stores, on_unsupported=on_unsupported, **options)
+    source = given if isinstance(given, Source) else Source(given, stores)
+    return parse_source(source, fmt, on_unsupported, options)
 
 
 def _open(
-    tree: VirtualGroup, path: str, dropped: Collection[str], decoding: Mapping[str, Any], stores: Any
+    tree: VirtualGroup, path: str, dropped: Collection[str], decoding: Mapping[str, Any], stores: Stores
 ) -> xr.Dataset:
     """A group through zarr, with the typed attributes of the model in place of those that JSON has."""
     node = tree[path]

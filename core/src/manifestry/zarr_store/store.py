@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
 from manifestry.model.manifest import ChunkReference
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.urls import shown
 from manifestry.zarr_store.keys import KeySpace
 from manifestry.zarr_store.ranges import RangeReader
@@ -51,10 +51,10 @@ class ManifestStore(Store):
     supports_listing = True
     supports_consolidated_metadata = False  # every document is at hand
 
-    def __init__(self, tree: VirtualGroup, *, stores: Any = None) -> None:
+    def __init__(self, tree: VirtualGroup, *, stores: Stores = None) -> None:
         super().__init__(read_only=True)
         self._tree = tree
-        self._registry = stores if isinstance(stores, StoreRegistry) else StoreRegistry(stores)
+        self._registry = StoreRegistry.of(stores)
         self._prepare()
 
     def _prepare(self) -> None:

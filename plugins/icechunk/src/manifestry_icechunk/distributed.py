@@ -22,6 +22,7 @@ from manifestry.issues import Issue
 from manifestry.model.provenance import Provenance, merge_provenance, provenance_to_json
 from manifestry.model.tree import VirtualGroup
 from manifestry.report import WriteReport
+from manifestry.storage.registry import Stores
 from manifestry.storage.urls import canonical_url
 from manifestry.writing import write
 
@@ -67,7 +68,7 @@ def write_parts[T](
     overwrite: bool = False,
     executor: Executor | None = None,
     workers: int = 2,
-    stores: Any = None,
+    stores: Stores = None,
     **options: Any,
 ) -> WriteReport:
     """Write one commit from several processes.
@@ -96,7 +97,7 @@ def write_parts[T](
     ManifestryError
         Of any part; nothing of any part is stored then.
     """
-    own = make_options(IcechunkWriteOptions, options, "icechunk")
+    own = make_options(IcechunkWriteOptions, options, "icechunk", call=write_parts)
     if own.on_conflict == "retry":
         raise OptionError("parts cannot be written again after a conflict; use on_conflict='raise'")
     place, mode = Target.of(target, group, stores), Mode.OVERWRITE if overwrite else Mode.CREATE

@@ -14,7 +14,7 @@ from manifestry.model.validation import validate_tree
 from manifestry.references.files import LocationTable
 from manifestry.references.locations import ReferencePolicy
 from manifestry.references.nodes import Hierarchy, read_provenance
-from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
 
 from manifestry_kerchunk_json.document import Document, document_of, read_document
@@ -36,7 +36,7 @@ class KerchunkJsonParser:
 def tree_from_references(
     references: Mapping[str, Any],
     *,
-    stores: Any = None,
+    stores: Stores = None,
     include: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     group: str = "",
@@ -45,11 +45,13 @@ def tree_from_references(
     **options: Any,
 ) -> VirtualGroup:
     """See `manifestry_kerchunk_json.from_references`."""
-    own = make_options(KerchunkJsonParserOptions, options, "kerchunk-json")
+    own = make_options(KerchunkJsonParserOptions, options, "kerchunk-json", call=tree_from_references)
     selection = Selection(tuple(include), tuple(exclude))
-    context = ParseContext(group.strip("/"), selection, limits=limits or Limits(), on_unsupported=on_unsupported)
+    context = ParseContext(
+        group=group.strip("/"), selection=selection, limits=limits or Limits(), on_unsupported=on_unsupported
+    )
     document = document_of(references, own.templates, context.limits)
-    tree = _tree(document, None, StoreRegistry(stores), own, context)
+    tree = _tree(document, None, StoreRegistry.of(stores), own, context)
     context.raise_refusals()
     validate_tree(tree, context.limits)
     return tree.with_(issues=tuple(context.issues))
