@@ -11,7 +11,7 @@ import numpy as np
 from manifestry.cli.output import human_bytes
 from manifestry.issues import Issue
 from manifestry.model.attributes import array_attributes_to_json, attributes_to_json
-from manifestry.model.datatypes import datatype_of, is_variable_length
+from manifestry.model.datatypes import ArrayField, Record, VariableBytes, VariableText, datatype_of, is_variable_length
 from manifestry.model.manifest import INLINE
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -193,14 +193,14 @@ def _listed(found: tuple[dict[str, Any], list[Issue]], issues: list[Issue]) -> d
 
 
 def _dtype_label(dtype: np.dtype[Any]) -> str:
-    match dtype.kind:
-        case "T":
+    match datatype_of(dtype):
+        case VariableText():
             return "string"
-        case "O":
+        case VariableBytes():
             return "bytes"
-        case _ if dtype.fields is not None:
+        case Record():
             return "{" + ", ".join(f"{n}: {_dtype_label(dtype[n])}" for n in dtype.names or ()) + "}"
-        case _ if dtype.subdtype is not None:
+        case ArrayField():
             return f"{_dtype_label(dtype.base)}[{', '.join(map(str, dtype.shape))}]"
     return str(dtype)
 

@@ -17,6 +17,7 @@ from manifestry.combine.manifests import FileMerger, concat_manifests, slice_man
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, read_values
 from manifestry.hints import Hint
+from manifestry.model.datatypes import is_variable_length
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
@@ -82,7 +83,7 @@ def _common_size(arrays: Sequence[VirtualArray], axis: int) -> int | None:
 
 def splits_along(metadata: ArrayMetadata, axis: int) -> bool:
     """Whether a range of a chunk along `axis` is a range of its bytes: uncompressed, and nothing varies slower."""
-    if metadata.dtype.kind in "TO" or any(codec.name != "bytes" for codec in metadata.codecs):
+    if is_variable_length(metadata.dtype) or any(codec.name != "bytes" for codec in metadata.codecs):
         return False
     return all(n == 1 for n in metadata.chunk_shape[:axis])
 

@@ -10,7 +10,7 @@ import numpy as np
 from manifestry.combine.hints import ConflictError, remedy
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import values_equal
-from manifestry.model.datatypes import as_element
+from manifestry.model.datatypes import as_element, is_inexact, is_time
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualArray
@@ -65,9 +65,9 @@ def _missing_value(metadata: ArrayMetadata) -> Any:
     """What readers take for a missing value, None where there is nothing that they do."""
     given = next((metadata.attributes[n] for n in ("_FillValue", "missing_value") if n in metadata.attributes), None)
     if given is None:
-        if metadata.dtype.kind in "mM":
+        if is_time(metadata.dtype):
             return np.array("NaT", metadata.dtype)[()]
-        return metadata.dtype.type(np.nan) if metadata.dtype.kind in "fc" else None
+        return metadata.dtype.type(np.nan) if is_inexact(metadata.dtype) else None
     try:
         return as_element(metadata.dtype, np.asarray(given).reshape(-1)[0])
     except (IndexError, ManifestError):  # an empty attribute, or a number that no element can be

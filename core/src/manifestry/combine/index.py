@@ -16,6 +16,7 @@ from manifestry.combine.values import encode_values, plain_metadata, read_many, 
 from manifestry.errors import IncompatibleArraysError, ManifestryError
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
+from manifestry.model.datatypes import is_float, is_integer, is_time
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
@@ -103,7 +104,7 @@ def check_order(
     known
         So many of the first values were there before: what is unusual about them alone is not told.
     """
-    if values.size < 2 or values.dtype.kind == "V":  # records have no order
+    if values.size < 2 or values.dtype.type is np.void:  # records have no order
         return []
     ends = np.cumsum(lengths)
 
@@ -164,7 +165,7 @@ def _held(values: NDArray[Any], lengths: Sequence[int], one: int, other: int) ->
 
 def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str]) -> list[Issue]:
     """Sources of which one begins before another ends: no order of them is monotonic."""
-    if values.dtype.kind not in "iufmM":
+    if not (is_integer(values.dtype) or is_float(values.dtype) or is_time(values.dtype)):
         return []
     begins = np.cumsum(lengths) - lengths
     there = np.flatnonzero((np.asarray(lengths) > 0) & (begins < values.size))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.model.attributes import Attributes, values_equal
+from manifestry.model.datatypes import is_float
 
 __all__ = ["TimeUnit", "convert_times", "is_time"]
 
@@ -165,7 +166,7 @@ def convert_times(values: NDArray[Any], have: Attributes, want: Attributes) -> N
 
 
 def _nan(values: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+    return np.isnan(values) if is_float(values.dtype) else np.zeros(values.shape, bool)
 
 
 def _missing(values: NDArray[Any], attributes: Attributes) -> NDArray[np.bool_]:
@@ -174,7 +175,7 @@ def _missing(values: NDArray[Any], attributes: Attributes) -> NDArray[np.bool_]:
 
 
 def _as_number(exact: Fraction, dtype: np.dtype[Any]) -> Any:
-    if dtype.kind == "f":
+    if is_float(dtype):
         with np.errstate(over="ignore"):  # infinity is not the number
             number = dtype.type(float(exact))
         if np.isfinite(number) and Fraction(float(number)) == exact:

@@ -16,7 +16,7 @@ from manifestry.combine.manifests import FileMerger, concat_manifests
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.boundary import PluginCall
 from manifestry.model.codecs import Codec, is_lossless, serializer
-from manifestry.model.datatypes import default_fill, is_variable_length, same_bits
+from manifestry.model.datatypes import default_fill, has_byte_order, is_variable_length, native, same_bits
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -170,7 +170,7 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
     if first.name != "bytes":
         return None
     stored = metadata.dtype
-    if stored.itemsize > 1 and stored.kind not in "SV":
+    if has_byte_order(stored):
         stored = stored.newbyteorder(">" if first.configuration.get("endian") == "big" else "<")
     if not others and manifest.inline and manifest.size == 1 and manifest.file_index == INLINE:
         data = np.frombuffer(manifest.inline, stored, metadata.size, int(manifest.offsets))
@@ -222,9 +222,9 @@ def inline_array(values: Any, dims: Sequence[str], attributes: Mapping[str, Any]
         Its attributes.
     """
     data = np.asarray(values)
-    if data.dtype.kind == "U":
+    if data.dtype.type is np.str_:
         data = data.astype(np.dtypes.StringDType())
-    dtype = data.dtype.newbyteorder("=") if data.dtype.kind not in "TO" else data.dtype
+    dtype = native(data.dtype)
     like = ArrayMetadata(
         shape=data.shape,
         dtype=dtype,
@@ -274,7 +274,7 @@ def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray
 
 def _same_bytes(found: Any, values: NDArray[Any]) -> bool:
     back = np.asarray(found)
-    if values.dtype.kind in "TO":
+    if is_variable_length(values.dtype):
         return bool(back.tolist() == values.tolist())
     return back.dtype == values.dtype and back.tobytes() == values.tobytes()
 

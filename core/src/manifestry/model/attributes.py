@@ -32,6 +32,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.issues import Issue
+from manifestry.model.datatypes import is_bool, is_float, is_inexact, is_integer, is_time
 
 __all__ = [
     "PACKING",
@@ -159,27 +160,26 @@ def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
 def _array(value: np.ndarray[Any, Any]) -> Any:
     if value.ndim == 0:
         return value_to_json(value[()])
-    plain = value.dtype.kind in "biu" or (value.dtype.kind == "f" and value.dtype.itemsize <= 8)
+    plain = is_bool(value.dtype) or is_integer(value.dtype) or (is_float(value.dtype) and value.dtype.itemsize <= 8)
     if plain and bool(np.isfinite(value).all()):
         return value.tolist()
     return [_array(row) if isinstance(row, np.ndarray) else value_to_json(row) for row in value]
 
 
 def _scalar(value: Any) -> Any:
-    match value.dtype.kind:
-        case "b" | "i" | "u":
-            return value.item()
-        case "f":
-            return _number(_widen(value))
-        case "c":
-            real, imaginary = value.real, value.imag
-            return [_number(_widen(real)), _number(_widen(imaginary))]
-        case "S":
-            return _decode(bytes(value))
-        case "U":
-            return _text(str(value))
-        case "M" | "m":
+    match value:
+        case np.datetime64() | np.timedelta64():
             return str(value)
+        case np.bool_() | np.integer():
+            return value.item()
+        case np.floating():
+            return _number(_widen(value))
+        case np.complexfloating():
+            return [_number(_widen(value.real)), _number(_widen(value.imag))]
+        case np.bytes_():
+            return _decode(bytes(value))
+        case np.str_():
+            return _text(str(value))
     if value.dtype.fields is not None:
         return {name: value_to_json(value[name]) for name in value.dtype.names or ()}
     raise TypeError(f"no JSON form for {value.dtype}")
@@ -226,13 +226,13 @@ def values_equal(mine: Any, other: Any) -> bool:
         a, b = np.asarray(mine), np.asarray(other)
         if a.dtype != b.dtype or a.shape != b.shape:
             return False
-        if a.dtype.kind in "fc":
+        if is_inexact(a.dtype):
             return np.array_equal(a, b, equal_nan=True)
         if a.dtype.fields is not None:
             return all(values_equal(a[name], b[name]) for name in a.dtype.names or ())
-        if a.dtype.kind == "O":
+        if a.dtype == object:
             return all(map(values_equal, a.ravel().tolist(), b.ravel().tolist()))
-        if a.dtype.kind in "Mm":
+        if is_time(a.dtype):
             return np.array_equal(a.view("i8"), b.view("i8"))  # NaT too
         return bool(np.array_equal(a, b))
     if isinstance(mine, Mapping):

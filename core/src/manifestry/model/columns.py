@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manifestry.errors import ManifestError
+from manifestry.model.datatypes import is_integer
 
 __all__ = ["collapse", "flat_positions", "grid_of", "make_column", "narrow", "normalise_missing", "scatter"]
 
@@ -25,7 +26,7 @@ def grid_of(shape: Sequence[int]) -> tuple[int, ...]:
 def make_column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
     """One column in its own dtype: checked, never wrapped around, not shared with the caller when writable."""
     given = np.asarray(values)
-    if given.size and given.dtype.kind not in "iu":
+    if given.size and not is_integer(given.dtype):
         raise ManifestError(f"{name} holds {given.dtype}, not integers")
     if given.ndim == 0:
         return np.array(_checked(name, int(given), dtype), dtype)
@@ -84,7 +85,7 @@ def flat_positions(chunks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.i
     """Positions in C order from positions or coordinates, inside the grid or a ManifestError."""
     if chunks.size == 0 and not (chunks.ndim == 2 and chunks.shape[1] == 0):
         return np.empty(0, "i8")
-    if chunks.size and chunks.dtype.kind not in "iu":
+    if chunks.size and not is_integer(chunks.dtype):
         raise ManifestError(f"chunk positions are {chunks.dtype}, not integers")
     if chunks.ndim == 2:
         if chunks.shape[1] != len(shape):

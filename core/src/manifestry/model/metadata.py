@@ -13,7 +13,7 @@ import numpy as np
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import Attributes, attributes_equal
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import as_element, same_bits
+from manifestry.model.datatypes import as_element, native, same_bits
 
 __all__ = ["ArrayMetadata", "ChunkGrid", "RectilinearGrid", "RegularGrid"]
 
@@ -92,7 +92,7 @@ class ArrayMetadata:
     def __post_init__(self) -> None:
         if self.dims is not None and len(self.dims) != len(self.shape):
             raise ManifestError(f"{len(self.dims)} dimension names {self.dims} for the shape {self.shape}")
-        if self.dtype.kind not in "TO" and self.dtype.newbyteorder("=") != self.dtype:
+        if native(self.dtype) != self.dtype:
             object.__setattr__(self, "dtype", self.dtype.newbyteorder("="))
         if self.shape and min(self.shape) < 0:
             raise ManifestError(f"an array of shape {self.shape}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.datatypes import stored_dtype
+from manifestry.model.datatypes import is_variable_length, stored_dtype
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
@@ -53,7 +53,7 @@ def _no_fill_chunk(names: list[str], where: str, reason: str) -> UnsupportedFeat
 def _fill_chunk(metadata: ArrayMetadata, zarray: dict[str, Any]) -> np.ndarray[Any, Any]:
     """The elements as they are stored, a flat array: all are equal, so no order of dimensions shows."""
     count = math.prod(metadata.chunk_shape)
-    if metadata.dtype.kind in "TO":
+    if is_variable_length(metadata.dtype):
         chunk = np.empty(count, object)
         chunk[:] = metadata.fill_value
         return chunk

@@ -6,6 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from manifestry.model.datatypes import is_variable_length
+
 __all__ = ["Values", "assert_identical"]
 
 type Values = NDArray[Any]
@@ -15,7 +17,7 @@ def assert_identical(found: Values, expected: Values, what: str = "") -> None:
     """Fail unless two arrays have one data type, one shape and one value to the bit."""
     assert found.dtype == expected.dtype, f"{what}: {found.dtype} instead of {expected.dtype}"
     assert found.shape == expected.shape, f"{what}: shape {found.shape} instead of {expected.shape}"
-    if expected.dtype.kind in "TO":
+    if is_variable_length(expected.dtype):
         assert found.tolist() == expected.tolist(), what
     else:
         same = found.tobytes() == expected.tobytes()

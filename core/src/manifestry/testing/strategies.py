@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from manifestry.issues import Issue
 from manifestry.model.attributes import Reference
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import default_fill, is_variable_length
+from manifestry.model.datatypes import default_fill, is_bool, is_variable_length
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
@@ -116,14 +116,14 @@ def dtypes() -> st.SearchStrategy[np.dtype[Any]]:
 @cache
 def elements(dtype: np.dtype[Any]) -> st.SearchStrategy[Any]:
     """Single elements of a data type, for fill values: any bits of a float, NaN payloads among them."""
-    if dtype.kind == "T":
+    if isinstance(dtype, np.dtypes.StringDType):
         return _TEXT
-    if dtype.kind == "O":
+    if dtype.type is np.object_:
         return st.binary(max_size=9)
-    if dtype.kind == "U":
+    if dtype.type is np.str_:
         texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=dtype.itemsize // 4)
         return texts.map(lambda text: np.array(text, dtype)[()])
-    if dtype.kind == "b":
+    if is_bool(dtype):
         return st.booleans().map(np.bool_)
     raw = st.binary(min_size=dtype.itemsize, max_size=dtype.itemsize)
     return raw.map(lambda data: np.frombuffer(data, dtype)[0])

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from textwrap import shorten
 from typing import Any, Final
 
-import numpy as np
-
 from manifestry.model.attributes import attributes_to_json
+from manifestry.model.datatypes import native
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.zarr_v3 import zarr_v3_attributes
 from manifestry.verification.report import Difference
@@ -40,7 +39,7 @@ def array_differences(path: str, mine: VirtualArray, theirs: VirtualArray, *, co
     names, expected_names = (tuple(map(str, array.dims or ())) for array in (mine, theirs))
     if names[len(names) - len(expected_names) :] != expected_names:  # a stack has one more in front
         yield Difference(path=path, what="dimensions", found=", ".join(names), expected=", ".join(expected_names))
-    if _plain(mine.dtype) != _plain(theirs.dtype):
+    if native(mine.dtype) != native(theirs.dtype):
         yield Difference(
             path=path, what="data type", found=str(mine.dtype), expected=str(theirs.dtype), alters=not copied
         )
@@ -75,8 +74,3 @@ def _different(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[tu
         )
         if found != expected:
             yield name, shorten(found, _SHOWN), shorten(expected, _SHOWN)
-
-
-def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The data type without byte order, which codecs take care of."""
-    return dtype.newbyteorder("=") if dtype.kind not in "TO" else dtype

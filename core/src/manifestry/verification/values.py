@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.boundary import PluginCall
 from manifestry.model.attributes import Attributes, attributes_to_json
+from manifestry.model.datatypes import is_float, is_inexact, is_number, is_text, is_time
 from manifestry.model.tree import VirtualArray
 from manifestry.verification.placing import Part, Place
 
@@ -73,9 +74,9 @@ def _decoded(values: Values, attributes: Attributes) -> Values:
 
 
 def _equal(one: Values, other: Values) -> bool:
-    if one.dtype.kind == "f" and other.dtype.kind == "f":
+    if is_float(one.dtype) and is_float(other.dtype):
         return one.shape == other.shape and bool(np.allclose(one, other, rtol=_ROUNDING, atol=0, equal_nan=True))
-    if one.dtype.kind == other.dtype.kind == "M":
+    if is_time(one.dtype) and one.dtype.type is other.dtype.type:
         return one.shape == other.shape and bool(((one == other) | (np.isnat(one) & np.isnat(other))).all())
     return one.shape == other.shape and bool(np.array_equal(one, other))
 
@@ -88,17 +89,15 @@ def identical(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> bo
         return len(found.dtype.names) == len(expected.dtype.names) and all(
             identical(found[a], expected[b]) for a, b in zip(found.dtype.names, expected.dtype.names, strict=True)
         )
-    if {found.dtype.kind, expected.dtype.kind} & set("OTSU"):
+    if is_text(found.dtype) or is_text(expected.dtype):
         return [_as_bytes(v) for v in found.ravel().tolist()] == [_as_bytes(v) for v in expected.ravel().tolist()]
     mine, theirs = (np.ascontiguousarray(a.astype(a.dtype.newbyteorder("="), copy=False)) for a in (found, expected))
-    numbers = set("iufc")
-    if mine.dtype.itemsize != theirs.dtype.itemsize or (
-        mine.dtype.kind != theirs.dtype.kind and {mine.dtype.kind, theirs.dtype.kind} <= numbers
-    ):
+    both_numbers = is_number(mine.dtype) and is_number(theirs.dtype)
+    if mine.dtype.itemsize != theirs.dtype.itemsize or (both_numbers and mine.dtype.type is not theirs.dtype.type):
         return False
     if mine.tobytes() == theirs.tobytes():
         return True
-    return mine.dtype == theirs.dtype and mine.dtype.kind in "fc" and _same_but_nan(mine, theirs)
+    return mine.dtype == theirs.dtype and is_inexact(mine.dtype) and _same_but_nan(mine, theirs)
 
 
 def _same_but_nan(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> bool:

@@ -125,7 +125,7 @@ def _array(name: str, variable: xr.Variable) -> VirtualArray:
         return VirtualArray(metadata, data.array.manifest)
     encoded = xr.conventions.encode_cf_variable(variable, name=name)
     values = np.asarray(encoded.data)
-    if values.dtype.kind == "O":
+    if values.dtype == object:
         values = values.astype(np.dtypes.StringDType())
     attributes = {str(key): value for key, value in encoded.attrs.items()}
     return inline_array(values, [str(dim) for dim in variable.dims], attributes)

@@ -24,6 +24,7 @@ from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError, UnsupportedFeatureError
 from manifestry.model.attributes import Attributes
 from manifestry.model.codecs import Codec
+from manifestry.model.datatypes import is_bool
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray
@@ -301,7 +302,7 @@ def _full_like(
     takes none, whatever the shape.
     """
     wanted = array.dtype if dtype is None else np.dtype(dtype)
-    if wanted != array.dtype or wanted.kind == "b":
+    if wanted != array.dtype or is_bool(wanted):
         return np.broadcast_to(np.array(fill_value, wanted), array.shape)
     metadata = array.array.metadata.with_(fill_value=fill_value)
     return array._like(VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape)))  # noqa: SLF001 same module

@@ -11,6 +11,7 @@ from manifestry.combine.chunking import splits_along
 from manifestry.combine.dimensions import drop_axis, expand_array
 from manifestry.combine.manifests import slice_manifest, split_manifest
 from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.datatypes import is_bool
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray
 
@@ -73,7 +74,7 @@ def _bounds(part: Any, length: int) -> tuple[int, int, bool]:
 
 def _run(positions: np.ndarray[Any, Any], length: int) -> tuple[int, int, bool]:
     """A list of positions that is a range."""
-    if positions.dtype.kind == "b":
+    if is_bool(positions.dtype):
         positions = np.flatnonzero(positions)
     if not positions.size:
         return 0, 0, False

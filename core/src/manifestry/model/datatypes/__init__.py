@@ -20,11 +20,24 @@ import numpy as np
 
 from manifestry.errors import ManifestError
 from manifestry.model.datatypes.base import DataType, single
-from manifestry.model.datatypes.lookup import ARRAY_FIELD, datatype_of, dtype_from_v2, dtype_from_v3, stored_dtype
+from manifestry.model.datatypes.lookup import (
+    ARRAY_FIELD,
+    ArrayField,
+    Record,
+    datatype_of,
+    dtype_from_v2,
+    dtype_from_v3,
+    stored_dtype,
+)
+from manifestry.model.datatypes.texts import VariableBytes, VariableText
 
 __all__ = [
     "ARRAY_FIELD",
+    "ArrayField",
     "DataType",
+    "Record",
+    "VariableBytes",
+    "VariableText",
     "as_element",
     "datatype_of",
     "default_fill",
@@ -33,6 +46,13 @@ __all__ = [
     "fill_from_v2",
     "fill_from_v3",
     "has_byte_order",
+    "is_bool",
+    "is_float",
+    "is_inexact",
+    "is_integer",
+    "is_number",
+    "is_text",
+    "is_time",
     "is_variable_length",
     "native",
     "same_bits",
@@ -49,6 +69,41 @@ def is_variable_length(dtype: np.dtype[Any]) -> bool:
 def has_byte_order(dtype: np.dtype[Any]) -> bool:
     """Whether elements, or a field of theirs, are numbers or UTF-32 units of several bytes."""
     return datatype_of(dtype).has_byte_order
+
+
+def is_bool(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are booleans."""
+    return dtype.kind == "b"
+
+
+def is_integer(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are integers, with or without a sign."""
+    return dtype.kind in "iu"
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are real numbers of floating point."""
+    return dtype.kind == "f"
+
+
+def is_inexact(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are real or complex numbers of floating point, which may be NaN."""
+    return dtype.kind in "fc"
+
+
+def is_number(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are integers, or real or complex numbers of floating point."""
+    return dtype.kind in "iufc"
+
+
+def is_time(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are times or time differences, which may be NaT."""
+    return dtype.kind in "mM"
+
+
+def is_text(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are texts or bytes, of fixed or of variable length."""
+    return dtype.kind in "OTSU"
 
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
