@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -57,13 +58,26 @@ def owners(module: str) -> set[str]:
     return {f"{top}-{below}"} if len(known) > 1 or top == "backports" else known or {normal(top)}
 
 
-def needed(package: Path) -> Iterator[tuple[str, set[str], bool]]:
-    """Each import of something else: the file, who may hold it, and whether it is imported always."""
+@cache
+def needed(package: Path) -> list[tuple[str, str, bool]]:
+    """Each import of what is not the package's own: the file, the module, and whether it is imported always."""
     (own,) = (path.name for path in (package / "src").iterdir() if path.is_dir())
-    for path in sorted(package.glob("src/**/*.py")):
-        for module, always in imports(ast.parse(path.read_text())):
-            if module.split(".")[0] not in {own, "compression", *sys.stdlib_module_names}:  # from 3.14 on
-                yield path.relative_to(package / "src").as_posix(), owners(module), always
+    return [
+        (path.relative_to(package / "src").as_posix(), module, always)
+        for path in sorted(package.glob("src/**/*.py"))
+        for module, always in imports(ast.parse(path.read_text()))
+        if module.split(".")[0] != own
+    ]
+
+
+STANDARD = {*sys.stdlib_module_names, "compression"}  # the last from Python 3.14 on
+
+
+def foreign(package: Path) -> Iterator[tuple[str, set[str], bool]]:
+    """The imports of other distributions: the file, who may hold the module, and whether it is imported always."""
+    for path, module, always in needed(package):
+        if module.split(".")[0] not in STANDARD:
+            yield path, owners(module), always
 
 
 every_package = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
@@ -74,7 +88,7 @@ def test_what_is_imported_is_declared(package):
     meta = project(package)
     extras = {name: names(needs) for name, needs in meta.get("optional-dependencies", {}).items()}
     missing = []
-    for path, found, always in needed(package):
+    for path, found, always in foreign(package):
         declared = names(meta["dependencies"])
         for place, extra in FOR_AN_EXTRA.items():
             declared |= extras[extra] if path.startswith(f"{place}/") else set()
@@ -88,8 +102,15 @@ def test_what_is_imported_is_declared(package):
 def test_what_is_declared_is_imported(package):
     meta = project(package)
     declared = names([*meta["dependencies"], *chain.from_iterable(meta.get("optional-dependencies", {}).values())])
-    used = set().union(*(found for _, found, _ in needed(package)))
+    used = set().union(*(found for _, found, _ in foreign(package)))
     assert declared - FOUND_BY_NAME - used == set()
+
+
+@every_package
+def test_packages_load_where_there_is_no_posix(package):
+    posix = {"fcntl", "grp", "pwd", "resource", "termios"}
+    modules = [(path, name) for path, name, always in needed(package) if always and name.split(".")[0] in posix]
+    assert modules == []
 
 
 @every_package
@@ -121,3 +142,13 @@ def test_packages_agree_on_what_they_need():
             name, rest = re.match(r"([\w.-]+)(?:\[[\w,]+\])?(.*)", requirement).groups()
             bounds.setdefault(normal(name), set()).add(rest)
     assert {name: found for name, found in bounds.items() if len(found) > 1} == {}
+
+
+def test_nothing_names_a_place_on_somebodys_machine():
+    folders = ("core", "plugins", "tests", "docs", "benchmarks", "samples", ".ci")
+    inside = [path for folder in folders for path in (ROOT / folder).rglob("*") if "node_modules" not in path.parts]
+    texts = [path for path in [*ROOT.glob("*.*"), *inside] if path.suffix in {".py", ".md", ".toml", ".yml", ".mjs"}]
+    assert len(texts) > 400
+    homes = re.compile(r"[\"'\s=(]((?:/work|/root|/Users|/home/(?!someone\b))/[\w./-]*)")
+    named = [(path.relative_to(ROOT).as_posix(), found) for path in texts for found in homes.findall(path.read_text())]
+    assert named == []
