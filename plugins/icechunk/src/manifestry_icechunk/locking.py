@@ -69,6 +69,8 @@ class RepositoryLock:
             ) from error
         except OSError as error:
             raise WriteError(f"{place}: the lock of the repository cannot be taken: {error.strerror}") from error
+        except RuntimeError as error:  # waiting without end for a lock that only this thread can let go of
+            raise WriteError(f"{directory}: this thread is writing there already, in another session") from error
         self._lock = lock
 
     def release(self) -> None:
