@@ -13,7 +13,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PEER_PYTHON = os.environ.get("MANIFESTRY_PEER_PYTHON", "/work/peer-env/bin/python")
+# The interpreter of the environment that the other tools live in; by default one beside the repository.
+PEER_PYTHON = os.environ.get(
+    "MANIFESTRY_PEER_PYTHON", str(Path(__file__).resolve().parents[2] / "peer-env" / "bin" / "python")
+)
 
 _RUNNER = """
 import json, resource, sys, time, warnings

@@ -13,7 +13,7 @@ import pytest
 import zarr
 from manifestry.combine.values import inline_array, read_values
 from manifestry.storage.registry import StoreRegistry
-from manifestry.testing.servers import s3_server
+from s3_server import s3_server
 
 SPAWN = multiprocessing.get_context("spawn")
 

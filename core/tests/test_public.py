@@ -13,9 +13,7 @@ from manifestry import errors
 from manifestry.issues import Issue
 
 MODULES = sorted(
-    info.name
-    for info in pkgutil.walk_packages(mf.__path__, "manifestry.")
-    if not info.name.endswith("__main__") and "reference_readers" not in info.name
+    info.name for info in pkgutil.walk_packages(mf.__path__, "manifestry.") if not info.name.endswith("__main__")
 )
 
 

@@ -12,10 +12,11 @@ from manifestry.errors import OptionError, SourceError
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.source import HEAD_BYTES, Source
-from manifestry.testing.servers import range_server, s3_server
+from manifestry.testing.servers import range_server
 from obspec_utils.registry import ObjectStoreRegistry
 from obspec_utils.wrappers import TracingReadableStore
 from obstore.store import HTTPStore, LocalStore, MemoryStore
+from s3_server import s3_server
 
 DATA = bytes(i * 31 % 256 for i in range(300_000))
 ODD = ["with space", "a#b", "100%25", "what?", "größe 世界", "back\\slash", "{{x}}", "a&b=c+d;e", "~x", "*"]

@@ -7,7 +7,7 @@ import obstore
 import pytest
 import zarr
 from manifestry.model.manifest import ChunkManifest
-from manifestry.testing.servers import s3_server
+from s3_server import s3_server
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import sys
 
 import manifestry as mf
 import numpy as np
-from manifestry.testing.reference_outputs import ReferenceOutputs
 from manifestry.testing.trees import make_sample
+from reference_outputs import ReferenceOutputs
 
 
 def test_every_sample_reads_exactly(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manifestry.testing.reference_outputs import ReferenceOutputs
+from reference_outputs import ReferenceOutputs
 
 
 def test_every_sample_reads_exactly(tmp_path):

@@ -30,7 +30,12 @@ def staging_path(path: Path, ending: str) -> Path:
 
 
 class Claim:
-    """A lock on a file or directory that is being staged; where there are no locks, none is needed to go on."""
+    """A lock on a file or directory that is being staged; where there are no locks, none is needed to go on.
+
+    No lock of the library filelock: those are files of their own beside what they guard, which would be left over
+    themselves. This one lies on what is staged, directories too, and goes with it. Windows locks no directory, and
+    a lock on a file there would keep its own writer from writing: nothing is taken away there.
+    """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = -1

@@ -5,6 +5,6 @@
 `trees`          small named trees over real local bytes, with the values that they must read as
 `building`       trees made of numpy arrays, their chunks encoded into local files
 `strategies`     hypothesis strategies for everything in the model
-`servers`        a counting HTTP range server and an S3 server for tests
+`servers`        a counting HTTP range server
 ===============  ====================================================================================
 """

@@ -1,4 +1,4 @@
-"""Servers for tests, on a free port of 127.0.0.1: HTTP with ranges that counts, and S3."""
+"""A server for tests, on a free port of 127.0.0.1: HTTP with ranges, which counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any, override
 
-__all__ = ["RangeServer", "Request", "S3Server", "range_server", "s3_server"]
+__all__ = ["RangeServer", "Request", "range_server"]
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -192,66 +192,3 @@ class _Handler(BaseHTTPRequestHandler):
             return HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", {"Content-Range": f"bytes */{len(whole)}"}
         part = {"Content-Range": f"bytes {start}-{stop - 1}/{len(whole)}"}
         return HTTPStatus.PARTIAL_CONTENT, whole[start:stop], headers | part
-
-
-@dataclass(frozen=True, slots=True)
-class S3Server:
-    """An S3 server with one empty bucket.
-
-    Attributes
-    ----------
-    endpoint
-        ``http://127.0.0.1:PORT``.
-    bucket
-        Name of the bucket.
-    environment
-        Variables with which obstore, icechunk and others find the server.
-    """
-
-    endpoint: str
-    bucket: str
-    environment: Mapping[str, str]
-
-    def store(self, prefix: str | None = None) -> Any:
-        """An obstore S3Store of the bucket."""
-        from obstore.store import S3Store  # noqa: PLC0415 as moto below
-
-        return S3Store(
-            self.bucket,
-            prefix=prefix,
-            endpoint=self.endpoint,
-            region="us-east-1",
-            access_key_id="test",
-            secret_access_key="test",  # noqa: S106 moto takes any
-            client_options={"allow_http": True},
-        )
-
-
-@contextmanager
-def s3_server(bucket: str = "bucket") -> Iterator[S3Server]:
-    """Run moto's S3 server with one bucket; needs ``moto[server]``."""
-    import logging  # noqa: PLC0415
-    import urllib.request  # noqa: PLC0415
-
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 only tests of S3 need it
-
-    # Its log of requests goes to a stream that pytest closes while the server still answers.
-    logging.getLogger("werkzeug").disabled = True
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        urllib.request.urlopen(  # noqa: S310 the URL is our own
-            urllib.request.Request(f"{endpoint}/{bucket}", method="PUT")  # noqa: S310 as above
-        ).close()
-        environment = {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-        }
-        yield S3Server(endpoint, bucket, environment)
-    finally:
-        server.stop()

@@ -1,17 +1,15 @@
 """One writer at a time in a local repository.
 
 Icechunk on a local file system has no atomic update of a branch: of several processes that commit at the same time
-some lose their commits and are told that all went well. The lock is the operating system's (``flock``), so that of a
-process that dies is free again.
+some lose their commits and are told that all went well. The lock is the operating system's, so that of a process that
+dies is free again.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from manifestry.errors import WriteError
 
 __all__ = ["LOCK_NAME", "RepositoryLock"]
@@ -33,12 +31,12 @@ class RepositoryLock:
     def __init__(self, directory: Path | None, timeout: float) -> None:
         self._directory = directory
         self._timeout = timeout
-        self._descriptor = -1
+        self._lock: FileLock | None = None
 
     @property
     def held(self) -> bool:
         """Whether there is a lock, and this process has it."""
-        return self._descriptor >= 0
+        return self._lock is not None
 
     def acquire(self) -> None:
         """Take the lock, waiting for its holder.
@@ -48,33 +46,35 @@ class RepositoryLock:
         WriteError
             The holder did not finish in time, or the lock file cannot be made.
         """
-        if self._directory is None or self._descriptor >= 0:
+        directory = self._directory
+        if directory is None or self._lock is not None:
             return
-        place = self._directory / LOCK_NAME
+        place = directory / LOCK_NAME
+        if not directory.is_dir():  # which the library would make
+            raise WriteError(f"{place}: the lock of the repository cannot be taken: there is no such directory")
+        # Sessions may end in another thread than they began in. A soft lock would outlive a process that dies.
+        lock = FileLock(
+            place,
+            self._timeout,
+            thread_local=False,
+            poll_interval=0.01,
+            fallback_to_soft=False,
+            preserve_lock_file=True,
+        )
         try:
-            descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            lock.acquire()
+        except Timeout as error:
+            raise WriteError(
+                f"{directory}: another process has been writing for {self._timeout:g} s (lock_timeout)"
+            ) from error
         except OSError as error:
             raise WriteError(f"{place}: the lock of the repository cannot be taken: {error.strerror}") from error
-        deadline = time.monotonic() + self._timeout
-        while not _try(descriptor):
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                raise WriteError(
-                    f"{self._directory}: another process has been writing for {self._timeout:g} s (lock_timeout)"
-                )
-            time.sleep(0.01)
-        self._descriptor = descriptor
+        except RuntimeError as error:  # waiting without end for a lock that only this thread can let go of
+            raise WriteError(f"{directory}: this thread is writing there already, in another session") from error
+        self._lock = lock
 
     def release(self) -> None:
         """Let go of the lock. May be called at any time."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def _try(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None

@@ -14,12 +14,15 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, Self
 
+import fsspec
 import numpy as np
+import rasterio
+import xarray as xr
+import zarr
 
 __all__ = ["read_job"]
 
@@ -29,7 +32,7 @@ type Found = dict[tuple[str, str, str], Any]
 class _Ban(MetaPathFinder):
     """Readers must not need what wrote."""
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:  # noqa: ARG002 the interface
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
         if fullname.partition(".")[0] == "manifestry":
             raise ImportError("manifestry is not available to readers")
 
@@ -69,25 +72,18 @@ def _readable(reader: str, job: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _store(job: Mapping[str, Any]) -> Any:
-    import fsspec  # noqa: PLC0415 none of these is a dependency
-    import zarr  # noqa: PLC0415 as above
-
     options = {"fo": job["target"], "remote_protocol": "file", **job.get("options", {})}
     system = fsspec.filesystem("reference", asynchronous=True, skip_instance_cache=True, **options)
     return zarr.storage.FsspecStore(system, read_only=True, path="")
 
 
 def _zarr_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
-    import zarr  # noqa: PLC0415 as above
-
     version = 2 if job["zarr_format"] == 2 else 3
-    root: Any = zarr.open_group(_store(job), mode="r", zarr_format=version)  # type: ignore[arg-type]
+    root: Any = zarr.open_group(_store(job), mode="r", zarr_format=version)
     return lambda array: root[array][...]
 
 
 def _xarray_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
-    import xarray as xr  # noqa: PLC0415 as above
-
     @cache
     def dataset(group: str) -> Any:
         return xr.open_dataset(
@@ -105,8 +101,6 @@ def _xarray_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 def _gdal_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
-    rasterio = import_module("rasterio")
-
     def read(array: str) -> Any:
         with rasterio.open(f'ZARR:"/vsikerchunk_json_ref/{{{job["target"]}}}":/{array}') as dataset:
             return dataset.read(1)
@@ -120,6 +114,7 @@ def _main(jobs: str, results: str) -> None:
     found: Found = {}
     for job in json.loads(Path(jobs).read_text(encoding="utf-8")):
         found |= read_job(job)
+    assert "manifestry" not in sys.modules
     with Path(results).open("wb") as handle:
         pickle.dump(found, handle)
 
