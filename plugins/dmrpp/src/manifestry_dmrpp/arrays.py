@@ -9,6 +9,7 @@ import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.codecs import Codec
+from manifestry.model.datatypes import is_variable_length
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
@@ -59,7 +60,7 @@ def build_array(
             "a variable whose values the document does not have", variable.path, "read it from the data file"
         )
     element = element_type(variable)
-    if element.dtype.kind == "T":
+    if is_variable_length(element.dtype):
         return _filled_strings(variable, shape, dims)
     stored = storage.build(variable.chunks, shape, element)
     manifest = stored.manifest

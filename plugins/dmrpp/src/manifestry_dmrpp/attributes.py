@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
+from manifestry.model.datatypes import is_float, is_integer
 
 from manifestry_dmrpp.document import Attribute, Variable
 from manifestry_dmrpp.elements import ATOMIC
@@ -66,7 +67,7 @@ def coordinates(variable: Variable, dims: Iterable[str]) -> list[str]:
 
 def own_type(value: Any, dtype: np.dtype[Any]) -> Any:
     """A number in the type of an array, where that changes nothing; else as it is."""
-    if not isinstance(value, np.generic) or value.dtype.kind not in "iuf" or dtype.kind not in "iuf":
+    if not isinstance(value, np.integer | np.floating) or not (is_integer(dtype) or is_float(dtype)):
         return value
     with np.errstate(all="ignore"):
         own = value.astype(dtype)
@@ -98,7 +99,7 @@ def _value(attribute: Attribute) -> Any:
 def _numbers(texts: list[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any] | None:
     """The texts as numbers of a type, or None when one of them is none."""
     try:
-        if dtype.kind == "f":
+        if is_float(dtype):
             return np.array([float(text) for text in texts], "f8").astype(dtype)
         return np.array([int(text) for text in texts], dtype)
     except (ValueError, OverflowError):

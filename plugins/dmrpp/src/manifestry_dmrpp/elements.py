@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec, serializer
+from manifestry.model.datatypes import has_byte_order, is_integer
 from manifestry.model.records import record_layout
 
 from manifestry_dmrpp.dimensions import axis_lengths
@@ -103,7 +104,7 @@ def _number(variable: Variable, order: Literal["little", "big"]) -> ElementType:
 @lru_cache(maxsize=64)
 def _plain(dtype: np.dtype[Any], order: Literal["little", "big"]) -> ElementType:
     """One number or character."""
-    return ElementType(dtype, order if dtype.itemsize > 1 and dtype.kind != "S" else None, dtype.itemsize)
+    return ElementType(dtype, order if has_byte_order(dtype) else None, dtype.itemsize)
 
 
 def _enumeration(name: str, group: Group) -> Enumeration:
@@ -119,7 +120,7 @@ def _enumeration(name: str, group: Group) -> Enumeration:
 def _enum(enumeration: Enumeration) -> tuple[np.dtype[Any], Mapping[str, Any]]:
     """The integer type, and the labels as CF has them; truth values as h5py writes them are booleans."""
     code = ATOMIC.get(enumeration.base, "")
-    if np.dtype(code or "S1").kind not in "iu":
+    if not is_integer(np.dtype(code or "S1")):
         raise MalformedFileError(f"an enumeration of {enumeration.base!r}")
     dtype = np.dtype(code)
     try:

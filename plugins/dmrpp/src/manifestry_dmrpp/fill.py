@@ -70,7 +70,7 @@ def _integer(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
     info = np.iinfo(dtype)
     if not info.min <= number <= info.max:
         wrapped = number & ((1 << info.bits) - 1)
-        signed = wrapped - (1 << info.bits) if dtype.kind == "i" and wrapped > info.max else wrapped
+        signed = wrapped - (1 << info.bits) if wrapped > info.max else wrapped
         return dtype.type(signed), -(1 << (info.bits - 1)) <= number < 1 << info.bits
     return dtype.type(number), True
 

@@ -13,6 +13,7 @@ import zarr
 from manifestry.combine.index import check_order, unread_order
 from manifestry.errors import IncompatibleArraysError, ManifestryError, SourceError
 from manifestry.issues import Issue
+from manifestry.model.datatypes import is_variable_length
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 from manifestry.views import open_store
@@ -91,6 +92,6 @@ def _blocks(array: VirtualArray) -> Iterator[tuple[slice, ...]]:
 def _equal(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
-    if a.dtype.kind in "TO":
+    if is_variable_length(a.dtype):
         return bool(a.tolist() == b.tolist())
     return a.tobytes() == b.tobytes()

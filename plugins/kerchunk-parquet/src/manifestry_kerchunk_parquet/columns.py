@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from manifestry.errors import MalformedFileError
+from manifestry.model.datatypes import is_float, is_integer
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE
 from manifestry.references.files import LocationTable, ReferenceColumns, whole_lengths
@@ -222,11 +223,11 @@ def _buffers(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
 def _integers(column: Any, where: str) -> NDArray[np.uint64]:
     numbers, valid = _buffers(_one(column))
     numbers = np.where(valid, numbers, 0)
-    if numbers.dtype.kind == "f":
+    if is_float(numbers.dtype):
         numbers = numbers.astype("f8")
         whole = (numbers < 2.0**63) & (np.floor(numbers) == numbers)
         numbers = np.where(whole, numbers, -1).astype("i8")
-    if numbers.dtype.kind == "i" and bool((numbers < 0).any()):
+    if is_integer(numbers.dtype) and bool((numbers < 0).any()):
         raise MalformedFileError(f"{where}: offsets and sizes are whole numbers, and here is something else")
     return numbers.astype("u8")
 

@@ -205,8 +205,8 @@ def _fill_value(kind: ExternalType, attributes: dict[str, Any]) -> Any:
     given = attributes.get("_FillValue")
     if isinstance(given, str):
         text = given.encode("latin-1", "replace")
-        return np.bytes_(text) if kind.stored.kind == "S" and len(text) <= 1 else kind.fill
-    if not isinstance(given, np.generic) or kind.stored.kind == "S":
+        return np.bytes_(text) if kind.stored.type is np.bytes_ and len(text) <= 1 else kind.fill
+    if not isinstance(given, np.generic) or kind.stored.type is np.bytes_:
         return kind.fill
     with np.errstate(all="ignore"):
         own = given.astype(kind.native)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec
+from manifestry.model.datatypes import is_float
 
 from manifestry_tiff.image import Image
 from manifestry_tiff.streams import is_subsampled
@@ -156,7 +157,7 @@ def _lerc(image: Image) -> ImageScheme:
         )
     extra = image.directory.integers(Tag.EXTRA_SAMPLES)
     alpha = not image.planar and image.dtype == np.uint8 and extra[-1:] == (ExtraSample.UNASSOCIATED_ALPHA,)
-    if image.dtype.kind == "f" or alpha:
+    if is_float(image.dtype) or alpha:
         return ImageScheme(Codec("manifestry.lerc", {"samples": image.segment_samples}), "")
     return ImageScheme(Codec("imagecodecs_lerc"), "lerc", {"masks": False}, ({"level": 0.0},))
 

@@ -14,6 +14,7 @@ import imagecodecs
 import numcodecs
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.datatypes import is_float
 from numpy.typing import NDArray
 
 from manifestry_tiff.compression import ByteScheme, ImageScheme
@@ -124,7 +125,7 @@ def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
                 if scheme.library
                 else _guarded(_codec(scheme).encode, padded)
             )
-            if np.array_equal(decode_pixels(image, pipeline, encoded), padded, equal_nan=padded.dtype.kind == "f"):
+            if np.array_equal(decode_pixels(image, pipeline, encoded), padded, equal_nan=is_float(padded.dtype)):
                 return encoded
         except StreamError:
             continue

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from manifestry.errors import MalformedFileError
+from manifestry.model.datatypes import is_integer
 from numpy.typing import NDArray
 
 from manifestry_tiff.file import TiffFile
@@ -170,7 +171,7 @@ class Directory:
         values = self.numbers(tag)
         if values is None:
             return ()
-        if values.dtype.kind not in "iu" or values.size > 1 << 16:
+        if not is_integer(values.dtype) or values.size > 1 << 16:
             raise self.malformed(
                 tag, f"{values.size} values of type {self.entries[tag].type} where integers are needed"
             )

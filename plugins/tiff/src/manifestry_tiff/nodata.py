@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from manifestry.model.datatypes import is_bool, is_inexact
 
 __all__ = ["nearest_value", "parse_nodata"]
 
@@ -41,7 +42,7 @@ def nearest_value(text: str, dtype: np.dtype[Any]) -> np.generic:
     except ValueError:
         number = 0
     value: np.generic
-    if dtype.kind in "fc":
+    if is_inexact(dtype):
         value = _rounded(number, dtype)
     else:
         low, high = _limits(dtype)
@@ -56,7 +57,7 @@ def _number(text: str) -> int | float:
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    return (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    return (0, 1) if is_bool(dtype) else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
 def _rounded(number: float, dtype: np.dtype[Any]) -> Any:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec, serializer
+from manifestry.model.datatypes import is_complex, is_float, is_integer
 
 from manifestry_tiff.compression import BYTE_SCHEMES, JPEG_SCHEMES, ByteScheme, ImageScheme, image_scheme
 from manifestry_tiff.image import Image
@@ -100,7 +101,7 @@ def make_pipeline(image: Image) -> Pipeline:
     plain = Pipeline(transpose, _serializer(image), scheme=compressor, reversed_bits=image.fill_order == 2)
     if image.predictor != Predictor.NONE and image.compression in _PREDICTED:
         return _predicted(image, plain)
-    if plain.reversed_bits and compressor is None and plain.serializer.name == "bytes" and image.dtype.kind in "iu":
+    if plain.reversed_bits and compressor is None and plain.serializer.name == "bytes" and is_integer(image.dtype):
         return Pipeline((*transpose, Codec("imagecodecs_bitorder")), plain.serializer)
     return plain
 
@@ -123,8 +124,8 @@ def _predicted(image: Image, plain: Pipeline) -> Pipeline:
     """The pipeline with the predictor of the image: an array codec, the codec that makes bytes, or one of bytes."""
     axis = -2 if plain.array else -1
     distance = _HORIZONTAL.get(image.predictor) or _FLOATING.get(image.predictor)
-    whole = image.bits in (8, 16, 32, 64) and (image.dtype.kind != "c" or image.directory.header.order == "<")
-    horizontal, floating = image.predictor in _HORIZONTAL, image.predictor in _FLOATING and image.dtype.kind == "f"
+    whole = image.bits in (8, 16, 32, 64) and (not is_complex(image.dtype) or image.directory.header.order == "<")
+    horizontal, floating = image.predictor in _HORIZONTAL, image.predictor in _FLOATING and is_float(image.dtype)
     if distance is None or not whole or not (horizontal or floating) or image.segment_width % distance:
         raise UnsupportedFeatureError(
             f"predictor {image.predictor} on {image.segment_width} columns of {image.bits} bits"
@@ -134,7 +135,7 @@ def _predicted(image: Image, plain: Pipeline) -> Pipeline:
         )
     if floating:
         return replace(plain, serializer=Codec("imagecodecs_floatpred", {"axis": axis, "dist": distance}))
-    if distance == 1 and image.dtype.kind in "iuf":
+    if distance == 1 and (is_integer(image.dtype) or is_float(image.dtype)):
         return replace(plain, array=(*plain.array, Codec("imagecodecs_delta", {"axis": axis, "dist": 1})))
     configuration = {
         "elementsize": image.bits // 8,

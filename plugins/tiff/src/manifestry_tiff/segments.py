@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from manifestry.errors import ManifestError
+from manifestry.model.datatypes import is_integer
 from numpy.typing import NDArray
 
 from manifestry_tiff.image import Image
@@ -74,12 +75,12 @@ def _column(image: Image, tag: Tag, expected: int) -> NDArray[Any]:
     values = image.directory.numbers(tag)
     if values is None:
         raise image.directory.malformed(tag, "missing")
-    if values.dtype.kind not in "iu":
+    if not is_integer(values.dtype):
         raise image.directory.malformed(tag, f"values of type {values.dtype}, not integers")
     if values.size < expected:
         raise image.directory.malformed(tag, f"{values.size} values where {expected} are needed")
     column: NDArray[Any] = values[:expected]
-    if column.dtype.kind == "i" and int(column.min()) < 0:
+    if np.issubdtype(column.dtype, np.signedinteger) and int(column.min()) < 0:
         raise image.directory.malformed(tag, int(column.min()))
     return column
 

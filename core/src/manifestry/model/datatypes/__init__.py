@@ -47,6 +47,7 @@ __all__ = [
     "fill_from_v3",
     "has_byte_order",
     "is_bool",
+    "is_complex",
     "is_float",
     "is_inexact",
     "is_integer",
@@ -84,6 +85,11 @@ def is_integer(dtype: np.dtype[Any]) -> bool:
 def is_float(dtype: np.dtype[Any]) -> bool:
     """Whether elements are real numbers of floating point."""
     return dtype.kind == "f"
+
+
+def is_complex(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are complex numbers."""
+    return dtype.kind == "c"
 
 
 def is_inexact(dtype: np.dtype[Any]) -> bool:
