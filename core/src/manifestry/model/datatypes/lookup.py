@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -46,21 +45,23 @@ _FAMILIES: Final[Mapping[str, Callable[[np.dtype[Any]], DataType]]] = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=4096)
+_SHARED: Final = {dtype: _FAMILIES[dtype.kind](dtype) for dtype in BY_NAME.values()}
+"""Of the dtypes of which numpy has one object each; of others every array keeps its own, so that trees pickle alike."""
+
+
 def datatype_of(dtype: np.dtype[Any]) -> DataType:
     """What is known of the data type of a numpy dtype."""
+    shared = _SHARED.get(dtype)
+    if shared is not None:
+        return shared
     if dtype.subdtype is not None:
         return ArrayField(dtype)
     if dtype.fields is not None:
         return Record(dtype)
     family = _FAMILIES.get(dtype.kind)
     # Types of extensions of numpy (bfloat16) have the letters of others.
-    plain = (
-        dtype.newbyteorder("=") in BY_NAME.values()
-        if dtype.kind in "biufc"
-        else dtype.kind != "V" or dtype.type is np.void
-    )
-    return Unnamed(dtype) if family is None or not plain else family(dtype)
+    named = dtype.newbyteorder("=") in _SHARED if dtype.kind in "biufc" else dtype.kind != "V" or dtype.type is np.void
+    return Unnamed(dtype) if family is None or not named else family(dtype)
 
 
 class Unnamed(DataType):
