@@ -399,6 +399,15 @@ def test_what_is_left_out_says_what_it_was_for(case, at, of, tmp_path):
         assert issue.message.endswith(f"; without it {said}") if said else "without it" not in issue.message
 
 
+def test_what_some_sources_lack_says_what_it_was_for(tmp_path):
+    sources = everywhere(tmp_path, {"lat": place(FLOATS)}, {}, t=record(1, coordinates="lat"))
+    lacking = mf.CombineOptions(missing="drop")
+    report = mf.convert(sources, tmp_path / "a.json", concat_dim="time", combine=lacking)
+    (issue,) = report.written.issues
+    assert (issue.path, issue.hint) == ("lat", "left out")
+    assert issue.message.endswith("; without it t loses the coordinates")
+
+
 def test_every_hint_is_followed_somewhere():
     followed = set()
     for _, _, expected in SITES.values():

@@ -75,7 +75,7 @@ class MeaningLostError(ConflictError):
     """
 
     def __init__(self, lacks: Mapping[str, str], remedies: Mapping[str, Sequence[Hint]]) -> None:
-        super().__init__("; ".join(f"without {path} {lacks[path]}" for path in sorted(lacks)))
+        super().__init__("; ".join(f"without {path}, {lacks[path]}" for path in sorted(lacks)))
         self.remedies = tuple(hint for path in lacks for hint in remedies.get(path, ()))
 
 
