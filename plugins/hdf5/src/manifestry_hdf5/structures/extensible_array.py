@@ -199,10 +199,10 @@ def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wan
         bits = np.unpackbits(data[0, prefix : prefix + count * bitmap])
         if bits[count * pages :].any():
             raise MalformedFileError(f"extensible array super block at byte {start}: says more pages than it has")
-        bits = bits[: count * pages].reshape(count, pages)
+        written = bits[: count * pages].reshape(count, pages)
         pointers = integers(data[0, prefix + count * bitmap : length].reshape(count, o))
         wanted.setdefault(elements, []).extend(
-            (address, first + i * elements, bits[i] if pages else None)
+            (address, first + i * elements, written[i] if pages else None)
             for i, address in enumerate(pointers.tolist())
             if address != array.superblock.undefined
         )
