@@ -50,9 +50,9 @@ def dense(path):
         for i in range(10):
             file[f"group/d{i}"] = i
         file["d"] = np.arange(12).reshape(6, 2)
-        for i in range(7):
-            file["d"].attrs[f"name {i}"] = np.arange(30) + i
-        file["d"].attrs.update({f"more {i}": i for i in range(10)})
+        for i in range(10):
+            file["d"].attrs[f"name {i}"] = i
+            file["group/d0" if i < 7 else "d"].attrs[f"long {i}"] = np.arange(30)
 
 
 def old_tree(path):
