@@ -19,6 +19,7 @@ from manifestry.cli.application import run
 from manifestry.combine.hints import EFFECTS
 from manifestry.errors import IncompatibleArraysError
 from manifestry.model.codecs import Codec
+from manifestry.storage.registry import StoreRegistry
 from manifestry.testing.building import TreeBuilder
 
 SHAPE = (2, 3)
@@ -42,6 +43,7 @@ def write(path, *, steps=1, hours=None, **variables):
         file.createDimension("time", None)
         for dim, length in zip("yx", SHAPE, strict=True):
             file.createDimension(dim, length)
+        file.createDimension("nv", 2)
         for name, part in {**parts, **variables}.items():
             if part is None:
                 continue
@@ -88,16 +90,28 @@ def place(values):
 STATIC = {"lat": place(FLOATS), "lon": place(FLOATS)}
 MOVED = {"lat": place(FLOATS + 1), "lon": place(FLOATS + 1)}
 X = np.array([0.1, 0.2, 0.3])
-WEST, EAST = ({"x": (X, ("x",))}, {"x": (np.nextafter(X, 1), ("x",))})
+WEST, EAST = ({"x": (X, ("x",))}, {"x": (np.nextafter(X, [1, 0, 1]), ("x",))})
 UNITS = {"time": (np.array([24.0]), ("time",), {"units": "hours since 2000-01-02"})}
 CHUNKS = {
     "t": (np.concatenate([FLOATS[None]] * 3), ("time", "y", "x"), {}, {"zlib": True, "chunksizes": (2, *SHAPE)}),
     "u": None, "steps": 3, "v": (np.arange(3.0), ("time",), {}, {"chunksizes": (1,)}),
 }  # fmt: skip
 
+FIELD = (FLOATS + np.float32(1000.1)).astype("f4")
+WOBBLE = np.array([[1, -1, 0], [0, 0, 1]], "f4") * np.spacing(FIELD)
+
+
+def utm(zone):
+    return (
+        np.int32(0),
+        (),
+        {"grid_mapping_name": "transverse_mercator", "longitude_of_central_meridian": 6.0 * zone - 183},
+    )
+
+
 SITES = {
     # name: (files, keywords of convert, combine options, {hint: variables that are lost})
-    "units of time": (lambda d: everywhere(d, {}, UNITS), {}, {HARMONISE: (), DROP: ("time",)}),
+    "units of time": (lambda d: everywhere(d, {}, UNITS), {}, {HARMONISE: ()}),
     "packing": (lambda d: everywhere(d, {}, {"t": record(5, "f4", units="K", scale_factor=2.0)}), {}, {DROP: ("t",)}),
     "units": (lambda d: everywhere(d, {}, {"t": record(5, units="degC")}), {}, {DROP: ("t",)}),
     "type that holds": (lambda d: everywhere(d, {"t": record(1, "i2")}, {"t": record(5, "i4")}), {}, {HARMONISE: (), DROP: ("t",)}),
@@ -119,16 +133,15 @@ SITES = {
         lambda d: everywhere(d, {"steps": 2}, {"steps": 4, **MOVED}, **STATIC),
         {}, {("stack", ("lat", "lon")): (), DROP: ("lat", "lon")}),
     "coordinates along a new dimension": (
-        granules, {"concat_dim": "granule", "coords": [r"granule=regex:g(\d)\.nc"]},
-        {("stack", ("lat", "lon")): (), DROP: ("lat", "lon")}),
+        granules, {"concat_dim": "granule", "coords": [r"granule=regex:g(\d)\.nc"]}, {("stack", ("lat", "lon")): ()}),
     "a scalar of each source": (
         lambda d: everywhere(d, {"orbit": (7, ())}, {"orbit": (8, ())}), {}, {("stack", ("orbit",)): (), DROP: ("orbit",)}),
-    "an axis of each source": (lambda d: everywhere(d, WEST, {"x": (X + 1, ("x",))}), {}, {DROP: ("x",)}),
-    "an axis that differs by rounding": (lambda d: everywhere(d, WEST, EAST), {}, {CLOSE: (), DROP: ("x",)}),
-    "an axis by rounding, then another one": (lambda d: everywhere(d, WEST, EAST, {"x": (X + 1, ("x",))}), {}, {DROP: ("x",)}),
+    "an axis of each source": (lambda d: everywhere(d, WEST, {"x": (X + 1, ("x",))}), {}, {}),
+    "an axis that differs by rounding": (lambda d: everywhere(d, WEST, EAST), {}, {CLOSE: ()}),
+    "an axis by rounding, then another one": (lambda d: everywhere(d, WEST, EAST, {"x": (X + 1, ("x",))}), {}, {}),
     "an axis by rounding, and coordinates": (
         lambda d: everywhere(d, {**WEST, **STATIC}, {**EAST, **MOVED}), {},
-        {(("compat", "close"), ("stack", ("lat", "lon"))): (), DROP: ("lat", "lon", "x")}),
+        {(("compat", "close"), ("stack", ("lat", "lon"))): (), (CLOSE, DROP): ("lat", "lon")}),
     "coordinates too large to compare": (
         lambda d: everywhere(d, {}, MOVED, **STATIC), {"combine": {"inline_limit": 16}},
         {("stack", ("lat", "lon")): (), DROP: ("lat", "lon")}),
@@ -145,7 +158,7 @@ SITES = {
         lambda d: everywhere(d, {"t": record(1, "i2")}, {"t": None}), {"combine": {"missing": "fill"}}, {LACK: ("t",)}),
     "static variable that the second lacks": (
         lambda d: everywhere(d, {"lat": place(FLOATS)}, {}), {}, {FILL: (), LACK: ("lat",)}),
-    "coordinate that the second lacks": (lambda d: everywhere(d, {}, {"time": None}), {}, {LACK: ("time",)}),
+    "coordinate that the second lacks": (lambda d: everywhere(d, {}, {"time": None}), {}, {}),
     "two things at once": (
         lambda d: everywhere(d, {}, {**MOVED, "t": None}, **STATIC), {},
         {(("missing", "fill"), ("stack", ("lat", "lon"))): (), DROP: ("lat", "lon", "t")}),
@@ -156,13 +169,49 @@ SITES = {
     "other attributes": (
         lambda d: everywhere(d, {}, {"t": record(5, units="K", long_name="t")}), {"combine": {"attributes": "raise"}},
         {("attributes", "first"): (), ("attributes", "drop"): ()}),
+    "static fields by rounding": (
+        lambda d: everywhere(d, *({"s": place(FIELD + wobble)} for wobble in (0, WOBBLE, -WOBBLE))), {},
+        {CLOSE: (), ("stack", ("s",)): (), DROP: ("s",)}),
+    "times that lie near each other": (
+        lambda d: everywhere(d, *({"r": (np.float32(1.6e9 + 128 * i), (), {"units": "seconds since 1970-01-01"})} for i in range(3))),
+        {}, {("stack", ("r",)): (), DROP: ("r",)}),
+    "whole numbers in floats": (
+        lambda d: everywhere(d, *({"n": (np.float32(2e7 + 2 * i), ())} for i in range(3))), {}, {("stack", ("n",)): (), DROP: ("n",)}),
+    "an axis in another order": (lambda d: everywhere(d, WEST, {"x": (X[::-1], ("x",))}), {}, {}),
+    "two axes, one of them by rounding": (
+        lambda d: everywhere(d, {**WEST, "y": (X[:2], ("y",))}, {**EAST, "y": (X[1::-1], ("y",))}), {}, {}),
+    "grid mappings": (lambda d: everywhere(d, *({"crs": utm(zone)} for zone in (32, 33))), {}, {}),
+    "grid mappings that a variable names": (
+        lambda d: everywhere(d, *({"crs": utm(z), "t": record(z, grid_mapping="crs: x y"), "u": None} for z in (32, 33))), {}, {}),
+    "bounds": (
+        lambda d: everywhere(d, *({"x": (X, ("x",), {"bounds": "xb"}), "xb": (np.stack([X, X + i], 1), ("x", "nv"))} for i in (1, 2))),
+        {}, {("stack", ("xb",)): ()}),
+    "what a variable names, and its axis": (
+        lambda d: everywhere(d, *({"t": record(i, ancillary_variables="q", units=f"{i} m"), "q": record(i, units=f"{i}")} for i in (1, 2))),
+        {}, {DROP: ("q", "t")}),
+    "coordinates that the second lacks": (
+        lambda d: everywhere(d, {"lat": place(FLOATS)}, {}, t=record(1, coordinates="lat")), {}, {FILL: ()}),
+    "coordinates by their units": (
+        lambda d: everywhere(d, *({"lat": (*place(FLOATS + i), {"units": "degrees_north"})} for i in (0, 1))), {},
+        {("stack", ("lat",)): ()}),
+    "merged with an axis in another order": (
+        lambda d: everywhere(d, WEST, {"x": (X[::-1], ("x",))}, hours=[0], t=record(1), u=record(2)), {"concat_dim": None}, {}),
+    "merged with another grid mapping": (
+        lambda d: everywhere(d, *({"crs": utm(zone)} for zone in (32, 33)), hours=[0], t=record(1), u=record(2)), {"concat_dim": None}, {}),
+    "merged with times that lie near each other": (
+        lambda d: everywhere(
+            d, *({"r": (np.float64(1.6e18 + 256 * i), (), {"units": "nanoseconds since 1970-01-01"})} for i in range(2)),
+            hours=[0], t=record(1), u=record(2)), {"concat_dim": None}, {DROP: ("r",)}),
+    "merged with static fields by rounding": (
+        lambda d: everywhere(d, *({"s": place(FIELD + w)} for w in (0, WOBBLE)), hours=[0], t=record(1), u=record(2)),
+        {"concat_dim": None}, {CLOSE: (), DROP: ("s",)}),
     "merged that follow each other": (
         lambda d: everywhere(d, {}, {}), {"concat_dim": None}, {("concat_dim", "time"): ()}),
     "merged with another axis": (
         lambda d: everywhere(d, WEST, {"x": (X + 1, ("x",))}, hours=[0], t=record(1), u=record(2)), {"concat_dim": None},
-        {("concat_dim", "x"): "along x", DROP: ("x",)}),
+        {("concat_dim", "x"): "along x"}),
     "merged with an axis by rounding": (
-        lambda d: everywhere(d, WEST, EAST, hours=[0], t=record(1), u=record(2)), {"concat_dim": None}, {CLOSE: (), DROP: ("x",)}),
+        lambda d: everywhere(d, WEST, EAST, hours=[0], t=record(1), u=record(2)), {"concat_dim": None}, {CLOSE: ()}),
     "merged with nothing to go by": (
         lambda d: everywhere(d, {}, {}, hours=[0], u=record(2)), {"concat_dim": None}, {DROP: ("t",)}),
 }  # fmt: skip
@@ -248,6 +297,115 @@ def test_hints_that_are_followed_give_right_data(site, tmp_path):
                 xr.testing.assert_equal(found, xr.concat(parts, "x", data_vars="minimal"))
         else:
             check(target, sources, arguments["concat_dim"], lost, close=CLOSE[0] in hint.options)
+
+
+NEAR = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+ULP = np.spacing(NEAR)
+LARGE = np.float32(8e6) + np.arange(6, dtype="f4") / 2
+NOT_ROUNDING = {
+    # name: (values of the sources, attributes, what the refusal says; nothing where they are taken)
+    "both ways": ([NEAR, NEAR + ULP * [1, -1, 1, -1, 1, -1], NEAR], {}, ""),
+    "a few elements": ([NEAR, NEAR + ULP * [0, 2, 0, 0, 1, 0]], {}, ""),
+    "to and fro": ([NEAR, NEAR + ULP * [1, -1, 1, -1, 1, -1], NEAR - ULP * [1, -1, 1, -1, 1, -1]], {}, ""),
+    "big-endian": ([NEAR.astype(">f4"), np.nextafter(NEAR.astype("f4"), np.float32([1, 0] * 3)).astype(">f4")], {}, ""),
+    "all one way": ([NEAR, NEAR + ULP], {}, "in one direction"),
+    "half of them one way": ([NEAR, NEAR + ULP * [1, 1, 1, 0, 0, 0]], {}, "in one direction"),
+    "all that are not missing": ([np.append(NEAR[:2], [-9.5] * 6), np.append(NEAR[:2] + ULP[:2], [-9.5] * 6)], {"_FillValue": -9.5}, "in one direction"),
+    "on and on": ([NEAR + ULP * [i, -i, i, -i, i, -i] for i in range(3)], {}, "from source to source"),
+    "on and on in a few": ([NEAR + ULP * [0, 0, i, 0, 0, 0] for i in range(3)], {}, "from source to source"),
+    "too far": ([NEAR, NEAR + 9 * ULP * [1, -1, 1, -1, 1, -1]], {}, "units in the last place"),
+    "as far as neighbours": ([LARGE, LARGE + np.float32([0.5, -0.5] * 3)], {}, "neighbouring"),
+    "whole numbers": ([np.float32(2e7) + 100 * np.arange(6, dtype="f4"), np.float32(2e7) + 100 * np.arange(6, dtype="f4") + np.float32([2, -2] * 3)], {}, "whole numbers"),
+    "a whole number among others": ([np.append(NEAR, 2.0**53), np.append(NEAR, 2.0**53 + 2)], {}, "whole numbers"),
+    "times": ([NEAR, NEAR + ULP * [1, -1, 1, -1, 1, -1]], {"units": "Days Since 2000-01-01"}, "times"),
+    "missing in one": ([NEAR, np.append(NEAR[:5], np.nan)], {}, "missing"),
+    "a single number": ([np.float64(0.1), np.nextafter(0.1, 1)], {}, "in one direction"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_ROUNDING)
+@pytest.mark.parametrize("group", ["", "g/"])
+def test_only_rounding_is_taken_for_it(case, group, tmp_path):
+    """By `concat` and `merge`, in any group, also for bounds, which have their units from their coordinate."""
+    values, attributes, reason = NOT_ROUNDING[case]
+    trees = []
+    for i, one in enumerate(map(np.asarray, values)):
+        (tmp_path / str(i)).mkdir()
+        builder = TreeBuilder(tmp_path / str(i))
+        dims = ("n",) * one.ndim
+        builder.array(f"{group}t", np.full((2, 3), i), (1, 3), dims=("time", "x"))
+        links = {**attributes, "bounds": "s"} if case == "times" else {}
+        builder.array(f"{group}of", np.zeros(one.shape), one.shape, dims=dims, attributes=links)
+        builder.array(f"{group}s", one, one.shape, dims=dims, attributes={} if links else attributes)
+        trees.append(builder.tree())
+    static = [tree.select(exclude=[f"{group}t"]) for tree in trees]
+    for combined in (lambda **how: mf.concat(trees, "time", **how), lambda **how: mf.merge(static, **how)):
+        with pytest.raises(IncompatibleArraysError) as caught:
+            combined()
+        assert any(CLOSE[0] in hint.options for hint in caught.value.hints) == (not reason)
+        if reason:
+            with pytest.raises(IncompatibleArraysError, match=rf"{group}s.*\(compat=close\).*{reason}"):
+                combined(compat="close")
+        else:
+            found = combined(compat="close")
+            assert {issue.feature for issue in found.issues} == {"values differ by rounding"}
+            read = combine.values.read_values(found[f"{group}s"], StoreRegistry(None))
+            np.testing.assert_array_equal(read, values[0])
+
+
+LEFT_OUT = {
+    # name: (arrays of a group in source i: {name: (values, dims, attributes)}, what is said of which lost array)
+    "an axis": (lambda i: {"x": (np.arange(3.0) * (1 - 2 * i), ("x",), {})}, {"x": "t, u lose the coordinate along x"}),
+    "a grid mapping": (lambda i: {"crs": (np.int32(0), (), {"crs_wkt": f"{i}"})}, {"crs": "t, u lose the grid mapping"}),
+    "coordinates": (lambda i: {"lat": (np.arange(3.0) + i, ("x",), {}), "t": {"coordinates": "lat"}}, {"lat": "t loses the coordinates"}),
+    "cell measures": (lambda i: {"a": (np.arange(3.0) + i, ("x",), {}), "t": {"cell_measures": "area: a"}}, {"a": "t loses the cell measures"}),
+    "terms": (lambda i: {"p0": (np.float64(i), (), {}), "t": {"formula_terms": "p0: p0"}}, {"p0": "t loses the formula terms"}),
+    "ancillary": (lambda i: {"q": (np.arange(3.0) + i, ("x",), {}), "t": {"ancillary_variables": "q"}}, {"q": "t loses the ancillary data"}),
+    "nothing of others": (lambda i: {"q": (np.arange(3.0) + i, ("x",), {})}, {"q": ""}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+@pytest.mark.parametrize(("at", "of"), [("", ""), ("g/", "g/"), ("", "g/")])
+def test_what_is_left_out_says_what_it_was_for(case, at, of, tmp_path):
+    """Where it is asked for, and it is advised only where no other array lacks anything."""
+    make, expected = LEFT_OUT[case]
+    trees, static = [], []
+    for i in range(2):
+        (tmp_path / str(i)).mkdir()
+        builder = TreeBuilder(tmp_path / str(i))
+        parts = make(i)
+        attributes = parts.pop("t", {})
+        for name, values in (("t", np.full((2, 3), i)), ("u", np.full((2, 3), 5))):
+            dims = ("time", "x")
+            builder.array(of + name, values, (1, 3), dims=dims, attributes=attributes if name == "t" else {})
+        for name, (values, dims, known) in parts.items():
+            builder.array(at + name, np.asarray(values), np.shape(values), dims=dims, attributes=known)
+        trees.append(builder.tree())
+        static.append(builder.tree() if not i else builder.tree().select(exclude=[f"{of}t", f"{of}u"]))
+    for combined in (lambda **how: mf.concat(trees, "time", **how), lambda **how: mf.merge(static, **how)):
+        with pytest.raises(IncompatibleArraysError) as caught:
+            combined()
+        advised = any(DROP[1] in hint.options.values() for hint in caught.value.hints)
+        assert advised == (case == "nothing of others")
+        assert caught.value.hints or "it cannot just be left out: without" in str(caught.value)
+        found = combined(on_conflict="drop")
+        (issue,) = found.issues
+        ((name, said),) = expected.items()
+        assert (issue.path, issue.severity) == (at + name, "refused")
+        names = {"t loses": f"{of}t loses", "t, u lose ": f"{of}t, {of}u lose "}
+        for short, whole in names.items():
+            said = said.replace(short, whole)
+        assert issue.message.endswith(f"; without it {said}") if said else "without it" not in issue.message
+
+
+def test_what_some_sources_lack_says_what_it_was_for(tmp_path):
+    sources = everywhere(tmp_path, {"lat": place(FLOATS)}, {}, t=record(1, coordinates="lat"))
+    lacking = mf.CombineOptions(missing="drop")
+    report = mf.convert(sources, tmp_path / "a.json", concat_dim="time", combine=lacking)
+    (issue,) = report.written.issues
+    assert (issue.path, issue.hint) == ("lat", "left out")
+    assert issue.message.endswith("; without it t loses the coordinates")
 
 
 def test_every_hint_is_followed_somewhere():

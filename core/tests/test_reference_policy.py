@@ -1,5 +1,7 @@
 """Which locations a document may point at."""
 
+import ast
+
 import pytest
 from manifestry.errors import SourceError
 from manifestry.references.hosts import without_dots
@@ -44,3 +46,45 @@ def test_hosts_that_a_local_document_may_point_at(tmp_path):
                     policy.permit(url)
             else:
                 assert policy.permit(url) == url
+
+
+def named(policy, url):
+    """The prefixes that the refusal of a URL names."""
+    with pytest.raises(SourceError) as caught:
+        policy.permit(url)
+    return ast.literal_eval(str(caught.value).partition("add allow=")[2])
+
+
+@pytest.mark.parametrize(
+    ("url", "prefixes"),
+    [
+        ("file:///home/me/data/x.h5", ["file:///home/me/data/"]),
+        ("file:///etc/passwd", ["file:///etc/"]),
+        ("file:///x.h5", ["file:///x.h5"]),
+        ("file:///data/100%25/x.h5", ["/data/100%25/"]),
+        ("s3://other/a/b/x", ["s3://other/a/b/"]),
+        ("s3://other/a/50%25 #?/x", ["s3://other/a/50%25 #?/"]),
+        ("s3://other/x", ["s3://other/x"]),
+        ("http://127.0.0.1:80/a/x?sign=a/b/c", ["http://127.0.0.1:80/a/"]),
+        ("http://127.0.0.1:80/x?sign=a/b/c", ["http://127.0.0.1:80/x?sign=a/b/c"]),
+        ("http://127.0.0.1:80/a/%2e%2e/b/c/x", ["http://127.0.0.1:80/a/%2e%2e/b/c/", "http://127.0.0.1:80/b/c/"]),
+        ("http://127.0.0.1:80/a/./c/x", ["http://127.0.0.1:80/a/./c/", "http://127.0.0.1:80/a/c/"]),
+    ],
+)
+def test_refusals_name_no_more_than_is_needed(url, prefixes):
+    """What they name is what a URL needs; it lets nothing in from the directory above, nor from beside the file."""
+    base = Source("https://example.org/x.h5")
+    assert named(ReferencePolicy.of(base, None), url) == prefixes
+    policy = ReferencePolicy.of(base, prefixes)
+    assert policy.permit(url) == url
+    place = url.partition("?")[0]
+    directory = place.rpartition("/")[0]
+    others = [f"{place}y"] if prefixes == [url] else [f"{directory.rpartition('/')[0]}/y", f"{directory}y/x"]
+    for other in others:
+        with pytest.raises(SourceError, match="which is not allowed"):
+            policy.permit(other)
+
+
+def test_what_nothing_allows_is_not_advised():
+    with pytest.raises(SourceError, match=r"which is not allowed$"):
+        ReferencePolicy.of(Source("https://example.org/x.h5"), None).permit("s3://b/../o/x")

@@ -126,15 +126,20 @@ def test_a_remote_file_points_at_its_own_host_only(tmp_path, private, foreign, m
     assert sorted(path for path, _ in tree.walk_arrays()) == ["ok"]
     assert {issue.path for issue in tree.issues if issue.severity == "refused"} == refused
     for issue in tree.issues:
-        if issue.path.endswith("_host"):
-            assert f"allow=['{url}/']" in issue.hint, issue
+        if issue.path.endswith("_host"):  # the file alone: its directory is the whole host
+            assert any(f"allow=['{url}/{name}']" in issue.hint for name in ("x.h5", "x%b.h5", "secret.txt")), issue
+        elif issue.path.endswith("_local"):
+            assert f"allow=['file://{private}/']" in issue.hint, issue
     assert asked == []
     mf.write(tree, tmp_path / "out.json")
     written = (tmp_path / "out.json").read_text()
     assert "secret" not in written
     assert "password" not in written
-    with pytest.raises(mf.UnsupportedFeatureError, match=r"external link that is not allowed .*allow=\['file:///'\]"):
+    with pytest.raises(mf.UnsupportedFeatureError, match=r"external link that is not allowed .*/private/'\]"):
         mf.parse("memory://here/x.h5", stores=stores, include=["link_local"])
+    more = {"allow": [f"file://{private}/"], "on_unsupported": "skip"}
+    allowed = mf.parse("memory://here/x.h5", stores=stores, include=["link_local"], **more)
+    assert allowed["link_local"].manifest.files.urls == (f"file://{private}/x.h5",)
     with pytest.raises(mf.UnsupportedFeatureError, match="external raw file that is not allowed"):
         mf.convert(["memory://here/x.h5"], tmp_path / "no.json", stores=stores)
     assert not (tmp_path / "no.json").exists()

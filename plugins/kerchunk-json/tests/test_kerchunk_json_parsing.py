@@ -195,16 +195,18 @@ def remote(document):
 
 
 def test_a_remote_document_may_not_point_everywhere():
-    for url in (
-        "/etc/passwd",
-        "file:///etc/passwd",
-        "http://169.254.169.254/latest",
-        "s3://other/x",
-        "memory://elsewhere/x",
+    for url, prefix in (
+        ("/etc/passwd", "file:///etc/"),
+        ("file:///etc/passwd", "file:///etc/"),
+        ("http://169.254.169.254/latest", "http://169.254.169.254/latest"),
+        ("s3://other/a/x", "s3://other/a/"),
+        ("memory://elsewhere/x", "memory://elsewhere/x"),
     ):
         stores = remote(references(c0=[url, 0, 8]))
-        with pytest.raises(SourceError, match="is not allowed; if you trust it, add allow="):
+        with pytest.raises(SourceError) as caught:
             mf.parse("memory://there/docs/ref.json", stores=stores)
+        assert str(caught.value).endswith(f"is not allowed; if you trust it, add allow=['{prefix}']")
+        assert "v" in mf.parse("memory://there/docs/ref.json", stores=stores, allow=[prefix]).arrays
     stores = remote(references(c0=["../data/x", 0, 8]))
     found = mf.parse("memory://there/docs/ref.json", stores=stores)
     assert locations(found["v"])["0"] == ("memory://there/data/x", 0, 8)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from manifestry.combine.meaning import GRID_MAPPING, nearest
 from manifestry.model.attributes import Attributes, value_to_json, values_equal
 from manifestry.model.codecs import Codec, codec_entry
 from manifestry.model.datatypes import same_bits
@@ -41,9 +42,6 @@ users' guide, and ``dtype``, by which xarray marks booleans and time differences
 
 _GEOREFERENCE: Final = ("proj:", "spatial:")
 """Prefixes of attributes that say where on Earth values are (GeoZarr)."""
-
-_MAPPING: Final = frozenset({"grid_mapping_name", "crs_wkt", "spatial_ref", "GeoTransform"})
-"""Attributes of grid mapping variables (CF conventions 5.6): of those, every attribute matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +149,7 @@ def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
     if a is b:
         return []
     names = a.keys() | b.keys()
-    if not names & _MAPPING:
+    if not names & GRID_MAPPING:  # of grid mapping variables every attribute matters
         names = {name for name in names if name in MEANING or name.startswith(_GEOREFERENCE)}
     return [
         Difference(f"the attribute {name}", a.get(name), b.get(name))
@@ -186,10 +184,11 @@ def inherited_attributes(arrays: Mapping[str, VirtualArray]) -> dict[str, Attrib
     Source: CF conventions 7.1, "Cell Boundaries": a boundary variable needs no units of its own.
     """
     found: dict[str, Attributes] = {}
-    for array in arrays.values():
+    for path, array in arrays.items():
         attributes = array.metadata.attributes
         for link in ("bounds", "climatology"):
             name = attributes.get(link) if link in attributes else None
-            if isinstance(name, str) and name in arrays:
-                found[name] = {k: attributes[k] for k in ("units", "calendar") if k in attributes}
+            bounds = nearest(path.rpartition("/")[0], name, arrays.keys()) if isinstance(name, str) else None
+            if bounds is not None:
+                found[bounds] = {k: attributes[k] for k in ("units", "calendar") if k in attributes}
     return found

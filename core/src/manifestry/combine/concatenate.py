@@ -13,9 +13,10 @@ from manifestry.combine.constants import Constant
 from manifestry.combine.dimensions import axis_along, can_expand, length_beside, stack_arrays
 from manifestry.combine.filling import fill_value_for_missing, filled_before, missing_part
 from manifestry.combine.harmonise import harmonise
-from manifestry.combine.hints import TRIED_BYTES, ConflictError, advised, larger, remedy
+from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, advised, larger, remedy
 from manifestry.combine.index import check_order, load_along
 from manifestry.combine.manifests import FileMerger
+from manifestry.combine.meaning import bereft, nearest, told
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import (
     build_tree,
@@ -27,7 +28,7 @@ from manifestry.combine.trees import (
     ordered_union,
     shared_parts,
 )
-from manifestry.combine.values import at_hand, encode_values, plain_metadata, read_values
+from manifestry.combine.values import encode_values, plain_metadata, read_values
 from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
 from manifestry.formats.options import make_options
 from manifestry.hints import Hint
@@ -109,9 +110,11 @@ class Concatenation:
         self.options = options
         self.stores = StoreRegistry.of(stores)
         self._like = like
+        self._all = [*trees, *([] if like is None else [like])]
         self._check_order = check_order
         self._merger = FileMerger()
         self._issues: list[Issue] = []
+        self._ways: dict[str, Sequence[Hint]] = {}
         self._lengths: dict[str, tuple[list[int], str]] = {}
         self._continued = continued
         self._left = TRIED_BYTES if trial else None
@@ -136,6 +139,8 @@ class Concatenation:
         given: dict[str, Any] = {"like": self._like, "stores": self.stores, "check_order": False, "trial": True}
         other = Concatenation(self.trees, self.dim, options, continued=self._continued, **given)
         there = dict(other.joined().walk_arrays())
+        if lacks := bereft(other._all, there.keys()):
+            raise MeaningLostError(lacks, other._ways)
         along = [p for p, a in there.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
         if not along or (self._continued and not self._continues(there, options)):
             raise IncompatibleArraysError("what has to be there would be left out")
@@ -161,6 +166,8 @@ class Concatenation:
         arrays = {path: array for path in paths if (array := joined[path]) is not None}
         if not any(axis_along(array, self.dim) is not None for array in arrays.values()):
             raise self._nothing_along(self._issues)
+        if len(arrays) < len(paths):
+            self._issues = told(self._issues, bereft(self._all, arrays.keys()))
         groups = [dict(tree.walk()) for tree in self.trees]
         like_groups = groups[0] if self._like is None else dict(self._like.walk())
         attributes = {}
@@ -192,6 +199,7 @@ class Concatenation:
         except IncompatibleArraysError as error:
             if self.options.on_conflict != "drop":
                 raise
+            self._ways[path] = getattr(error, "remedies", ())
             message = str(error).removeprefix(f"{path}: ")
             self._issues.append(Issue(path, "incompatible in some sources", message, "left out"))
             return None
@@ -257,7 +265,11 @@ class Concatenation:
 
     def _check_lengths(self, path: str, lengths: list[int]) -> None:
         """In each source the dimension has one length in all arrays of a group: values would shift otherwise."""
-        known, other = self._lengths.setdefault(self._home(path), (lengths, path))
+        group = path.rpartition("/")[0]
+        near = nearest(group, self.dim, self._like_arrays.keys())
+        # The group of the coordinate that they lie beside, or their own.
+        home = group if near is None else near.rpartition("/")[0]
+        known, other = self._lengths.setdefault(home, (lengths, path))
         if known == lengths:
             return
         position = next(i for i, (a, b) in enumerate(zip(known, lengths, strict=True)) if a != b)
@@ -266,18 +278,6 @@ class Concatenation:
             f"{self._label(position)}: what follows would not lie beside its coordinates",
             [remedy("on_conflict", "drop")],
         )
-
-    def _home(self, path: str) -> str:
-        """The group whose coordinate the arrays of a group lie beside: the nearest that has one, or the group itself.
-
-        Source: CF conventions 2.7, "Groups": dimensions and coordinates are looked for in the groups above, too.
-        """
-        own = group = path.rpartition("/")[0]
-        while f"{group}/{self.dim}".lstrip("/") not in self._like_arrays:
-            if not group:
-                return own
-            group = group.rpartition("/")[0]
-        return group
 
     def _is_loaded(self, path: str) -> bool:
         return is_named(path, self.options.load)
@@ -351,10 +351,10 @@ class Concatenation:
         return [remedy("stack", tuple(dict.fromkeys((*self.options.stack, mark))))]
 
     def _constant(self, path: str, first: VirtualArray, there: Sequence[int]) -> VirtualArray:
-        kept = Constant(first, self.stores, self.options.inline_limit)
+        kept = Constant(first, self.stores, self.options.inline_limit, self._like_inherited.get(path))
         if self.options.compat != "override":
             others = [i for i in there if not self._is_same(first, self._arrays[i][path])]
-            near = at_hand([self._arrays[i][path] for i in others], self.stores, self.options.inline_limit)
+            near = kept.near([self._arrays[i][path] for i in others])
             for position, other in zip(others, near, strict=True):
                 self._compare(path, kept, other, position)
         found = self._arrays[there[0]][path] if self._like is None else first
@@ -385,16 +385,18 @@ class Concatenation:
         try:
             equal = kept.equals(other, same_decoding=alike)
         except IncompatibleArraysError as error:
-            more = larger(other.metadata.nbytes, self.options.inline_limit)
-            raise ConflictError(f"{path}: {error}", [*more, *without]) from error
+            wider = larger(other.metadata.nbytes, self.options.inline_limit)
+            raise ConflictError(f"{path}: {error}", [*wider, *without]) from error
         if equal:
             return
-        close = kept.close_to(other)
-        if close and self.options.compat == "close":
+        more = kept.more_than_rounding(other)
+        asked = self.options.compat == "close"
+        if asked and not more:
             self._issues.append(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
             return
         raise ConflictError(
             f"{path}: it has no dimension {self.dim!r} and differs in {self._label(position)}: "
-            f"{kept.first_difference(other)}",
-            [remedy("compat", "close"), *without] if close else without,
+            + kept.first_difference(other)
+            + (f"; that is more than rounding (compat=close): {more}" if asked else ""),
+            without if more else [remedy("compat", "close"), *without],
         )

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.combine.values import read_values, stored_chunks
+from manifestry.combine.rounding import Rounding, differing
+from manifestry.combine.values import at_hand, read_values, stored_chunks
 from manifestry.errors import IncompatibleArraysError
+from manifestry.model.attributes import Attributes
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
 __all__ = ["Constant"]
-
-_ROUNDING: Final = 4
-"""Units in the last place by which numbers may differ that are the same but for rounding."""
 
 
 class Constant:
@@ -30,10 +29,15 @@ class Constant:
         Where its bytes and those of the others are.
     limit
         Bytes of one array that may be read for comparing.
+    inherited
+        Attributes that it has from the variable it describes the bounds of.
     """
 
-    def __init__(self, array: VirtualArray, stores: StoreRegistry, limit: int) -> None:
+    def __init__(
+        self, array: VirtualArray, stores: StoreRegistry, limit: int, inherited: Attributes | None = None
+    ) -> None:
         self.array = array
+        self._meaning = {**(inherited or {}), **array.attributes}
         self._stores = stores
         self._limit = limit
 
@@ -71,32 +75,28 @@ class Constant:
             return True
         return _same(self._values, read_values(other, self._stores))
 
-    def close_to(self, other: VirtualArray) -> bool:
-        """Whether every element differs by rounding at most: by some units in the last place of its data type."""
-        mine, theirs = self._values, read_values(other, self._stores)
-        if mine.dtype.kind != "f" or (mine.dtype, mine.shape) != (theirs.dtype, theirs.shape):
-            return False
-        different = _differ(mine, theirs)
-        a, b = mine[different], theirs[different]
-        if not (np.isfinite(a).all() and np.isfinite(b).all()):
-            return False
-        unit = np.spacing(np.maximum(np.abs(a), np.abs(b)))
-        return bool((np.abs(a.astype("f8") - b.astype("f8")) <= _ROUNDING * unit.astype("f8")).all())
+    @cached_property
+    def _rounding(self) -> Rounding:
+        return Rounding(self._values, self._meaning)
+
+    def near(self, others: Sequence[VirtualArray]) -> Iterator[VirtualArray]:
+        """Arrays that are compared with it, fetched if they are remote (see `at_hand`)."""
+        return at_hand(others, self._stores, self._limit)
+
+    def more_than_rounding(self, other: VirtualArray) -> str:
+        """Why an array that is not the same differs by more than rounding; nothing where it does not.
+
+        It is asked once for each source, in their order (see `Rounding`).
+        """
+        return self._rounding.excludes(read_values(other, self._stores))
 
     def first_difference(self, other: VirtualArray) -> str:
         """Where the values differ, for a message."""
         mine, theirs = self._values, read_values(other, self._stores)
-        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(_differ(mine, theirs))))
+        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(differing(mine, theirs))))
         shown = at if mine.ndim else ()
         return f"element {list(shown)} is {theirs[shown]!s} instead of {mine[shown]!s}"
 
 
-def _differ(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.bool_]:
-    different = np.asarray(a != b)
-    if a.dtype.kind in "fcmM":
-        different &= ~((a != a) & (b != b))  # noqa: PLR0124 NaN and NaT are what do not equal themselves
-    return different
-
-
 def _same(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and not bool(_differ(a, b).any())
+    return a.dtype == b.dtype and a.shape == b.shape and not bool(differing(a, b).any())

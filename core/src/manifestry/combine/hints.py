@@ -13,7 +13,7 @@ from typing import Any, Final
 from manifestry.errors import IncompatibleArraysError, ManifestryError
 from manifestry.hints import Hint
 
-__all__ = ["EFFECTS", "TRIED_BYTES", "ConflictError", "advised", "larger", "remedy"]
+__all__ = ["EFFECTS", "TRIED_BYTES", "ConflictError", "MeaningLostError", "advised", "larger", "remedy"]
 
 EFFECTS: Final = {
     ("on_conflict", "harmonise"): "copies small arrays in the form of the first source",
@@ -63,6 +63,22 @@ class ConflictError(IncompatibleArraysError):
         self.remedies = tuple(remedies)
 
 
+class MeaningLostError(ConflictError):
+    """What would be left out gives what is kept its meaning.
+
+    Parameters
+    ----------
+    lacks
+        What that would lack, by the path of what would be left out (see `manifestry.combine.meaning.bereft`).
+    remedies
+        What may keep it, by its path.
+    """
+
+    def __init__(self, lacks: Mapping[str, str], remedies: Mapping[str, Sequence[Hint]]) -> None:
+        super().__init__("; ".join(f"without {path}, {lacks[path]}" for path in sorted(lacks)))
+        self.remedies = tuple(hint for path in lacks for hint in remedies.get(path, ()))
+
+
 type Attempt = Callable[[Mapping[str, Any]], Sequence[str]]
 """Combines the same trees with some options in place of those that were given; the paths of what these leave out."""
 
@@ -75,6 +91,11 @@ def advised(error: IncompatibleArraysError, attempt: Attempt) -> IncompatibleArr
     for way in sorted(ways, key=lambda way: len(way.options)):
         if not any(known.options.items() <= way.options.items() for known in found):
             found.append(way)
+    if not found and trials.needed:
+        return IncompatibleArraysError(
+            f"{error.message}; it cannot just be left out: {trials.needed}. Make it the same in all sources (sorted or "
+            "regridded), or combine those that agree by themselves"
+        )
     return IncompatibleArraysError(error.message, found)
 
 
@@ -84,6 +105,7 @@ class _Trials:
 
     attempt: Attempt
     left: int = _ATTEMPTS
+    needed: str = ""
 
     def way(self, hint: Hint) -> Hint | None:
         """A hint, with what else it takes, that gets through; None where nothing does."""
@@ -93,6 +115,8 @@ class _Trials:
         try:
             lost = self.attempt(hint.options)
         except ConflictError as conflict:
+            if isinstance(conflict, MeaningLostError):
+                self.needed = self.needed or conflict.message
             more = sorted(conflict.remedies, key=lambda other: not other.options.keys() <= hint.options.keys())
             further = (_together(hint, other) for other in more)
             ways = (self.way(wider) for wider in further if wider is not None)

@@ -8,16 +8,18 @@ from typing import Any
 
 import msgspec
 
-from manifestry.combine.compatibility import STORAGE, differences
+from manifestry.combine.compatibility import STORAGE, differences, inherited_attributes
 from manifestry.combine.concatenate import Concatenation
 from manifestry.combine.constants import Constant
-from manifestry.combine.hints import ConflictError, advised, remedy
+from manifestry.combine.hints import ConflictError, MeaningLostError, advised, remedy
 from manifestry.combine.index import check_order
+from manifestry.combine.meaning import bereft, told
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
-from manifestry.combine.values import at_hand, read_values
+from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError
 from manifestry.formats.options import make_options
+from manifestry.hints import Hint
 from manifestry.issues import Issue
 from manifestry.model.datatypes import same_bits
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -68,9 +70,12 @@ def _attempt(
     )
     paths = {path for part in parts for path, _ in part.walk_arrays()}
     if dim is None:
-        arrays = dict(_joined(parts, chosen, stores).walk_arrays())
+        ways: dict[str, Sequence[Hint]] = {}
+        arrays = dict(_joined(parts, chosen, stores, ways).walk_arrays())
         if all(path.rpartition("/")[2] in (array.dims or ()) for path, array in arrays.items()):
             raise IncompatibleArraysError("nothing but coordinates would be left")
+        if lacks := bereft(parts, arrays.keys()):
+            raise MeaningLostError(lacks, ways)
         return sorted(paths - arrays.keys())
     tree = Concatenation(parts, dim, chosen, stores=stores, check_order=False, trial=True).joined()
     coordinates = [a for path, a in tree.walk_arrays() if path.rpartition("/")[2] == dim and a.dims == (dim,)]
@@ -80,7 +85,13 @@ def _attempt(
     return sorted(paths - {path for path, _ in tree.walk_arrays()})
 
 
-def _joined(parts: Sequence[VirtualGroup], chosen: CombineOptions, registry: StoreRegistry) -> VirtualGroup:
+def _joined(
+    parts: Sequence[VirtualGroup],
+    chosen: CombineOptions,
+    registry: StoreRegistry,
+    ways: dict[str, Sequence[Hint]] | None = None,
+) -> VirtualGroup:
+    """The trees as one; `ways` gets what may help with each array that is left out."""
     issues: list[Issue] = []
 
     def labels(position: int) -> str:
@@ -90,15 +101,21 @@ def _joined(parts: Sequence[VirtualGroup], chosen: CombineOptions, registry: Sto
     for position, tree in enumerate(parts):
         for path, array in tree.walk_arrays():
             by_path.setdefault(path, []).append((position, array))
+    inherited = [inherited_attributes(dict(tree.walk_arrays())) for tree in parts]
     arrays = {}
     for path, found in by_path.items():
+        kept = Constant(found[0][1], registry, chosen.inline_limit, inherited[found[0][0]].get(path))
         try:
-            arrays[path] = _merged(path, found, labels, options=chosen, stores=registry, report=issues.append)
+            arrays[path] = _merged(path, found, kept, labels, options=chosen, report=issues.append)
         except IncompatibleArraysError as error:
             if chosen.on_conflict != "drop":
                 raise
             issues.append(Issue(path, "incompatible in some sources", str(error), "left out"))
+            if ways is not None:
+                ways[path] = getattr(error, "remedies", ())
     _check_dimensions(arrays)
+    if len(arrays) < len(by_path):
+        issues = told(issues, bereft(parts, arrays.keys()))
     walked = [dict(tree.walk()) for tree in parts]
     groups = {}
     for path in ordered_union(walked):
@@ -111,17 +128,16 @@ def _joined(parts: Sequence[VirtualGroup], chosen: CombineOptions, registry: Sto
 def _merged(
     path: str,
     found: list[tuple[int, VirtualArray]],
+    kept: Constant,
     labels: Callable[[int], str],
     *,
     options: CombineOptions,
-    stores: StoreRegistry,
     report: Callable[[Issue], None],
 ) -> VirtualArray:
-    first = found[0][1]
-    kept = Constant(first, stores, options.inline_limit)
+    first = kept.array
     others = [array for _, array in found[1:]]
     remedies = [*(remedy("concat_dim", dim) for dim in first.dims or () if dim), remedy("on_conflict", "drop")]
-    near = at_hand(others, stores, options.inline_limit) if options.compat != "override" else iter(others)
+    near = kept.near(others) if options.compat != "override" else iter(others)
     for (position, _), other in zip(found[1:], near, strict=True):
         different = differences(first, other, None)
         matters = [difference for difference in different if difference.what not in STORAGE]
@@ -131,11 +147,13 @@ def _merged(
         alike = not different and same_bits(first.metadata.fill_value, other.metadata.fill_value)
         if options.compat == "override" or kept.equals(other, same_decoding=alike):
             continue
-        close = kept.close_to(other)
-        if not (close and options.compat == "close"):
+        more = kept.more_than_rounding(other)
+        asked = options.compat == "close"
+        if more or not asked:
             raise ConflictError(
-                f"{path} is in {where} with different values: {kept.first_difference(other)}",
-                [remedy("compat", "close"), *remedies] if close else remedies,
+                f"{path} is in {where} with different values: {kept.first_difference(other)}"
+                + (f"; that is more than rounding (compat=close): {more}" if asked else ""),
+                remedies if more else [remedy("compat", "close"), *remedies],
             )
         report(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
     attributes = combine_attributes(

@@ -38,7 +38,7 @@ class CombineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         Literal["equals", "close", "override"],
         Meta(
             description="Arrays without the combined dimension: compare their values (equals), also take those of the "
-            "first source where others differ by rounding only (close), or take those of the first source unread, "
+            "first source where others differ by rounding only (close; never times or whole numbers), or take those of the first source unread, "
             "whatever the others hold (override)."
         ),
     ] = "equals"

@@ -12,7 +12,7 @@ from manifestry.references.hosts import is_private, without_dots
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, join_url, split_url
 
-__all__ = ["ReferencePolicy", "reader_lines", "reference_location"]
+__all__ = ["ReferencePolicy", "allow_hint", "reader_lines", "reference_location"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,7 @@ class ReferencePolicy:
         """
         if not self._may(url):
             document = "the references" if self.base is None else self.base.url
-            raise SourceError(
-                f"{document}: points at {url}, which is not allowed; if you trust it, add "
-                f"allow=[{split_url(url)[0] + '/'!r}]"
-            )
+            raise SourceError(f"{document}: points at {url}, which is not allowed{allow_hint(url)}")
         return url
 
     def _may(self, url: str) -> bool:
@@ -83,6 +80,32 @@ class ReferencePolicy:
             refused = self.public_hosts and url.startswith("http") and is_private(url)
             return not refused or self.base.registry.serves(url)
         return split_url(url)[0] == split_url(self.base.url)[0] or self.base.registry.serves(url)
+
+
+def allow_hint(url: str) -> str:
+    """How a caller allows a document to point at a canonical URL, and at no more than that needs.
+
+    That is the directory of the file, or the file alone where the directory is a whole disk, bucket or host.
+
+    Returns
+    -------
+    str
+        The end of a message; ``""`` where nothing allows it.
+    """
+    meant = url if url.startswith("file://") else without_dots(url)
+    if meant is None:
+        return ""
+    needed = [_narrowest(url)]
+    if not f"{meant}/".startswith(_canonical_prefix(needed[0])):  # dots lead to another place
+        needed.append(_narrowest(meant))
+    return f"; if you trust it, add allow={needed}"
+
+
+def _narrowest(url: str) -> str:
+    path = url.partition("?")[0].partition("#")[0] if url.startswith("http") else url
+    directory = path.rpartition("/")[0] + "/"
+    prefix = url if directory == split_url(url)[0] + "/" else directory
+    return prefix.removeprefix("file://") if "%" in prefix else prefix  # what is given as a URL would be decoded
 
 
 def _canonical_prefix(prefix: str) -> str:

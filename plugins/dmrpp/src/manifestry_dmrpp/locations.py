@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.model.files import FileTable, SourceFile
-from manifestry.references.locations import ReferencePolicy
+from manifestry.references.locations import ReferencePolicy, allow_hint
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, is_url, join_url, split_url
 from numpy.typing import NDArray
@@ -157,7 +157,7 @@ class Locations:
 
     def _permitted(self, url: str) -> str:
         if not self._may(url):
-            hint = f"the document points at {url}; if you trust it, add allow=[{split_url(url)[0] + '/'!r}]"
+            hint = f"the document points at {url}{allow_hint(url)}"
             raise UnsupportedFeatureError("an href that is not allowed", hint=hint)
         return url
 

@@ -59,7 +59,7 @@ def read_btree_v2(
         A node is no node or damaged, is there twice, or there are more chunks than allowed.
     """
     o = superblock.offset_size
-    sizes = {_UNFILTERED: range(o + 8 * ndim, 1 << 16), _FILTERED: range(o + 8 * ndim + 5, 1 << 16)}
+    sizes = {_UNFILTERED: (o + 8 * ndim,), _FILTERED: range(o + 8 * ndim + 5, 1 << 16)}
 
     def take(header: Header, records: NDArray[np.uint8]) -> Leaves:
         return _leaves(header, records, superblock, ndim, chunk_bytes)

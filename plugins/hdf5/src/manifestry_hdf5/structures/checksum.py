@@ -1,4 +1,7 @@
-"""Checksum of the structures of version 2 of the format (specification, Appendix C: Jenkins' lookup3)."""
+"""What the structures of version 2 of the format tell of themselves: how they begin, and a checksum.
+
+That is Jenkins' lookup3 (specification, Appendix C).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,28 @@ from manifestry.errors import MalformedFileError
 from numcodecs.jenkins import jenkins_lookup3
 from numpy.typing import NDArray
 
-__all__ = ["check_blocks", "lookup3_of"]
+__all__ = ["check_blocks", "check_heads", "lookup3_of"]
+
+
+def check_heads(data: NDArray[np.uint8], head: bytes, positions: NDArray[np.int64], structure: str, of: str) -> None:
+    """Make sure that each row of `data` begins as it should.
+
+    Parameters
+    ----------
+    head
+        Signature, version, kind, and where there is one the address of the header that a block belongs to.
+    structure, of
+        What the rows are and what they belong to, for the error.
+
+    Raises
+    ------
+    MalformedFileError
+        One does not; the message names the structure and its position.
+    """
+    good = (data[:, : len(head)] == np.frombuffer(head, "u1")).all(axis=1)
+    if not good.all():
+        at = int(positions[int(np.argmin(good))])
+        raise MalformedFileError(f"{of} {structure} at byte {at}: no {structure} of this {of}")
 
 
 def check_blocks(data: NDArray[np.uint8], length: int, positions: NDArray[np.int64], structure: str) -> None:

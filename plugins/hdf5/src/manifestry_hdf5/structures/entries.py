@@ -54,8 +54,8 @@ def decode_entries(
         Numbers of the elements, when they are not all from 0 on.
     """
     count, size = octets.shape
-    if size < offset_size + (5 if filtered else 0):
-        raise MalformedFileError(f"chunk array: elements of {size} bytes are too short")
+    if size < offset_size + 5 if filtered else size != offset_size:
+        raise MalformedFileError(f"chunk array: elements of {size} bytes are not those of its kind")
     defined = np.flatnonzero(~(octets[:, :offset_size] == 255).all(axis=1))
     if len(defined) != count:
         octets = octets[defined]

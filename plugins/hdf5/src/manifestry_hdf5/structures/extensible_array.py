@@ -16,7 +16,7 @@ from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.blocks import Blocks, IndexReader
-from manifestry_hdf5.structures.checksum import check_blocks
+from manifestry_hdf5.structures.checksum import check_blocks, check_heads
 from manifestry_hdf5.structures.entries import Entries, decode_entries, integers
 from manifestry_hdf5.structures.superblock import Superblock
 
@@ -30,6 +30,7 @@ class _Array:
     """The header of an array."""
 
     superblock: Superblock
+    address: int
     filtered: int
     size: int  # bytes of an element
     bits: int  # width of an element number
@@ -39,6 +40,10 @@ class _Array:
     page: int  # elements of a page
     index_block: int
     stored: int  # one more than the largest number of an element that was set
+
+    def head(self, signature: bytes) -> bytes:
+        """How a block of this array begins: with the address of the header, too."""
+        return signature + bytes([0, self.filtered]) + self.address.to_bytes(self.superblock.offset_size, "little")
 
     @property
     def offset_width(self) -> int:
@@ -95,7 +100,7 @@ def read_extensible_array(
     MalformedFileError
         A structure is not what it should be or damaged, or there are more chunks than allowed.
     """
-    array = yield from _header(superblock, superblock.place(address, "extensible array header"), most_chunks)
+    array = yield from _header(superblock, address, most_chunks)
     found = _Found(array.size)
     if array.index_block == superblock.undefined:
         return decode_entries(found.octets[0], array.filtered, superblock.offset_size, chunk_bytes)
@@ -127,8 +132,9 @@ def read_extensible_array(
     return entries
 
 
-def _header(superblock: Superblock, start: int, most_chunks: int) -> IndexReader[_Array]:
+def _header(superblock: Superblock, address: int, most_chunks: int) -> IndexReader[_Array]:
     o, n = superblock.offset_size, superblock.length_size
+    start = superblock.place(address, "extensible array header")
     [data] = yield [Blocks(np.array([start], "i8"), 12 + 6 * n + o + _CHECKSUM)]
     octets = data[0].tobytes()
     if octets[:5] != b"EAHD\0" or octets[5] not in (0, 1):
@@ -148,7 +154,8 @@ def _header(superblock: Superblock, start: int, most_chunks: int) -> IndexReader
     if stored > most_chunks:
         raise MalformedFileError(f"extensible array header at byte {start}: {stored} elements, more than {most_chunks}")
     block = int.from_bytes(octets[12 + 6 * n : 12 + 6 * n + o], "little")
-    return _Array(superblock, filtered, size, bits, direct, smallest, pointers, 1 << page_bits, block, stored)
+    parameters = (filtered, size, bits, direct, smallest, pointers, 1 << page_bits)
+    return _Array(superblock, address, *parameters, block, stored)
 
 
 def _index_block(array: _Array, found: _Found) -> IndexReader[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
@@ -161,18 +168,11 @@ def _index_block(array: _Array, found: _Found) -> IndexReader[tuple[NDArray[np.u
     first = 6 + o + array.direct * array.size
     length = first + (blocks + supers) * o
     [data] = yield [Blocks(np.array([start], "i8"), length + _CHECKSUM)]
-    _expect(data, np.array([start]), b"EAIB", array, "index block")
+    check_heads(data, array.head(b"EAIB"), np.array([start]), "index block", "extensible array")
     check_blocks(data, length, np.array([start]), "extensible array index block")
     found.add(data[0, 6 + o : first].reshape(array.direct, array.size), np.arange(array.direct))
     pointers = integers(data[0, first:length].reshape(-1, o))
     return pointers[:blocks], pointers[blocks:]
-
-
-def _expect(data: NDArray[np.uint8], positions: NDArray[np.int64], signature: bytes, array: _Array, name: str) -> None:
-    good = (data[:, :6] == np.frombuffer(signature + bytes([0, array.filtered]), "u1")).all(axis=1)
-    if not good.all():
-        at = int(positions[int(np.argmin(good))])
-        raise MalformedFileError(f"extensible array {name} at byte {at}: no {name} of this array")
 
 
 def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wanted: _Wanted) -> IndexReader[None]:
@@ -192,14 +192,17 @@ def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wan
     ]
     read = yield blocks
     for data, start, (_, first, count, elements) in zip(read, starts, named, strict=True):
-        _expect(data, np.array([start]), b"EASB", array, "super block")
+        check_heads(data, array.head(b"EASB"), np.array([start]), "super block", "extensible array")
         length, bitmap, pages = data.shape[1] - _CHECKSUM, array.bitmap_size(elements), array.pages(elements)
         check_blocks(data, length, np.array([start]), "extensible array super block")
         # The bits of one data block follow those of the last, although there is room for whole bytes of each.
-        bits = np.unpackbits(data[0, prefix : prefix + count * bitmap])[: count * pages].reshape(count, pages)
+        bits = np.unpackbits(data[0, prefix : prefix + count * bitmap])
+        if bits[count * pages :].any():
+            raise MalformedFileError(f"extensible array super block at byte {start}: says more pages than it has")
+        written = bits[: count * pages].reshape(count, pages)
         pointers = integers(data[0, prefix + count * bitmap : length].reshape(count, o))
         wanted.setdefault(elements, []).extend(
-            (address, first + i * elements, bits[i] if pages else None)
+            (address, first + i * elements, written[i] if pages else None)
             for i, address in enumerate(pointers.tolist())
             if address != array.superblock.undefined
         )
@@ -223,7 +226,7 @@ def _data_blocks(array: _Array, wanted: _Wanted, found: _Found) -> IndexReader[N
     starts, places = [np.empty(0, "i8")], [np.empty(0, "i8")]
     stride = array.page * array.size + _CHECKSUM
     for (elements, positions, firsts), data, length in zip(groups, read, plain, strict=True):
-        _expect(data, positions, b"EADB", array, "data block")
+        check_heads(data, array.head(b"EADB"), positions, "data block", "extensible array")
         check_blocks(data, length, positions, "extensible array data block")
         if not array.pages(elements):
             octets = data[:, prefix:length].reshape(-1, array.size)

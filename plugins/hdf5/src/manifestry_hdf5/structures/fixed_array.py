@@ -6,7 +6,7 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 
 from manifestry_hdf5.structures.blocks import Blocks, IndexReader
-from manifestry_hdf5.structures.checksum import check_blocks
+from manifestry_hdf5.structures.checksum import check_blocks, check_heads
 from manifestry_hdf5.structures.entries import Entries, decode_entries
 from manifestry_hdf5.structures.superblock import Superblock
 
@@ -52,14 +52,15 @@ def read_fixed_array(
     length = prefix + _CHECKSUM + (0 if pages else count * size)
     superblock.place(block, "fixed array data block", length)
     [data] = yield [Blocks(np.array([at], "i8"), length)]
-    if data[0, :6].tobytes() != b"FADB\0" + bytes([filtered]):
-        raise MalformedFileError(f"fixed array data block at byte {at}: no data block of this array")
+    head = b"FADB\0" + bytes([filtered]) + address.to_bytes(o, "little")
+    check_heads(data, head, np.array([at]), "data block", "fixed array")
+    check_blocks(data, length - _CHECKSUM, np.array([at]), "fixed array data block")
     if not pages:
-        # One block of any length: its checksum is a single chain of operations, and too slow to follow here.
-        elements = data[0, prefix : prefix + count * size].reshape(count, size)
-        return decode_entries(elements, filtered, o, chunk_bytes)
-    check_blocks(data, prefix, np.array([at]), "fixed array data block")
-    initialised = np.flatnonzero(np.unpackbits(data[0, 6 + o : prefix])[:pages])
+        return decode_entries(data[0, prefix:-_CHECKSUM].reshape(count, size), filtered, o, chunk_bytes)
+    bits = np.unpackbits(data[0, 6 + o : prefix])
+    if bits[pages:].any():
+        raise MalformedFileError(f"fixed array data block at byte {at}: says more pages than it has")
+    initialised = np.flatnonzero(bits)
     return (yield from _pages(at + length, initialised, count, page, size, filtered, o, chunk_bytes))
 
 
