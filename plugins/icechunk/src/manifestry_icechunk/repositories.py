@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import icechunk
 from manifestry.errors import SourceError, TargetExistsError
+from manifestry.storage.faults import Fault
+from manifestry.storage.retrying import Attempts
 
 from manifestry_icechunk.containers import Container, containers_of
-from manifestry_icechunk.faults import icechunk_errors
+from manifestry_icechunk.faults import fault_of, icechunk_errors
+from manifestry_icechunk.patience import being_brief, being_patient
 from manifestry_icechunk.storages import RepositoryPlace
 
 __all__ = ["authorisation", "create_repository", "open_repository", "save_config", "state_of"]
 
 type Configure = Callable[[icechunk.RepositoryConfig], bool]
 """Changes a configuration in place; says whether anything is new."""
+
+
+_WAITS: Final = 5
+"""Times that a busy server is waited for while one question is asked."""
+
+
+def _answered[T](place: RepositoryPlace, ask: Callable[[icechunk.StorageSettings | None], T]) -> T:
+    """What `ask` returns with some settings for requests to a repository.
+
+    Icechunk repeats a request to a host that is not there like one to a busy server. So the first ones are brief, and
+    only a host that has answered, however badly, gets minutes.
+    """
+    if place.path is not None:
+        return ask(None)
+    attempts = Attempts(place.policy)
+    while True:
+        try:
+            return ask(being_brief())
+        except icechunk.StorageError as error:
+            fault = fault_of(error)
+            if fault is Fault.PASSING:
+                break
+            pause = attempts.pause(fault)
+            if pause is None:
+                raise
+        time.sleep(pause)
+    return ask(being_patient())
 
 
 def _without_false_alarm(place: RepositoryPlace) -> None:
@@ -42,7 +74,8 @@ def state_of(place: RepositoryPlace) -> str:
                 return "other"
             if next(place.path.iterdir(), None) is None:
                 return "nothing"
-        if icechunk.Repository.exists(place.storage.make()):
+        storage = place.storage.make()
+        if _answered(place, lambda settings: icechunk.Repository.exists(storage, storage_settings=settings)):
             return "repository"
     return "other" if place.path is not None else "nothing"
 
@@ -59,7 +92,22 @@ def open_repository(
     """
     _without_false_alarm(place)
     with icechunk_errors(f"{place.url}: opening the repository", error):
-        return icechunk.Repository.open(place.storage.make(), authorize_virtual_chunk_access=dict(access or {}))
+        repository = _answered(place, partial(_open, place.storage.make(), dict(access or {})))
+        return repository if place.path is not None else _patient(repository)
+
+
+def _open(
+    storage: icechunk.Storage, access: dict[str, Any], settings: icechunk.StorageSettings | None
+) -> icechunk.Repository:
+    config = None if settings is None else icechunk.RepositoryConfig(storage=settings)
+    return icechunk.Repository.open(storage, config, authorize_virtual_chunk_access=access)
+
+
+def _patient(repository: icechunk.Repository) -> icechunk.Repository:
+    """A repository that gives its server minutes, whatever its readers shall do."""
+    config = repository.config
+    config.storage = being_patient()
+    return repository.reopen(config=config)
 
 
 def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig) -> icechunk.Repository:
@@ -79,22 +127,35 @@ def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig)
             raise
 
 
-def save_config(repository: icechunk.Repository, storage: icechunk.Storage, configure: Configure) -> None:
-    """Make changes to the configuration that a repository keeps, leaving all else of it as it is.
+def save_config(repository: icechunk.Repository, configure: Configure) -> icechunk.RepositoryConfig:
+    """Make changes to the configuration that a repository keeps, leaving all else of it as it is; returns what it keeps.
 
     The configuration is read afresh: what another writer added in the meantime stays.
     """
+    for _ in range(_WAITS):
+        try:
+            return _save_config(repository, configure)
+        except icechunk.StorageError as error:
+            # Icechunk takes no settings for this: wait with another question until the server is there again.
+            if fault_of(error) is not Fault.PASSING:
+                raise
+            icechunk.Repository.exists(repository.storage, storage_settings=being_patient())
+    return _save_config(repository, configure)
+
+
+def _save_config(repository: icechunk.Repository, configure: Configure) -> icechunk.RepositoryConfig:
     for attempt in range(10):
-        config = icechunk.Repository.fetch_config(storage) or icechunk.RepositoryConfig.default()
+        config = icechunk.Repository.fetch_config(repository.storage) or icechunk.RepositoryConfig.default()
         if not configure(config):
-            return
+            break
         try:
             repository.reopen(config=config).save_config()
         except icechunk.ConflictError:
             if attempt == 9:
                 raise
         else:
-            return
+            break
+    return config
 
 
 def authorisation(config: icechunk.RepositoryConfig | None, access: Callable[[str], Any]) -> dict[str, Any]:
