@@ -274,7 +274,7 @@ class Run:
             if must_exist:
                 self.output.mode = Mode.APPEND  # the writer says that there is nothing
             return list(sources)
-        missing, known = existing.split(sources, self.output.relocate)
+        missing, known = existing.split(sources, self.output.relocate, self.job.dim, self.job.parse)
         self.reports |= {report.url: report for report in known}
         here = {new: old for old, new in self.output.relocate.items()}  # sources are read where they are
         self.like = template_of(existing.tree.relocate(here) if here else existing.tree, self.job.dim)

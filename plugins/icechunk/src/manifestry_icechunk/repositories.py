@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import icechunk
 from manifestry.errors import SourceError, TargetExistsError
@@ -24,31 +23,27 @@ type Configure = Callable[[icechunk.RepositoryConfig], bool]
 """Changes a configuration in place; says whether anything is new."""
 
 
-_WAITS: Final = 5
-"""Times that a busy server is waited for while one question is asked."""
-
-
-def _answered[T](place: RepositoryPlace, ask: Callable[[icechunk.StorageSettings | None], T]) -> T:
-    """What `ask` returns with some settings for requests to a repository.
+def _exists(place: RepositoryPlace) -> bool:
+    """Whether there is a repository at a place, which also shows whether anybody answers there.
 
     Icechunk repeats a request to a host that is not there like one to a busy server. So the first ones are brief, and
-    only a host that has answered, however badly, gets minutes.
+    only a host that has answered, however badly, gets minutes. A storage keeps its first settings: each has its own.
     """
     if place.path is not None:
-        return ask(None)
+        return icechunk.Repository.exists(place.storage.make())
     attempts = Attempts(place.policy)
     while True:
         try:
-            return ask(being_brief())
+            return icechunk.Repository.exists(place.storage.make(), storage_settings=being_brief())
         except icechunk.StorageError as error:
             fault = fault_of(error)
-            if fault is Fault.PASSING:
+            if fault is not Fault.UNREACHABLE:
                 break
             pause = attempts.pause(fault)
             if pause is None:
                 raise
         time.sleep(pause)
-    return ask(being_patient())
+    return icechunk.Repository.exists(place.storage.make(), storage_settings=being_patient())
 
 
 def _without_false_alarm(place: RepositoryPlace) -> None:
@@ -74,8 +69,7 @@ def state_of(place: RepositoryPlace) -> str:
                 return "other"
             if next(place.path.iterdir(), None) is None:
                 return "nothing"
-        storage = place.storage.make()
-        if _answered(place, lambda settings: icechunk.Repository.exists(storage, storage_settings=settings)):
+        if _exists(place):
             return "repository"
     return "other" if place.path is not None else "nothing"
 
@@ -92,22 +86,9 @@ def open_repository(
     """
     _without_false_alarm(place)
     with icechunk_errors(f"{place.url}: opening the repository", error):
-        repository = _answered(place, partial(_open, place.storage.make(), dict(access or {})))
-        return repository if place.path is not None else _patient(repository)
-
-
-def _open(
-    storage: icechunk.Storage, access: dict[str, Any], settings: icechunk.StorageSettings | None
-) -> icechunk.Repository:
-    config = None if settings is None else icechunk.RepositoryConfig(storage=settings)
-    return icechunk.Repository.open(storage, config, authorize_virtual_chunk_access=access)
-
-
-def _patient(repository: icechunk.Repository) -> icechunk.Repository:
-    """A repository that gives its server minutes, whatever its readers shall do."""
-    config = repository.config
-    config.storage = being_patient()
-    return repository.reopen(config=config)
+        # Its readers may have to make do with less: that stays in the configuration that it keeps.
+        config = None if place.path is not None else icechunk.RepositoryConfig(storage=being_patient())
+        return icechunk.Repository.open(place.storage.make(), config, authorize_virtual_chunk_access=dict(access or {}))
 
 
 def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig) -> icechunk.Repository:
@@ -132,18 +113,6 @@ def save_config(repository: icechunk.Repository, configure: Configure) -> icechu
 
     The configuration is read afresh: what another writer added in the meantime stays.
     """
-    for _ in range(_WAITS):
-        try:
-            return _save_config(repository, configure)
-        except icechunk.StorageError as error:
-            # Icechunk takes no settings for this: wait with another question until the server is there again.
-            if fault_of(error) is not Fault.PASSING:
-                raise
-            icechunk.Repository.exists(repository.storage, storage_settings=being_patient())
-    return _save_config(repository, configure)
-
-
-def _save_config(repository: icechunk.Repository, configure: Configure) -> icechunk.RepositoryConfig:
     for attempt in range(10):
         config = icechunk.Repository.fetch_config(repository.storage) or icechunk.RepositoryConfig.default()
         if not configure(config):
