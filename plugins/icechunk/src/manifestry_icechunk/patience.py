@@ -18,7 +18,7 @@ _PATIENT: Final = (50, 1000, 10_000)
 """Tries, and the first and longest pause in milliseconds: about three and a half minutes in all.
 
 Icechunk has two clients, for S3 and for all else. Both take a random part of each pause, and the second lets them grow
-only where the first one is long enough. A client for S3 repeats a hundred requests at most, those that run at the same
+only where the first one is long enough. With S3 a process repeats a hundred requests at most, those that run at the same
 time together: fewer tries with longer pauses last longer.
 """
 _BRIEF: Final = (3, 100, 500)

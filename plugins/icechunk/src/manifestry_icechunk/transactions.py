@@ -80,8 +80,8 @@ class Transaction(Protocol):
         """Take in what was staged in forks."""
         ...
 
-    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:
-        """Make everything visible; returns the snapshot, or ``""`` when the caller commits."""
+    def commit(self, message: str, metadata: Mapping[str, Any], tag: str | None = None) -> str:
+        """Make everything visible, with a tag; returns the snapshot, or ``""`` when the caller commits."""
         ...
 
     def restart(self) -> None:
@@ -295,7 +295,7 @@ class OwnTransaction:
         assert self._session is not None
         self._session.merge(*forks)  # type: ignore[arg-type]
 
-    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:
+    def commit(self, message: str, metadata: Mapping[str, Any], tag: str | None = None) -> str:
         """See `Transaction`."""
         if self._session is None:
             self.writing((), {})
@@ -313,8 +313,8 @@ class OwnTransaction:
                 snapshot = self._commit_on_tip(session, repository, message, metadata)
             self._new_branch = False
             self._verify(repository, snapshot)
-            if self._options.tag is not None:
-                repository.create_tag(self._options.tag, snapshot)
+            if tag is not None:
+                repository.create_tag(tag, snapshot)
         self._move_into_place()
         return snapshot
 
