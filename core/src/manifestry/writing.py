@@ -28,6 +28,7 @@ from manifestry.model.provenance import provenance_to_json
 from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
+from manifestry.references.inside import refuse_inside_output
 from manifestry.report import WriteReport
 
 __all__ = ["check_target", "choose_writer", "output_state", "write", "write_tree"]
@@ -109,11 +110,12 @@ def write_tree(
     dry_run: bool = False,
     state: OutputState | None = None,
     sources: frozenset[str] = frozenset(),
+    last: bool = True,
 ) -> WriteReport:
     """As `write`, for callers inside the core that have a target and a progress to tell.
 
-    With `dry_run`, everything is checked and nothing written: the report says what would be. `state` and `sources` are
-    those of `WriteContext`.
+    With `dry_run`, everything is checked and nothing written: the report says what would be. `state`, `sources`
+    and `last` are those of `WriteContext`.
     """
     if on_unsupported not in ("raise", "skip"):
         raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
@@ -122,7 +124,8 @@ def write_tree(
     own = make_options(entry.options_type(), options, entry.descriptor.name)
     bounds = limits or Limits()
     validate_tree(tree, bounds)
-    context = WriteContext(on_unsupported, bounds, progress or SilentProgress(), state, sources)
+    context = WriteContext(on_unsupported, bounds, progress or SilentProgress(), state, sources, last)
+    refuse_inside_output(target)
     with _call_of(entry, target):
         session: WriteSession = entry.load().open(target, mode, own, context)
         with ExitStack() as undo:
@@ -148,6 +151,7 @@ def check_target(target: Target, fmt: str, mode: Mode, at: Placement | None, opt
     entry = installed_formats().writer(fmt)
     _check_capabilities(entry, at)
     own = make_options(entry.options_type(), options, entry.descriptor.name)
+    refuse_inside_output(target)
     with _call_of(entry, target):
         entry.load().open(target, mode, own, WriteContext("raise", Limits(), SilentProgress())).abort()
 
