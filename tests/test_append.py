@@ -1,6 +1,7 @@
 """Files are appended once: whatever others do at the same time, whatever became of the history, on any branch."""
 
 import datetime as dt
+import json
 import multiprocessing
 import os
 import time
@@ -365,6 +366,50 @@ def test_sources_that_refer_to_other_files_when_commits_are_gone(days, cube, tmp
         mf.convert(documents, cube, append_dim="time")
     assert statuses(mf.convert(documents[2:], cube, append_dim="time")) == ["present", "written"]
     assert values(cube) == [0, 10, 20, 30]
+
+
+def days_of(path, document, *steps):
+    """A Kerchunk document of some steps of a file."""
+    mf.convert(path, document)
+    found = json.loads(document.read_text())
+    references = found["refs"]
+    for name in ("time", "v"):
+        chunks = [references.pop(f"{name}/{step}") for step in range(4)]
+        shape = {**json.loads(references[f"{name}/.zarray"]), "shape": [len(steps)]}
+        references[f"{name}/.zarray"] = json.dumps(shape)
+        references |= {f"{name}/{at}": chunks[step] for at, step in enumerate(steps)}
+    document.write_text(json.dumps(found))
+    return document
+
+
+@pytest.mark.parametrize("parts", [[(0, 1)], [(2, 3)], [(0, 1, 2)], [(0, 1), (0, 1)]])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_of_which_a_part_is_there_when_commits_are_gone(days, cube, tmp_path, parts, resume):
+    how = {"concat_dim": "time", "resume": True} if resume else {"append_dim": "time"}
+    whole = make_day(tmp_path / "whole.nc", 10, 11, 12, 13, chunks=(1,))
+    documents = [days_of(whole, tmp_path / f"{i}.json", *steps) for i, steps in enumerate(parts)]
+    one_by_one([*documents, days[0]], cube)
+    expire(cube)
+    before = values(cube)
+    with pytest.raises(mf.UnsupportedFeatureError, match="refers to a part of this source only"):
+        mf.convert([whole, days[1]], cube, **how)
+    assert values(cube) == before
+
+
+def test_a_file_that_is_there_in_parts_when_commits_are_gone(days, cube, tmp_path):
+    whole = make_day(tmp_path / "whole.nc", 10, 11, 12, 13, chunks=(1,))
+    parts = [days_of(whole, tmp_path / f"{steps[0]}.json", *steps) for steps in ((0, 1), (2, 3))]
+    one_by_one([*parts, days[0]], cube)
+    expire(cube)
+    assert statuses(mf.convert([whole, days[1]], cube, append_dim="time")) == ["present", "written"]
+    assert values(cube) == [100, 110, 120, 130, 0, 10]
+
+
+def test_a_source_that_is_gone_when_commits_are_gone(days, cube):
+    one_by_one(days[:2], cube)
+    expire(cube)
+    days[0].unlink()
+    assert statuses(mf.convert(days[:3], cube, append_dim="time")) == ["changed", "present", "written"]
 
 
 @pytest.mark.parametrize("ending", ["icechunk", "parquet", "json"])

@@ -223,6 +223,17 @@ class TestInspect:
         assert cli("inspect", raw, "--html", other, "--overwrite")[0] == 0
         assert other.read_bytes() == page.read_bytes()
 
+    @pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+    def test_only_regular_files_are_replaced_by_a_page(self, cli, raw, tmp_path, overwrite):
+        pipe, directory, link = tmp_path / "pipe", tmp_path / "directory", tmp_path / "link"
+        os.mkfifo(pipe)
+        directory.mkdir()
+        link.symlink_to(pipe)
+        for path in (pipe, directory, link, "/dev/null"):
+            code, _, err = cli("inspect", raw, "--html", path, *overwrite)
+            assert (code, "is no regular file" in err) == (5, True), err
+        assert pipe.is_fifo()
+
     def test_page_never_replaces_its_source(self, cli, raw, tmp_path):
         before = raw.read_bytes()
         symbolic, hard = tmp_path / "symbolic.html", tmp_path / "hard.html"

@@ -26,6 +26,36 @@ def test_slabs_are_commits(hourly_archive, check_hourly, tmp_path):
     assert [source.status for source in report.sources] == ["written"] * 7
 
 
+def tagged(target: Path) -> int:
+    """Steps of the state that a tag names."""
+    return mf.parse(target, tag="v1").arrays["time"].shape[0]
+
+
+@pytest.mark.parametrize("slab_files", [None, 1, 3, 7])
+def test_a_tag_names_the_last_commit(hourly_archive, tmp_path, slab_files):
+    target = tmp_path / "out.icechunk"
+    bad = tmp_path / "bad.nc"
+    bad.write_bytes(b"CDF\x01 and no more")
+    tag = {"creation_options": {"tag": "v1"}}
+    mf.convert([*hourly_archive, bad], target, concat_dim="time", slab_files=slab_files, on_error="skip", **tag)
+    steps = mf.parse(target).arrays["time"].shape[0]
+    assert tagged(target) == steps
+    with pytest.raises(mf.TargetExistsError, match="tags never move"):
+        mf.convert(hourly_archive, target, concat_dim="time", slab_files=slab_files, overwrite=True, **tag)
+    assert tagged(target) == steps
+
+
+def test_a_run_that_fails_leaves_no_tag(hourly_archive, tmp_path):
+    target, bad = tmp_path / "out.icechunk", tmp_path / "bad.nc"
+    bad.write_bytes(b"CDF\x01 and no more")
+    with pytest.raises(mf.ManifestryError, match="bad"):
+        mf.convert([*hourly_archive[:2], bad], target, concat_dim="time", slab_files=1, creation_options={"tag": "v1"})
+    with pytest.raises(mf.ManifestryError, match="v1"):
+        mf.parse(target, tag="v1")
+    mf.convert(hourly_archive, target, append_dim="time", slab_files=1, creation_options={"tag": "v1"})
+    assert tagged(target) == mf.parse(target).arrays["time"].shape[0]
+
+
 def test_append_takes_new_sources_only(hourly_archive, check_hourly, tmp_path):
     target = tmp_path / "out.icechunk"
     mf.convert(hourly_archive[:3], target, concat_dim="time")

@@ -26,7 +26,7 @@ from obstore.store import HTTPStore, MemoryStore
 DATA = bytes(i * 31 % 256 for i in range(40_000))
 QUICK = RetryPolicy(busy=1, unreachable=0.3, silence=0.4, pause=0.05, longest_pause=0.1)
 PATIENT = RetryPolicy(silence=0.4, pause=0.05, longest_pause=0.1)
-BUSY = [408, 429, 500, 502, 503, 504]
+BUSY = [408, 425, 429, 500, 502, 503, 504]
 
 
 @pytest.fixture
@@ -187,6 +187,22 @@ class TestGivingUp:
         with pytest.raises(SourceError, match="cannot be reached: connection refused") as caught:
             _ = Source(f"{url}/x", StoreRegistry(policy=RetryPolicy(unreachable=0.2))).size
         assert caught.value.exit_code == 5
+
+    def test_a_host_that_was_not_there_is_not_asked_again_at_once(self, server, monkeypatch):
+        registry = StoreRegistry(policy=RetryPolicy(unreachable=0.2))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            gone = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        with pytest.raises(SourceError, match="cannot be reached: connection refused"):
+            _ = Source(f"{gone}/x", registry).size
+        began = time.monotonic()
+        with pytest.raises(SourceError, match=rf"^{gone}/y: cannot be reached: connection refused; tried for 0 s$"):
+            _ = Source(f"{gone}/y", registry).size
+        assert time.monotonic() - began < 0.1
+        assert Source(f"{server.url}/a", registry).size == len(DATA)  # another port is another host
+        assert not pickle.loads(pickle.dumps(registry)).policy.refusals._known
+        monkeypatch.setattr("manifestry.storage.retrying.time.monotonic", lambda: began + 11)
+        registry.policy.refusals.check(f"{gone}/y")
 
     def test_a_host_that_nobody_knows(self):
         with pytest.raises(SourceError, match="cannot be reached: the name of the host cannot be looked up"):

@@ -28,6 +28,7 @@ from manifestry.model.provenance import provenance_to_json
 from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
+from manifestry.references.inside import refuse_inside_output
 from manifestry.report import WriteReport
 from manifestry.storage.registry import Stores
 
@@ -120,12 +121,13 @@ def write_tree(
     dry_run: bool = False,
     state: OutputState | None = None,
     sources: frozenset[str] = frozenset(),
+    last: bool = True,
     call: Callable[..., Any] | None = None,
 ) -> WriteReport:
     """As `write`, for callers inside the core that have a target and a progress to tell.
 
-    With `dry_run`, everything is checked and nothing written: the report says what would be. `state` and `sources` are
-    those of `WriteContext`; `call` is the function that the options were given to beside its own keywords.
+    With `dry_run`, everything is checked and nothing written: the report says what would be. `state`, `sources` and
+    `last` are those of `WriteContext`; `call` is the function that the options were given to beside its own keywords.
     """
     if on_unsupported not in ("raise", "skip"):
         raise OptionError(f"on_unsupported is 'raise' or 'skip', not {on_unsupported!r}")
@@ -140,7 +142,9 @@ def write_tree(
         progress=progress or SilentProgress(),
         state=state,
         sources=sources,
+        last=last,
     )
+    refuse_inside_output(target)
     with _call_of(entry, target):
         session: WriteSession = entry.load().open(target, mode, own, context)
         with ExitStack() as undo:
@@ -166,6 +170,7 @@ def check_target(target: Target, fmt: str, mode: Mode, at: Placement | None, opt
     entry = installed_formats().writer(fmt)
     _check_capabilities(entry, at)
     own = make_options(entry.options_type(), options, entry.descriptor.name)
+    refuse_inside_output(target)
     with _call_of(entry, target):
         entry.load().open(target, mode, own, WriteContext()).abort()
 

@@ -12,7 +12,7 @@ from manifestry_icechunk.distributed import write_parts
 
 CHUNK = 16 << 10
 VALUES = np.arange(4 * CHUNK // 4, dtype="u4")
-PATIENT = (10, 100, 3000, 1, 12 << 20)
+PATIENT = (50, 1000, 10_000, 1, 12 << 20)
 ONE_TRY = (1, 0, 0)
 READS = 2  # times that the fresh reader reads an array: by zarr and by xarray
 

@@ -45,11 +45,13 @@ def write_page(path: Path, found: Description, *, overwrite: bool = False) -> No
     Raises
     ------
     TargetExistsError
-        Something else than such a page is there.
+        Something else than such a page is there, or what is no regular file at all (a device, a pipe).
     WriteError
         The file cannot be written.
     """
     there = path.exists()
+    if there and not path.is_file():
+        raise TargetExistsError(f"{path}: is no regular file, and is not replaced; choose another one")
     if there and not overwrite and not _is_page(path):
         raise TargetExistsError(
             f"{path}: is no page of manifestry inspect, and is not replaced; choose another file, or say --overwrite"

@@ -71,8 +71,8 @@ class Output:
         Whether the target was looked at.
     state
         What is continued: the state that was looked at, or that of the last commit.
-    adding
-        URLs, as the output has them, of the sources of the next commit.
+    adding, last
+        URLs, as the output has them, of the sources of the next commit, and whether no other follows.
     """
 
     target: Target
@@ -90,6 +90,7 @@ class Output:
     checked: bool = False
     state: OutputState | None = None
     adding: frozenset[str] = frozenset()
+    last: bool = True
 
     def __post_init__(self) -> None:
         descriptor = choose_writer(self.target, self.to, installed_formats()).descriptor
@@ -128,6 +129,7 @@ class Output:
             dry_run=self.dry_run,
             state=self.state,
             sources=self.adding,
+            last=self.last,
         )
         self.written = add_reports(self.written, report)
         self._go_on(report)
@@ -275,7 +277,7 @@ class Run:
             if must_exist:
                 self.output.mode = Mode.APPEND  # the writer says that there is nothing
             return list(sources)
-        missing, known = existing.split(sources, self.output.relocate)
+        missing, known = existing.split(sources, self.output.relocate, self.job.dim, self.job.parse)
         self.reports |= {report.url: report for report in known}
         here = {new: old for old, new in self.output.relocate.items()}  # sources are read where they are
         self.like = template_of(existing.tree.relocate(here) if here else existing.tree, self.job.dim)
@@ -380,11 +382,11 @@ class Run:
             if not self.existing.complete:
                 there = tree.relocate(self.output.relocate)
                 self.existing.check_named(there, self.job.dim, str(self.output.target))
-        alone = last and self.output.written is None
-        if alone:
+        if alone := last and self.output.written is None:
             self.progress.finish()
             self.progress.start("write")
         with self.timed("write"):
+            self.output.last = last
             self.output.adding = frozenset(relocate_url(url, self.output.relocate) for url in slab.lengths)
             self.output.write(tree, self.progress if alone else SilentProgress())
 

@@ -2,24 +2,24 @@
 
 The provenance that every commit carries says it. Where commits are gone (Icechunk's `expire_snapshots`) or other
 programs have committed, so do the references, provided that every step of the dimension has one: a source of which all
-was copied would be missing.
+was copied would be missing. A file that is named by references alone is parsed: it counts when all of it is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from manifestry.conversion.covering import References, virtual_chunks
 from manifestry.conversion.report import SourceReport
-from manifestry.errors import SourceError, UnsupportedFeatureError
+from manifestry.errors import ManifestryError, SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import OutputState, Target
 from manifestry.formats.loading import FormatRegistry
 from manifestry.model.files import SourceFile, relocate_url
-from manifestry.model.manifest import INLINE
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -47,33 +47,56 @@ class Existing:
         The state that was looked at, None when the writer knows no states.
     named
         URLs of the files that its references along the dimension name.
+    unsaid
+        Those of them that nothing else names.
     """
 
     tree: VirtualGroup | None = None
     sources: Mapping[str, SourceFile] = field(default_factory=dict)
     state: OutputState | None = None
     named: frozenset[str] = frozenset()
+    unsaid: frozenset[str] = frozenset()
 
     @property
     def complete(self) -> bool:
         """Whether `sources` names all."""
         return self.state is None or self.state.complete
 
-    def split(self, sources: Iterable[Source], relocated: Mapping[str, str]) -> tuple[list[Source], list[SourceReport]]:
+    def split(
+        self,
+        sources: Iterable[Source],
+        relocated: Mapping[str, str],
+        dim: str | None,
+        parse: Callable[[str], VirtualGroup],
+    ) -> tuple[list[Source], list[SourceReport]]:
         """The sources that are new, and a report of each that is in the output already.
 
         Parameters
         ----------
         relocated
             Prefixes under which the output has the sources.
+        dim
+            The dimension that sources are appended along.
+        parse
+            Gives the prepared tree of a source by its URL.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            A part of a source is in the output.
         """
         new, known = [], []
+        held: References | None = None
         for source in sources:
-            then = self.sources.get(relocate_url(source.url, relocated))
+            url = relocate_url(source.url, relocated)
+            then = self.sources.get(url)
             if then is None:
                 new.append(source)
-            else:
+            elif url not in self.unsaid or self.tree is None:
                 known.append(_known(source, then))
+            else:
+                held = held or References(self.tree, dim)
+                known.append(_known_by_references(source, held, url, (dim, parse)))
         return new, known
 
     def check_known(self, dim: str | None, where: str) -> None:
@@ -127,6 +150,25 @@ def _known(source: Source, then: SourceFile) -> SourceReport:
     return SourceReport(url=source.url, status="present")
 
 
+def _known_by_references(
+    source: Source, held: References, url: str, how: tuple[str | None, Callable[[str], VirtualGroup]]
+) -> SourceReport:
+    """The report of a source that an output names `url`, provided that it has all of it."""
+    dim, parse = how
+    try:
+        tree = parse(source.url)
+    except ManifestryError as error:
+        return SourceReport(source.url, "changed", error=str(error))
+    if held.hold(References(tree, dim), source.url, here=url):
+        return SourceReport(source.url, "present")
+    raise UnsupportedFeatureError(
+        _UNSAID,
+        source.url,
+        f"commits were expired, amended or made by other programs, and it refers to a part of this source only, or to "
+        f"other bytes of it than it has now; {_ANEW}",
+    )
+
+
 def read_existing(
     target: Target, fmt: str, formats: FormatRegistry, options: Mapping[str, Any], dim: str | None
 ) -> Existing:
@@ -157,7 +199,9 @@ def read_existing(
     itself = state.options.items()  # without any provenance, the output itself is named as what it was made from
     said = [part for part in tree.provenance if not itself <= part.options.items()]
     urls = state.sources if state.complete else state.sources | named
-    return Existing(tree, {url: SourceFile(url) for url in urls} | _files(said), state, named)
+    files = _files(said)
+    unsaid = urls - state.sources - files.keys()
+    return Existing(tree, {url: SourceFile(url) for url in urls} | files, state, named, unsaid)
 
 
 def _knows_states(fmt: str, formats: FormatRegistry) -> bool:
@@ -174,16 +218,9 @@ def _files_along(tree: VirtualGroup, dim: str | None) -> frozenset[str]:
     for _, array in tree.walk_arrays():
         if dim in (array.dims or ()):
             index = np.broadcast_to(array.manifest.file_index, (array.manifest.size,))
-            rows = np.unique(index[_virtual(array)])
+            rows = np.unique(index[virtual_chunks(array.manifest)])
             found.update(array.manifest.files.urls[row] for row in rows.tolist())
     return frozenset(found)
-
-
-def _virtual(array: VirtualArray) -> NDArray[np.bool_]:
-    """Which chunks of an array are references to files."""
-    manifest = array.manifest
-    in_files: NDArray[np.bool_] = np.broadcast_to(manifest.file_index, (manifest.size,)) != INLINE
-    return manifest.stored & in_files
 
 
 def _every_step_is_named(tree: VirtualGroup, dim: str | None) -> bool:
@@ -201,6 +238,6 @@ def _named_steps(array: VirtualArray, axis: int) -> NDArray[np.bool_]:
     """Whether each element along an axis lies in a chunk with a reference to a file."""
     grid = array.metadata.chunk_grid
     others = tuple(i for i in range(array.metadata.ndim) if i != axis)
-    columns = _virtual(array).reshape(array.manifest.grid_shape).any(axis=others)
+    columns = virtual_chunks(array.manifest).reshape(array.manifest.grid_shape).any(axis=others)
     lengths = grid.chunk_shape[axis] if isinstance(grid, RegularGrid) else grid.edges[axis]
     return np.repeat(columns, lengths)[: array.shape[axis]]

@@ -53,7 +53,7 @@ class Slab:
 
 
 def slabs_of(results: Iterable[BatchResult], files: int | None, *, divide: bool) -> Iterator[tuple[Slab, bool]]:
-    """Batches gathered into slabs, and whether each is the last one.
+    """Batches gathered into slabs, and whether each is the last one: it has a tree if any has one.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def slabs_of(results: Iterable[BatchResult], files: int | None, *, divide: bool)
     """
     slab = Slab()
     for result in results:
-        if divide and slab.results and _full(slab, files):
+        if divide and result.tree is not None and slab.results and _full(slab, files):
             yield slab, False
             slab = Slab()
         slab.add(result)

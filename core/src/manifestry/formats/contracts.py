@@ -327,9 +327,11 @@ class WriteContext:
     progress
         Told of what happens.
     state
-        The state that the caller looked at, the order of its coordinate included; None: nobody did.
+        What the caller looked at, the order of its coordinate included; None: nobody did.
     sources
         URLs of the sources, kept with what is written. Refused where others have added one of them since `state`.
+    last
+        Whether no commit of the same run follows: a tag, for example, goes with the last one.
     """
 
     on_unsupported: OnUnsupported = "raise"
@@ -337,6 +339,7 @@ class WriteContext:
     progress: Progress = field(default_factory=SilentProgress)
     state: OutputState | None = None
     sources: frozenset[str] = frozenset()
+    last: bool = True
 
 
 class WriteSession(Protocol):

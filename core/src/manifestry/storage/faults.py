@@ -34,7 +34,7 @@ _KIND = re.compile(r"HttpError \{\s*kind: (\w+)")
 _CONNECTING = re.compile(r"legacy::Error\(\s*Connect\b")
 _NOT_THERE = ("tcp connect error", "dns error")
 _CUT_OFF = ("ConnectionReset", "ConnectionAborted", "BrokenPipe", "UnexpectedEof", "IncompleteMessage")
-_BUSY = (408, 429)
+_BUSY = (408, 425, 429)
 _NOT_IMPLEMENTED = (501, 505)
 
 

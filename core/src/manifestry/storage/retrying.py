@@ -11,18 +11,55 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from obstore.exceptions import BaseError
 
+from manifestry.errors import SourceError
 from manifestry.storage.faults import Fault, fault_of, source_error, source_errors
+from manifestry.storage.urls import shown, split_url
 
-__all__ = ["RetryPolicy", "answered", "answered_async"]
+__all__ = ["Attempts", "Refusals", "RetryPolicy", "answered", "answered_async"]
 
 _SPREAD = random.Random()  # noqa: S311 only spreads requests over time; the state of `random` is the user's
 """So that those who failed together do not come back together."""
+
+_REMEMBERED: Final = 10.0
+"""Seconds for which a host that was not there is not asked again."""
+
+
+class Refusals:
+    """Hosts that have just been found not to be there: who asks next is told so at once.
+
+    Of a store that is no URL of http, the bucket stands for the host. A copy, in another process, begins without any.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, str]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Refusals, ()
+
+    def remember(self, url: str, error: SourceError) -> None:
+        """Take down that there was no answer from the host of a URL."""
+        reason = str(error).removeprefix(f"{shown(url)}: ")
+        self._known[split_url(url)[0]] = (time.monotonic() + _REMEMBERED, reason)
+
+    def check(self, url: str) -> None:
+        """Say it again.
+
+        Raises
+        ------
+        SourceError
+            The host of the URL was not there a moment ago.
+        """
+        if not self._known:
+            return
+        until, reason = self._known.get(split_url(url)[0], (0.0, ""))
+        if time.monotonic() < until:
+            raise SourceError(f"{shown(url)}: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +81,8 @@ class RetryPolicy:
         The first pause before asking again, and the longest; each is up to twice as long as the one before.
     attempts
         Times that the store library sends a request before the pauses begin.
+    refusals
+        Hosts that were not there, for all who share the policy.
     """
 
     busy: float = 180
@@ -53,6 +92,7 @@ class RetryPolicy:
     pause: float = 0.5
     longest_pause: float = 15
     attempts: int = 3
+    refusals: Refusals = field(default_factory=Refusals, compare=False, repr=False)
 
     def retry_config(self) -> Any:
         """As the store library takes it."""
@@ -65,33 +105,56 @@ class RetryPolicy:
         return {"read_timeout": silence, "connect_timeout": connecting, "timeout": timedelta(days=1)}
 
 
-class _Attempts:
-    """The attempts at one question."""
+class Attempts:
+    """The attempts at one question, and the pauses between them.
 
-    def __init__(self, url: str, policy: RetryPolicy | None) -> None:
-        self._url = url
+    Parameters
+    ----------
+    policy
+        How long to try; None asks once.
+    """
+
+    def __init__(self, policy: RetryPolicy | None) -> None:
         self._policy = policy
         self._begun = time.monotonic()
         self._pause = policy.pause if policy else 0.0
 
-    def pause(self, error: BaseError) -> float:
-        """Seconds to wait before the next attempt.
+    @property
+    def tried(self) -> float:
+        """Seconds since the first attempt."""
+        return time.monotonic() - self._begun
 
-        Raises
-        ------
-        SourceError
-            There is no point in another one.
-        """
-        policy, fault = self._policy, fault_of(error)
+    def pause(self, fault: Fault) -> float | None:
+        """Seconds to wait before the next attempt, None when there is no point in another one."""
+        policy = self._policy
         if policy is None or fault is Fault.LASTING:
-            raise source_error(self._url, error) from error
-        tried = time.monotonic() - self._begun
-        left = (policy.busy if fault is Fault.PASSING else policy.unreachable) - tried
+            return None
+        left = (policy.busy if fault is Fault.PASSING else policy.unreachable) - self.tried
         if left <= 0:
-            raise source_error(self._url, error, tried=tried, silence=policy.silence) from error
+            return None
         pause = min(self._pause * _SPREAD.uniform(0.5, 1), left)
         self._pause = min(2 * self._pause, policy.longest_pause)
         return pause
+
+
+def _pause_after(error: BaseError, url: str, policy: RetryPolicy | None, attempts: Attempts) -> float:
+    """Seconds to wait before the next attempt.
+
+    Raises
+    ------
+    SourceError
+        There is no point in another one.
+    """
+    fault = fault_of(error)
+    pause = attempts.pause(fault)
+    if pause is not None:
+        return pause
+    if policy is None or fault is Fault.LASTING:
+        raise source_error(url, error) from error
+    told = source_error(url, error, tried=attempts.tried, silence=policy.silence)
+    if fault is Fault.UNREACHABLE:
+        policy.refusals.remember(url, told)
+    raise told from error
 
 
 def answered[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T:
@@ -111,23 +174,27 @@ def answered[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T
     SourceError
         There is no answer.
     """
-    attempts = _Attempts(url, policy)
+    attempts = Attempts(policy)
+    if policy is not None:
+        policy.refusals.check(url)
     while True:
         with source_errors(url):
             try:
                 return ask()
             except BaseError as error:
-                pause = attempts.pause(error)
+                pause = _pause_after(error, url, policy, attempts)
         time.sleep(pause)
 
 
 async def answered_async[T](url: str, policy: RetryPolicy | None, ask: Callable[[], Awaitable[T]]) -> T:
     """As `answered`."""
-    attempts = _Attempts(url, policy)
+    attempts = Attempts(policy)
+    if policy is not None:
+        policy.refusals.check(url)
     while True:
         with source_errors(url):
             try:
                 return await ask()
             except BaseError as error:
-                pause = attempts.pause(error)
+                pause = _pause_after(error, url, policy, attempts)
         await asyncio.sleep(pause)

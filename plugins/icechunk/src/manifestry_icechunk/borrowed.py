@@ -75,7 +75,7 @@ class BorrowedTransaction:
         """See `Transaction`."""
         self._session.merge(*forks)  # type: ignore[arg-type]
 
-    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:  # noqa: ARG002 the caller commits
+    def commit(self, message: str, metadata: Mapping[str, Any], tag: str | None = None) -> str:  # noqa: ARG002 the caller commits
         """See `Transaction`; nothing is committed."""
         return ""
 

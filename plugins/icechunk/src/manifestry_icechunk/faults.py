@@ -6,8 +6,12 @@ from types import TracebackType
 
 import icechunk
 from manifestry.errors import ManifestryError, SourceError, WriteError
+from manifestry.storage.faults import Fault
 
-__all__ = ["ConflictingCommitError", "icechunk_errors"]
+__all__ = ["ConflictingCommitError", "fault_of", "icechunk_errors"]
+
+_NOT_THERE = ("tcp connect error", "dns error", "HTTP connect timeout")
+_CUT_OFF = ("ConnectionReset", "reset by peer")
 
 
 class ConflictingCommitError(WriteError):
@@ -54,6 +58,19 @@ class icechunk_errors:  # noqa: N801 used like a function
             raise self._otherwise(f"{self._doing}: {message}") from error
         if type(error).__name__ == "PanicException":
             raise self._otherwise(f"{self._doing}: icechunk failed inside ({message}); nothing was stored") from error
+
+
+def fault_of(error: icechunk.IcechunkError) -> Fault:
+    """What kind of fault of the storage an exception stands for.
+
+    A busy server counts as passing, and so does one that forbids something: icechunk does not tell them apart, but
+    repeats only requests to the first.
+    """
+    text = str(error)
+    if not isinstance(error, icechunk.StorageError):
+        return Fault.LASTING
+    away = any(sign in text for sign in _NOT_THERE) and not any(sign in text for sign in _CUT_OFF)
+    return Fault.UNREACHABLE if away else Fault.PASSING
 
 
 def first_line(error: BaseException) -> str:

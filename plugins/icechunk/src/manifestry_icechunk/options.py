@@ -28,7 +28,10 @@ class IcechunkWriteOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unk
     branch: Annotated[
         str, Meta(min_length=1, description="Branch that is written; made from the tip of main when it is new.")
     ] = "main"
-    tag: Annotated[str, Meta(min_length=1, description="Tag given to the commit; must not exist yet.")] | None = None
+    tag: (
+        Annotated[str, Meta(min_length=1, description="Tag given to the last commit of the run; must not exist yet.")]
+        | None
+    ) = None
     message: Annotated[str, Meta(description="Commit message.")] | None = None
     metadata: Annotated[dict[str, Any], Meta(description="JSON kept with the commit, beside the provenance.")] = (
         msgspec.field(default_factory=dict)

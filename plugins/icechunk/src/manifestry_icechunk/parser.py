@@ -18,7 +18,7 @@ from manifestry_icechunk.faults import icechunk_errors
 from manifestry_icechunk.histories import provenance_of, source_files
 from manifestry_icechunk.nodes import Nodes
 from manifestry_icechunk.options import IcechunkReadOptions, StoreSettings
-from manifestry_icechunk.repositories import authorisation, open_repository
+from manifestry_icechunk.repositories import authorisation, open_repository, state_of
 from manifestry_icechunk.storages import container_access, repository_place
 
 __all__ = ["IcechunkParser"]
@@ -43,6 +43,8 @@ class IcechunkParser:
             Several of branch, tag and snapshot are given.
         """
         place = repository_place(source.url, source.registry, options.storage)
+        if place.path is None:
+            state_of(place)  # opening would wait for minutes where nobody answers
         repository = open_repository(place)
         with icechunk_errors(f"{source.url}: reading the repository", SourceError):
             access = authorisation(

@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import icechunk
 from manifestry.errors import SourceError, TargetExistsError
+from manifestry.storage.faults import Fault
+from manifestry.storage.retrying import Attempts
 
 from manifestry_icechunk.containers import Container, containers_of
-from manifestry_icechunk.faults import icechunk_errors
+from manifestry_icechunk.faults import fault_of, icechunk_errors
+from manifestry_icechunk.patience import being_brief, being_patient
 from manifestry_icechunk.storages import RepositoryPlace
 
 __all__ = ["authorisation", "create_repository", "open_repository", "save_config", "state_of"]
 
 type Configure = Callable[[icechunk.RepositoryConfig], bool]
 """Changes a configuration in place; says whether anything is new."""
+
+
+def _exists(place: RepositoryPlace) -> bool:
+    """Whether there is a repository at a place, which also shows whether anybody answers there.
+
+    Icechunk repeats a request to a host that is not there like one to a busy server. So the first ones are brief, and
+    only a host that has answered, however badly, gets minutes. A storage keeps its first settings: each has its own.
+    """
+    if place.path is not None:
+        return icechunk.Repository.exists(place.storage.make())
+    attempts = Attempts(place.policy)
+    while True:
+        try:
+            return icechunk.Repository.exists(place.storage.make(), storage_settings=being_brief())
+        except icechunk.StorageError as error:
+            fault = fault_of(error)
+            if fault is not Fault.UNREACHABLE:
+                break
+            pause = attempts.pause(fault)
+            if pause is None:
+                raise
+        time.sleep(pause)
+    return icechunk.Repository.exists(place.storage.make(), storage_settings=being_patient())
 
 
 def _without_false_alarm(place: RepositoryPlace) -> None:
@@ -42,7 +69,7 @@ def state_of(place: RepositoryPlace) -> str:
                 return "other"
             if next(place.path.iterdir(), None) is None:
                 return "nothing"
-        if icechunk.Repository.exists(place.storage.make()):
+        if _exists(place):
             return "repository"
     return "other" if place.path is not None else "nothing"
 
@@ -59,7 +86,9 @@ def open_repository(
     """
     _without_false_alarm(place)
     with icechunk_errors(f"{place.url}: opening the repository", error):
-        return icechunk.Repository.open(place.storage.make(), authorize_virtual_chunk_access=dict(access or {}))
+        # Its readers may have to make do with less: that stays in the configuration that it keeps.
+        config = None if place.path is not None else icechunk.RepositoryConfig(storage=being_patient())
+        return icechunk.Repository.open(place.storage.make(), config, authorize_virtual_chunk_access=dict(access or {}))
 
 
 def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig) -> icechunk.Repository:
@@ -79,22 +108,23 @@ def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig)
             raise
 
 
-def save_config(repository: icechunk.Repository, storage: icechunk.Storage, configure: Configure) -> None:
-    """Make changes to the configuration that a repository keeps, leaving all else of it as it is.
+def save_config(repository: icechunk.Repository, configure: Configure) -> icechunk.RepositoryConfig:
+    """Make changes to the configuration that a repository keeps, leaving all else of it as it is; returns what it keeps.
 
     The configuration is read afresh: what another writer added in the meantime stays.
     """
     for attempt in range(10):
-        config = icechunk.Repository.fetch_config(storage) or icechunk.RepositoryConfig.default()
+        config = icechunk.Repository.fetch_config(repository.storage) or icechunk.RepositoryConfig.default()
         if not configure(config):
-            return
+            break
         try:
             repository.reopen(config=config).save_config()
         except icechunk.ConflictError:
             if attempt == 9:
                 raise
         else:
-            return
+            break
+    return config
 
 
 def authorisation(config: icechunk.RepositoryConfig | None, access: Callable[[str], Any]) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from manifestry.errors import OptionError, UnsupportedFeatureError
 from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.urls import local_path, split_url
 
 from manifestry_icechunk.calls import Call
@@ -45,11 +46,14 @@ class RepositoryPlace:
         Path in the local file system, or None.
     storage
         The call that makes icechunk's storage.
+    policy
+        How long its server gets.
     """
 
     url: str
     path: Path | None
     storage: Call
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property
     def writable(self) -> bool:
@@ -72,7 +76,7 @@ def repository_place(url: str, stores: StoreRegistry, settings: StoreSettings) -
     scheme, _, host = origin.partition("://")
     prefix = key.strip("/")
     if scheme in ("http", "https"):
-        return RepositoryPlace(url, None, Call("http_storage", {"base_url": url}))
+        return RepositoryPlace(url, None, Call("http_storage", {"base_url": url}), stores.policy)
     if scheme not in _SECRETS:
         raise UnsupportedFeatureError(
             f"an Icechunk repository at {scheme}://", url, "use a path, s3://, gs:// or az://, or give an open session"
@@ -83,9 +87,9 @@ def repository_place(url: str, stores: StoreRegistry, settings: StoreSettings) -
     where = {"container" if scheme == "az" else "bucket": given.get("bucket", host), "prefix": inner or prefix}
     function = {"s3": "s3_storage", "gs": "gcs_storage", "az": "azure_storage"}[scheme]
     if known.pop("anonymous", False):
-        return RepositoryPlace(url, None, Call(function, {**where, **known, "anonymous": True}))
+        return RepositoryPlace(url, None, Call(function, {**where, **known, "anonymous": True}), stores.policy)
     arguments = {**where, **known, "from_env": True}
-    return RepositoryPlace(url, None, Call(function, arguments, secrets, ("from_env",)))
+    return RepositoryPlace(url, None, Call(function, arguments, secrets, ("from_env",)), stores.policy)
 
 
 def _given_config(url: str, stores: StoreRegistry) -> tuple[Mapping[str, Any], str]:

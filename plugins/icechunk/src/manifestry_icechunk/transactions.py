@@ -25,7 +25,7 @@ from manifestry_icechunk.faults import icechunk_errors
 from manifestry_icechunk.histories import Meanwhile
 from manifestry_icechunk.locking import RepositoryLock
 from manifestry_icechunk.options import IcechunkWriteOptions
-from manifestry_icechunk.patience import add_patience, gives_up_at_once
+from manifestry_icechunk.patience import add_patience, for_network, gives_up_at_once
 from manifestry_icechunk.repositories import authorisation, create_repository, open_repository, save_config
 from manifestry_icechunk.splitting import add_splits
 from manifestry_icechunk.storages import RepositoryPlace, container_access
@@ -80,8 +80,8 @@ class Transaction(Protocol):
         """Take in what was staged in forks."""
         ...
 
-    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:
-        """Make everything visible; returns the snapshot, or ``""`` when the caller commits."""
+    def commit(self, message: str, metadata: Mapping[str, Any], tag: str | None = None) -> str:
+        """Make everything visible, with a tag; returns the snapshot, or ``""`` when the caller commits."""
         ...
 
     def restart(self) -> None:
@@ -137,6 +137,7 @@ class OwnTransaction:
     def _forget(self) -> None:
         self._repository: icechunk.Repository | None = None
         self._session: icechunk.Session | None = None
+        self._kept: icechunk.RepositoryConfig | None = None
         self._base = ""
         self._temporary = ""
         self._new_branch = False
@@ -158,7 +159,7 @@ class OwnTransaction:
     @property
     def gives_up_at_once(self) -> bool:
         """See `Transaction`; only where the owner has chosen so."""
-        return gives_up_at_once(self._open().config)
+        return gives_up_at_once(self._kept or self._open().config)
 
     @property
     def splits_manifests(self) -> bool:
@@ -243,6 +244,8 @@ class OwnTransaction:
         config = icechunk.RepositoryConfig.default()
         self._configure(config)
         place = self._place
+        if place.path is None:
+            config.storage = for_network(config.storage)
         if place.path is not None:
             remove_leftovers(place.path, _STAGED)
             self._staging = staging_path(place.path, _STAGED)
@@ -292,7 +295,7 @@ class OwnTransaction:
         assert self._session is not None
         self._session.merge(*forks)  # type: ignore[arg-type]
 
-    def commit(self, message: str, metadata: Mapping[str, Any]) -> str:
+    def commit(self, message: str, metadata: Mapping[str, Any], tag: str | None = None) -> str:
         """See `Transaction`."""
         if self._session is None:
             self.writing((), {})
@@ -310,8 +313,8 @@ class OwnTransaction:
                 snapshot = self._commit_on_tip(session, repository, message, metadata)
             self._new_branch = False
             self._verify(repository, snapshot)
-            if self._options.tag is not None:
-                repository.create_tag(self._options.tag, snapshot)
+            if tag is not None:
+                repository.create_tag(tag, snapshot)
         self._move_into_place()
         return snapshot
 
@@ -330,7 +333,7 @@ class OwnTransaction:
 
     def _save_config(self, repository: icechunk.Repository) -> None:
         """Keep the configuration with the repository; a new one was made with what the first tree needs only."""
-        save_config(repository, repository.storage, self._configure)
+        self._kept = save_config(repository, self._configure)
 
     def _verify(self, repository: icechunk.Repository, snapshot: str) -> None:
         """Make sure that the branch really has the commit: a local file system may have lost it to another writer."""

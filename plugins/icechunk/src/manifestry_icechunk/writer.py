@@ -36,7 +36,7 @@ _GIVES_UP: Final = Issue(
     "",
     "readers that give up at once",
     "the repository's settings of its storage allow one try, and that is for chunks of remote sources too",
-    "set config.storage.retries = icechunk.StorageRetriesSettings(max_tries=10) in its configuration, and save it",
+    "set config.storage.retries = icechunk.StorageRetriesSettings(50, 1000, 10_000) in its configuration, and save it",
     "reported",
 )
 """What a report says of a repository over remote sources whose settings are not ours to change."""
@@ -100,6 +100,8 @@ class IcechunkSession:
 
     def __init__(self, target: Target, mode: Mode, options: IcechunkWriteOptions, context: WriteContext) -> None:
         _strict_json(options.metadata)
+        # A tag names what is finished; that it is free yet is seen at the first commit already.
+        self._tag = options.tag if context.last else None
         self._target = target
         self._mode = mode
         self._options = options
@@ -208,7 +210,7 @@ class IcechunkSession:
             "snapshot": snapshot,
             "base": base,
             "branch": self._options.branch,
-            "tag": self._options.tag,
+            "tag": self._tag,
             "containers": containers,
         }
         report = WriteReport.of(str(self._target), "icechunk", trees, reader=lines, details=details)
@@ -218,7 +220,7 @@ class IcechunkSession:
         """Commit; where the caller wants it, stage everything once more on what others have committed."""
         for attempt in range(_RETRIES):
             try:
-                return self._transaction.commit(message, metadata)
+                return self._transaction.commit(message, metadata, self._tag)
             except ConflictingCommitError:
                 if not self._retries or attempt == _RETRIES - 1:
                     raise

@@ -1,0 +1,72 @@
+"""Targets inside the directory of another output: whoever replaced or read that one would meet a stranger in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from manifestry.errors import TargetExistsError
+from manifestry.formats.contracts import Target
+from manifestry.storage.source import Source
+from manifestry.storage.urls import split_url
+
+__all__ = ["refuse_inside_output"]
+
+_MARKS: Final = (
+    ("zarr.json", "a Zarr store"),
+    (".zmetadata", "a Zarr store or Kerchunk Parquet store"),
+    (".zgroup", "a Zarr store"),
+    (".zarray", "a Zarr store"),
+    ("repo", "an Icechunk repository"),
+    ("refs/branch.main/ref.json", "an Icechunk repository"),
+)
+"""Objects at the root of each kind of output."""
+
+_ENDINGS: Final = (".zarr", ".parq", ".parquet", ".icechunk")
+"""Names that remote outputs go by: there every look is a request."""
+
+
+def refuse_inside_output(target: Target) -> None:
+    """Refuse a target inside an existing store or repository.
+
+    Raises
+    ------
+    TargetExistsError
+        It lies in one.
+    """
+    if target.object is not None:
+        return
+    for url in _above(target.url):
+        kind = _kind(url, target)
+        if kind is not None:
+            raise TargetExistsError(f"{target}: lies inside {url}, which is {kind}; choose another target")
+
+
+def _above(url: str) -> Iterator[str]:
+    """The directories that a URL lies in, the innermost first."""
+    origin, key = split_url(url.rstrip("/"))
+    segments = key.split("/")[:-1]
+    for count in range(len(segments), 0, -1):
+        yield f"{origin}/{'/'.join(segments[:count])}"
+
+
+def _kind(url: str, target: Target) -> str | None:
+    """What kind of output a directory is, None of any other."""
+    place = Source.at(url, target.stores)
+    if place.local_path is None:
+        if not url.lower().endswith(_ENDINGS):
+            return None
+        there = (mark for mark in _MARKS if Source.at(f"{url}/{mark[0]}", target.stores).exists())
+    else:
+        path = place.local_path
+        there = (mark for mark in _MARKS if (path / mark[0]).is_file())
+    for name, kind in there:
+        if name != "repo" or _has_snapshots(place):
+            return kind
+    return None
+
+
+def _has_snapshots(place: Source) -> bool:
+    if place.local_path is not None:
+        return (place.local_path / "snapshots").is_dir()
+    return Source.at(f"{place.url}/snapshots", place.registry).is_prefix
