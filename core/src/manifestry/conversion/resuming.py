@@ -158,9 +158,9 @@ def _known_by_references(
     try:
         tree = parse(source.url)
     except ManifestryError as error:
-        return SourceReport(source.url, "changed", error=str(error))
+        return SourceReport(url=source.url, status="changed", error=str(error))
     if held.hold(References(tree, dim), source.url, here=url):
-        return SourceReport(source.url, "present")
+        return SourceReport(url=source.url, status="present")
     raise UnsupportedFeatureError(
         _UNSAID,
         source.url,
