@@ -38,6 +38,8 @@ def names(requirements) -> set[str]:
 def imports(node: ast.AST, *, always: bool = True) -> Iterator[tuple[str, bool]]:
     """Each module that is imported, and whether importing the one it stands in does so and fails without it."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue  # for type checkers only
         if isinstance(child, ast.Import):
             yield from ((alias.name, always) for alias in child.names)
         elif isinstance(child, ast.ImportFrom) and not child.level:

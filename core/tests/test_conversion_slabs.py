@@ -36,7 +36,7 @@ def test_a_tag_names_the_last_commit(hourly_archive, tmp_path, slab_files):
     target = tmp_path / "out.icechunk"
     bad = tmp_path / "bad.nc"
     bad.write_bytes(b"CDF\x01 and no more")
-    tag = {"creation_options": {"tag": "v1"}}
+    tag = {"write": {"tag": "v1"}}
     mf.convert([*hourly_archive, bad], target, concat_dim="time", slab_files=slab_files, on_error="skip", **tag)
     steps = mf.parse(target).arrays["time"].shape[0]
     assert tagged(target) == steps
@@ -49,10 +49,10 @@ def test_a_run_that_fails_leaves_no_tag(hourly_archive, tmp_path):
     target, bad = tmp_path / "out.icechunk", tmp_path / "bad.nc"
     bad.write_bytes(b"CDF\x01 and no more")
     with pytest.raises(mf.ManifestryError, match="bad"):
-        mf.convert([*hourly_archive[:2], bad], target, concat_dim="time", slab_files=1, creation_options={"tag": "v1"})
+        mf.convert([*hourly_archive[:2], bad], target, concat_dim="time", slab_files=1, write={"tag": "v1"})
     with pytest.raises(mf.ManifestryError, match="v1"):
         mf.parse(target, tag="v1")
-    mf.convert(hourly_archive, target, append_dim="time", slab_files=1, creation_options={"tag": "v1"})
+    mf.convert(hourly_archive, target, append_dim="time", slab_files=1, write={"tag": "v1"})
     assert tagged(target) == mf.parse(target).arrays["time"].shape[0]
 
 
