@@ -13,8 +13,8 @@ import pytest
 from manifestry.model.manifest import ChunkManifest
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import RetryPolicy
-from s3_server import s3_server
 from manifestry_icechunk import patience
+from s3_server import s3_server
 
 BUSY_FOR = 0.4
 """Longer than the first, brief requests last."""
@@ -122,7 +122,7 @@ def tree(path):
 
 
 @pytest.mark.usefixtures("_short")
-@pytest.mark.parametrize("kind", ["GET", "PUT", "LIST", "ANY"])
+@pytest.mark.parametrize("kind", ["GET", "PUT", "LIST"])  # a process repeats a hundred requests in all
 def test_a_busy_server_is_waited_for(place, tmp_path, kind):
     proxy, store = place
     target, options = f"s3://archive/{kind}.icechunk", {"stores": {"s3://archive": store}}
