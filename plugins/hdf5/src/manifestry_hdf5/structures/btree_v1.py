@@ -54,6 +54,9 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: 
                 [data] = yield [Blocks(batch, node.length)]
             level = int(data[0, 5])
             records = node.records(data)
+            if not level and not above and len(positions) == 1:  # most trees are one leaf
+                node.check_end(data, records, f"version 1 B-tree at {address:#x}")
+                return [_leaves(records, ndim)]
             keys.append(node.keys(data, records, leaf=not level))
             if level:
                 children.append(integers(records["child"]).astype("i8"))
@@ -142,6 +145,13 @@ class _Node:
             only: NDArray[np.void] = table[0, : int(used[0])]
             return only
         return table[np.arange(2 * self.rank) < used[:, None]]
+
+    def check_end(self, data: NDArray[np.uint8], records: NDArray[np.void], tree: str) -> None:
+        """Make sure that the last entry of a tree that is one leaf comes before the key behind it."""
+        at = self._header + len(records) * self._record.itemsize
+        final = np.frombuffer(data[0, at : at + self._last.itemsize].tobytes(), self._last)["at"][0]
+        if len(records) and not records["at"][-1].tolist() < final.tolist():
+            raise MalformedFileError(f"{tree}: its keys do not ascend")
 
     def keys(self, data: NDArray[np.uint8], records: NDArray[np.void], *, leaf: bool) -> _Keys:
         """The keys of nodes on both sides of their entries; of leaves the first, the last, and what ends the last."""

@@ -147,14 +147,15 @@ def _numbers(extent: Extent) -> NDArray[np.int64]:
 
 
 def _joined(parts: Sequence[ChunkTable]) -> ChunkTable:
+    if len(parts) == 1:
+        return parts[0]
     return ChunkTable(*map(np.concatenate, zip(*parts, strict=True))) if parts else _empty()
 
 
 def _in_chunks(part: Leaves, chunk_shape: Sequence[int], tree: str) -> Leaves:
     """Leaves whose coordinates count chunks in place of elements."""
-    steps = np.array(chunk_shape, "u8")
-    coordinates = part.coordinates // steps
-    if not np.array_equal(coordinates * steps, part.coordinates):
+    coordinates, inside = np.divmod(part.coordinates, np.array(chunk_shape, "u8"))
+    if inside.any():
         raise MalformedFileError(f"{tree}: a chunk that begins inside another")
     return part._replace(coordinates=coordinates)
 
