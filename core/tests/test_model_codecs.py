@@ -42,6 +42,8 @@ def test_ids_of_zarr_v2_are_found_again(name):
     entry = codec_entry(name)
     if entry.zarr_v2 and entry.name != f"numcodecs.{entry.zarr_v2}":
         assert codec_of_v2(entry.zarr_v2) is entry
+    if name.startswith("imagecodecs_"):
+        assert codec_of_v2(name) is entry
     assert codec_of_v2("no such codec") is None
 
 

@@ -66,8 +66,6 @@ def write_page(path: Path, found: Description, *, overwrite: bool = False) -> No
 
 
 def _is_page(path: Path) -> bool:
-    if not path.is_file():
-        return False
     with path.open("rb") as file:
         return file.read(len(_OURS)) == _OURS.encode()
 

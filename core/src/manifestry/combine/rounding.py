@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.model.attributes import Attributes
+from manifestry.model.datatypes import is_float, is_inexact, is_integer, is_time
 
 __all__ = ["Rounding", "differing"]
 
@@ -26,7 +27,7 @@ _CLOCK: Final = re.compile(r"\b(since|after|from|ref)\b|@|^day as ", re.IGNORECA
 def differing(a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.bool_]:
     """Which elements are not the same; NaN is the same as NaN."""
     different = np.asarray(a != b)
-    if a.dtype.kind in "fcmM":
+    if is_inexact(a.dtype) or is_time(a.dtype):
         different &= ~((a != a) & (b != b))  # noqa: PLR0124 NaN and NaT are what do not equal themselves
     return different
 
@@ -56,7 +57,7 @@ class Rounding:
     def excludes(self, other: NDArray[np.generic]) -> str:
         """Why the values of one more source, which differ, do so by more than rounding; nothing where they do not."""
         first = self._first
-        if first.dtype.kind != "f" or (first.dtype, first.shape) != (other.dtype, other.shape):
+        if not is_float(first.dtype) or (first.dtype, first.shape) != (other.dtype, other.shape):
             return "only floating-point numbers are rounded"
         if _is_time(self._attributes):
             return "times are compared exactly"
@@ -92,7 +93,7 @@ class Rounding:
         """Which elements are not missing values."""
         valid = np.isfinite(self._first)
         for absent in (np.asarray(self._attributes.get(name)) for name in ("_FillValue", "missing_value")):
-            valid &= ~np.isin(self._first, absent) if absent.dtype.kind in "iuf" else True
+            valid &= ~np.isin(self._first, absent) if is_integer(absent.dtype) or is_float(absent.dtype) else True
         return np.asarray(valid)
 
     @cached_property

@@ -236,7 +236,8 @@ def codec_entry(name: str) -> CodecEntry | None:
 def codec_of_v2(name: str) -> CodecEntry | None:
     """The codec with an id in Zarr v2, None where Zarr v3 has no name for it."""
     plain = codec_entry(name)
-    if plain is not None and plain.zarr_v2 == name:
+    # Codecs of imagecodecs have one name in both, also those that are only read from version 2.
+    if plain is not None and (plain.zarr_v2 == name or name.startswith(IMAGECODECS)):
         return plain
     return codec_entry(f"numcodecs.{name}") or next((e for e in _of_plugins.values() if e.zarr_v2 == name), None)
 

@@ -139,10 +139,6 @@ class DataType(ABC):
         """Whether two elements are the same bit for bit, NaN with its payload."""
         return np.asarray(a, self.dtype).tobytes() == np.asarray(b, self.dtype).tobytes()
 
-    def same_values(self, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-        """Whether two arrays of the type hold the same elements bit for bit."""
-        return a.dtype == b.dtype and a.tobytes() == b.tobytes()
-
 
 def single(value: Any) -> np.ndarray[Any, Any]:
     """One value as an array without dimensions.

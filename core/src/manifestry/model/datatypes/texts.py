@@ -123,9 +123,6 @@ class _Variable(DataType):
     def same(self, a: Any, b: Any) -> bool:
         return bool(a == b)
 
-    def same_values(self, a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-        return bool(a.tolist() == b.tolist())
-
 
 class VariableText(_Variable):
     """Texts of any length: numpy's ``StringDType``."""
