@@ -20,6 +20,7 @@ PACKAGES = (
     "plugins/dmrpp",
     "plugins/hdf5[native]",
     "plugins/icechunk",
+    "plugins/kerchunk",
     "plugins/kerchunk-json",
     "plugins/kerchunk-parquet",
     "plugins/netcdf3[native]",

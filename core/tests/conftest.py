@@ -12,9 +12,9 @@ import pytest
 import zarr
 from manifestry.cli.application import run
 from manifestry.formats import loading
-from manifestry.model.zarr_v3 import array_document, group_document
 from manifestry.storage.source import Source
 from manifestry.testing.trees import SAMPLES, make_sample
+from manifestry.zarr_documents.v3 import array_document, group_document
 from zarr.buffer import cpu
 from zarr.storage import MemoryStore
 

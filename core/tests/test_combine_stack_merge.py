@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import zarr
 from manifestry.combine import inline_array
+from manifestry.combine.compatibility.times import convert_times
 from manifestry.combine.dimensions import drop_axis, expand_array
-from manifestry.combine.times import convert_times
 from manifestry.model.codecs import Codec
 from manifestry.model.validation import validate_tree
 from manifestry.testing.building import TreeBuilder

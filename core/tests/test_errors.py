@@ -5,7 +5,7 @@ import inspect
 import manifestry as mf
 import pytest
 from manifestry import errors
-from manifestry.storage.faults import source_error, source_errors
+from manifestry.storage.errors import source_error, source_errors
 from obstore import exceptions as obs
 
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, BaseException)]

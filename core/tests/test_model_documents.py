@@ -14,9 +14,9 @@ from manifestry.model.attributes import values_equal
 from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import as_element, datatype_of, dtype_from_v3, fill_from_v3, has_byte_order, same_bits
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
-from manifestry.model.zarr_v3 import array_document, encode_fill_attribute, group_document, metadata_from_document
 from manifestry.testing.strategies import array_metadata, attributes, dtypes, elements
 from manifestry.testing.trees import make_sample
+from manifestry.zarr_documents.v3 import array_document, encode_fill_attribute, group_document, metadata_from_document
 from zarr_metadata.model import read_array_metadata_v3, read_group_metadata_v3
 
 LITTLE = Codec("bytes", {"endian": "little"})

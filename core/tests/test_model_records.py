@@ -15,7 +15,7 @@ from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.records import record_layout
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.requirements import reader_packages
+from manifestry.zarr_documents.requirements import reader_packages
 
 ARRAYS = np.dtype(
     [("a", "<i4"), ("b", "<f4", (2, 3)), ("s", "S3", (2,)), ("n", [("x", "<u2", (2,)), ("y", "?")], (2,))]

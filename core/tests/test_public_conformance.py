@@ -14,15 +14,15 @@ from manifestry.errors import MalformedFileError, PluginError, TargetExistsError
 from manifestry.formats import hookimpl, loading
 from manifestry.formats.contracts import Mode
 from manifestry.formats.descriptors import Capability, Confidence, Magic, ParserDescriptor, WriterDescriptor
+from manifestry.formats.report import WriteReport
 from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.zarr_v3 import array_document, group_document
-from manifestry.report import WriteReport
 from manifestry.storage.source import Source
 from manifestry.testing.conformance import Found, ParserCase, ParserTests, WriterTests
 from manifestry.testing.trees import make_sample
+from manifestry.zarr_documents.v3 import array_document, group_document
 
 MODULE = "manifestry_conformance_toys"
 

@@ -22,6 +22,7 @@ from manifestry.formats.contracts import Mode, Placement, Target
 from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor, WriterDescriptor
 from manifestry.formats.loading import FormatRegistry
 from manifestry.formats.options import describe_options, make_options, options_to_json
+from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
 from manifestry.model.codecs import Codec
 from manifestry.model.files import SourceFile
@@ -30,7 +31,6 @@ from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.reading import parse_source
-from manifestry.report import WriteReport
 from manifestry.storage.source import Source
 from manifestry.writing import write_tree
 

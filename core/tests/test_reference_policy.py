@@ -4,8 +4,8 @@ import ast
 
 import pytest
 from manifestry.errors import SourceError
-from manifestry.references.hosts import without_dots
-from manifestry.references.locations import ReferencePolicy
+from manifestry.storage.hosts import without_dots
+from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.source import Source
 
 

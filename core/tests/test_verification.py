@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from manifestry.cli.application import run
 from manifestry.formats.loading import installed_formats
+from manifestry.formats.report import counted
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.provenance import provenance_to_json
-from manifestry.report import counted
 from manifestry.testing.building import TreeBuilder
 from manifestry.verification import origins
 from manifestry.verification.comparing import sample_chunks
-from manifestry.verification.placing import chunk_region
+from manifestry.verification.correspondence import chunk_region
 from manifestry.verification.values import identical
 
 VALUES = np.arange(40, dtype="i4").reshape(10, 4)

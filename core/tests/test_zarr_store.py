@@ -11,10 +11,10 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifestry.model.provenance import Provenance
-from manifestry.model.zarr_v3 import array_document
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.strategies import virtual_groups
 from manifestry.testing.trees import SampleTree
+from manifestry.zarr_documents.v3 import array_document
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import cpu, default_buffer_prototype
 from zarr.storage import MemoryStore

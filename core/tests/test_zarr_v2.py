@@ -13,8 +13,8 @@ from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import datatype_of, dtype_from_v2, fill_from_v2
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
-from manifestry.model.zarr_v3 import array_document
-from manifestry.zarr_v2.documents import array_documents, group_documents, metadata_from_documents
+from manifestry.zarr_documents.v2 import array_documents, group_documents, metadata_from_documents
+from manifestry.zarr_documents.v3 import array_document
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.buffer.cpu import Buffer
 from zarr.storage import MemoryStore

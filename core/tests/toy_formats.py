@@ -22,12 +22,12 @@ from manifestry.errors import MalformedFileError, TargetExistsError, WriteError
 from manifestry.formats import hookimpl, loading
 from manifestry.formats.contracts import Mode
 from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor, WriterDescriptor
+from manifestry.formats.report import WriteReport
 from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.provenance import provenance_from_json
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.report import WriteReport
 
 MODULE = "manifestry_toy_formats"
 

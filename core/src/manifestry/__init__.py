@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
-    from manifestry.combine.concatenate import concat as concat
+    from manifestry.combine.concatenation import concat as concat
     from manifestry.combine.merging import merge as merge
     from manifestry.combine.options import CombineOptions as CombineOptions
     from manifestry.combine.stacking import stack as stack
@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
     from manifestry.errors import (
         WriteError as WriteError,
     )
+    from manifestry.formats.report import WriteReport as WriteReport
     from manifestry.issues import Issue as Issue
     from manifestry.model.codecs import Codec as Codec
     from manifestry.model.files import (
@@ -81,7 +82,6 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
         VirtualGroup as VirtualGroup,
     )
     from manifestry.reading import parse as parse
-    from manifestry.report import WriteReport as WriteReport
     from manifestry.storage.source import Source as Source
     from manifestry.verification import (
         VerifyReport as VerifyReport,
@@ -132,8 +132,8 @@ _WHERE: Final = {
     "VirtualArray": "model.tree",
     "VirtualGroup": "model.tree",
     "WriteError": "errors",
-    "WriteReport": "report",
-    "concat": "combine.concatenate",
+    "WriteReport": "formats.report",
+    "concat": "combine.concatenation",
     "convert": "conversion.running",
     "merge": "combine.merging",
     "open_store": "views",

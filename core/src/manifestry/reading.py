@@ -11,12 +11,12 @@ import msgspec
 from msgspec import Meta
 
 from manifestry.errors import ManifestryError, OptionError, SourceError
-from manifestry.formats.boundary import PluginCall
 from manifestry.formats.contracts import OnUnsupported, ParseContext
 from manifestry.formats.descriptors import ParserDescriptor
 from manifestry.formats.detection import detect
 from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
 from manifestry.formats.options import check_names, make_options, options_to_json
+from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.files import FileTable
 from manifestry.model.limits import Limits
 from manifestry.model.provenance import Provenance

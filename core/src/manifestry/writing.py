@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from typing import Any
 
 from manifestry.errors import OptionError, UnknownFormatError, UnsupportedFeatureError
-from manifestry.formats.boundary import PluginCall
 from manifestry.formats.contracts import (
     Mode,
     OnUnsupported,
@@ -22,14 +21,15 @@ from manifestry.formats.contracts import (
 from manifestry.formats.descriptors import Capability, WriterDescriptor
 from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
 from manifestry.formats.options import make_options
+from manifestry.formats.plugin_errors import PluginCall
+from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.provenance import provenance_to_json
 from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
-from manifestry.references.inside import refuse_inside_output
-from manifestry.report import WriteReport
+from manifestry.publishing.nesting import refuse_inside_output
 from manifestry.storage.registry import Stores
 
 __all__ = ["check_target", "choose_writer", "output_state", "write", "write_tree"]

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from manifestry.errors import MalformedFileError
 from manifestry.storage import Source
-from manifestry_hdf5.library import OpenFiles
-from manifestry_hdf5.octets import LocalFile
+from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library
+from manifestry_hdf5.libhdf5.file_bytes import LocalFile
+from manifestry_hdf5.libhdf5.files import OpenFiles
 from manifestry_hdf5.structures.blocks import Blocks, read_together, remote_fetch
 from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
 from manifestry_hdf5.structures.chunks import Extent, read_chunks
-from manifestry_hdf5.structures.fallback import read_chunks_by_library
 from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkIndex, parse_layout
 
 LATEST = ("v114", "v114")

@@ -13,7 +13,7 @@ import pytest
 from manifestry.model.manifest import ChunkManifest
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import RetryPolicy
-from manifestry_icechunk import patience
+from manifestry_icechunk.repository import retrying as patience
 from s3_server import s3_server
 
 BUSY_FOR = 0.4

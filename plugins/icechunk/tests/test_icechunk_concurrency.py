@@ -17,8 +17,8 @@ import pytest
 import zarr
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.testing.building import TreeBuilder
-from manifestry_icechunk.locking import LOCK_NAME, RepositoryLock
 from manifestry_icechunk.options import IcechunkWriteOptions
+from manifestry_icechunk.repository.locking import LOCK_NAME, RepositoryLock
 from manifestry_icechunk.writer import IcechunkWriter
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -148,7 +148,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import manifestry_icechunk.staging as staging
+import manifestry_icechunk.writing.staging as staging
 from test_icechunk_concurrency import step
 import manifestry as mf
 real = staging.set_references

@@ -9,10 +9,10 @@ import pytest
 import zarr
 from manifestry.model.attributes import attributes_to_json
 from manifestry.model.provenance import Provenance
-from manifestry.model.zarr_v3 import array_document, metadata_from_document
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.trees import SAMPLES, make_sample
-from manifestry_icechunk.nodes import Nodes
+from manifestry.zarr_documents.v3 import array_document, metadata_from_document
+from manifestry_icechunk.writing.nodes import Nodes
 from zarr.core.buffer import cpu
 
 

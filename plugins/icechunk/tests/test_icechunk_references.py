@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry_icechunk.chunks import canonical_location
-from manifestry_icechunk.containers import choose_containers
-from manifestry_icechunk.locations import encode, location_fault
-from manifestry_icechunk.references import boxes, checksum_groups
-from manifestry_icechunk.splitting import split_sizes
+from manifestry_icechunk.reading.chunks import canonical_location
+from manifestry_icechunk.repository.containers import choose_containers
+from manifestry_icechunk.repository.locations import encode, location_fault
+from manifestry_icechunk.writing.references import boxes, checksum_groups
+from manifestry_icechunk.writing.splitting import split_sizes
 
 SHAPES = st.lists(st.integers(1, 6), max_size=4).map(tuple)
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=8)

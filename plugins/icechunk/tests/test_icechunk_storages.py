@@ -6,7 +6,7 @@ import pytest
 from manifestry.errors import SourceError
 from manifestry.storage.registry import StoreRegistry
 from manifestry_icechunk.options import StoreSettings
-from manifestry_icechunk.storages import container_access, container_store, repository_place
+from manifestry_icechunk.repository.storages import container_access, container_store, repository_place
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 NONE = StoreRegistry()

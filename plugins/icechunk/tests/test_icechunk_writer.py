@@ -160,7 +160,7 @@ def test_a_session_without_the_container_is_refused_with_the_line_to_add(tmp_pat
 def test_a_failed_write_discards_what_a_clean_session_got(tmp_path, monkeypatch):
     session = repository_with(tmp_path, tmp_path / "a").writable_session("main")
     tree = numbers(tmp_path / "a")
-    monkeypatch.setattr("manifestry_icechunk.staging.set_references", _fail)
+    monkeypatch.setattr("manifestry_icechunk.writing.staging.set_references", _fail)
     with pytest.raises(mf.WriteError, match="no space"):
         mf.write(tree, session)
     assert not session.has_uncommitted_changes
@@ -337,7 +337,7 @@ def test_what_is_staged_is_stored_in_parts_and_appears_at_once(tmp_path):
 def test_a_failure_after_parts_leaves_no_trace(tmp_path, monkeypatch):
     target = tmp_path / "out.icechunk"
     first = mf.write(numbers(tmp_path / "a"), target)
-    monkeypatch.setattr("manifestry_icechunk.transactions.OwnTransaction._save_config", _fail)
+    monkeypatch.setattr("manifestry_icechunk.writing.transactions.OwnTransaction._save_config", _fail)
     values = np.arange(9000, dtype="u1")
     with pytest.raises(mf.WriteError, match="no space"):
         mf.write(numbers(tmp_path / "b", values=values), target, overwrite=True, references_per_commit=1000)
@@ -347,7 +347,7 @@ def test_a_failure_after_parts_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_more_references_than_one_manifest_holds_are_refused_beforehand(tmp_path, monkeypatch):
-    monkeypatch.setattr("manifestry_icechunk.staging.MAX_UNSPLIT", 2)
+    monkeypatch.setattr("manifestry_icechunk.writing.staging.MAX_UNSPLIT", 2)
     session = repository_with(tmp_path, tmp_path / "a").writable_session("main")
     with pytest.raises(mf.UnsupportedFeatureError, match="3 references in one manifest file"):
         mf.write(numbers(tmp_path / "a"), session)

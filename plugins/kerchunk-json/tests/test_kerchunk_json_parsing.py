@@ -150,7 +150,7 @@ def test_separators_and_nested_groups(separator, version):
         prefix = "g/v/"
     else:
         tree = from_references(references())
-        from manifestry.model.zarr_v3 import array_document
+        from manifestry.zarr_documents.v3 import array_document
 
         meta = tree["v"].metadata.with_(shape=(4, 6), chunk_grid=mf.RegularGrid((2, 2)))
         document = array_document(meta)[0]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from manifestry.errors import MalformedFileError
 from manifestry.model.limits import Limits
 from manifestry.storage.source import Source
+from manifestry_kerchunk_json.blocks import Pieces
 from manifestry_kerchunk_json.document import read_document
-from manifestry_kerchunk_json.pieces import Pieces
 from manifestry_kerchunk_json.reference import Reference
 
 TEXTS = st.text(st.sampled_from('ab],":{}[\\\né'), max_size=12)

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from manifestry.errors import MalformedFileError, SourceError, TargetExistsError, UnsupportedFeatureError, WriteError
-from manifestry.references import targets
-from manifestry.references.leftovers import Claim
+from manifestry.publishing import staging as targets
+from manifestry.publishing.claims import Claim
 from manifestry.testing.trees import SAMPLES, make_sample
 from obstore.store import MemoryStore
 

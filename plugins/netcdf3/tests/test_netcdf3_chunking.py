@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from manifestry.model.division import divide
+from manifestry.model.chunk_choice import divide
 
 shapes = st.lists(st.integers(1, 300), max_size=4).map(tuple)
 

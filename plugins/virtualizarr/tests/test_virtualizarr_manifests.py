@@ -17,9 +17,9 @@ from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.zarr_v3 import array_document
 from manifestry.testing.strategies import chunk_manifests, virtual_groups
 from manifestry.testing.trees import SAMPLES, make_sample
+from manifestry.zarr_documents.v3 import array_document
 from manifestry_virtualizarr import from_manifest_group, to_manifest_group
 from virtualizarr.manifests import ChunkManifest as PeerManifest
 from virtualizarr.manifests import ManifestArray, ManifestGroup, ManifestStore

@@ -23,9 +23,9 @@ import xarray as xr
 import zarr
 from manifestry.formats.detection import matches
 from manifestry.formats.loading import installed_formats
-from manifestry.model.zarr_v3 import array_document
 from manifestry.storage.source import Source
 from manifestry.testing.conformance import ParserCase, ParserTests
+from manifestry.zarr_documents.v3 import array_document
 from manifestry_virtualizarr import ManifestryParser, from_dataset, from_manifest_group
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import LocalStore, MemoryStore

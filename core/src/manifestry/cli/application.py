@@ -16,7 +16,7 @@ import click
 import manifestry
 from manifestry.cli.output import Output, printable
 from manifestry.errors import ManifestryError, UnsupportedFeatureError
-from manifestry.formats.boundary import PluginBoundary, import_object
+from manifestry.formats.plugin_errors import PluginBoundary, import_object
 from manifestry.issues import Issue
 
 __all__ = ["main", "run"]

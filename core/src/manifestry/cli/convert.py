@@ -14,12 +14,12 @@ from manifestry.cli.output import Output, human_bytes, pass_output, printable
 from manifestry.cli.progress import open_progress
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.options import describe_options
-from manifestry.report import counted
+from manifestry.formats.report import counted
 
 if TYPE_CHECKING:
     from manifestry.conversion.report import ConvertReport
+    from manifestry.formats.report import WriteReport
     from manifestry.parallel import ExecutorLike
-    from manifestry.report import WriteReport
 
 __all__ = ["command"]
 

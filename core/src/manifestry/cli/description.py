@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.cli.output import human_bytes
+from manifestry.formats.report import counted
 from manifestry.issues import Issue
 from manifestry.model.attributes import array_attributes_to_json, attributes_to_json
 from manifestry.model.datatypes import ArrayField, Record, VariableBytes, VariableText, datatype_of, is_variable_length
 from manifestry.model.manifest import INLINE
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.report import counted
 from manifestry.storage.source import Source
 
 __all__ = ["ARRAY_COLUMNS", "ArrayRow", "Description", "GroupRow", "Reference", "array_cells", "describe", "references"]

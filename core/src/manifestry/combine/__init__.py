@@ -19,7 +19,7 @@
 ===============  =====================================================================================
 """
 
-from manifestry.combine.concatenate import concat
+from manifestry.combine.concatenation import concat
 from manifestry.combine.merging import merge
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.stacking import stack

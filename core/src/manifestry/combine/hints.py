@@ -69,7 +69,7 @@ class MeaningLostError(ConflictError):
     Parameters
     ----------
     lacks
-        What that would lack, by the path of what would be left out (see `manifestry.combine.meaning.bereft`).
+        What that would lack, by the path of what would be left out (see `manifestry.combine.compatibility.meaning.bereft`).
     remedies
         What may keep it, by its path.
     """

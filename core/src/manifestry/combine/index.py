@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.combine.compatibility import differences
-from manifestry.combine.harmonise import harmonise_values
+from manifestry.combine.compatibility.differences import differences
+from manifestry.combine.compatibility.harmonising import harmonise_values
 from manifestry.combine.hints import ConflictError, larger, remedy
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values

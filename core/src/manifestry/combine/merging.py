@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from manifestry.combine.compatibility import STORAGE, differences, inherited_attributes
-from manifestry.combine.concatenate import Concatenation
-from manifestry.combine.constants import Constant
+from manifestry.combine.compatibility.differences import STORAGE, differences, inherited_attributes
+from manifestry.combine.compatibility.fixed_arrays import Constant
+from manifestry.combine.compatibility.meaning import bereft, told
+from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.hints import ConflictError, MeaningLostError, advised, remedy
 from manifestry.combine.index import check_order
-from manifestry.combine.meaning import bereft, told
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
 from manifestry.combine.values import read_values

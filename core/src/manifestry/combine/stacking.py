@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from manifestry.combine.concatenate import Concatenation
+from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.dimensions import expand_array
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import check_some, is_named

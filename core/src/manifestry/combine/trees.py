@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from manifestry.combine.compatibility import places_values, same_attribute
+from manifestry.combine.compatibility.differences import places_values, same_attribute
 from manifestry.combine.hints import ConflictError, remedy
 from manifestry.combine.options import CombineOptions
 from manifestry.errors import OptionError

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from manifestry.combine.manifests import FileMerger, concat_manifests
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.formats.boundary import PluginCall
+from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.codecs import Codec, is_lossless, serializer
 from manifestry.model.datatypes import default_fill, has_byte_order, is_variable_length, native, same_bits
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.zarr_v3 import array_document
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 from manifestry.storage.urls import local_path
+from manifestry.zarr_documents.v3 import array_document
 
 if TYPE_CHECKING:
     from zarr.abc.buffer import Buffer

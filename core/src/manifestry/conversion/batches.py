@@ -9,16 +9,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from manifestry.combine.concatenate import Concatenation
+from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.merging import merge
 from manifestry.combine.options import CombineOptions
 from manifestry.conversion.preparing import Preparation
 from manifestry.conversion.report import SourceReport
 from manifestry.errors import ManifestryError, OptionError
-from manifestry.formats.boundary import PluginBoundary
 from manifestry.formats.contracts import OnUnsupported
 from manifestry.formats.detection import detect
 from manifestry.formats.loading import installed_formats
+from manifestry.formats.plugin_errors import PluginBoundary
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup

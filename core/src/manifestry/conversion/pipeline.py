@@ -26,13 +26,13 @@ from manifestry.errors import (
 from manifestry.formats.contracts import Mode, OnUnsupported, OutputState, Placement, Target
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
+from manifestry.formats.report import WriteReport
 from manifestry.model.files import relocate_url
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ATTEMPTS, ExecutorLike, Lost, Workers, choose_workers, must_travel, run_tasks
 from manifestry.parallel.processes import Processes
 from manifestry.progress import Progress, SilentProgress
-from manifestry.report import WriteReport
 from manifestry.storage.source import Source
 from manifestry.writing import check_target, choose_writer, write_tree
 

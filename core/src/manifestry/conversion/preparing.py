@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from manifestry.combine.stacking import expand
 from manifestry.conversion.coordinates import CoordinateRule
 from manifestry.errors import OptionError
-from manifestry.formats.boundary import PluginCall
+from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.tree import VirtualGroup
 
 __all__ = ["Preparation"]

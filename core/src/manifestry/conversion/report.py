@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from manifestry.errors import ManifestryError
+from manifestry.formats.report import REPORT_SCHEMA_VERSION, WriteReport
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
-from manifestry.report import REPORT_SCHEMA_VERSION, WriteReport
 
 __all__ = ["ConvertReport", "SourceReport", "SourceStatus"]
 

@@ -13,9 +13,9 @@ from manifestry.combine.index import check_order, unread_order
 from manifestry.combine.values import read_values
 from manifestry.conversion.batches import BatchJob, BatchResult, array_paths
 from manifestry.errors import MalformedFileError, SourceError
+from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.report import WriteReport
 
 __all__ = ["SLAB_REFERENCES", "OrderWatch", "Slab", "add_reports", "index_chunk", "slabs_of"]
 

@@ -10,7 +10,7 @@ from re import escape, split
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.detection import matches
 from manifestry.formats.loading import installed_formats
-from manifestry.storage.faults import source_errors
+from manifestry.storage.errors import source_errors
 from manifestry.storage.objects import listed
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source

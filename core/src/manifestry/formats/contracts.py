@@ -28,8 +28,8 @@ from manifestry.storage.urls import canonical_url, local_path
 if TYPE_CHECKING:
     import numpy as np
 
+    from manifestry.formats.report import WriteReport
     from manifestry.model.tree import VirtualGroup
-    from manifestry.report import WriteReport
     from manifestry.storage.source import Source
 
 __all__ = [
@@ -376,7 +376,7 @@ class Writer(Protocol):
     --------
     A writer that keeps what it is given in a list:
 
-    >>> from manifestry.report import WriteReport
+    >>> from manifestry.formats.report import WriteReport
     >>> class ListSession:
     ...     def __init__(self, target):
     ...         self.target, self.staged = target, []

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from manifestry.errors import AmbiguousFormatError, SourceError, UnknownFormatError
-from manifestry.formats.boundary import PluginBoundary, import_object
 from manifestry.formats.descriptors import Confidence, ParserDescriptor
 from manifestry.formats.loading import KNOWN_ELSEWHERE, Entry, FormatRegistry
+from manifestry.formats.plugin_errors import PluginBoundary, import_object
 from manifestry.storage.source import HEAD_BYTES, Source
 
 __all__ = ["detect", "matches"]

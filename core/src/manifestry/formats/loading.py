@@ -15,8 +15,8 @@ import pluggy
 
 from manifestry.errors import ManifestError, PluginError, UnknownFormatError
 from manifestry.formats import hookspecs
-from manifestry.formats.boundary import PluginBoundary, PluginCall, import_object
 from manifestry.formats.descriptors import API_VERSION, ParserDescriptor, WriterDescriptor
+from manifestry.formats.plugin_errors import PluginBoundary, PluginCall, import_object
 from manifestry.model.codecs import register_codecs
 
 __all__ = ["BLOCK_VARIABLE", "Entry", "FormatRegistry", "PluginRecord", "PluginState", "installed_formats"]

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from manifestry.errors import SourceError
-from manifestry.formats.boundary import PluginBoundary
+from manifestry.formats.plugin_errors import PluginBoundary
 from manifestry.parallel.workers import WorkerDied, Workers
 
 if TYPE_CHECKING:

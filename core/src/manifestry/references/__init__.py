@@ -1,12 +1,7 @@
-"""What both Kerchunk formats share, apart from Zarr v2 metadata.
+"""Reading documents that point at other files: a hierarchy from the documents below one root, and its references.
 
-============  ==========================================================================================
-`layout`      the documents and chunk references of a tree, as keys below one root
-`chunks`      chunks that have to be copied into the output: fill chunks of Zarr v2, and small ones
-`session`     what the write sessions of both do alike
-`targets`     files and objects that appear at once or not at all
-`locations`   URLs as fsspec spells them, and which of them an untrusted document may point at
-`hosts`       which hosts are not public, and where dots in paths lead
-`nodes`       a tree from the documents found below one root
-============  ==========================================================================================
+===========  =======================================================================
+`hierarchy`  a tree from the documents found below one root
+`columns`    the file table of references that were read, every location looked at
+===========  =======================================================================
 """

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from obstore.store import HTTPStore, LocalStore, ObjectStore, from_url
 
 from manifestry.errors import OptionError, SourceError
-from manifestry.storage.faults import source_errors
+from manifestry.storage.errors import source_errors
 from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.urls import canonical_url, split_url
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from obstore.exceptions import BaseError
 
 from manifestry.errors import SourceError
-from manifestry.storage.faults import Fault, fault_of, source_error, source_errors
+from manifestry.storage.errors import Fault, fault_of, source_error, source_errors
 from manifestry.storage.urls import shown, split_url
 
 __all__ = ["Attempts", "Refusals", "RetryPolicy", "answered", "answered_async"]

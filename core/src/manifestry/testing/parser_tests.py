@@ -23,12 +23,12 @@ from manifestry.formats.loading import Entry, installed_formats
 from manifestry.formats.options import make_options
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
-from manifestry.model.zarr_v3 import array_document, group_document
 from manifestry.reading import parse
 from manifestry.storage.source import Source
 from manifestry.testing.comparing import Values, assert_identical
 from manifestry.testing.servers import range_server
 from manifestry.views import open_store
+from manifestry.zarr_documents.v3 import array_document, group_document
 
 __all__ = ["ParserCase", "ParserTests"]
 

@@ -16,8 +16,8 @@ from manifestry.errors import TargetExistsError, UnsupportedFeatureError
 from manifestry.formats.contracts import Mode, Target, WriteContext, Writer
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.options import make_options
+from manifestry.formats.report import WriteReport
 from manifestry.model.tree import VirtualGroup
-from manifestry.report import WriteReport
 from manifestry.testing.comparing import Values, assert_identical
 from manifestry.testing.trees import SAMPLES, SampleTree, make_sample
 from manifestry.writing import write

@@ -11,19 +11,19 @@ import zarr
 from numpy.typing import NDArray
 
 from manifestry.errors import ManifestryError, OptionError, UnsupportedFeatureError
-from manifestry.formats.boundary import PluginCall
 from manifestry.formats.contracts import ParseContext
 from manifestry.formats.detection import detect
 from manifestry.formats.loading import FormatRegistry, installed_formats
 from manifestry.formats.options import make_options
+from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
+from manifestry.verification.correspondence import Place, Placing, chunk_region
 from manifestry.verification.metadata import array_differences, group_differences
 from manifestry.verification.origins import Origins
-from manifestry.verification.placing import Place, Placing, chunk_region
 from manifestry.verification.report import ArrayCheck, Difference, Oracle, VerifyReport
 from manifestry.verification.values import matches
 from manifestry.views import open_store

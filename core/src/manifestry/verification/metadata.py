@@ -10,9 +10,9 @@ from typing import Any, Final
 from manifestry.model.attributes import attributes_to_json
 from manifestry.model.datatypes import native
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.zarr_v3 import zarr_v3_attributes
 from manifestry.verification.report import Difference
 from manifestry.verification.values import DECODING
+from manifestry.zarr_documents.v3 import zarr_v3_attributes
 
 __all__ = ["array_differences", "group_differences"]
 

@@ -12,12 +12,12 @@ import numpy as np
 import zarr
 
 from manifestry.errors import AmbiguousFormatError, SourceError, UnknownFormatError, UnsupportedFeatureError
-from manifestry.formats.boundary import PluginCall
 from manifestry.formats.contracts import NativeReader
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.detection import detect
 from manifestry.formats.loading import FormatRegistry
 from manifestry.formats.options import make_options
+from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.files import SourceFile
 from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualGroup

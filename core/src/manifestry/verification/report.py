@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from manifestry.report import counted
+from manifestry.formats.report import counted
 
 __all__ = ["ArrayCheck", "Difference", "Oracle", "SourceCheck", "VerifyReport"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.boundary import PluginCall
+from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.attributes import Attributes, attributes_to_json
 from manifestry.model.datatypes import is_float, is_inexact, is_number, is_text, is_time
 from manifestry.model.tree import VirtualArray
-from manifestry.verification.placing import Part, Place
+from manifestry.verification.correspondence import Part, Place
 
 __all__ = ["DECODING", "identical", "matches"]
 

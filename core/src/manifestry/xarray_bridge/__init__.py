@@ -17,7 +17,7 @@ from manifestry.xarray_bridge.datasets import (
     to_datatree,
     to_xarray,
 )
-from manifestry.xarray_bridge.duck import VirtualDuckArray
+from manifestry.xarray_bridge.duck_array import VirtualDuckArray
 
 __all__ = [
     "VirtualDuckArray",

@@ -6,8 +6,8 @@ from typing import Any
 
 import xarray as xr
 
+from manifestry.formats.report import WriteReport
 from manifestry.model.tree import VirtualGroup
-from manifestry.report import WriteReport
 from manifestry.writing import write
 from manifestry.xarray_bridge.datasets import from_virtual_dataset, from_virtual_datatree
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from manifestry.combine.compatibility import inherited_attributes
+from manifestry.combine.compatibility.differences import inherited_attributes
 from manifestry.combine.stacking import coordinate_paths
 from manifestry.combine.values import inline_array, read_values
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
-from manifestry.xarray_bridge.duck import VirtualDuckArray
+from manifestry.xarray_bridge.duck_array import VirtualDuckArray
 from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims, unnamed
 
 __all__ = [

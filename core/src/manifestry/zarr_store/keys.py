@@ -18,7 +18,7 @@ from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest, ChunkReference
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_array
-from manifestry.model.zarr_v3 import array_document, group_document
+from manifestry.zarr_documents.v3 import array_document, group_document
 
 __all__ = ["KeySpace"]
 

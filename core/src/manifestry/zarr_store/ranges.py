@@ -17,7 +17,7 @@ from obstore.exceptions import BaseError, GenericError
 
 from manifestry.errors import SourceError
 from manifestry.model.files import SourceFile
-from manifestry.storage.faults import Fault, fault_of, source_errors
+from manifestry.storage.errors import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import answered_async

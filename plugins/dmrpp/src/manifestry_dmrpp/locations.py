@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.model.files import FileTable, SourceFile
-from manifestry.references.locations import ReferencePolicy, allow_hint
+from manifestry.storage.policy import ReferencePolicy, allow_hint
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, is_url, join_url, split_url
 from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.model.chunk_choice import divide
 from manifestry.model.codecs import Codec
-from manifestry.model.division import divide
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
 from numpy.typing import NDArray

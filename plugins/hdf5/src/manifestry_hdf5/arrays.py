@@ -13,16 +13,16 @@ from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
-from manifestry_hdf5.chunked import chunked_storage, read_tables
-from manifestry_hdf5.contiguous import contiguous_storage
-from manifestry_hdf5.copying import SMALL, copy_chunks, copy_values
-from manifestry_hdf5.datasets import Dataset, read_dataset
-from manifestry_hdf5.filters import Chain
-from manifestry_hdf5.library import Identity, OpenFile, OpenFiles
+from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles
+from manifestry_hdf5.objects.datasets import Dataset, read_dataset
+from manifestry_hdf5.objects.filters import Chain
+from manifestry_hdf5.objects.values import chunk_codecs
 from manifestry_hdf5.reach import check_extent, check_reach
+from manifestry_hdf5.storage.chunked import chunked_storage, read_tables
+from manifestry_hdf5.storage.contiguous import contiguous_storage
+from manifestry_hdf5.storage.copying import SMALL, copy_chunks, copy_values
+from manifestry_hdf5.storage.virtual import open_sources, read_mappings, virtual_storage
 from manifestry_hdf5.structures.chunks import ChunkTable
-from manifestry_hdf5.values import chunk_codecs
-from manifestry_hdf5.virtual import open_sources, read_mappings, virtual_storage
 
 __all__ = ["ArrayBuilder"]
 

@@ -13,9 +13,9 @@ from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.storage import Source
 
-from manifestry_hdf5.datasets import element_of
-from manifestry_hdf5.library import OpenFiles, library_errors
-from manifestry_hdf5.values import model_values
+from manifestry_hdf5.libhdf5.files import OpenFiles, library_errors
+from manifestry_hdf5.objects.datasets import element_of
+from manifestry_hdf5.objects.values import model_values
 from manifestry_hdf5.walk import Walker
 
 with suppress(ImportError):  # where it is installed, libhdf5 finds the filters that it has not built in

@@ -9,11 +9,11 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage import Source
 
 from manifestry_hdf5.arrays import ArrayBuilder
-from manifestry_hdf5.attributes import visible_attributes
-from manifestry_hdf5.datasets import Dataset
-from manifestry_hdf5.dimensions import DimensionNames, is_netcdf
-from manifestry_hdf5.library import OpenFiles
+from manifestry_hdf5.libhdf5.files import OpenFiles
 from manifestry_hdf5.native import NativeHdf5
+from manifestry_hdf5.objects.attributes import visible_attributes
+from manifestry_hdf5.objects.datasets import Dataset
+from manifestry_hdf5.objects.dimensions import DimensionNames, is_netcdf
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.sidecar import tree_of_sidecar
 from manifestry_hdf5.walk import Group, Walker

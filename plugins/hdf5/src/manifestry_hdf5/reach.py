@@ -14,10 +14,10 @@ from h5py import h5d
 from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.storage.urls import is_url
 
-from manifestry_hdf5.contiguous import raw_files, raw_sources
-from manifestry_hdf5.datasets import Dataset
-from manifestry_hdf5.library import Identity, OpenFiles
-from manifestry_hdf5.virtual import endless_names, source_names
+from manifestry_hdf5.libhdf5.files import Identity, OpenFiles
+from manifestry_hdf5.objects.datasets import Dataset
+from manifestry_hdf5.storage.contiguous import raw_files, raw_sources
+from manifestry_hdf5.storage.virtual import endless_names, source_names
 
 __all__ = ["check_extent", "check_reach"]
 

@@ -16,10 +16,10 @@ from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatur
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.validation import is_node_name
 
-from manifestry_hdf5.attributes import decode_text, read_attributes
-from manifestry_hdf5.datasets import Axes, Dataset, read_axes, read_dataset
-from manifestry_hdf5.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
-from manifestry_hdf5.library import Identity, OpenFile, OpenFiles, address_of, library_errors
+from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, address_of, library_errors
+from manifestry_hdf5.objects.attributes import decode_text, read_attributes
+from manifestry_hdf5.objects.datasets import Axes, Dataset, read_axes, read_dataset
+from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
 
 __all__ = ["Group", "Walker"]
 

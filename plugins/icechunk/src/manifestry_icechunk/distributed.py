@@ -18,10 +18,10 @@ import icechunk
 from manifestry.errors import OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import Mode, Target, WriteContext
 from manifestry.formats.options import make_options
+from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
 from manifestry.model.provenance import Provenance, merge_provenance, provenance_to_json
 from manifestry.model.tree import VirtualGroup
-from manifestry.report import WriteReport
 from manifestry.storage.registry import Stores
 from manifestry.storage.urls import canonical_url
 from manifestry.writing import write

@@ -9,17 +9,17 @@ import icechunk
 from manifestry.errors import OptionError, SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.zarr_v3 import metadata_from_document
-from manifestry.references.locations import ReferencePolicy
+from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.source import Source
+from manifestry.zarr_documents.v3 import metadata_from_document
 
-from manifestry_icechunk.chunks import ChunkReader
-from manifestry_icechunk.faults import icechunk_errors
-from manifestry_icechunk.histories import provenance_of, source_files
-from manifestry_icechunk.nodes import Nodes
 from manifestry_icechunk.options import IcechunkReadOptions, StoreSettings
-from manifestry_icechunk.repositories import authorisation, open_repository, state_of
-from manifestry_icechunk.storages import container_access, repository_place
+from manifestry_icechunk.reading.chunks import ChunkReader
+from manifestry_icechunk.repository.errors import icechunk_errors
+from manifestry_icechunk.repository.provenance import provenance_of, source_files
+from manifestry_icechunk.repository.repositories import authorisation, open_repository, state_of
+from manifestry_icechunk.repository.storages import container_access, repository_place
+from manifestry_icechunk.writing.nodes import Nodes
 
 __all__ = ["IcechunkParser"]
 

@@ -10,23 +10,23 @@ import icechunk
 import msgspec
 from manifestry.errors import OptionError, SourceError, TargetExistsError, WriteError
 from manifestry.formats.contracts import Mode, OutputState, Placement, Target, WriteContext
+from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
-from manifestry.report import WriteReport
 
-from manifestry_icechunk.borrowed import BorrowedTransaction
-from manifestry_icechunk.checks import tree_issues
-from manifestry_icechunk.comparing import order_issues
-from manifestry_icechunk.containers import choose_containers
-from manifestry_icechunk.faults import ConflictingCommitError, icechunk_errors
-from manifestry_icechunk.histories import Meanwhile, sources_of
-from manifestry_icechunk.lines import reader_lines
-from manifestry_icechunk.nodes import Nodes
 from manifestry_icechunk.options import IcechunkWriteOptions
-from manifestry_icechunk.repositories import open_repository, state_of
-from manifestry_icechunk.staging import Staging, refuse_occupied
-from manifestry_icechunk.storages import container_access, repository_place
-from manifestry_icechunk.transactions import OwnTransaction, Transaction
+from manifestry_icechunk.reader_snippet import reader_lines
+from manifestry_icechunk.repository.containers import choose_containers
+from manifestry_icechunk.repository.errors import ConflictingCommitError, icechunk_errors
+from manifestry_icechunk.repository.provenance import Meanwhile, sources_of
+from manifestry_icechunk.repository.repositories import open_repository, state_of
+from manifestry_icechunk.repository.storages import container_access, repository_place
+from manifestry_icechunk.writing.caller_session import BorrowedTransaction
+from manifestry_icechunk.writing.checks import tree_issues
+from manifestry_icechunk.writing.comparing import order_issues
+from manifestry_icechunk.writing.nodes import Nodes
+from manifestry_icechunk.writing.staging import Staging, refuse_occupied
+from manifestry_icechunk.writing.transactions import OwnTransaction, Transaction
 
 __all__ = ["IcechunkSession", "IcechunkWriter"]
 

@@ -11,10 +11,10 @@ from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.limits import Limits
 from manifestry.storage.source import Source
 
-from manifestry_kerchunk_json.collecting import CONSOLIDATED, Collected
+from manifestry_kerchunk_json.blocks import Pieces
 from manifestry_kerchunk_json.compression import decompressed
-from manifestry_kerchunk_json.pieces import Pieces
 from manifestry_kerchunk_json.sniffing import ZSTD_MAGIC
+from manifestry_kerchunk_json.sorting import CONSOLIDATED, Collected
 from manifestry_kerchunk_json.templates import generated
 
 __all__ = ["PROVENANCE_MEMBER", "Document", "document_of", "read_document"]

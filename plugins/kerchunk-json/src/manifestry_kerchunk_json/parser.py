@@ -11,9 +11,9 @@ from manifestry.model.limits import Limits
 from manifestry.model.selection import Selection
 from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
-from manifestry.references.files import LocationTable
-from manifestry.references.locations import ReferencePolicy
-from manifestry.references.nodes import Hierarchy, read_provenance
+from manifestry.references.columns import LocationTable
+from manifestry.references.hierarchy import Hierarchy, read_provenance
+from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
 

@@ -13,13 +13,13 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE
-from manifestry.references.files import LocationTable, ReferenceColumns, whole_lengths
-from manifestry.references.nodes import ArrayNode, positions_of
+from manifestry.references.columns import LocationTable, ReferenceColumns, whole_lengths
+from manifestry.references.hierarchy import ArrayNode, positions_of
 from manifestry.storage.registry import StoreRegistry
 from numpy.typing import NDArray
 
-from manifestry_kerchunk_json.collecting import OTHER, ArrayChunks, References
 from manifestry_kerchunk_json.reference import ABSENT, reference_of
+from manifestry_kerchunk_json.sorting import OTHER, ArrayChunks, References
 from manifestry_kerchunk_json.templates import rendered
 
 __all__ = ["Reading"]

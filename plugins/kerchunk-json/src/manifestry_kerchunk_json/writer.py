@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from manifestry.formats.contracts import Mode, Target, WriteContext
-from manifestry.references.layout import PreparedArray, to_strict_json, zarr_format_of
-from manifestry.references.session import ReferenceSession
-from manifestry.references.targets import StagedFile, check_target
+from manifestry.publishing.staging import StagedFile, check_target
+from manifestry_kerchunk.documents import PreparedArray, to_strict_json, zarr_format_of
+from manifestry_kerchunk.session import ReferenceSession
 
 from manifestry_kerchunk_json.compression import compressing
 from manifestry_kerchunk_json.document import PROVENANCE_MEMBER
-from manifestry_kerchunk_json.lines import reference_lines
+from manifestry_kerchunk_json.members import reference_lines
 from manifestry_kerchunk_json.options import KerchunkJsonWriterOptions
 from manifestry_kerchunk_json.sniffing import is_document
 

@@ -14,8 +14,8 @@ from manifestry.errors import MalformedFileError
 from manifestry.model.datatypes import is_float, is_integer
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE
-from manifestry.references.files import LocationTable, ReferenceColumns, whole_lengths
-from manifestry.references.nodes import ArrayNode
+from manifestry.references.columns import LocationTable, ReferenceColumns, whole_lengths
+from manifestry.references.hierarchy import ArrayNode
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 from numpy.typing import NDArray

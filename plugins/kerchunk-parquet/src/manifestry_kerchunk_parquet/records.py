@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.references.locations import reference_location
 from numpy.typing import NDArray
 
 __all__ = ["record_name", "record_tables", "write_record"]
@@ -63,7 +62,7 @@ def _table(
     if int(offsets.max(initial=0)) > np.iinfo("i8").max:
         raise UnsupportedFeatureError("offset beyond 2**63 in Kerchunk Parquet", where, "write Kerchunk JSON")
     files, rows = np.unique(index[elsewhere], return_inverse=True)
-    urls = [_encoded(reference_location(manifest.files.urls[row]), where) for row in files.tolist()]
+    urls = [_encoded(manifest.files.urls[row], where) for row in files.tolist()]
     path = _dictionary(elsewhere, rows, _texts(urls, pa.string()))
     chunks, rows = _inline_chunks(manifest, offsets[inline], lengths[inline])
     raw = _dictionary(inline, rows, _texts(chunks, pa.binary()))

@@ -11,9 +11,9 @@ from manifestry.errors import UnsupportedFeatureError, WriteError
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
-from manifestry.references.layout import PROVENANCE_KEY, PreparedArray, to_strict_json, zarr_format_of
-from manifestry.references.session import ReferenceSession
-from manifestry.references.targets import StagedDirectory, check_target, write_durably, write_errors
+from manifestry.publishing.staging import StagedDirectory, check_target, write_durably, write_errors
+from manifestry_kerchunk.documents import PROVENANCE_KEY, PreparedArray, to_strict_json, zarr_format_of
+from manifestry_kerchunk.session import ReferenceSession
 
 from manifestry_kerchunk_parquet.options import KerchunkParquetWriterOptions
 from manifestry_kerchunk_parquet.records import record_name, record_tables, write_record

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.division import divide
+from manifestry.model.chunk_choice import divide
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid

@@ -19,14 +19,14 @@ from typing import Any, Final
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-from manifestry_tiff.arrays import image_array
-from manifestry_tiff.description import describe
-from manifestry_tiff.families import Family
-from manifestry_tiff.georeference import GeoReference, read_georeference
-from manifestry_tiff.geozarr import multiscales_attributes, with_conventions
-from manifestry_tiff.image import Image
+from manifestry_tiff.descriptions.attributes import describe
+from manifestry_tiff.geo.georeference import GeoReference, read_georeference
+from manifestry_tiff.geo.geozarr import multiscales_attributes, with_conventions
 from manifestry_tiff.options import TiffOptions
-from manifestry_tiff.stacking import shared_attributes, stack_pages, stackable
+from manifestry_tiff.pixels.arrays import image_array
+from manifestry_tiff.pixels.stacking import shared_attributes, stack_pages, stackable
+from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.pyramids import Family
 
 __all__ = ["Layout"]
 

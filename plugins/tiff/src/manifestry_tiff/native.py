@@ -14,7 +14,7 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.source import Source
 from numpy.typing import NDArray
 
-from manifestry_tiff.library import library_errors, quiet_library
+from manifestry_tiff.tifffile_guard import library_errors, quiet_library
 
 __all__ = ["TiffReader"]
 

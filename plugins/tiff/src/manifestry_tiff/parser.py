@@ -11,15 +11,15 @@ from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualGroup
 from manifestry.storage.source import Source
 
-from manifestry_tiff.families import group_images
-from manifestry_tiff.file import LARGE_BYTES, TiffFile
-from manifestry_tiff.ifd import Directory, Header, read_chain, read_header
-from manifestry_tiff.image import read_image
+from manifestry_tiff.descriptions.series import follows_convention, read_series
 from manifestry_tiff.layout import Layout
 from manifestry_tiff.options import TiffOptions
-from manifestry_tiff.series import follows_convention, read_series
 from manifestry_tiff.series_layout import series_group
-from manifestry_tiff.tags import Tag
+from manifestry_tiff.structure.file import LARGE_BYTES, TiffFile
+from manifestry_tiff.structure.ifd import Directory, Header, read_chain, read_header
+from manifestry_tiff.structure.image import read_image
+from manifestry_tiff.structure.pyramids import group_images
+from manifestry_tiff.structure.tags import Tag
 
 if TYPE_CHECKING:
     from manifestry_tiff.native import TiffReader

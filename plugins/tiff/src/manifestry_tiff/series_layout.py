@@ -9,14 +9,14 @@ import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-from manifestry_tiff.arrays import image_array, plane_array
-from manifestry_tiff.file import TiffFile
-from manifestry_tiff.ifd import Header, read_directory
-from manifestry_tiff.image import Image, read_image
+from manifestry_tiff.descriptions.ome import ngff_attributes
+from manifestry_tiff.descriptions.series import Series, SeriesLevel
 from manifestry_tiff.layout import DATA, Layout
-from manifestry_tiff.ome import ngff_attributes
-from manifestry_tiff.series import Series, SeriesLevel
-from manifestry_tiff.stacking import stack_pages, stackable
+from manifestry_tiff.pixels.arrays import image_array, plane_array
+from manifestry_tiff.pixels.stacking import stack_pages, stackable
+from manifestry_tiff.structure.file import TiffFile
+from manifestry_tiff.structure.ifd import Header, read_directory
+from manifestry_tiff.structure.image import Image, read_image
 
 __all__ = ["series_group"]
 

@@ -19,10 +19,10 @@ from manifestry.issues import Issue
 from manifestry.model.files import SourceFile
 from manifestry.model.metadata import RectilinearGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.zarr_v3 import array_document, group_document, metadata_from_document
 from manifestry.storage.urls import canonical_url
 from manifestry.xarray_bridge.datasets import from_virtual_dataset, mark_coordinates
 from manifestry.xarray_bridge.naming import original_dims
+from manifestry.zarr_documents.v3 import array_document, group_document, metadata_from_document
 from virtualizarr.manifests import ManifestArray, ManifestGroup
 from zarr.storage import MemoryStore, StorePath
 

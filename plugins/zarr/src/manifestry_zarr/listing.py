@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from manifestry.model.files import SourceFile
-from manifestry.storage.faults import source_errors
+from manifestry.storage.errors import source_errors
 from manifestry.storage.objects import listed
 from manifestry.storage.source import Source
 

@@ -15,7 +15,7 @@ from manifestry.formats.contracts import ParseContext
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.references.nodes import DOCUMENT_NAMES, ArrayNode, Hierarchy, chunk_positions
+from manifestry.references.hierarchy import DOCUMENT_NAMES, ArrayNode, Hierarchy, chunk_positions
 from manifestry.storage.source import Source
 
 from manifestry_zarr.listing import list_objects

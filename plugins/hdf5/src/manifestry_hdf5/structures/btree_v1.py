@@ -8,8 +8,8 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
+from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.blocks import Blocks, IndexReader
-from manifestry_hdf5.structures.entries import integers
 from manifestry_hdf5.structures.order import before, check_ascending, ends
 from manifestry_hdf5.structures.superblock import Superblock
 

@@ -10,10 +10,10 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
+from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.blocks import Blocks, IndexReader
 from manifestry_hdf5.structures.btree_v1 import BATCH, Leaves
 from manifestry_hdf5.structures.checksum import check_blocks
-from manifestry_hdf5.structures.entries import integers
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["Header", "Level", "read_btree_v2", "walk_btree_v2"]

@@ -10,10 +10,10 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
+from manifestry_hdf5.structures.array_elements import Entries
 from manifestry_hdf5.structures.blocks import IndexReader
 from manifestry_hdf5.structures.btree_v1 import Leaves, read_btree_v1
 from manifestry_hdf5.structures.btree_v2 import read_btree_v2
-from manifestry_hdf5.structures.entries import Entries
 from manifestry_hdf5.structures.extensible_array import read_extensible_array
 from manifestry_hdf5.structures.fixed_array import read_fixed_array
 from manifestry_hdf5.structures.layout import ChunkIndex, ChunkLayout

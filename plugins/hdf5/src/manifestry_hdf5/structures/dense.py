@@ -14,10 +14,10 @@ import numpy as np
 from manifestry.errors import MalformedFileError, ManifestryError
 from numpy.typing import NDArray
 
+from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.blocks import Fetch, read_together
 from manifestry_hdf5.structures.btree_v2 import Header, walk_btree_v2
 from manifestry_hdf5.structures.checksum import lookup3_of
-from manifestry_hdf5.structures.entries import integers
 from manifestry_hdf5.structures.object_header import SHARED_MESSAGES, Message, read_extension
 from manifestry_hdf5.structures.superblock import Read, Superblock
 

@@ -15,9 +15,9 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
+from manifestry_hdf5.structures.array_elements import Entries, decode_entries, integers
 from manifestry_hdf5.structures.blocks import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import check_blocks, check_heads
-from manifestry_hdf5.structures.entries import Entries, decode_entries, integers
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["read_extensible_array"]

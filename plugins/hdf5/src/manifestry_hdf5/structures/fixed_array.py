@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from manifestry.errors import MalformedFileError
 
+from manifestry_hdf5.structures.array_elements import Entries, decode_entries
 from manifestry_hdf5.structures.blocks import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import check_blocks, check_heads
-from manifestry_hdf5.structures.entries import Entries, decode_entries
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["read_fixed_array"]

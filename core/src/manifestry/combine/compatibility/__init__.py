@@ -1,0 +1,1 @@
+"""What has to agree for the arrays of several sources to be one, and what is made to agree."""

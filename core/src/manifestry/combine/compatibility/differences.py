@@ -1,0 +1,194 @@
+"""Whether the bytes of two arrays mean the same: decided by what decodes them, not by what once encoded them.
+
+Compared are data types, dimensions, codecs without the parameters that only an encoder needs, what missing chunks read
+as where there are any, and the attributes that change what values mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from manifestry.combine.compatibility.meaning import GRID_MAPPING, nearest
+from manifestry.model.attributes import Attributes, value_to_json, values_equal
+from manifestry.model.codecs import Codec, codec_entry
+from manifestry.model.datatypes import same_bits
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
+from manifestry.model.tree import VirtualArray
+
+__all__ = [
+    "MEANING",
+    "STORAGE",
+    "Difference",
+    "decoding",
+    "differences",
+    "inherited_attributes",
+    "places_values",
+    "same_attribute",
+]
+
+MEANING: Final = frozenset(
+    {
+        "_Encoding", "_FillValue", "_Unsigned", "add_offset", "calendar", "dtype", "flag_masks", "flag_meanings",
+        "flag_values", "grid_mapping", "leap_month", "leap_year", "missing_value", "month_lengths", "positive",
+        "scale_factor", "units", "units_metadata", "valid_max", "valid_min", "valid_range",
+    }
+)  # fmt: skip
+"""Attributes that say what the stored values mean: the CF conventions, ``_Encoding`` and ``_Unsigned`` of the netCDF
+users' guide, and ``dtype``, by which xarray marks booleans and time differences that are stored as integers."""
+
+_GEOREFERENCE: Final = ("proj:", "spatial:")
+"""Prefixes of attributes that say where on Earth values are (GeoZarr)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One respect in which an array does not decode like the first one."""
+
+    what: str
+    first: Any
+    other: Any
+
+    def __str__(self) -> str:
+        return f"{self.what} is {_shown(self.other)} instead of {_shown(self.first)}"
+
+
+def _shown(value: Any) -> str:
+    text = "not set" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def decoding(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+    """The codecs without the parameters that do not matter for decoding."""
+    return tuple(_decoding(codec) for codec in codecs)
+
+
+def _decoding(codec: Codec) -> Codec:
+    entry = codec_entry(codec.name)
+    unimportant = frozenset() if entry is None else entry.encode_only
+    kept = {key: value for key, value in codec.configuration.items() if key not in unimportant}
+    if codec.name == "sharding_indexed":
+        for part in ("codecs", "index_codecs"):
+            inner = (Codec(c["name"], c.get("configuration") or {}) for c in kept.get(part, ()))
+            kept[part] = [c.to_zarr() for c in decoding(tuple(inner))]
+    return Codec(codec.name, kept)
+
+
+def differences(
+    first: VirtualArray,
+    other: VirtualArray,
+    axis: int | None,
+    inherited: tuple[Attributes, Attributes] = ({}, {}),
+    *,
+    values_only: bool = False,
+) -> list[Difference]:
+    """In what `other` decodes differently from `first`.
+
+    Parameters
+    ----------
+    axis
+        The dimension along which they may have different lengths and chunk lengths, or None.
+    inherited
+        Attributes that each has from the variable it describes the bounds of (see `inherited_attributes`).
+    values_only
+        The values are read and stored anew: codecs, chunks and fill values do not matter.
+    """
+    a, b = first.metadata, other.metadata
+    if a is b and inherited[0] == inherited[1]:
+        return []
+    found = []
+    if a.dtype != b.dtype:
+        found.append(Difference("the data type", a.dtype, b.dtype))
+    if a.dims != b.dims:
+        found.append(Difference("the list of dimensions", a.dims, b.dims))
+    if len(a.shape) != len(b.shape) or any(
+        m != n for i, (m, n) in enumerate(zip(a.shape, b.shape, strict=False)) if i != axis
+    ):
+        found.append(Difference("the shape", a.shape, b.shape))
+    elif not values_only:
+        found += _storage_differences(first, other, axis)
+    mine = {**inherited[0], **a.attributes} if inherited[0] else a.attributes
+    theirs = {**inherited[1], **b.attributes} if inherited[1] else b.attributes
+    return found + _meaning_differences(mine, theirs)
+
+
+STORAGE: Final = frozenset({"the codec pipeline", "the chunk shape", "what missing chunks read as"})
+"""Differences in how values are stored, not in what they are."""
+
+
+def _storage_differences(first: VirtualArray, other: VirtualArray, axis: int | None) -> list[Difference]:
+    a, b = first.metadata, other.metadata
+    found = []
+    if a.codecs != b.codecs and decoding(a.codecs) != decoding(b.codecs):
+        found.append(Difference("the codec pipeline", _pipeline(a), _pipeline(b)))
+    if _chunks_across(a, axis) != _chunks_across(b, axis):
+        found.append(Difference("the chunk shape", _chunks(a), _chunks(b)))
+    if not same_bits(a.fill_value, b.fill_value) and other.manifest.stored_count < other.manifest.size:
+        found.append(Difference("what missing chunks read as", a.fill_value, b.fill_value))
+    return found
+
+
+def _pipeline(metadata: ArrayMetadata) -> str:
+    return " → ".join(f"{c.name}{dict(c.configuration) or ''}" for c in metadata.codecs)
+
+
+def _chunks(metadata: ArrayMetadata) -> Any:
+    grid = metadata.chunk_grid
+    return grid.chunk_shape if isinstance(grid, RegularGrid) else grid.edges
+
+
+def _chunks_across(metadata: ArrayMetadata, axis: int | None) -> list[Any]:
+    """The chunk lengths along all dimensions but `axis`."""
+    return [n for i, n in enumerate(_chunks(metadata)) if i != axis]
+
+
+def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
+    if a is b:
+        return []
+    names = a.keys() | b.keys()
+    if not names & GRID_MAPPING:  # of grid mapping variables every attribute matters
+        names = {name for name in names if name in MEANING or name.startswith(_GEOREFERENCE)}
+    return [
+        Difference(f"the attribute {name}", a.get(name), b.get(name))
+        for name in sorted(names)
+        if not (name in a and name in b and same_attribute(a[name], b[name]))
+    ]
+
+
+def places_values(name: str) -> bool:
+    """Whether an attribute of a group or array says where on Earth its values are."""
+    return name.startswith(_GEOREFERENCE)
+
+
+def same_attribute(a: Any, b: Any) -> bool:
+    """Whether two attribute values are equal, also where one of them has been through JSON and has lost its type."""
+    if a is b or (type(a) is type(b) is str and a == b) or values_equal(a, b):
+        return True
+    try:
+        return bool(_scalar_to_json(a) == _scalar_to_json(b))
+    except (TypeError, ValueError):
+        return False
+
+
+def _scalar_to_json(value: Any) -> Any:
+    single = isinstance(value, np.ndarray | list | tuple) and np.size(np.asarray(value)) == 1
+    return value_to_json(np.asarray(value).reshape(-1)[0] if single else value)
+
+
+def inherited_attributes(arrays: Mapping[str, VirtualArray]) -> dict[str, Attributes]:
+    """What bounds variables have from the variables they belong to: their units and calendar.
+
+    Source: CF conventions 7.1, "Cell Boundaries": a boundary variable needs no units of its own.
+    """
+    found: dict[str, Attributes] = {}
+    for path, array in arrays.items():
+        attributes = array.metadata.attributes
+        for link in ("bounds", "climatology"):
+            name = attributes.get(link) if link in attributes else None
+            bounds = nearest(path.rpartition("/")[0], name, arrays.keys()) if isinstance(name, str) else None
+            if bounds is not None:
+                found[bounds] = {k: attributes[k] for k in ("units", "calendar") if k in attributes}
+    return found

@@ -1,0 +1,102 @@
+"""Arrays that do not have the combined dimension: the same in every source, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.combine.compatibility.rounding import Rounding, differing
+from manifestry.combine.values import at_hand, read_values, stored_chunks
+from manifestry.errors import IncompatibleArraysError
+from manifestry.model.attributes import Attributes
+from manifestry.model.tree import VirtualArray
+from manifestry.storage.registry import StoreRegistry
+
+__all__ = ["Constant"]
+
+
+class Constant:
+    """One array that others are compared with by value.
+
+    Parameters
+    ----------
+    array
+        The array that is kept.
+    stores
+        Where its bytes and those of the others are.
+    limit
+        Bytes of one array that may be read for comparing.
+    inherited
+        Attributes that it has from the variable it describes the bounds of.
+    """
+
+    def __init__(
+        self, array: VirtualArray, stores: StoreRegistry, limit: int, inherited: Attributes | None = None
+    ) -> None:
+        self.array = array
+        self._meaning = {**(inherited or {}), **array.attributes}
+        self._stores = stores
+        self._limit = limit
+
+    @cached_property
+    def _chunks(self) -> list[bytes | None]:
+        return stored_chunks(self.array, self._stores)
+
+    @cached_property
+    def _values(self) -> NDArray[np.generic]:
+        return read_values(self.array, self._stores)
+
+    def equals(self, other: VirtualArray, *, same_decoding: bool) -> bool:
+        """Whether every element of `other` is the same; NaN equals NaN.
+
+        Stored bytes are compared first: equal bytes that decode alike need no decoding.
+
+        Raises
+        ------
+        IncompatibleArraysError
+            It is too large to be read.
+        """
+        mine, theirs = self.array.manifest, other.manifest
+        if same_decoding and mine == theirs:
+            return True
+        if other.metadata.nbytes > self._limit:
+            raise IncompatibleArraysError(
+                f"comparing its values reads {other.metadata.nbytes} bytes of every source; the limit is "
+                f"inline_limit={self._limit}"
+            )
+        if (
+            same_decoding
+            and mine.grid_shape == theirs.grid_shape
+            and self._chunks == stored_chunks(other, self._stores)
+        ):
+            return True
+        return _same(self._values, read_values(other, self._stores))
+
+    @cached_property
+    def _rounding(self) -> Rounding:
+        return Rounding(self._values, self._meaning)
+
+    def near(self, others: Sequence[VirtualArray]) -> Iterator[VirtualArray]:
+        """Arrays that are compared with it, fetched if they are remote (see `at_hand`)."""
+        return at_hand(others, self._stores, self._limit)
+
+    def more_than_rounding(self, other: VirtualArray) -> str:
+        """Why an array that is not the same differs by more than rounding; nothing where it does not.
+
+        It is asked once for each source, in their order (see `Rounding`).
+        """
+        return self._rounding.excludes(read_values(other, self._stores))
+
+    def first_difference(self, other: VirtualArray) -> str:
+        """Where the values differ, for a message."""
+        mine, theirs = self._values, read_values(other, self._stores)
+        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(differing(mine, theirs))))
+        shown = at if mine.ndim else ()
+        return f"element {list(shown)} is {theirs[shown]!s} instead of {mine[shown]!s}"
+
+
+def _same(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and not bool(differing(a, b).any())

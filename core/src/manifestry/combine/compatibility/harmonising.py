@@ -1,0 +1,113 @@
+"""A small array that decodes differently, read and stored anew as the first array is: exactly, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.combine.compatibility.differences import STORAGE, Difference
+from manifestry.combine.compatibility.times import convert_times, is_time
+from manifestry.combine.values import encode_values, read_values
+from manifestry.errors import IncompatibleArraysError
+from manifestry.model.attributes import Attributes, values_equal
+from manifestry.model.tree import VirtualArray
+from manifestry.storage.registry import StoreRegistry
+
+__all__ = ["harmonise", "harmonise_values"]
+
+_TIME = {"the attribute units", "the attribute calendar"}
+_STORAGE = STORAGE | {"the data type"}
+_MISSING = {"the attribute _FillValue"}
+
+
+def harmonise(
+    first: VirtualArray,
+    other: VirtualArray,
+    found: Sequence[Difference],
+    meaning: tuple[Attributes, Attributes],
+    *,
+    stores: StoreRegistry,
+    limit: int,
+) -> VirtualArray:
+    """`other` with its values copied and encoded as those of `first`.
+
+    Parameters
+    ----------
+    found
+        In what they differ.
+    meaning
+        The attributes of both, inherited ones included.
+    limit
+        Bytes that may be copied.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        The values cannot be given exactly in the form of `first`, or are too many.
+    """
+    if other.metadata.nbytes > limit:
+        raise IncompatibleArraysError(f"{other.metadata.nbytes} bytes would be copied; the limit is {limit}")
+    values = harmonise_values(read_values(other, stores), first.dtype, found, meaning)
+    metadata = first.metadata.with_(attributes={**other.attributes, **first.attributes})
+    return encode_values(values, metadata)
+
+
+def harmonise_values(
+    values: NDArray[Any], dtype: np.dtype[Any], found: Sequence[Difference], meaning: tuple[Attributes, Attributes]
+) -> NDArray[Any]:
+    """Stored numbers as the first array would store them; see `harmonise`.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        A value has no exact form there.
+    """
+    names = {difference.what for difference in found}
+    beyond = sorted(names - _TIME - _STORAGE - _MISSING)
+    want, have = meaning
+    if names & _TIME and not (is_time(have) and is_time(want)):
+        beyond = ["units that are not times"]
+    if beyond:
+        raise IncompatibleArraysError(f"{beyond[0]} differs, and values cannot be given exactly in the other form")
+    try:
+        if names & _TIME:
+            values = convert_times(values, have, want)
+        elif names & _MISSING:
+            values = _mark_missing(values, have, want)
+        return _cast(values, dtype)
+    except (ValueError, OverflowError) as error:
+        raise IncompatibleArraysError(str(error)) from error
+
+
+def _mark_missing(values: NDArray[Any], have: Attributes, want: Attributes) -> NDArray[Any]:
+    """Missing values marked as the first array marks them; no other value may look like that mark."""
+    old, new = have.get("_FillValue"), want.get("_FillValue")
+    gone = np.zeros(values.shape, bool) if old is None else _equals(values, old)
+    if new is not None and bool((_equals(values, new) & ~gone).any()):
+        raise ValueError(f"the value {new!r} means missing in the first source and a value in this one")
+    if not gone.any():
+        return values
+    if new is None:
+        raise ValueError("missing values have no mark in the first source")
+    result = values.copy()
+    result[gone] = new
+    return result
+
+
+def _equals(values: NDArray[Any], mark: Any) -> NDArray[np.bool_]:
+    scalar = np.asarray(mark).reshape(-1)[0]
+    return np.isnan(values) if scalar != scalar else np.asarray(values == scalar)  # noqa: PLR0124 NaN
+
+
+def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if values.dtype == dtype:
+        return values
+    with np.errstate(all="ignore"):
+        cast = values.astype(dtype)
+        back = cast.astype(values.dtype)
+    if not (values_equal(back, values) or np.array_equal(back, values)):
+        raise ValueError(f"values of type {values.dtype} are not exact as {dtype}")
+    return cast

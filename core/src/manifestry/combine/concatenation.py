@@ -1,0 +1,402 @@
+"""`concat`: trees one after the other along a dimension that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from manifestry.combine.chunking import join_along
+from manifestry.combine.compatibility.differences import STORAGE, Difference, differences, inherited_attributes
+from manifestry.combine.compatibility.fixed_arrays import Constant
+from manifestry.combine.compatibility.harmonising import harmonise
+from manifestry.combine.compatibility.meaning import bereft, nearest, told
+from manifestry.combine.dimensions import axis_along, can_expand, length_beside, stack_arrays
+from manifestry.combine.filling import fill_value_for_missing, filled_before, missing_part
+from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, advised, larger, remedy
+from manifestry.combine.index import check_order, load_along
+from manifestry.combine.manifests import FileMerger
+from manifestry.combine.options import CombineOptions
+from manifestry.combine.trees import (
+    build_tree,
+    check_names,
+    check_some,
+    combine_attributes,
+    is_named,
+    label,
+    ordered_union,
+    shared_parts,
+)
+from manifestry.combine.values import encode_values, plain_metadata, read_values
+from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
+from manifestry.formats.options import make_options
+from manifestry.hints import Hint
+from manifestry.issues import Issue
+from manifestry.model.attributes import Attributes
+from manifestry.model.datatypes import same_bits
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.registry import StoreRegistry, Stores
+
+__all__ = ["Concatenation", "concat"]
+
+
+def concat(
+    trees: Iterable[VirtualGroup], dim: str, *, like: VirtualGroup | None = None, stores: Stores = None, **options: Any
+) -> VirtualGroup:
+    """Trees one after the other along a dimension that their arrays have.
+
+    Arrays with the dimension are joined along it. Arrays without it must hold the same values everywhere and are kept
+    once; those that ``stack`` names get the dimension, as many steps of it as each tree has. The one-dimensional coordinate of the dimension is copied into the result, and its order is looked at:
+    values that go back or are there twice are listed in ``issues``.
+
+    Parameters
+    ----------
+    trees
+        In the order in which they follow each other.
+    dim
+        Name of the dimension, in whichever group it occurs.
+    like
+        A tree that decides how values are stored and what must be equal, in place of the first one. It is not part
+        of the result.
+    stores
+        Object stores by URL prefix, as for `manifestry.parse`: coordinates are read from the sources.
+    **options
+        See `manifestry.combine.CombineOptions`.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        Arrays differ in what their bytes mean, or lack where `options` do not say what to do about it; the message
+        names the sources, the variable and both values. Its hints are options with which these trees are combined.
+    OptionError
+        An option is unknown, or no array has the dimension.
+    """
+    chosen = make_options(CombineOptions, options, "concat", call=concat)
+    return Concatenation(check_some(trees), dim, chosen, like=like, stores=stores).run()
+
+
+class Concatenation:
+    """One run of `concat`.
+
+    Parameters
+    ----------
+    trees, dim, like, stores
+        See `concat`.
+    options
+        What to do where the trees differ.
+    check_order
+        Whether to look at the order of the coordinate.
+    continued
+        `like` is an output that goes on: its arrays have the dimensions that they have, and none can be left out.
+    trial
+        Only to see whether the options help: little is copied.
+    """
+
+    def __init__(
+        self,
+        trees: Sequence[VirtualGroup],
+        dim: str,
+        options: CombineOptions,
+        *,
+        like: VirtualGroup | None = None,
+        stores: Stores = None,
+        check_order: bool = True,
+        continued: bool = False,
+        trial: bool = False,
+    ) -> None:
+        self.trees = trees
+        self.dim = dim
+        self.options = options
+        self.stores = StoreRegistry.of(stores)
+        self._like = like
+        self._all = [*trees, *([] if like is None else [like])]
+        self._check_order = check_order
+        self._merger = FileMerger()
+        self._issues: list[Issue] = []
+        self._ways: dict[str, Sequence[Hint]] = {}
+        self._lengths: dict[str, tuple[list[int], str]] = {}
+        self._continued = continued
+        self._left = TRIED_BYTES if trial else None
+        self._arrays = [stack_arrays(dict(tree.walk_arrays()), dim, options.stack) for tree in trees]
+        self._inherited = [inherited_attributes(arrays) for arrays in self._arrays]
+        if like is None:
+            self._like_arrays = self._arrays[0]
+        else:
+            self._like_arrays = stack_arrays(dict(like.walk_arrays()), dim, () if continued else options.stack)
+        self._like_inherited = inherited_attributes(self._like_arrays)
+
+    def run(self) -> VirtualGroup:
+        """The tree of all; an error says what helps."""
+        try:
+            return self.joined()
+        except IncompatibleArraysError as error:
+            raise advised(error, self._attempt) from error
+
+    def _attempt(self, changes: Mapping[str, Any]) -> list[str]:
+        """Combine the same trees with other options: what they leave out, which must leave something worth it."""
+        options = msgspec.structs.replace(self.options, **changes)
+        given: dict[str, Any] = {"like": self._like, "stores": self.stores, "check_order": False, "trial": True}
+        other = Concatenation(self.trees, self.dim, options, continued=self._continued, **given)
+        there = dict(other.joined().walk_arrays())
+        if lacks := bereft(other._all, there.keys()):
+            raise MeaningLostError(lacks, other._ways)
+        along = [p for p, a in there.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
+        if not along or (self._continued and not self._continues(there, options)):
+            raise IncompatibleArraysError("what has to be there would be left out")
+        return sorted({path for arrays in (self._like_arrays, *self._arrays) for path in arrays} - there.keys())
+
+    def _continues(self, arrays: Mapping[str, VirtualArray], options: CombineOptions) -> bool:
+        """Whether an output can go on with some arrays: it keeps its own, what missing chunks read as, and attributes."""
+        if options.attributes == "drop" != self.options.attributes or not self._like_arrays.keys() <= arrays.keys():
+            return False
+        pairs = ((self._like_arrays[path], array) for path, array in arrays.items() if path in self._like_arrays)
+        found = (differences(*pair, axis_along(pair[0], self.dim)) for pair in pairs)
+        return not any(one.what == "what missing chunks read as" for ones in found for one in ones)
+
+    def joined(self) -> VirtualGroup:
+        """As `run`, for callers to whom it does not matter what helps."""
+        paths = ordered_union([self._like_arrays, *self._arrays])
+        for option, names in (("load", self.options.load), ("stack", self.options.stack)):
+            check_names(option, names, paths)
+        if not any(axis_along(array, self.dim) is not None for arrays in self._arrays for array in arrays.values()):
+            raise self._nothing_along([issue for tree in self.trees for issue in tree.issues])
+        # Coordinates first: where another array does not fit beside one, it is that array which goes.
+        joined = {path: self._guarded(path) for path in sorted(paths, key=lambda p: p.rpartition("/")[2] != self.dim)}
+        arrays = {path: array for path in paths if (array := joined[path]) is not None}
+        if not any(axis_along(array, self.dim) is not None for array in arrays.values()):
+            raise self._nothing_along(self._issues)
+        if len(arrays) < len(paths):
+            self._issues = told(self._issues, bereft(self._all, arrays.keys()))
+        groups = [dict(tree.walk()) for tree in self.trees]
+        like_groups = groups[0] if self._like is None else dict(self._like.walk())
+        attributes = {}
+        for path in ordered_union([like_groups, *groups]):
+            found = [(i, g[path].attributes) for i, g in enumerate(groups) if path in g]
+            first = like_groups[path].attributes if path in like_groups else found[0][1]
+            attributes[path] = self._attributes(path, first, found)
+        tree = build_tree(arrays, attributes)
+        return tree.with_(**shared_parts(self.trees, self._issues))
+
+    def _nothing_along(self, issues: Sequence[Issue]) -> ManifestryError:
+        """No array has the dimension, perhaps because all that had it were left out."""
+        lost = next((issue for issue in issues if issue.severity == "refused"), None)
+        if lost is not None:
+            return IncompatibleArraysError(f"no variable with the dimension {self.dim!r} is left: {lost}")
+        there = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
+        way = f"; a coordinate makes it a new dimension: coords=['{self.dim}=...'] (--coord), or stack()"
+        return OptionError(
+            f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'})"
+            + (way if all(map(can_expand, self._arrays)) else "")
+        )
+
+    def _guarded(self, path: str) -> VirtualArray | None:
+        """One variable, or None where it is left out because the options say so."""
+        try:
+            return self._variable(path)
+        except MalformedFileError as error:
+            raise MalformedFileError(f"{path}: {error}") from error
+        except IncompatibleArraysError as error:
+            if self.options.on_conflict != "drop":
+                raise
+            self._ways[path] = getattr(error, "remedies", ())
+            message = str(error).removeprefix(f"{path}: ")
+            self._issues.append(Issue(path, "incompatible in some sources", message, "left out"))
+            return None
+
+    def _variable(self, path: str) -> VirtualArray | None:
+        there = [i for i, arrays in enumerate(self._arrays) if path in arrays]
+        first = self._like_arrays.get(path)
+        if first is None:
+            if self._like is not None and self.options.missing == "fill":
+                raise self._missing(path, f"is in {self._label(there[0])} and not in the first source")
+            first = self._arrays[there[0]][path]
+        if len(there) < len(self.trees) or path not in self._like_arrays:
+            gone = next((i for i in range(len(self.trees)) if i not in set(there)), None)
+            where = (
+                f"in {self._label(there[0])}, but not in the first source"
+                if gone is None
+                else f"not in {self._label(gone)}"
+            )
+            if self.options.missing == "raise":
+                raise self._missing(path, f"is {where}")
+            if self.options.missing == "drop":
+                self._issues.append(Issue(path, "missing in some sources", where, "left out"))
+                return None
+        axis = axis_along(first, self.dim)
+        if axis is None:
+            return self._constant(path, first, there)
+        return self._along(path, first, axis)
+
+    @staticmethod
+    def _missing(path: str, what: str) -> ConflictError:
+        return ConflictError(f"{path}: {what}", [remedy("missing", "fill"), remedy("missing", "drop")])
+
+    def _label(self, position: int) -> str:
+        return label(self.trees[position], position)
+
+    def _attributes(self, path: str, first: Attributes, there: Sequence[tuple[int, Attributes]]) -> Attributes:
+        def name(at: int) -> str:
+            return self._label(there[at - 1][0]) if at else "the first source"
+
+        return combine_attributes(path, [first, *(a for _, a in there)], name, self.options, self._issues.append)
+
+    def _along(self, path: str, first: VirtualArray, axis: int) -> VirtualArray:
+        first, parts = self._parts(path, first, axis)
+        name = path.rpartition("/")[2]
+        like = (first, self._like_inherited.get(path, {}))
+        if (name == self.dim and first.metadata.ndim == 1) or self._is_loaded(path):
+            inherited = [self._inherited[i].get(path, {}) for i in range(len(parts))]
+            joined = load_along(
+                parts, axis, path, inherited, like, options=self.options, stores=self.stores, labels=self._label
+            )
+            if name == self.dim and first.metadata.ndim == 1 and self._check_order:
+                lengths = [part.shape[0] for part in parts]
+                values = read_values(joined, self.stores)
+                self._issues += check_order(path, values, lengths, self._label)
+        else:
+            same = [self._checked(path, first, part, i, axis) for i, part in enumerate(parts)]
+            joined = join_along(same, axis, path, options=self.options, stores=self.stores, merger=self._merger)
+        self._check_lengths(path, [part.shape[axis] for part in parts])
+        there = [(i, part.attributes) for i, part in enumerate(parts)]
+        attributes = self._attributes(path, first.attributes, there)
+        metadata = joined.metadata.with_(attributes=attributes, fill_value=first.metadata.fill_value)
+        return VirtualArray(metadata, joined.manifest)
+
+    def _check_lengths(self, path: str, lengths: list[int]) -> None:
+        """In each source the dimension has one length in all arrays of a group: values would shift otherwise."""
+        group = path.rpartition("/")[0]
+        near = nearest(group, self.dim, self._like_arrays.keys())
+        # The group of the coordinate that they lie beside, or their own.
+        home = group if near is None else near.rpartition("/")[0]
+        known, other = self._lengths.setdefault(home, (lengths, path))
+        if known == lengths:
+            return
+        position = next(i for i, (a, b) in enumerate(zip(known, lengths, strict=True)) if a != b)
+        raise ConflictError(
+            f"{path}: the dimension {self.dim} has length {lengths[position]}, and {known[position]} in {other}, in "
+            f"{self._label(position)}: what follows would not lie beside its coordinates",
+            [remedy("on_conflict", "drop")],
+        )
+
+    def _is_loaded(self, path: str) -> bool:
+        return is_named(path, self.options.load)
+
+    def _parts(self, path: str, first: VirtualArray, axis: int) -> tuple[VirtualArray, list[VirtualArray]]:
+        """The array of every tree; where one lacks it, missing chunks that read as missing values."""
+        found = [arrays.get(path) for arrays in self._arrays]
+        parts = [part for part in found if part is not None]
+        if self.options.missing != "fill" or not (len(parts) < len(found) or filled_before(first, parts)):
+            return first, parts
+        gone = self._label(found.index(None)) if None in found else "a source"
+        if len(parts) < len(found) and first.metadata.ndim == 1 and path.rpartition("/")[2] == self.dim:
+            raise ConflictError(
+                f"{path}: is not in {gone}, and a coordinate has no missing values", [remedy("missing", "drop")]
+            )
+        fill = fill_value_for_missing(path, first, parts, gone)
+        whole = [missing_part(first, axis, self._steps(i, path)) if p is None else p for i, p in enumerate(found)]
+        refilled = [VirtualArray(p.metadata.with_(fill_value=fill), p.manifest) for p in (first, *whole)]
+        return refilled[0], refilled[1:]
+
+    def _steps(self, position: int, path: str) -> int:
+        """How long the dimension is in a tree that lacks a variable."""
+        length = length_beside(self._arrays[position], self.dim, path)
+        if length is None:
+            raise IncompatibleArraysError(f"{path}: {self._label(position)} has no array with the dimension {self.dim}")
+        return length
+
+    def _differences(
+        self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int | None
+    ) -> list[Difference]:
+        inherited = (self._like_inherited.get(path, {}), self._inherited[position].get(path, {}))
+        return differences(first, other, axis, inherited)
+
+    def _checked(self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int) -> VirtualArray:
+        """`other` if it decodes like `first`, or what it is harmonised to."""
+        found = self._differences(path, first, other, position, axis)
+        if not found:
+            return other
+        where = self._label(position)
+        if self.options.on_conflict != "harmonise":
+            raise self._conflict(path, found, where, (first, other))
+        size, limit = other.metadata.nbytes, self.options.inline_limit
+        if self._left is not None:
+            self._left -= size
+            if self._left < 0:
+                raise IncompatibleArraysError(f"{path}: more would be copied than is copied to try it")
+        meaning = (
+            {**self._like_inherited.get(path, {}), **first.attributes},
+            {**self._inherited[position].get(path, {}), **other.attributes},
+        )
+        try:
+            return harmonise(first, other, found, meaning, stores=self.stores, limit=limit)
+        except ManifestryError as error:
+            remedies = [*larger(size, limit), *self._stack(path, first, other), remedy("on_conflict", "drop")]
+            raise ConflictError(f"{path}: {found[0]} in {where}: {error}", remedies) from error
+
+    def _conflict(
+        self, path: str, found: Sequence[Difference], where: str, arrays: tuple[VirtualArray, VirtualArray]
+    ) -> ConflictError:
+        listed = "; ".join(map(str, found))
+        remedies = [remedy("on_conflict", "harmonise"), *self._stack(path, *arrays), remedy("on_conflict", "drop")]
+        return ConflictError(f"{path}: {listed} in {where} (compared with the first source)", remedies)
+
+    def _stack(self, path: str, *arrays: VirtualArray) -> list[Hint]:
+        """What gives a variable the dimension: not one that counts the elements of a dimension of its own."""
+        name = path.rpartition("/")[2]
+        if name in (arrays[0].dims or ()) or all(axis_along(array, self.dim) is not None for array in arrays):
+            return []
+        others = {other for arrays in self._arrays for other in arrays if other.endswith(f"/{name}")}
+        mark = path if "/" in path or not others else f"/{path}"
+        return [remedy("stack", tuple(dict.fromkeys((*self.options.stack, mark))))]
+
+    def _constant(self, path: str, first: VirtualArray, there: Sequence[int]) -> VirtualArray:
+        kept = Constant(first, self.stores, self.options.inline_limit, self._like_inherited.get(path))
+        if self.options.compat != "override":
+            others = [i for i in there if not self._is_same(first, self._arrays[i][path])]
+            near = kept.near([self._arrays[i][path] for i in others])
+            for position, other in zip(others, near, strict=True):
+                self._compare(path, kept, other, position)
+        found = self._arrays[there[0]][path] if self._like is None else first
+        attributes = self._attributes(path, first.attributes, [(i, self._arrays[i][path].attributes) for i in there])
+        metadata = found.metadata.with_(attributes=attributes)
+        if not self._is_loaded(path):
+            return VirtualArray(metadata, found.manifest)
+        if metadata.nbytes > self.options.inline_limit:
+            raise ConflictError(
+                f"{path}: copying its values takes {metadata.nbytes} bytes; the limit is "
+                f"inline_limit={self.options.inline_limit}",
+                larger(metadata.nbytes, self.options.inline_limit),
+            )
+        return encode_values(read_values(found, self.stores), plain_metadata(metadata, metadata.shape))
+
+    @staticmethod
+    def _is_same(first: VirtualArray, other: VirtualArray) -> bool:
+        """Whether two arrays are the same bytes, so that nothing has to be read."""
+        return other is first or (other.metadata == first.metadata and other.manifest == first.manifest)
+
+    def _compare(self, path: str, kept: Constant, other: VirtualArray, position: int) -> None:
+        found = self._differences(path, kept.array, other, position, None)
+        matters = [difference for difference in found if difference.what not in STORAGE]
+        if matters:
+            raise self._conflict(path, matters, self._label(position), (kept.array, other))
+        without = [*self._stack(path, other), remedy("on_conflict", "drop")]
+        alike = not found and same_bits(kept.array.metadata.fill_value, other.metadata.fill_value)
+        try:
+            equal = kept.equals(other, same_decoding=alike)
+        except IncompatibleArraysError as error:
+            wider = larger(other.metadata.nbytes, self.options.inline_limit)
+            raise ConflictError(f"{path}: {error}", [*wider, *without]) from error
+        if equal:
+            return
+        more = kept.more_than_rounding(other)
+        asked = self.options.compat == "close"
+        if asked and not more:
+            self._issues.append(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
+            return
+        raise ConflictError(
+            f"{path}: it has no dimension {self.dim!r} and differs in {self._label(position)}: "
+            + kept.first_difference(other)
+            + (f"; that is more than rounding (compat=close): {more}" if asked else ""),
+            without if more else [remedy("compat", "close"), *without],
+        )

@@ -1,0 +1,81 @@
+"""What a run did: for people, and as JSON for pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+from manifestry.issues import Issue
+from manifestry.model.tree import VirtualGroup
+from manifestry.zarr_documents.requirements import reader_packages
+
+__all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "counted"]
+
+REPORT_SCHEMA_VERSION: Final = 1
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words: ``"1 array"``, ``"1,000 arrays"``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteReport:
+    """What was written.
+
+    Attributes
+    ----------
+    target, format
+        Where, and as what.
+    arrays, references, inlined
+        Arrays, references to source files, and chunks stored in the output itself.
+    described_bytes
+        Bytes of the source files that the references describe.
+    issues
+        What was left out or is worth knowing.
+    packages
+        Distributions beyond zarr that a reader needs.
+    reader
+        Lines of Python that open the output.
+    details
+        What only this format has, for example the snapshot.
+    """
+
+    target: str
+    format: str
+    arrays: int = 0
+    references: int = 0
+    inlined: int = 0
+    described_bytes: int = 0
+    issues: tuple[Issue, ...] = ()
+    packages: tuple[str, ...] = ()
+    reader: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, target: str, fmt: str, trees: Sequence[VirtualGroup], **known: Any) -> WriteReport:
+        """The report of some trees that were written: everything that can be counted is."""
+        arrays = [array for tree in trees for _, array in tree.walk_arrays()]
+        inlined = [int(array.manifest.inlined.sum()) for array in arrays]
+        stored = sum(array.manifest.stored_count for array in arrays)
+        described = sum(array.manifest.stored_bytes - len(array.manifest.inline) for array in arrays)
+        return cls(
+            target=target,
+            format=fmt,
+            arrays=len(arrays),
+            references=stored - sum(inlined),
+            inlined=sum(inlined),
+            described_bytes=described,
+            issues=tuple(issue for tree in trees for issue in tree.issues),
+            packages=reader_packages(trees),
+            **known,
+        )
+
+    def with_issues(self, issues: Iterable[Issue]) -> WriteReport:
+        """The same report with more issues."""
+        return replace(self, issues=(*self.issues, *issues))
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON, with the version of its layout."""
+        return {"schema_version": REPORT_SCHEMA_VERSION, **asdict(self)}

@@ -1,0 +1,1 @@
+"""Putting an output in its place whole or not at all."""

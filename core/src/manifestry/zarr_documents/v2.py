@@ -1,0 +1,151 @@
+"""``.zarray``, ``.zattrs`` and ``.zgroup`` made from the model, and read back into it.
+
+xarray takes a Zarr v2 ``fill_value`` for CF's ``_FillValue`` and masks with it. So the document has the value of the
+``_FillValue`` attribute there, and null where there is none; what missing chunks read as is another thing, and
+`fill_is_stored` says whether the document happens to hold it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from manifestry.errors import ManifestError, UnsupportedFeatureError
+from manifestry.issues import Issue
+from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
+from manifestry.model.datatypes import datatype_of, dtype_from_v2, fill_from_v2
+from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
+from manifestry.zarr_documents.v2_codecs import pipeline_from_v2, pipeline_to_v2
+from manifestry.zarr_documents.v3 import lengths_from_json, names_from_json
+
+__all__ = ["ArrayDocuments", "array_documents", "group_documents", "metadata_from_documents"]
+
+DIMENSIONS: Final = "_ARRAY_DIMENSIONS"
+FILL_ATTRIBUTE: Final = "_FillValue"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayDocuments:
+    """An array in Zarr v2.
+
+    Attributes
+    ----------
+    zarray, zattrs
+        The two documents, as JSON values.
+    fill_is_stored
+        Whether ``zarray["fill_value"]`` is what missing chunks of the model read as.
+    issues
+        Attributes that have no place in the documents.
+    """
+
+    zarray: dict[str, Any]
+    zattrs: dict[str, Any]
+    fill_is_stored: bool
+    issues: tuple[Issue, ...]
+
+
+def array_documents(metadata: ArrayMetadata, where: str = "") -> ArrayDocuments:
+    """The documents of an array.
+
+    Parameters
+    ----------
+    where
+        Path of the array, for errors and issues.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        A codec, the grid or the data type has no exact form; names it.
+    """
+    if isinstance(metadata.chunk_grid, RectilinearGrid):
+        raise UnsupportedFeatureError("rectilinear chunk grid in Zarr v2", where, "rewrite the array with equal chunks")
+    pipeline = pipeline_to_v2(metadata, where)
+    try:
+        dtype = datatype_of(metadata.dtype).to_v2(pipeline.byteorder)
+    except ManifestError as error:
+        raise UnsupportedFeatureError(f"data type {metadata.dtype} in Zarr v2", where, str(error)) from error
+    masked, issues = _mask_value(metadata, where)
+    fill = None if masked is None else datatype_of(metadata.dtype).fill_to_v2(masked)
+    stored = fill is not None and datatype_of(metadata.dtype).same(
+        fill_from_v2(metadata.dtype, fill), metadata.fill_value
+    )
+    attributes = {k: v for k, v in metadata.attributes.items() if k not in (FILL_ATTRIBUTE, DIMENSIONS)}
+    zattrs, more = array_attributes_to_json(attributes, where)
+    if metadata.dims is not None:
+        zattrs = {DIMENSIONS: list(metadata.dims), **zattrs}
+    zarray = {
+        "zarr_format": 2,
+        "shape": list(metadata.shape),
+        "chunks": list(metadata.chunk_shape),
+        "dtype": dtype,
+        "compressor": pipeline.compressor,
+        "fill_value": fill,
+        "order": pipeline.order,
+        "filters": list(pipeline.filters) or None,
+        "dimension_separator": ".",
+    }
+    return ArrayDocuments(zarray, zattrs, stored, (*issues, *more))
+
+
+def _mask_value(metadata: ArrayMetadata, where: str) -> tuple[Any, list[Issue]]:
+    """The ``_FillValue`` attribute as an element of the array; one that no element can equal masks nothing."""
+    if FILL_ATTRIBUTE not in metadata.attributes:
+        return None, []
+    given = metadata.attributes[FILL_ATTRIBUTE]
+    try:
+        return datatype_of(metadata.dtype).exact_element(given), []
+    except (TypeError, ValueError, OverflowError) as error:
+        return None, [Issue(f"{where}@{FILL_ATTRIBUTE}", "_FillValue left out", str(error), severity="reported")]
+
+
+def _element_or_as_given(dtype: np.dtype[Any], given: Any) -> Any:
+    try:
+        return fill_from_v2(dtype, given)
+    except ManifestError:
+        return given
+
+
+def group_documents(attributes: Attributes, where: str = "") -> tuple[dict[str, Any], dict[str, Any], list[Issue]]:
+    """``.zgroup`` and ``.zattrs`` of a group, and the attributes that have no place in them."""
+    zattrs, issues = attributes_to_json(attributes, where)
+    return {"zarr_format": 2}, zattrs, issues
+
+
+def metadata_from_documents(
+    zarray: Mapping[str, Any], zattrs: Mapping[str, Any] | None = None, where: str = ""
+) -> ArrayMetadata:
+    """The model of an array from its documents.
+
+    A ``fill_value`` becomes the ``_FillValue`` attribute as well, since that is how xarray reads version 2.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        A codec has no form in the model.
+    ManifestError
+        The document is no ``.zarray``.
+    """
+    try:
+        if zarray.get("zarr_format") != 2:
+            raise ManifestError(f"{where}: zarr_format {zarray.get('zarr_format')!r} in a .zarray")
+        steps = [*(zarray.get("filters") or ()), *filter(None, [zarray.get("compressor")])]
+        objects = next((str(step["id"]) for step in steps if str(step.get("id", "")).startswith("vlen-")), "")
+        dtype, byteorder = dtype_from_v2(zarray["dtype"], objects)
+        attributes = dict(zattrs or {})
+        if zarray.get("order", "C") not in ("C", "F"):
+            raise ManifestError(f"{where}: order {zarray['order']!r} in a .zarray")
+        shape = lengths_from_json(zarray["shape"], 0)
+        chunks = tuple(max(1, n) for n in lengths_from_json(zarray["chunks"], 0))  # 0: empty dimensions, zarr-python 2
+        dims = names_from_json(attributes.pop(DIMENSIONS, None))
+        fill = fill_from_v2(dtype, zarray["fill_value"])
+        if zarray["fill_value"] is not None:
+            attributes[FILL_ATTRIBUTE] = fill
+        elif FILL_ATTRIBUTE in attributes:
+            attributes[FILL_ATTRIBUTE] = _element_or_as_given(dtype, attributes[FILL_ATTRIBUTE])
+        codecs = pipeline_from_v2(zarray, dtype, byteorder, where)
+        return ArrayMetadata(shape, dtype, RegularGrid(chunks), codecs, fill, dims, attributes)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ManifestError(f"{where}: this is no Zarr v2 array: {error!r}") from error

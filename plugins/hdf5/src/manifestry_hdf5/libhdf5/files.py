@@ -1,0 +1,387 @@
+"""The file as libhdf5 opens it, and what libhdf5 raises as errors of ours."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Final, Self
+
+import h5py
+import numpy as np
+from h5py import h5f, h5g, h5p, h5t
+from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
+from manifestry.model.files import FileTable
+from manifestry.storage import Source
+from manifestry.storage.policy import ReferencePolicy
+from numpy.typing import NDArray
+
+from manifestry_hdf5.libhdf5.damage_checks import check_layout, check_lengths, check_symbol_table, check_type
+from manifestry_hdf5.libhdf5.file_bytes import LocalFile, RemoteFile
+from manifestry_hdf5.structures.blocks import Blocks, Fetch
+from manifestry_hdf5.structures.dense import ATTRIBUTES, LINKS, check_dense
+from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
+from manifestry_hdf5.structures.object_header import (
+    CACHE_IMAGE,
+    Message,
+    OverTheEndError,
+    read_extension,
+    read_messages,
+)
+from manifestry_hdf5.structures.superblock import Superblock, read_superblock
+
+__all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
+
+type Identity = tuple[str, int]
+"""URL of a file and address of an object header in it: the same for every path to an object."""
+
+HEAD_BYTES: Final = 256 << 10
+"""Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
+
+_CHUNK_SLOTS: Final = 7
+"""Places in the chunk cache of an open dataset. Values are read once if at all, and a table of the usual size for each
+of thousands of open datasets takes more memory than all references."""
+
+_MOST_CHECKED_BYTES: Final = 256 << 20
+"""Local files up to this size are searched for damage in the global heap; that takes a fraction of a second."""
+
+LIBRARY_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError)
+"""What h5py raises when libhdf5 reports an error, by the kind of its call."""
+
+
+@contextmanager
+def library_errors(where: str) -> Iterator[None]:
+    """Inside, an error of libhdf5 becomes a `MalformedFileError` that names the place."""
+    try:
+        yield
+    except LIBRARY_ERRORS as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise MalformedFileError(f"{where}: {first}") from error
+
+
+class OpenFile:
+    """A file that libhdf5 has open.
+
+    Attributes
+    ----------
+    source
+        Where it is.
+    id
+        h5py's low-level identifier.
+    files
+        The file as the table that manifests share.
+    kinds
+        Type, filters and fill value by the messages that say them: many datasets have few of these.
+    """
+
+    def __init__(self, source: Source, fid: Any, octets: LocalFile | RemoteFile) -> None:
+        self.source = source
+        self.id = fid
+        self.files = FileTable([source.file])
+        self.kinds: dict[tuple[tuple[int, int, bytes], ...], Any] = {}
+        self._octets = octets
+        if isinstance(octets, RemoteFile):
+            octets.length_size = int(fid.get_create_plist().get_sizes()[1])
+        self._damage: str | None = None
+        self._last: tuple[int, list[Message]] = (-1, [])
+
+    @property
+    def remote(self) -> bool:
+        """Whether libhdf5 reads it through the block cache of its source."""
+        return isinstance(self._octets, RemoteFile)
+
+    @cached_property
+    def superblock(self) -> Superblock:
+        """Base address and sizes of addresses."""
+        return read_superblock(self.id, self.read)
+
+    @cached_property
+    def heap(self) -> GlobalHeap:
+        """Where variable-length texts are."""
+        return GlobalHeap(self.read, self.superblock)
+
+    def header(self, address: int) -> list[Message]:
+        """The messages of the object header at an address; none where libhdf5 alone can read them.
+
+        Raises
+        ------
+        MalformedFileError
+            It reaches over the end of the file.
+        """
+        if self._last[0] != address:
+            self._last = address, self._header(address)
+        return self._last[1]
+
+    @cached_property
+    def _has_cache_image(self) -> bool:
+        """Whether the file holds an image of libhdf5's metadata cache.
+
+        Then structures may be newer there than in their own place, and only libhdf5 reads them right.
+        """
+        return CACHE_IMAGE in read_extension(self.read, self.superblock)
+
+    def _header(self, address: int) -> list[Message]:
+        if self._has_cache_image:
+            return []
+        try:
+            return list(read_messages(self.read, self.superblock, address))
+        except OverTheEndError:
+            raise
+        except (MalformedFileError, IndexError, struct.error):
+            return []
+
+    def check(self, address: int, where: str) -> None:
+        """Check an object before libhdf5 opens it.
+
+        Raises
+        ------
+        MalformedFileError
+            It is damaged where libhdf5 would not notice it, and end the process.
+        """
+        with library_errors(where):
+            check_layout(self.header(address), self.superblock, self.heap, where)
+
+    def offset_of(self, dataset: Any) -> int | None:
+        """Absolute position of the elements of an open contiguous dataset; None where none are stored.
+
+        libhdf5 (up to 2.0 at least) adds the length of the user block also to the address that stands for none.
+        """
+        offset = dataset.get_offset()
+        return None if offset is None or offset < self.superblock.base else int(offset)
+
+    def check_names(self, group: Any) -> None:
+        """Check where the names of an open group are, before libhdf5 reads them.
+
+        Raises
+        ------
+        MalformedFileError
+            They take more bytes than the file has, or are where libhdf5 would not survive to look for them.
+        """
+        header = self.header(address_of(group, b"."))
+        check_symbol_table(header, self.superblock, self.read, self.source.size)
+        check_dense(header, LINKS, self.superblock, self.read, self._fetch_ahead)
+
+    def check_attributes(self, identifier: Any) -> None:
+        """Check where the attributes of an open object are, before libhdf5 reads them.
+
+        Raises
+        ------
+        MalformedFileError
+            They are where libhdf5 would not survive to look for them.
+        """
+        header = self.header(address_of(identifier, b"."))
+        check_dense(header, ATTRIBUTES, self.superblock, self.read, self._fetch_ahead)
+
+    def _fetch_ahead(self, wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
+        """Blocks that libhdf5 reads next: through the cache that it reads through."""
+        if not isinstance(self._octets, RemoteFile):
+            return self._octets.fetch(wanted)
+        found = []
+        for blocks in wanted:
+            self._octets.prefetch([(start, start + blocks.length) for start in blocks.positions.tolist()])
+            found.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
+            for row, start in zip(found[-1], blocks.positions.tolist(), strict=True):
+                part = self.read(start, start + blocks.length)
+                row[: len(part)] = np.frombuffer(part, "u1")
+        return found
+
+    def check_lengths(self, dataset: Any) -> None:
+        """Check how long the elements of an open dataset of variable length are, before libhdf5 makes room for them.
+
+        Only those of contiguous datasets are where they can be looked at.
+
+        Raises
+        ------
+        MalformedFileError
+            One takes more bytes than the file has.
+        """
+        offset, datatype = self.offset_of(dataset), dataset.get_type()
+        if offset is not None and datatype.get_class() in (h5t.VLEN, h5t.STRING):
+            width = 8 + self.superblock.offset_size
+            data = self.read(offset, offset + int(dataset.get_space().get_simple_extent_npoints()) * width)
+            check_lengths(data, width, self.source.size)
+
+    @property
+    def fetch(self) -> Fetch:
+        """How blocks of chunk indexes are read."""
+        return self._octets.fetch
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes by absolute position, fewer where the file ends."""
+        return self._octets.read_range(start, stop)
+
+    def require_sound_values(self, datatype: Any) -> None:
+        """Check type and global heap before libhdf5 reads elements of variable length or references to regions.
+
+        The heap of a remote file is checked where libhdf5 reads it, that of a local one here, as a whole: only libhdf5
+        knows which parts it will come to.
+
+        Raises
+        ------
+        MalformedFileError
+            The type is damaged in a way that ends the process, or a collection in one that keeps libhdf5 busy for ever.
+        UnsupportedFeatureError
+            h5py cannot read elements of the type.
+        """
+        check_type(datatype)
+        if self._damage is None:
+            self._damage = self._damaged_heap()
+        if self._damage:
+            raise MalformedFileError(self._damage)
+
+    def _damaged_heap(self) -> str:
+        if not isinstance(self._octets, LocalFile) or self._octets.size > _MOST_CHECKED_BYTES:
+            return ""
+        for at in self._octets.find(SIGNATURE):
+            length = self._octets.read_range(at + 8, at + 8 + self.superblock.length_size)
+            data = self._octets.read_range(at, at + int.from_bytes(length, "little"))
+            try:
+                check_collection(data, self.superblock.length_size, hex(at))
+            except MalformedFileError as error:
+                return str(error)
+        return ""
+
+    def prefetch(self, addresses: list[int], count: int) -> None:
+        """Fetch `count` bytes at each address in one round trip, where that saves anything."""
+        if isinstance(self._octets, RemoteFile) and addresses:
+            base = self.superblock.base
+            self._octets.prefetch([(base + address, base + address + count) for address in addresses])
+
+    def identity(self, identifier: Any) -> Identity:
+        """What an open object of this file is known by; for the target of a hard link, the link tells its address.
+
+        ``H5Oget_info`` would tell as well, but reads the whole chunk index of a dataset to do so.
+        """
+        with library_errors("object header"):
+            return self.source.url, address_of(identifier, b".")
+
+
+class OpenFiles:
+    """The files that one parse has open, each once; a context that closes them all.
+
+    Parameters
+    ----------
+    allow
+        URL prefixes that they may point at, in place of the rule of `ReferencePolicy`.
+    """
+
+    def __init__(self, allow: Sequence[str] | None = None) -> None:
+        self._stack = ExitStack()
+        self._open: dict[str, OpenFile] = {}
+        self._allow = allow
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files."""
+        self._stack.close()
+
+    def open(self, source: Source) -> OpenFile:
+        """The file of a source, opened when it was not before.
+
+        Raises
+        ------
+        MalformedFileError
+            libhdf5 cannot open it.
+        SourceError
+            It cannot be read.
+        """
+        if source.url not in self._open:
+            self._open[source.url] = self._stack.enter_context(_open_file(source, first=not self._open))
+        return self._open[source.url]
+
+    def linked(self, file: OpenFile, name: str, what: str, where: str) -> Source:
+        """The source that a file points at by a name; nothing is asked of it yet.
+
+        The file itself must be allowed to point there, and so must the one that the caller gave.
+
+        Parameters
+        ----------
+        what, where
+            What points there, and in which object: for the refusal.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            It may not point there.
+        SourceError
+            No store knows such URLs.
+        """
+        source = file.source.resolve(name)
+        try:
+            if source.url != file.source.url:
+                for document in (file, *self._open.values())[:2]:
+                    ReferencePolicy.of(document.source, self._allow, public_hosts=True).permit(source.url)
+        except SourceError as error:
+            raise UnsupportedFeatureError(f"{what} that is not allowed", where, str(error)) from error
+        return source
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the caller says where files may point: libhdf5, which asks nobody, may follow nothing then."""
+        return self._allow is not None
+
+
+@contextmanager
+def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
+    """Open a file for reading: a local one by its path, a remote one through the block cache of its source.
+
+    Closing the first file closes every object in it. Others may be opened once more by libhdf5 itself, as sources of
+    virtual datasets, and that fails unless they have its default way of closing.
+    """
+    size = source.size  # a missing file is said to be missing, not malformed
+    octets: LocalFile | RemoteFile
+    with library_errors(source.url):
+        if source.local_path is not None:
+            fid, wrapper = _open_local(os.fsencode(source.local_path), first=first), None
+            octets = LocalFile(source.local_path)
+        else:
+            octets = RemoteFile(source)
+            octets.prefetch([(0, min(size, HEAD_BYTES))])
+            wrapper = h5py.File(octets, "r", rdcc_nslots=_CHUNK_SLOTS)
+            fid = wrapper.id
+    try:
+        yield OpenFile(source, fid, octets)
+    finally:
+        with library_errors(f"{source.url}: closing it"):
+            if wrapper is not None:
+                wrapper.close()
+            elif fid.valid:
+                fid.close()
+        octets.close()
+
+
+def _open_local(path: bytes, *, first: bool) -> Any:
+    """A file by its path. One that this process has open already, through h5py say, is opened as it was there."""
+    access = h5p.create(h5p.FILE_ACCESS)
+    elements, _, size, preemption = access.get_cache()
+    access.set_cache(elements, _CHUNK_SLOTS, size, preemption)
+    access.set_fclose_degree(h5f.CLOSE_STRONG if first else h5f.CLOSE_DEFAULT)
+    try:
+        return h5f.open(path, h5f.ACC_RDONLY, fapl=access)
+    except OSError as error:
+        if "close degree" not in str(error):
+            raise
+    access.set_fclose_degree(h5f.CLOSE_DEFAULT)
+    return h5f.open(path, h5f.ACC_RDONLY, fapl=access)
+
+
+def address_of(location: Any, name: bytes) -> int:
+    """Address of the object header that a name leads to, which is not opened.
+
+    Raises
+    ------
+    OSError, KeyError, ValueError
+        It leads nowhere.
+    """
+    number: tuple[int, int] = h5g.get_objinfo(location, name).objno
+    return int(number[0]) | int(number[1]) << 64

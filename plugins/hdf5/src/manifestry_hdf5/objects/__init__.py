@@ -1,0 +1,1 @@
+"""Datasets, attributes and what they consist of."""

@@ -1,0 +1,259 @@
+"""Attribute messages → typed attributes (HDF5 File Format Specification, section IV.A.2.m)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import h5py
+import numpy as np
+from h5py import h5a, h5i, h5r, h5t
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.attributes import Reference
+
+from manifestry_hdf5.libhdf5.files import LIBRARY_ERRORS, OpenFile
+from manifestry_hdf5.objects.sequences import in_file_order
+from manifestry_hdf5.structures.attribute_message import (
+    ATTRIBUTE_INFO_MESSAGE,
+    ATTRIBUTE_MESSAGE,
+    UnusualError,
+    attribute_parts,
+    is_dense,
+    parse_attribute,
+    parse_reference_lists,
+)
+from manifestry_hdf5.structures.object_header import Message
+
+__all__ = ["PLUMBING", "decode_text", "first_elements", "read_attributes", "visible_attributes"]
+
+_SCALE_PLUMBING: Final = frozenset({"CLASS", "NAME"})
+_FORWARD, _BACKWARD = "DIMENSION_LIST", "REFERENCE_LIST"
+_REFERENCE_LISTS: Final = frozenset({_FORWARD, _BACKWARD})
+_NETCDF_PLUMBING: Final = frozenset({"_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict"})
+
+PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _NETCDF_PLUMBING
+"""Attributes by which the dimension scale interface and netCDF-4 keep their books: no attributes of the model."""
+
+
+def read_attributes(
+    file: OpenFile,
+    identifier: Any,
+    path: str,
+    context: ParseContext,
+    header: Sequence[Message] = (),
+    only: frozenset[str] | None = None,
+) -> dict[str, Any]:
+    """The attributes of an object by name, in HDF5's types; one that cannot be read is reported and left out.
+
+    Parameters
+    ----------
+    header
+        The messages of the object header, when they have been read. Attributes of the usual types are taken from them.
+    only
+        The names that are wanted, when not all are.
+
+    Returns
+    -------
+    dict
+        ``DIMENSION_LIST`` as addresses of object headers, a tuple for each dimension; ``REFERENCE_LIST`` is left out.
+    """
+    found, left = _from_header(file, path, header, context, only)
+    if left is None:
+        left = _names(file, identifier, path, only, context)
+    for name in left:
+        _by_library(file, identifier, name, path, found, context)
+    return found
+
+
+def _names(
+    file: OpenFile, identifier: Any, path: str, only: frozenset[str] | None, context: ParseContext
+) -> list[bytes | int]:
+    """The attributes that are wanted; all of them by number, since some have names that libhdf5 does not find again."""
+    try:
+        file.check_attributes(identifier)
+        if only is not None:
+            return [name for name in map(str.encode, only) if h5a.exists(identifier, name)]
+        return list(range(h5a.get_num_attrs(identifier)))
+    except (MalformedFileError, *LIBRARY_ERRORS) as error:
+        context.report(path, "attributes that cannot be read", (str(error).splitlines() or [""])[0])
+        return []
+
+
+def _from_header(
+    file: OpenFile, path: str, header: Sequence[Message], context: ParseContext, only: frozenset[str] | None
+) -> tuple[dict[str, Any], Sequence[bytes | int] | None]:
+    """Attributes of the usual types, and the names of the others; None when the header does not list all.
+
+    A damaged one is reported and not left to libhdf5.
+    """
+    found: dict[str, Any] = {}
+    left: list[bytes | int] = []
+    if not header:
+        return found, None
+    for message in header:
+        if message.kind == ATTRIBUTE_INFO_MESSAGE and is_dense(message.data, file.superblock):
+            return {}, None
+        if message.kind != ATTRIBUTE_MESSAGE:
+            continue
+        if message.shared:
+            return {}, None
+        where = path
+        try:
+            parts = attribute_parts(message.data)
+            name = decode_text(parts.name)
+            if name == _BACKWARD or (only is not None and name not in only):
+                continue
+            where = f"{path}@{name}"
+            if name == _FORWARD:
+                found[name] = parse_reference_lists(parts, file.superblock, file.heap)
+            else:
+                found[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
+        except UnusualError:
+            left.append(parts.name)
+        except (MalformedFileError, IndexError, ValueError) as error:
+            context.report(where, "attribute that cannot be read", str(error))
+    return found, left
+
+
+def _as_text(value: Any) -> Any:
+    """Bytes as text, also in lists."""
+    if isinstance(value, bytes):
+        return decode_text(value)
+    return [_as_text(v) for v in value] if isinstance(value, list) else value
+
+
+def _by_library(
+    file: OpenFile, identifier: Any, which: bytes | int, path: str, found: dict[str, Any], context: ParseContext
+) -> None:
+    """Add one attribute as libhdf5 reads it."""
+    name = decode_text(which) if isinstance(which, bytes) else f"attribute {which}"
+    try:
+        attribute = h5a.open(identifier, which) if isinstance(which, bytes) else h5a.open(identifier, index=which)
+        name = decode_text(attribute.get_name())
+        if name == _BACKWARD:
+            return
+        if attribute.dtype.hasobject:
+            file.require_sound_values(attribute.get_type())
+        found[name] = _attached(file, attribute) if name == _FORWARD else _value(attribute, file.source.size)
+    except (MalformedFileError, UnsupportedFeatureError, *LIBRARY_ERRORS) as error:
+        first = (str(error).splitlines() or [""])[0]
+        context.report(f"{path}@{name}", "attribute that cannot be read", first)
+
+
+def _attached(file: OpenFile, attribute: Any) -> tuple[tuple[int, ...], ...]:
+    """The scales of each dimension by the address of their headers; a reference whose target is gone is left out."""
+    if attribute.shape is None or len(attribute.shape) != 1 or attribute.dtype.kind != "O":
+        return ()
+    values = np.zeros(attribute.shape, attribute.dtype)
+    attribute.read(values)
+    axes = []
+    for references in values:
+        found = []
+        for reference in references if isinstance(references, np.ndarray) else ():
+            try:
+                found.append(file.identity(h5r.dereference(reference, attribute))[1])
+            except (MalformedFileError, *LIBRARY_ERRORS):
+                continue
+        axes.append(tuple(found))
+    return tuple(axes)
+
+
+def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bool) -> dict[str, Any]:
+    """Attributes without the plumbing of dimension scales and netCDF-4.
+
+    Parameters
+    ----------
+    scale
+        Whether the object is a dimension scale, so that ``CLASS`` and ``NAME`` are plumbing.
+    netcdf
+        Whether netCDF-4 wrote the file: every name of the plumbing is reserved, and attributes of one number are
+        scalars, because netCDF knows no difference.
+    """
+    hidden = PLUMBING if netcdf else _REFERENCE_LISTS | _NETCDF_PLUMBING | (_SCALE_PLUMBING if scale else frozenset())
+    visible = {name: value for name, value in attributes.items() if name not in hidden}
+    return dict(first_elements(visible)) if netcdf else visible
+
+
+def first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Attributes with the only element in place of an array or list of one."""
+    for name, value in attributes.items():
+        if isinstance(value, np.ndarray) and value.ndim and value.size == 1:
+            yield name, value.reshape(-1)[0]
+        elif isinstance(value, list) and len(value) == 1:
+            yield name, value[0]
+        else:
+            yield name, value
+
+
+def decode_text(value: bytes) -> str:
+    """UTF-8, or else Latin-1: what files of old declare ASCII and are not."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _value(attribute: Any, most: int) -> Any:
+    """The value of an attribute, which takes less than `most` bytes in the file."""
+    shape, dtype = attribute.shape, attribute.dtype
+    if shape is not None and math.prod(max(n, 1) for n in shape) * attribute.get_type().get_size() > most:
+        raise ValueError("larger than the file")
+    text = h5t.check_string_dtype(dtype)
+    if shape is None:  # null dataspace: an attribute without a value
+        return "" if text else np.empty(0, dtype if dtype.kind != "O" else "f8")
+    opaque = dtype.kind == "V" and not dtype.fields and dtype.subdtype is None
+    memory = attribute.get_type() if opaque else h5t.py_create(dtype)  # h5py's own choice knows no tags and no arrays
+    if dtype.subdtype is not None:
+        dtype, inner = dtype.subdtype
+        shape += inner
+    values = np.zeros(shape, dtype)
+    attribute.read(values, memory)
+    if dtype.kind not in "OSV" and dtype.metadata is None:
+        return values if values.ndim else values[()]
+    if dtype.kind == "S":
+        values = _without_padding(values, attribute.get_type())
+    return _plain(values, dtype, attribute)
+
+
+def _without_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, Any]:
+    """Fixed strings without the blanks that their type calls padding."""
+    padded = tid.get_class() == h5t.STRING and tid.get_strpad() == h5t.STR_SPACEPAD
+    return np.strings.rstrip(values, b" ") if padded else values
+
+
+def _plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
+    """Strings as text, references as paths, sequences as lists; numbers, enumerations and records as they are."""
+    if isinstance(values, np.ndarray) and values.dtype.kind != "O" and (members := h5t.check_vlen_dtype(dtype)):
+        dtype = members  # one variable-length sequence
+        values = in_file_order(values, "big" if dtype.byteorder == ">" else "little")
+    if isinstance(values, np.ndarray) and values.ndim:
+        if dtype.kind in "OS" or dtype.hasobject:
+            return [_plain(row, dtype, origin) for row in values]
+        return values.astype(_base_type(dtype), copy=False)
+    item = values[()] if isinstance(values, np.ndarray | np.void) and not dtype.fields else values
+    if isinstance(item, h5py.Reference | h5py.RegionReference):
+        return _reference(item, origin)
+    if isinstance(item, bytes):
+        return decode_text(item)
+    if isinstance(item, np.ndarray) and item.ndim:
+        return _plain(item, dtype, origin)
+    if dtype.fields and dtype.hasobject:
+        return {name: _plain(item[name], dtype[name], origin) for name in dtype.names or ()}
+    if dtype.fields:
+        return item[()] if isinstance(item, np.ndarray) else item
+    return np.asarray(item).astype(_base_type(dtype), copy=False)[()] if dtype.kind in "biuf" else item
+
+
+def _base_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """A dtype without the notes that h5py attaches to it."""
+    return np.dtype(dtype.str) if dtype.fields is None and dtype.metadata is not None else dtype
+
+
+def _reference(reference: Any, origin: Any) -> Reference | None:
+    """What a reference points to, by path; None for a null reference or one whose target is gone."""
+    if not reference:
+        return None
+    path = h5i.get_name(h5r.dereference(reference, origin))
+    return Reference(decode_text(path)) if path else None

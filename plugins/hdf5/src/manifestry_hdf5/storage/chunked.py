@@ -1,0 +1,145 @@
+"""Chunked datasets: from the table of stored chunks and the filter pipeline to references and codecs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from manifestry.errors import MalformedFileError, ManifestryError, UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.manifest import INLINE, ChunkManifest
+from numpy.typing import NDArray
+
+from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library
+from manifestry_hdf5.libhdf5.files import library_errors
+from manifestry_hdf5.objects.datasets import Dataset
+from manifestry_hdf5.objects.filters import Chain, Filter, codec_chain, optional_chain
+from manifestry_hdf5.storage.copying import SMALL
+from manifestry_hdf5.storage.reencoding import reencode
+from manifestry_hdf5.structures.blocks import IndexReader, read_together
+from manifestry_hdf5.structures.chunks import ChunkTable, Extent, read_chunks
+
+__all__ = ["chunked_storage", "read_tables"]
+
+
+def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[ChunkTable | ManifestryError]:
+    """The stored chunks of chunked datasets of one file; the indexes of all of them are read together.
+
+    Returns
+    -------
+    list
+        A table for each dataset, or the error that ended reading its index.
+    """
+    results: dict[int, ChunkTable | ManifestryError] = {}
+    readers: dict[int, IndexReader[ChunkTable]] = {}
+    for number, dataset in enumerate(datasets):
+        try:
+            readers[number] = _reader(dataset, context)
+        except UnsupportedFeatureError:
+            results[number] = _by_library(dataset)
+        except ManifestryError as error:
+            results[number] = error
+    if readers:
+        found = read_together(list(readers.values()), datasets[0].file.fetch)
+        results |= dict(zip(readers, found, strict=True))
+    return [results[number] for number in range(len(datasets))]
+
+
+def _reader(dataset: Dataset, context: ParseContext) -> IndexReader[ChunkTable]:
+    if dataset.index is None:
+        raise UnsupportedFeatureError("object header that only libhdf5 can read", dataset.path)
+    return read_chunks(dataset.index, dataset.file.superblock, _extent(dataset), context.limits.max_chunks)
+
+
+def _extent(dataset: Dataset) -> Extent:
+    assert dataset.chunk_shape is not None
+    return Extent.of(dataset.shape, dataset.maximum, dataset.chunk_shape)
+
+
+def _by_library(dataset: Dataset) -> ChunkTable | ManifestryError:
+    """The chunks as libhdf5 lists them, where the layout is one that this package does not know."""
+    extent = _extent(dataset)
+    growing = [axis for axis, n in enumerate(extent.most) if n is None]
+    try:
+        if len(growing) == 1 and growing[0]:  # libhdf5's coordinates may be wrong, and nothing tells whether they are
+            raise UnsupportedFeatureError("unknown chunk index with an unlimited dimension that is not the first")
+        with library_errors(dataset.path):
+            assert dataset.chunk_shape is not None
+            return read_chunks_by_library(dataset.id, extent, dataset.chunk_shape, extensible=False)
+    except ManifestryError as failure:
+        return failure
+
+
+def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) -> tuple[ChunkManifest, Chain]:
+    """References to the stored chunks, and the codecs that decode them.
+
+    A filter that was skipped for all chunks is left out. One that was skipped for some of them is made optional, or
+    those chunks are encoded anew and kept in the manifest.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        No codec decodes a filter, or no chain of codecs fits all chunks.
+    """
+    assert dataset.chunk_shape is not None
+    if len(table.sizes) and not table.sizes.all():
+        raise MalformedFileError(f"{dataset.path}: the chunk index lists a chunk of no bytes")
+    grid = (*_extent(dataset).grid, *(1 for _ in dataset.element.shape))
+    masks = table.masks & np.uint32((1 << len(dataset.filters)) - 1)
+    usual = 0
+    if masks.any():
+        kinds, counts = np.unique(masks, return_counts=True)
+        usual = int(kinds[int(np.argmax(counts))])
+    odd = masks != usual
+    kept = _without(dataset.filters, usual)
+    chunk_bytes = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
+    ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
+    chain = codec_chain(kept, dataset.element, chunk_bytes, ndim)
+    if not odd.any():
+        return _references(dataset, grid, table), chain
+    few = int(np.count_nonzero(odd)) * chunk_bytes <= SMALL
+    optional = None if few else optional_chain(dataset.filters, dataset.element, chunk_bytes, ndim, masks, table.sizes)
+    if optional is not None:
+        return _references(dataset, grid, table), optional
+    encoded = _encode_odd(dataset, table.positions[odd], grid, kept, context)
+    if encoded is None:
+        optional = optional_chain(dataset.filters, dataset.element, chunk_bytes, ndim, masks, table.sizes)
+        if optional is None:
+            raise UnsupportedFeatureError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
+        return _references(dataset, grid, table), optional
+    return _with_inline(dataset, grid, table, odd, encoded), chain
+
+
+def _without(filters: Sequence[Filter], mask: int) -> tuple[Filter, ...]:
+    return tuple(item for bit, item in enumerate(filters) if not mask >> bit & 1)
+
+
+def _references(dataset: Dataset, grid: tuple[int, ...], table: ChunkTable) -> ChunkManifest:
+    positions, files = table.positions, dataset.file.files
+    if len(positions) == math.prod(grid) and bool((positions == np.arange(len(positions))).all()):
+        return ChunkManifest.from_columns(grid, files, 0, table.offsets, table.sizes)
+    return ChunkManifest.from_sparse(grid, files, positions, table.offsets, table.sizes)
+
+
+def _with_inline(
+    dataset: Dataset, grid: tuple[int, ...], table: ChunkTable, odd: NDArray[np.bool_], encoded: Sequence[bytes]
+) -> ChunkManifest:
+    """References to the usual chunks, and the odd ones as bytes."""
+    lengths = np.fromiter(map(len, encoded), "u8", len(encoded))
+    offsets, sizes = table.offsets.copy(), table.sizes.copy()
+    offsets[odd], sizes[odd] = np.cumsum(lengths) - lengths, lengths
+    rows = np.where(odd, np.uint32(INLINE), np.uint32(0))
+    return ChunkManifest.from_sparse(grid, dataset.file.files, table.positions, offsets, sizes, rows, b"".join(encoded))
+
+
+def _encode_odd(
+    dataset: Dataset, positions: NDArray[np.int64], grid: tuple[int, ...], kept: Sequence[Filter], context: ParseContext
+) -> list[bytes] | None:
+    """The chunks at some positions as the usual filters encode them; None when they cannot be."""
+    assert dataset.chunk_shape is not None
+    size = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
+    if len(positions) * size > context.limits.max_inline_bytes:
+        return None
+    coordinates = np.stack(np.unravel_index(positions, grid[: len(dataset.shape)]), axis=1)
+    return reencode(dataset, coordinates * np.array(dataset.chunk_shape), kept)

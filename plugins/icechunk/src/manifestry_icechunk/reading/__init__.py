@@ -1,0 +1,1 @@
+"""Virtual references read out of a repository."""

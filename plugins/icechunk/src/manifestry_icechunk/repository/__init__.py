@@ -1,0 +1,1 @@
+"""Repositories: where they lie, how they are opened, locked and configured."""

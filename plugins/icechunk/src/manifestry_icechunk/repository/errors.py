@@ -1,0 +1,78 @@
+"""Icechunk's exceptions, and the panics of its Rust code, as errors of manifestry."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import icechunk
+from manifestry.errors import ManifestryError, SourceError, WriteError
+from manifestry.storage.errors import Fault
+
+__all__ = ["ConflictingCommitError", "fault_of", "icechunk_errors"]
+
+_NOT_THERE = ("tcp connect error", "dns error", "HTTP connect timeout")
+_CUT_OFF = ("ConnectionReset", "reset by peer")
+
+
+class ConflictingCommitError(WriteError):
+    """Somebody else committed a change that contradicts this one; nothing of this one was stored."""
+
+
+class icechunk_errors:  # noqa: N801 used like a function
+    """Inside, what icechunk raises becomes an error of manifestry that says what was being done.
+
+    Parameters
+    ----------
+    doing
+        What is being done, for the message.
+    otherwise
+        The error to raise: `WriteError` for a target, `SourceError` for a source.
+
+    Notes
+    -----
+    A panic of Rust code arrives as ``pyo3_runtime.PanicException``, which derives from BaseException and cannot be
+    imported: it is known by its name.
+    """
+
+    def __init__(self, doing: str, otherwise: type[ManifestryError] = WriteError) -> None:
+        self._doing = doing
+        self._otherwise = otherwise
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, ManifestryError):
+            return
+        message = first_line(error)
+        if isinstance(error, icechunk.ConflictError):
+            raise ConflictingCommitError(
+                f"{self._doing}: somebody else committed a change that contradicts this one ({message}); nothing was "
+                "stored; write again, or let the writer do so with on_conflict='retry'"
+            ) from error
+        if isinstance(error, icechunk.RepositoryNotFoundError):
+            raise SourceError(f"{self._doing}: there is no Icechunk repository") from error
+        if isinstance(error, icechunk.IcechunkError | OSError):
+            raise self._otherwise(f"{self._doing}: {message}") from error
+        if type(error).__name__ == "PanicException":
+            raise self._otherwise(f"{self._doing}: icechunk failed inside ({message}); nothing was stored") from error
+
+
+def fault_of(error: icechunk.IcechunkError) -> Fault:
+    """What kind of fault of the storage an exception stands for.
+
+    A busy server counts as passing, and so does one that forbids something: icechunk does not tell them apart, but
+    repeats only requests to the first.
+    """
+    text = str(error)
+    if not isinstance(error, icechunk.StorageError):
+        return Fault.LASTING
+    away = any(sign in text for sign in _NOT_THERE) and not any(sign in text for sign in _CUT_OFF)
+    return Fault.UNREACHABLE if away else Fault.PASSING
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

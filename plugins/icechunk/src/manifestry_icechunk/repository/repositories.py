@@ -1,0 +1,133 @@
+"""Creating, opening and configuring repositories."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import icechunk
+from manifestry.errors import SourceError, TargetExistsError
+from manifestry.storage.errors import Fault
+from manifestry.storage.retrying import Attempts
+
+from manifestry_icechunk.repository.containers import Container, containers_of
+from manifestry_icechunk.repository.errors import fault_of, icechunk_errors
+from manifestry_icechunk.repository.retrying import being_brief, being_patient
+from manifestry_icechunk.repository.storages import RepositoryPlace
+
+__all__ = ["authorisation", "create_repository", "open_repository", "save_config", "state_of"]
+
+type Configure = Callable[[icechunk.RepositoryConfig], bool]
+"""Changes a configuration in place; says whether anything is new."""
+
+
+def _exists(place: RepositoryPlace) -> bool:
+    """Whether there is a repository at a place, which also shows whether anybody answers there.
+
+    Icechunk repeats a request to a host that is not there like one to a busy server. So the first ones are brief, and
+    only a host that has answered, however badly, gets minutes. A storage keeps its first settings: each has its own.
+    """
+    if place.path is not None:
+        return icechunk.Repository.exists(place.storage.make())
+    attempts = Attempts(place.policy)
+    while True:
+        try:
+            return icechunk.Repository.exists(place.storage.make(), storage_settings=being_brief())
+        except icechunk.StorageError as error:
+            fault = fault_of(error)
+            if fault is not Fault.UNREACHABLE:
+                break
+            pause = attempts.pause(fault)
+            if pause is None:
+                raise
+        time.sleep(pause)
+    return icechunk.Repository.exists(place.storage.make(), storage_settings=being_patient())
+
+
+def _without_false_alarm(place: RepositoryPlace) -> None:
+    """Turn off icechunk's warning that local commits are not safe: ours take a lock. `ICECHUNK_LOG` decides if set."""
+    if place.path is not None and "ICECHUNK_LOG" not in os.environ:
+        icechunk.set_logs_filter("error")
+
+
+def state_of(place: RepositoryPlace) -> str:
+    """What is at a place: ``"nothing"``, ``"repository"`` or ``"other"``.
+
+    Raises
+    ------
+    SourceError
+        It cannot be reached.
+    """
+    _without_false_alarm(place)
+    with icechunk_errors(f"{place.url}: looking for a repository", SourceError):
+        if place.path is not None:
+            if not place.path.exists() and not place.path.is_symlink():
+                return "nothing"
+            if not place.path.is_dir():
+                return "other"
+            if next(place.path.iterdir(), None) is None:
+                return "nothing"
+        if _exists(place):
+            return "repository"
+    return "other" if place.path is not None else "nothing"
+
+
+def open_repository(
+    place: RepositoryPlace, access: Mapping[str, Any] | None = None, error: type[SourceError] = SourceError
+) -> icechunk.Repository:
+    """The repository at a place, with the configuration that it keeps.
+
+    Raises
+    ------
+    SourceError
+        There is none, or it cannot be opened.
+    """
+    _without_false_alarm(place)
+    with icechunk_errors(f"{place.url}: opening the repository", error):
+        # Its readers may have to make do with less: that stays in the configuration that it keeps.
+        config = None if place.path is not None else icechunk.RepositoryConfig(storage=being_patient())
+        return icechunk.Repository.open(place.storage.make(), config, authorize_virtual_chunk_access=dict(access or {}))
+
+
+def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig) -> icechunk.Repository:
+    """A new repository.
+
+    Raises
+    ------
+    TargetExistsError
+        Something is there already.
+    """
+    with icechunk_errors(f"{place.url}: creating the repository"):
+        try:
+            return icechunk.Repository.create(place.storage.make(), config=config)
+        except icechunk.IcechunkError as error:
+            if getattr(error, "kind", None) in ("parent-directory-not-clean", "repository-already-exists"):
+                raise TargetExistsError(f"{place.url}: something is there already, and not a repository") from error
+            raise
+
+
+def save_config(repository: icechunk.Repository, configure: Configure) -> icechunk.RepositoryConfig:
+    """Make changes to the configuration that a repository keeps, leaving all else of it as it is; returns what it keeps.
+
+    The configuration is read afresh: what another writer added in the meantime stays.
+    """
+    for attempt in range(10):
+        config = icechunk.Repository.fetch_config(repository.storage) or icechunk.RepositoryConfig.default()
+        if not configure(config):
+            break
+        try:
+            repository.reopen(config=config).save_config()
+        except icechunk.ConflictError:
+            if attempt == 9:
+                raise
+        else:
+            break
+    return config
+
+
+def authorisation(config: icechunk.RepositoryConfig | None, access: Callable[[str], Any]) -> dict[str, Any]:
+    """Credentials for every container of a configuration."""
+    containers: list[Container] = containers_of(config)
+    return icechunk.containers_credentials({container.prefix: access(container.prefix) for container in containers})

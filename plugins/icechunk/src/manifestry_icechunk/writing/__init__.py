@@ -1,0 +1,1 @@
+"""Trees on their way into a repository."""

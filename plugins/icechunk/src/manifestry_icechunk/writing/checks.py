@@ -1,0 +1,46 @@
+"""What of a tree an Icechunk repository cannot hold, found before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from manifestry.issues import Issue
+from manifestry.model.files import FileTable
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.zarr_documents.v3 import array_document, group_document
+
+from manifestry_icechunk.repository.containers import used_rows
+from manifestry_icechunk.repository.locations import location_fault
+
+__all__ = ["tree_issues"]
+
+_MAX_INDEX: Final = 2**32 - 1
+
+
+def tree_issues(tree: VirtualGroup) -> list[Issue]:
+    """The refusals of a tree, and the attributes that JSON cannot hold."""
+    issues: list[Issue] = []
+    faults: dict[int, tuple[FileTable, dict[int, str]]] = {}
+    for path, group in tree.walk():
+        issues += group_document(group.attributes, path)[1]
+        for name, array in group.arrays.items():
+            where = f"{path}/{name}".lstrip("/")
+            issues += array_document(array.metadata, where)[1]
+            _, known = faults.setdefault(id(array.manifest.files), (array.manifest.files, {}))
+            issues += _array_issues(where, array, known)
+    return issues
+
+
+def _array_issues(path: str, array: VirtualArray, known: dict[int, str]) -> Iterator[Issue]:
+    grid = array.manifest.grid_shape
+    if any(n > _MAX_INDEX for n in grid):
+        yield Issue(path, "a chunk index above 2**32", f"the grid is {grid}", "choose larger chunks")
+    files = array.manifest.files
+    for row in used_rows(array.manifest).tolist():
+        if row not in known:
+            known[row] = location_fault(files.urls[row])
+        if known[row]:
+            hint = "move the source, or give it another URL with relocate"
+            yield Issue(path, "source URL that Icechunk cannot read", f"{files.urls[row][:200]}: {known[row]}", hint)
+            return

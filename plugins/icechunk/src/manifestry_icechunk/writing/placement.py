@@ -1,0 +1,222 @@
+"""Append and region: where each array of a tree goes in what is stored, checked before anything is changed.
+
+For every array it is decided which of four things happens: its references go into the chunk grid of the stored array
+at an offset; a small array whose chunks do not continue those of the stored one is stored anew by its values; an array
+without the dimension must hold the values that are stored, and is left alone; or the tree does not fit, and the whole
+placement is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from manifestry.combine.compatibility.differences import differences, inherited_attributes
+from manifestry.errors import IncompatibleArraysError, ManifestError
+from manifestry.formats.contracts import Placement
+from manifestry.model.codecs import is_lossless
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.zarr_documents.v3 import array_document, metadata_from_document
+
+__all__ = ["Destination", "Same", "place_tree"]
+
+type Documents = Mapping[str, Mapping[str, Any]]
+type Same = Callable[[str, VirtualArray], bool]
+"""Whether the stored array at a path has the values of another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an array goes.
+
+    Attributes
+    ----------
+    offset
+        Position of the array's first chunk in the stored grid; None when its values are stored anew.
+    region
+        The elements of the stored array that it fills.
+    shape
+        The shape of the stored array afterwards.
+    """
+
+    offset: tuple[int, ...] | None
+    region: tuple[slice, ...]
+    shape: tuple[int, ...]
+
+
+def place_tree(
+    tree: VirtualGroup, at: Placement, stored: Documents, same: Same, rewrite_below: int
+) -> dict[str, Destination]:
+    """The destinations of the arrays that change something, by path.
+
+    Parameters
+    ----------
+    stored
+        The documents of everything at and below the group that the tree goes to.
+    same
+        Called for arrays without the dimension.
+    rewrite_below
+        Arrays of fewer bytes may be stored anew by their values.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        The tree does not go there; the message names the array and the reason.
+    """
+    _check_groups(tree, stored)
+    arrays = dict(tree.walk_arrays())
+    dims = {at.append_dim} if at.append_dim is not None else set(at.region or {})
+    for dim in dims:
+        if not any(dim in (array.dims or ()) for array in arrays.values()):
+            raise IncompatibleArraysError(f"no array of the tree has the dimension {dim!r}")
+    if at.append_dim is not None:
+        _check_complete(tree, at.append_dim, stored)
+    found = {}
+    for path, array in arrays.items():
+        destination = _Fit(path, array, _stored_metadata(path, stored), _siblings(tree, path)).place(
+            at, same, rewrite_below
+        )
+        if destination is not None:
+            found[path] = destination
+    return found
+
+
+def _check_groups(tree: VirtualGroup, stored: Documents) -> None:
+    for path, _ in tree.walk():
+        if path not in stored or stored[path]["node_type"] != "group":
+            raise IncompatibleArraysError(f"{path or '/'}: there is no such group at the target")
+
+
+def _check_complete(tree: VirtualGroup, dim: str, stored: Documents) -> None:
+    """Every stored array with the dimension must grow, or the arrays of a group would differ in length."""
+    groups = {path for path, _ in tree.walk()}
+    there = {path for path, _ in tree.walk_arrays()}
+    for path, document in stored.items():
+        grows = document["node_type"] == "array" and dim in (document.get("dimension_names") or ())
+        if grows and path.rpartition("/")[0] in groups and path not in there:
+            raise IncompatibleArraysError(
+                f"{path}: is stored with the dimension {dim!r} and missing from the tree, so it would stay shorter"
+            )
+
+
+def _stored_metadata(path: str, stored: Documents) -> ArrayMetadata:
+    document = stored.get(path)
+    if document is None or document["node_type"] != "array":
+        raise IncompatibleArraysError(
+            f"{path}: there is no such array at the target; select(exclude=['/{path}']) leaves it out"
+        )
+    try:
+        return metadata_from_document(document)
+    except ManifestError as error:
+        raise IncompatibleArraysError(f"{path}: the stored array cannot be compared: {error}") from error
+
+
+def _siblings(tree: VirtualGroup, path: str) -> VirtualGroup:
+    group = tree[path.rpartition("/")[0]]
+    assert isinstance(group, VirtualGroup)
+    return group
+
+
+class _Fit:
+    """One array and the stored one that it goes into."""
+
+    def __init__(self, path: str, array: VirtualArray, stored: ArrayMetadata, group: VirtualGroup) -> None:
+        self.path = path
+        self.array = array
+        self.mine = array.metadata
+        self.stored = stored
+        self.inherited = inherited_attributes(group.arrays).get(path.rpartition("/")[2], {})
+
+    def place(self, at: Placement, same: Same, rewrite_below: int) -> Destination | None:
+        """The destination, None for an array that is left alone."""
+        if self.mine.dims != self.stored.dims:
+            self.refuse(f"the dimensions are {self.mine.dims} instead of {self.stored.dims}")
+        ranges: dict[str | None, tuple[int, int] | None] = dict[Any, Any](at.region or {})
+        if at.append_dim is not None:
+            ranges[at.append_dim] = None
+        axes = [i for i, dim in enumerate(self.mine.dims or ()) if dim in ranges]
+        if not axes:
+            self._check_same(same)
+            return None
+        region = list(map(slice, [0] * self.stored.ndim, self.stored.shape))
+        shape = list(self.stored.shape)
+        for axis in axes:
+            assert self.mine.dims is not None
+            start, stop = ranges[self.mine.dims[axis]] or self._end(axis)
+            region[axis] = slice(start, stop)
+            shape[axis] = max(stop, shape[axis])
+        self._check_shape(region, grows=at.append_dim is not None)
+        problem = self._chunk_problem(region, tuple(shape), axes)
+        self._check_meaning(axes[0] if at.append_dim is not None else None, values_only=bool(problem))
+        if problem:
+            self._check_rewritable(problem, rewrite_below)
+            return Destination(None, tuple(region), tuple(shape))
+        chunks = self.stored.chunk_shape
+        offset = tuple(part.start // chunk for part, chunk in zip(region, chunks, strict=True))
+        return Destination(offset, tuple(region), tuple(shape))
+
+    def refuse(self, why: str) -> None:
+        """Raise the error for this array."""
+        raise IncompatibleArraysError(f"{self.path}: {why}")
+
+    def _end(self, axis: int) -> tuple[int, int]:
+        old = self.stored.shape[axis]
+        return old, old + self.mine.shape[axis]
+
+    def _check_shape(self, region: list[slice], *, grows: bool) -> None:
+        wanted = tuple(part.stop - part.start for part in region)
+        if wanted != self.mine.shape:
+            self.refuse(f"the shape is {self.mine.shape}, and {wanted} is needed")
+        for axis, part in enumerate(region):
+            if not grows and not 0 <= part.start < part.stop <= max(self.stored.shape[axis], 1):
+                self.refuse(f"the region {part.start}:{part.stop} lies outside of 0:{self.stored.shape[axis]}")
+
+    def _chunk_problem(self, region: list[slice], shape: tuple[int, ...], axes: list[int]) -> str:
+        """Why the chunks do not go into the stored grid as they are, or ``""``."""
+        mine, stored = self.mine.chunk_grid, self.stored.chunk_grid
+        if not isinstance(mine, RegularGrid) or not isinstance(stored, RegularGrid):
+            return "" if mine == stored and not axes else "a rectilinear chunk grid takes no further chunks"
+        if mine.chunk_shape != stored.chunk_shape:
+            return f"chunks of {mine.chunk_shape} do not continue chunks of {stored.chunk_shape}"
+        for axis in axes:
+            part, chunk = region[axis], stored.chunk_shape[axis]
+            if part.start % chunk:
+                return f"a chunk of {chunk} along dimension {axis} does not begin at {part.start}"
+            if part.stop % chunk and part.stop != shape[axis]:
+                return f"a chunk of {chunk} along dimension {axis} does not end at {part.stop}"
+        return ""
+
+    def _check_meaning(self, axis: int | None, *, values_only: bool) -> None:
+        """Compare as JSON, for that is how the stored attributes were kept."""
+        mine = metadata_from_document(array_document(self.mine)[0])
+        if axis is None:  # a region: lengths were compared already
+            mine = mine.with_(shape=self.stored.shape) if isinstance(mine.chunk_grid, RegularGrid) else mine
+        first = VirtualArray(self.stored, ChunkManifest.missing(self.stored.grid_shape))
+        other = VirtualArray(mine, self.array.manifest)
+        unlike = differences(first, other, axis, (self.inherited, self.inherited), values_only=values_only)
+        if unlike:
+            self.refuse("; ".join(map(str, unlike)))
+
+    def _check_rewritable(self, problem: str, rewrite_below: int) -> None:
+        lossy = sorted({codec.name for codec in self.stored.codecs if not is_lossless([codec])})
+        if lossy:
+            self.refuse(f"{problem}; and it cannot be stored anew exactly with {', '.join(lossy)}")
+        size = max(self.stored.nbytes, self.mine.nbytes)
+        if size > rewrite_below:
+            self.refuse(
+                f"{problem}; arrays of up to rewrite_below={rewrite_below} bytes are stored anew by their values, and "
+                f"this one takes {size}"
+            )
+
+    def _check_same(self, same: Same) -> None:
+        self._check_meaning(None, values_only=True)
+        if self.mine.shape != self.stored.shape:
+            self.refuse(f"the shape is {self.mine.shape} instead of {self.stored.shape}")
+        if not same(self.path, self.array):
+            self.refuse(
+                "has none of the dimensions that change, and other values than the stored array: those that are stored "
+                "would hold for what is written, too"
+            )

@@ -1,0 +1,1 @@
+"""What the Kerchunk JSON and Kerchunk Parquet formats share; a library, no plugin."""

@@ -1,0 +1,199 @@
+"""A tree as the keys of a Zarr store: documents, and chunk references below them.
+
+`PreparedTree` is what a writer of references has to store, in Zarr v2, in Zarr v3, or in both at once. Both at once
+share the chunk keys of version 2: ``zarr.json`` can say so (``chunk_key_encoding``), ``.zarray`` cannot say otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from manifestry.errors import ManifestError, UnsupportedFeatureError
+from manifestry.issues import Issue
+from manifestry.model.limits import Limits
+from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.registry import StoreRegistry
+from manifestry.zarr_documents.v2 import array_documents, group_documents
+from manifestry.zarr_documents.v3 import array_document, group_document
+
+from manifestry_kerchunk.inlining import encoded_fill_chunk, with_inline_chunks, with_missing_chunks
+
+__all__ = ["PROVENANCE_KEY", "Preparation", "PreparedArray", "ZarrFormat", "to_strict_json", "zarr_format_of"]
+
+PROVENANCE_KEY: Final = ".manifestry/provenance.json"
+
+type ZarrFormat = Literal[2, 3, "both"]
+
+_RESERVED: Final = frozenset({".manifestry", "zarr.json"})
+"""And everything that begins with ``.z``: fsspec takes it for metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedArray:
+    """An array as a writer of references stores it.
+
+    Attributes
+    ----------
+    path
+        Path below the root of the output.
+    documents
+        JSON values by their keys (``"path/.zarray"``).
+    array
+        The array, with every chunk that has to be in the output itself inline.
+    chunk_prefix, separator
+        A chunk key is the prefix and the grid coordinates, joined; a scalar's is `scalar_key`.
+    scalar_key
+        Key of the only chunk of a scalar.
+    issues
+        Attributes without a place.
+    """
+
+    path: str
+    documents: Mapping[str, Any]
+    array: VirtualArray
+    chunk_prefix: str
+    separator: str
+    scalar_key: str
+    issues: tuple[Issue, ...]
+
+
+@dataclass(slots=True)
+class Preparation:
+    """Prepares arrays and groups, and remembers what it prepared: `check` and `write` of a session ask for the same.
+
+    Attributes
+    ----------
+    zarr_format
+        2, 3 or ``"both"``.
+    inline_below
+        Chunks of fewer bytes are copied into the output.
+    copies_share_bytes
+        Whether equal inline chunks are stored once; otherwise all of them count against the limit.
+    stores
+        For reading what is copied.
+    prefix
+        Path of the group of the output that the tree's root becomes.
+    """
+
+    zarr_format: ZarrFormat
+    inline_below: int
+    copies_share_bytes: bool
+    stores: StoreRegistry
+    limits: Limits
+    prefix: str = ""
+    _known: dict[str, tuple[VirtualArray, PreparedArray]] = field(default_factory=dict)
+
+    def check(self, tree: VirtualGroup) -> list[Issue]:
+        """What of a tree has no exact form, and what attributes have no place."""
+        issues = []
+        for path, group in tree.walk():
+            issues += self._group(path, group)[1]
+            issues += [
+                Issue(f"{path}/{name}".strip("/"), "reserved name", f"{name!r} is the name of a document of Zarr")
+                for name in (*group.arrays, *group.groups)
+                if name in _RESERVED or name.startswith(".z")
+            ]
+        for path, array in tree.walk_arrays():
+            try:
+                issues += self.array(path, array).issues
+            except UnsupportedFeatureError as error:
+                issues.append(Issue(path, error.feature, "", error.hint))
+            except ManifestError as error:
+                issues.append(Issue(path, "no exact form", str(error)))
+        return issues
+
+    def array(self, path: str, array: VirtualArray) -> PreparedArray:
+        """One array.
+
+        Raises
+        ------
+        UnsupportedFeatureError, ManifestError
+            It has no exact form in the format asked for.
+        """
+        known = self._known.get(path)
+        if known is None or known[0] is not array:
+            known = self._known[path] = (array, self._prepare(path, array))
+        return known[1]
+
+    def group_documents(self, path: str, group: VirtualGroup) -> dict[str, Any]:
+        """The documents of a group, by their keys."""
+        return self._group(path, group)[0]
+
+    def parents(self) -> Iterator[dict[str, Any]]:
+        """The documents of the groups above the tree's root."""
+        parts = self.prefix.split("/") if self.prefix else []
+        for depth in range(len(parts)):
+            yield self._group_at("/".join(parts[:depth]), "", VirtualGroup())[0]
+
+    def _group(self, path: str, group: VirtualGroup) -> tuple[dict[str, Any], list[Issue]]:
+        return self._group_at(self._below(path), path, group)
+
+    def _group_at(self, at: str, path: str, group: VirtualGroup) -> tuple[dict[str, Any], list[Issue]]:
+        documents: dict[str, Any] = {}
+        start = f"{at}/" if at else ""
+        issues: list[Issue] = []
+        if self.zarr_format != 3:
+            zgroup, zattrs, issues = group_documents(group.attributes, path)
+            documents |= {f"{start}.zgroup": zgroup, f"{start}.zattrs": zattrs}
+        if self.zarr_format != 2:
+            document, issues = group_document(group.attributes, path)
+            documents[f"{start}zarr.json"] = document
+        return documents, issues
+
+    def _below(self, path: str) -> str:
+        return "/".join(filter(None, [self.prefix, path]))
+
+    def _prepare(self, path: str, array: VirtualArray) -> PreparedArray:
+        if array.manifest.size > self.limits.max_chunks:
+            raise UnsupportedFeatureError(
+                f"{array.manifest.size} chunks in an output of references",
+                path,
+                f"the limit is {self.limits.max_chunks}: choose larger chunks, or raise limits.max_chunks",
+            )
+        at = self._below(path)
+        documents: dict[str, Any] = {}
+        issues: Sequence[Issue] = ()
+        if self.zarr_format != 2:
+            document, issues = array_document(array.metadata, path)
+            if self.zarr_format == "both":
+                document["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}
+            documents[f"{at}/zarr.json"] = document
+        array = with_inline_chunks(array, self.inline_below, self.stores, self.limits, path)
+        if self.zarr_format == 3:
+            return PreparedArray(at, documents, array, f"{at}/c/", "/", f"{at}/c", tuple(issues))
+        found = array_documents(array.metadata, path)
+        documents |= {f"{at}/.zarray": found.zarray, f"{at}/.zattrs": found.zattrs}
+        if not found.fill_is_stored and array.manifest.stored_count < array.manifest.size:
+            array = self._fill(path, array, found.zarray)
+        return PreparedArray(at, documents, array, f"{at}/", ".", f"{at}/0", found.issues)
+
+    def _fill(self, path: str, array: VirtualArray, zarray: dict[str, Any]) -> VirtualArray:
+        size = math.prod(array.metadata.chunk_shape) * array.dtype.itemsize
+        if size > self.limits.max_inline_bytes:
+            raise self._too_much(path, size)
+        chunk = encoded_fill_chunk(array.metadata, zarray, path)
+        copies = 1 if self.copies_share_bytes else array.manifest.size - array.manifest.stored_count
+        if copies * len(chunk) > self.limits.max_inline_bytes:
+            raise self._too_much(path, copies * len(chunk))
+        return with_missing_chunks(array, chunk)
+
+    def _too_much(self, path: str, count: int) -> UnsupportedFeatureError:
+        return UnsupportedFeatureError(
+            f"missing chunks that take {count} bytes in Zarr v2",
+            path,
+            f"the limit is {self.limits.max_inline_bytes}; write zarr_format=3, Kerchunk Parquet or Icechunk",
+        )
+
+
+def zarr_format_of(option: int | str) -> ZarrFormat:
+    """The version that an option means, which a command line gives as text."""
+    return "both" if option == "both" else 3 if int(option) == 3 else 2
+
+
+def to_strict_json(value: Any) -> str:
+    """JSON by the letter, in ASCII: what every reader of references takes."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,151 @@
+"""Chunks that have to be copied into an output of references.
+
+A Zarr v2 document has one ``fill_value`` for two things: what missing chunks read as, and what xarray masks. Where
+these differ, missing chunks are stored as encoded chunks of the fill value (see `manifestry.zarr_documents.v2`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.datatypes import is_variable_length, stored_dtype
+from manifestry.model.limits import Limits
+from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.model.metadata import ArrayMetadata
+from manifestry.model.tree import VirtualArray
+from manifestry.storage.registry import StoreRegistry
+from manifestry.storage.source import Source
+
+__all__ = ["encoded_fill_chunk", "with_inline_chunks", "with_missing_chunks"]
+
+
+def encoded_fill_chunk(metadata: ArrayMetadata, zarray: dict[str, Any], where: str = "") -> bytes:
+    """One chunk full of the fill value, encoded as `zarray` says and decoded again to make sure.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        A codec of the array is not installed, or cannot encode.
+    """
+    chunk = _fill_chunk(metadata, zarray)
+    names = [step["id"] for step in [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]]
+    try:
+        encoded, decoded = _there_and_back(chunk, zarray)
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+        raise _no_fill_chunk(names, where, str(error)) from error
+    if not _same_elements(decoded, chunk):
+        raise _no_fill_chunk(names, where, "the codecs do not give the fill value back")
+    return encoded
+
+
+def _no_fill_chunk(names: list[str], where: str, reason: str) -> UnsupportedFeatureError:
+    return UnsupportedFeatureError(
+        f"missing chunks with codec {', '.join(names)} in Zarr v2",
+        where,
+        f"they need an encoded chunk of the fill value, and there is none: {reason}; write zarr_format=3 or Icechunk",
+    )
+
+
+def _fill_chunk(metadata: ArrayMetadata, zarray: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """The elements as they are stored, a flat array: all are equal, so no order of dimensions shows."""
+    count = math.prod(metadata.chunk_shape)
+    if is_variable_length(metadata.dtype):
+        chunk = np.empty(count, object)
+        chunk[:] = metadata.fill_value
+        return chunk
+    stored = stored_dtype(zarray["dtype"])
+    return np.full(count, np.asarray(metadata.fill_value, metadata.dtype).astype(stored)[()], stored)
+
+
+def _there_and_back(chunk: np.ndarray[Any, Any], zarray: dict[str, Any]) -> tuple[bytes, Any]:
+    import numcodecs  # noqa: PLC0415 only where chunks are missing
+    import numcodecs.registry  # noqa: PLC0415 as above
+
+    steps = [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]
+    codecs = [(step, numcodecs.registry.get_codec(dict(step))) for step in steps]
+    data: Any = chunk
+    for step, codec in codecs:
+        data = codec.encode(_shaped(data, step, zarray))
+    encoded = data.tobytes() if isinstance(data, np.ndarray) else bytes(data)
+    decoded: Any = encoded
+    for _, codec in reversed(codecs):
+        decoded = codec.decode(decoded)
+    return encoded, decoded
+
+
+def _shaped(data: Any, step: dict[str, Any], zarray: dict[str, Any]) -> Any:
+    """`data` in the shape and type that a codec of arrays checks before it encodes."""
+    if not isinstance(data, np.ndarray):
+        if "shape" not in step or "dtype" not in step:
+            return data
+        data = np.frombuffer(data, step["dtype"])
+    if "shape" in step:
+        return data.view(step.get("dtype", data.dtype)).reshape(step["shape"])
+    codec_of_images = step["id"].startswith("imagecodecs_") and data.ndim == 1
+    if not codec_of_images:
+        return data
+    chunks = zarray["chunks"]
+    return data.reshape([n for n in chunks if n != 1] or [1])
+
+
+def _same_elements(decoded: Any, chunk: np.ndarray[Any, Any]) -> bool:
+    if chunk.dtype == object:
+        return list(np.asarray(decoded, object).reshape(-1)) == list(chunk)
+    data = decoded.tobytes() if isinstance(decoded, np.ndarray) else bytes(decoded)
+    return data == chunk.tobytes()
+
+
+def with_missing_chunks(array: VirtualArray, chunk: bytes) -> VirtualArray:
+    """The array with `chunk` stored, once, at every position where nothing is."""
+    manifest = array.manifest
+    missing = ~manifest.stored
+    index, offsets, lengths = manifest.columns()
+    filled = ChunkManifest.from_columns(
+        manifest.grid_shape,
+        manifest.files,
+        np.where(missing, np.uint32(INLINE), index),
+        np.where(missing, np.uint64(len(manifest.inline)), offsets),
+        np.where(missing, np.uint64(len(chunk)), lengths),
+        manifest.inline + chunk,
+    )
+    return VirtualArray(array.metadata, filled)
+
+
+def with_inline_chunks(
+    array: VirtualArray, below: int, stores: StoreRegistry, limits: Limits, where: str = ""
+) -> VirtualArray:
+    """The array with every chunk of fewer than `below` bytes copied out of its file.
+
+    Raises
+    ------
+    SourceError
+        A file cannot be read.
+    UnsupportedFeatureError
+        More bytes than the limit would be copied.
+    """
+    manifest = array.manifest
+    index, offsets, lengths = manifest.columns()
+    small = np.flatnonzero((lengths < below) & (lengths > 0) & (index != INLINE))
+    total = int(lengths[small].sum())
+    if not small.size:
+        return array
+    if total > limits.max_inline_bytes:
+        raise UnsupportedFeatureError(
+            f"{total} bytes to copy", where, f"the limit is {limits.max_inline_bytes}; choose a smaller inline_below"
+        )
+    index, offsets = index.copy(), offsets.copy()
+    parts, end = [manifest.inline], len(manifest.inline)
+    for row in np.unique(index[small]).tolist():
+        mine = small[index[small] == row]
+        ranges = list(zip(offsets[mine].tolist(), (offsets[mine] + lengths[mine]).tolist(), strict=True))
+        data = Source.at(manifest.files.urls[row], stores).ranges(ranges)
+        counts = lengths[mine]
+        offsets[mine] = end + np.cumsum(counts) - counts
+        index[mine] = INLINE
+        parts += data
+        end += int(counts.sum())
+    copied = ChunkManifest.from_columns(manifest.grid_shape, manifest.files, index, offsets, lengths, b"".join(parts))
+    return VirtualArray(array.metadata, copied)

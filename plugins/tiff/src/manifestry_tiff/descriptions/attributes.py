@@ -1,0 +1,81 @@
+"""What an image shows, as attributes: GDAL metadata, colours, text tags."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from manifestry.errors import MalformedFileError
+from manifestry.formats.contracts import ParseContext
+
+from manifestry_tiff.descriptions.gdal_metadata import band_attributes, parse_gdal_metadata
+from manifestry_tiff.pixels.compression import JPEG_SCHEMES
+from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.tags import ExtraSample, Photometric, Tag
+
+__all__ = ["describe"]
+
+_TEXT_TAGS: Final = {
+    Tag.IMAGE_DESCRIPTION: "TIFFTAG_IMAGEDESCRIPTION",
+    Tag.SOFTWARE: "TIFFTAG_SOFTWARE",
+    Tag.DATE_TIME: "TIFFTAG_DATETIME",
+}
+"""Names as GDAL gives them."""
+
+_MAX_TEXT: Final = 64 << 10
+_MAX_COLORS: Final = 256
+
+
+def describe(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
+    """Attributes of the array of an image. Tags that are broken or too long are reported and left out."""
+    found: dict[str, Any] = {}
+    for part in (_text_attributes, _color_attributes, _gdal_attributes):
+        try:
+            found |= part(image, path, context)
+        except (MalformedFileError, ValueError) as error:
+            context.report(path, "attribute left out", str(error))
+    return found
+
+
+def _text_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
+    found = {}
+    for tag, name in _TEXT_TAGS.items():
+        entry = image.directory.entries.get(tag)
+        if entry is None:
+            continue
+        if entry.nbytes > _MAX_TEXT:
+            context.report(f"{path}@{name}", "attribute left out", f"text of {entry.nbytes} bytes")
+            continue
+        text = image.directory.text(tag)
+        if text:
+            found[name] = text
+    return found
+
+
+def _color_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
+    photometric = image.photometric
+    if photometric == Photometric.YCBCR and image.compression in JPEG_SCHEMES and not image.planar:
+        photometric = Photometric.RGB
+    found: dict[str, Any] = {}
+    if photometric in Photometric:
+        found["photometric"] = Photometric(photometric).name.lower()
+    extra = image.directory.integers(Tag.EXTRA_SAMPLES)
+    if extra:
+        found["extra_samples"] = [ExtraSample(e).name.lower() if e in ExtraSample else str(e) for e in extra]
+    colors = image.directory.numbers(Tag.COLOR_MAP)
+    if colors is not None and photometric == Photometric.PALETTE:
+        if colors.size % 3 or colors.size > 3 * _MAX_COLORS:
+            context.report(f"{path}@color_map", "attribute left out", f"a colour map of {colors.size} values")
+        else:
+            # All reds, then all greens, then all blues, from 0 to 65535: one row for each colour.
+            found["color_map"] = colors.reshape(3, -1).T.astype("u2")
+    return found
+
+
+def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
+    text = image.directory.text(Tag.GDAL_METADATA)
+    found = band_attributes(parse_gdal_metadata(text), image.samples) if text else {}
+    if not np.isfinite([found.get("scales", 1.0), found.get("offsets", 1.0)]).all():
+        context.report(f"{path}@scales", "attribute left out", f"scales {found['scales']}, offsets {found['offsets']}")
+        del found["scales"], found["offsets"]
+    return found

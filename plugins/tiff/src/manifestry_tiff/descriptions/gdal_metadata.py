@@ -1,0 +1,133 @@
+"""GDAL_METADATA (tag 42112): XML with items of the file and of its bands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from xml.sax.saxutils import unescape
+
+from manifestry_tiff.descriptions.xml_text import parse_xml
+
+__all__ = ["GdalItem", "band_attributes", "parse_gdal_metadata"]
+
+_RESERVED: Final = frozenset(
+    [
+        "_FillValue",
+        "missing_value",
+        "scale_factor",
+        "add_offset",
+        "units",
+        "calendar",
+        "dtype",
+        "coordinates",
+        "grid_mapping",
+        "bounds",
+        "_Unsigned",
+        "zarr_conventions",
+        "AREA_OR_POINT",
+        "long_name",
+    ]
+)
+"""Names that mean something to readers, and must not be taken from free text."""
+
+
+@dataclass(frozen=True, slots=True)
+class GdalItem:
+    """One item.
+
+    Attributes
+    ----------
+    band
+        From 0, None for the whole file.
+    role
+        ``"scale"``, ``"offset"``, ``"description"``, ``"unittype"`` ..., or ``""``.
+    """
+
+    name: str
+    value: str
+    band: int | None
+    role: str = ""
+
+
+def parse_gdal_metadata(text: str) -> list[GdalItem]:
+    """The items of the default domain.
+
+    Raises
+    ------
+    ValueError
+        The text is no XML, or declares entities.
+    """
+    items: list[GdalItem] = []
+    open_item: list[Mapping[str, str]] = []
+
+    def start(element: str, attributes: Mapping[str, str]) -> None:
+        if element == "Item":
+            open_item.append(attributes)
+
+    def end(element: str, content: str) -> None:
+        if element == "Item" and open_item:
+            item = open_item.pop()
+            if not item.get("domain"):
+                sample = item.get("sample", "")
+                band = int(sample) if sample.isdigit() else None
+                # GDAL escapes values twice.
+                value = unescape(content, {"&quot;": '"', "&apos;": "'"})
+                items.append(GdalItem(item.get("name", ""), value, band, item.get("role", "")))
+
+    parse_xml(text, start, end)
+    return items
+
+
+def band_attributes(items: list[GdalItem], bands: int) -> dict[str, Any]:
+    """Attributes of an array of so many bands.
+
+    What all bands share is one value (``scale_factor``, ``add_offset``, ``units``, ``long_name``); what differs is a list
+    over the bands (``scales``, ``offsets``, ``units``, ``long_name``), which is how rioxarray names and reads them.
+    """
+    found: dict[str, Any] = {}
+    for item in items:
+        if item.name and item.band is None and not item.role:
+            found[_safe(item.name)] = item.value
+    plain = dict.fromkeys(item.name for item in items if item.band is not None and not item.role and item.name)
+    for name in plain:
+        values = _of_bands(items, bands, "", "", str, name)
+        found[_safe(name)] = values[0] if bands == 1 else values
+    _add(found, "units", _of_bands(items, bands, "unittype", "", str), "")
+    _add(found, "long_name", _of_bands(items, bands, "description", "", str), "")
+    scales = _of_bands(items, bands, "scale", 1.0, float)
+    offsets = _of_bands(items, bands, "offset", 0.0, float)
+    if all(_same(one[0], other) for one in (scales, offsets) for other in one):
+        if (scales[0], offsets[0]) != (1.0, 0.0):
+            found |= {"scale_factor": scales[0], "add_offset": offsets[0]}
+    else:
+        found |= {"scales": scales, "offsets": offsets}
+    return found
+
+
+def _of_bands(
+    items: list[GdalItem], bands: int, role: str, default: Any, kind: Callable[[str], Any], name: str | None = None
+) -> list[Any]:
+    values = [default] * bands
+    for item in items:
+        if item.band is not None and item.band < bands and item.role == role and name in (None, item.name):
+            try:
+                values[item.band] = kind(item.value)
+            except ValueError:  # a scale that is no number scales nothing
+                continue
+    return values
+
+
+def _add(found: dict[str, Any], name: str, values: list[Any], nothing: Any) -> None:
+    if any(value != nothing for value in values):
+        found[name] = values[0] if len(set(values)) == 1 else values
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
+
+
+def _safe(name: str) -> str:
+    """A name that readers give no meaning to."""
+    return f"gdal_{name}" if name in _RESERVED else name

@@ -1,0 +1,129 @@
+"""Series of pages with named axes, as OME-TIFF, ImageJ, MetaMorph STK, Zeiss LSM and tifffile itself define them.
+
+tifffile knows these conventions; here they are only asked for, and only in files that say they follow one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from manifestry.formats.contracts import ParseContext
+
+from manifestry_tiff.descriptions.ome import OmeDocument, OmeImage, parse_ome
+from manifestry_tiff.structure.file import TiffFile
+from manifestry_tiff.structure.ifd import Directory
+from manifestry_tiff.structure.tags import Tag
+from manifestry_tiff.tifffile_guard import LIBRARY_ERRORS, quiet_library
+
+__all__ = ["Series", "SeriesLevel", "follows_convention", "read_series"]
+
+_NAMES: Final = {
+    "T": "t", "Z": "z", "C": "c", "Y": "y", "X": "x", "S": "band", "I": "page", "Q": "page", "R": "tile", "A": "angle",
+    "P": "phase", "M": "mosaic", "B": "block", "V": "event", "H": "lifetime", "E": "lambda", "G": "position",
+}  # fmt: skip
+"""Dimension names of tifffile's axis codes; others are taken in lower case."""
+
+
+_ELSEWHERE: Final = "the OME-XML of this file has planes in other files; its own pages stand by themselves"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLevel:
+    """One resolution of a series.
+
+    Attributes
+    ----------
+    shape, dims
+        Of the dimensions in front of those of a page.
+    offsets
+        Of the directories of the pages, in C order; one only where the pages follow each other in the file.
+    data_offset
+        Where pages that follow each other begin, else None.
+    """
+
+    shape: tuple[int, ...]
+    dims: tuple[str, ...]
+    offsets: tuple[int, ...]
+    data_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series and its resolutions, from fine to coarse; `ome` where OME-XML describes it."""
+
+    name: str
+    levels: tuple[SeriesLevel, ...]
+    ome: OmeImage | None = None
+
+
+def follows_convention(directory: Directory) -> bool:
+    """Whether the first directory says that pages belong together by a convention that tifffile knows."""
+    if Tag.UIC2 in directory or Tag.CZ_LSM_INFO in directory:
+        return True
+    entry = directory.entries.get(Tag.IMAGE_DESCRIPTION)
+    if entry is None or not directory.file.holds(entry.offset, entry.offset + entry.nbytes):
+        return False
+    start = directory.file.read(entry.offset, min(entry.nbytes, 4096)).lstrip()
+    return start.startswith((b"ImageJ=", b'{"shape":')) or b"<OME" in start
+
+
+def read_series(directory: Directory, context: ParseContext) -> list[Series] | None:
+    """The series of a file, None where tifffile finds no more than pages, or fails: then pages it is.
+
+    Series that go on in other files are none either, and reported: their planes are not in this file.
+    """
+    try:
+        document = _ome_document(directory)
+        if document.spread:
+            context.report("", "series over several files", _ELSEWHERE, "parse every file and combine them")
+            return None
+        found = _tifffile_series(directory.file)
+    except LIBRARY_ERRORS:
+        return None  # a forged or truncated description
+    if found is None or len(found) != len(document.images):
+        return found
+    return [replace(series, ome=image) for series, image in zip(found, document.images, strict=True)]
+
+
+def _ome_document(directory: Directory) -> OmeDocument:
+    text = directory.text(Tag.IMAGE_DESCRIPTION)
+    return parse_ome(text) if "<OME" in text[:4096] else OmeDocument()
+
+
+def _tifffile_series(file: TiffFile) -> list[Series] | None:
+    import tifffile  # noqa: PLC0415 slow to import, and few files need it
+
+    with quiet_library(), file.stream() as handle, tifffile.TiffFile(handle, name=file.source.name) as tif:
+        pages = [page for series in tif.series for level in series.levels for page in level.pages]
+        if not pages or any(page is None or page.parent is not tif for page in pages):
+            return None
+        return [Series(series.name, tuple(_levels(series))) for series in tif.series]
+
+
+def _levels(series: Any) -> Iterator[SeriesLevel]:
+    for level in series.levels:
+        page = level.keyframe
+        shape = tuple(int(n) for n in level.shape)
+        leading = len(shape) - len(page.shape) + _leading_ones(page)
+        inner = level.axes[len(shape) - len(page.shape) :]
+        if inner != page.axes:
+            raise ValueError(f"axes {level.axes} of pages {page.axes}")
+        front = shape[:leading]
+        dims = tuple(_NAMES.get(axis, axis.lower()) for axis in level.axes[:leading])
+        count = math.prod(front)
+        if level.dataoffset is not None and len(level.pages) != count:
+            yield SeriesLevel(front, dims, (page.offset,), int(level.dataoffset))
+        elif len(level.pages) == count:
+            yield SeriesLevel(front, dims, tuple(int(p.offset) for p in level.pages))
+        else:
+            raise ValueError(f"{len(level.pages)} pages for {front}")
+
+
+def _leading_ones(page: Any) -> int:
+    """Pages of volumes have more than two dimensions in front; none are read here."""
+    if page.imagedepth > 1:
+        raise ValueError("volume")
+    return 0

@@ -1,0 +1,1 @@
+"""GeoTIFF: coordinate systems, transforms, coordinates."""

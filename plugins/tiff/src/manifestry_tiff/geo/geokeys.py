@@ -1,0 +1,129 @@
+"""GeoKeys (GeoTIFF 1.1, OGC 19-008r4, section 7.1.3): the directory of keys and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+from manifestry_tiff.structure.ifd import Directory
+from manifestry_tiff.structure.tags import Tag
+
+__all__ = ["USER_DEFINED", "GeoKey", "GeoKeys", "read_geo_keys"]
+
+USER_DEFINED: Final = 32767
+"""The value of a key that means: other keys say it."""
+
+
+class GeoKey(IntEnum):
+    """Keys that say what the coordinates are."""
+
+    GT_MODEL_TYPE = 1024
+    GT_RASTER_TYPE = 1025
+    GT_CITATION = 1026
+    GEODETIC_CRS = 2048
+    GEODETIC_CITATION = 2049
+    GEODETIC_DATUM = 2050
+    PRIME_MERIDIAN = 2051
+    GEOG_ANGULAR_UNITS = 2054
+    GEOG_ANGULAR_UNIT_SIZE = 2055
+    ELLIPSOID = 2056
+    ELLIPSOID_SEMI_MAJOR_AXIS = 2057
+    ELLIPSOID_SEMI_MINOR_AXIS = 2058
+    ELLIPSOID_INV_FLATTENING = 2059
+    PRIME_MERIDIAN_LONGITUDE = 2061
+    PROJECTED_CRS = 3072
+    PROJECTED_CITATION = 3073
+    PROJECTION = 3074
+    PROJ_METHOD = 3075
+    PROJ_LINEAR_UNITS = 3076
+    PROJ_LINEAR_UNIT_SIZE = 3077
+    PROJ_STD_PARALLEL_1 = 3078
+    PROJ_STD_PARALLEL_2 = 3079
+    PROJ_NAT_ORIGIN_LONG = 3080
+    PROJ_NAT_ORIGIN_LAT = 3081
+    PROJ_FALSE_EASTING = 3082
+    PROJ_FALSE_NORTHING = 3083
+    PROJ_FALSE_ORIGIN_LONG = 3084
+    PROJ_FALSE_ORIGIN_LAT = 3085
+    PROJ_FALSE_ORIGIN_EASTING = 3086
+    PROJ_FALSE_ORIGIN_NORTHING = 3087
+    PROJ_CENTER_LONG = 3088
+    PROJ_CENTER_LAT = 3089
+    PROJ_CENTER_EASTING = 3090
+    PROJ_CENTER_NORTHING = 3091
+    PROJ_SCALE_AT_NAT_ORIGIN = 3092
+    PROJ_SCALE_AT_CENTER = 3093
+    PROJ_AZIMUTH_ANGLE = 3094
+    PROJ_STRAIGHT_VERT_POLE_LONG = 3095
+    PROJ_RECTIFIED_GRID_ANGLE = 3096
+    VERTICAL = 4096
+
+
+class GeoKeys:
+    """The keys of an image.
+
+    Parameters
+    ----------
+    values
+        Code, number or text by number of the key.
+    """
+
+    def __init__(self, values: Mapping[int, int | float | str]) -> None:
+        self._values = dict(values)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def code(self, key: GeoKey) -> int | None:
+        """A code, None where the key is absent or undefined (0)."""
+        value = self._values.get(key)
+        return int(value) if isinstance(value, int) and value > 0 else None
+
+    def registered(self, key: GeoKey) -> int | None:
+        """A code that a registry defines, None where the key is absent, undefined or user-defined."""
+        code = self.code(key)
+        return None if code is None or code >= USER_DEFINED else code
+
+    def number(self, *keys: GeoKey) -> float | None:
+        """The first of some keys that holds a number."""
+        found = (self._values.get(key) for key in keys)
+        return next((float(value) for value in found if isinstance(value, int | float)), None)
+
+    def text(self, key: GeoKey) -> str:
+        """Text without the separator at its end, ``""`` where the key is absent."""
+        value = self._values.get(key)
+        return value if isinstance(value, str) else ""
+
+    def names(self, key: GeoKey) -> dict[str, str]:
+        """What a citation calls things, as Esri and GDAL write it: ``GCS Name = a|Datum = b|Ellipsoid = c|Primem = d``."""
+        parts = (part.partition(" = ") for part in self.text(key).split("|"))
+        return {name.strip(): value.strip() for name, equals, value in parts if equals}
+
+
+def read_geo_keys(directory: Directory) -> GeoKeys:
+    """The keys of a directory; entries that point outside their tables are passed over, as others do.
+
+    Raises
+    ------
+    MalformedFileError
+        The key directory itself is broken.
+    """
+    words = directory.integers(Tag.GEO_KEY_DIRECTORY)
+    if not words:
+        return GeoKeys({})
+    count = words[3] if len(words) >= 4 else 0
+    if len(words) < 4 * (count + 1):
+        raise directory.malformed(Tag.GEO_KEY_DIRECTORY, f"{len(words)} values for {count} keys")
+    doubles = directory.numbers(Tag.GEO_DOUBLE_PARAMS)
+    text = (directory.raw(Tag.GEO_ASCII_PARAMS) or b"").decode("utf-8", "replace")
+    values: dict[int, int | float | str] = {}
+    for i in range(4, 4 * (count + 1), 4):
+        key, table, number, at = words[i : i + 4]
+        if table == 0:
+            values[key] = at
+        elif table == Tag.GEO_DOUBLE_PARAMS and doubles is not None and number and at < doubles.size:
+            values[key] = float(doubles[at])
+        elif table == Tag.GEO_ASCII_PARAMS:
+            values[key] = text[at : at + number].rstrip("|\0 ")
+    return GeoKeys(values)

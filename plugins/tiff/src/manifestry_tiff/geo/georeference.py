@@ -1,0 +1,132 @@
+"""Georeferencing of an image: GeoZarr conventions and CF side by side, each read by programs that do not read the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.codecs import serializer
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
+from manifestry.model.tree import VirtualArray
+from numpy.typing import NDArray
+
+from manifestry_tiff.geo.crs import CoordinateSystem, CrsError, read_crs
+from manifestry_tiff.geo.geokeys import GeoKey, read_geo_keys
+from manifestry_tiff.geo.geozarr import proj_attributes, spatial_attributes, with_conventions
+from manifestry_tiff.geo.transform import Affine, read_transform
+from manifestry_tiff.options import TiffOptions
+from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.tags import Tag
+
+__all__ = ["GRID_MAPPING", "GeoReference", "read_georeference"]
+
+GRID_MAPPING: Final = "spatial_ref"
+"""Name of the scalar variable that holds the CF grid mapping."""
+
+_GEO_TAGS: Final = (Tag.GEO_KEY_DIRECTORY, Tag.MODEL_TRANSFORMATION, Tag.MODEL_TIEPOINT, Tag.MODEL_PIXEL_SCALE)
+_PIXEL_IS_POINT: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class GeoReference:
+    """Where an image lies.
+
+    Attributes
+    ----------
+    width, length
+        Of the image that it was read from, in pixels.
+    system, transform
+        None where the file does not say.
+    point
+        Whether values belong to points (PixelIsPoint) rather than areas.
+    node
+        Whether that is to be said as the registration ``node``.
+    """
+
+    width: int
+    length: int
+    system: CoordinateSystem | None
+    transform: Affine | None
+    point: bool = False
+    node: bool = False
+
+    def level(self, width: int, length: int) -> GeoReference:
+        """The same area in an image of another size."""
+        if self.transform is None or (width, length) == (self.width, self.length):
+            return replace(self, width=width, length=length)
+        scaled = self.transform.scaled(self.width / width, self.length / length)
+        return replace(self, width=width, length=length, transform=scaled)
+
+    def conventions(self) -> dict[str, Any]:
+        """GeoZarr attributes of an array."""
+        found: dict[str, Any] = {}
+        if self.system is not None:
+            found |= proj_attributes(self.system)
+        if self.transform is not None:
+            found |= spatial_attributes(self.transform, self.width, self.length, node=self.node)
+        return found
+
+    def array_attributes(self) -> dict[str, Any]:
+        """All attributes that an array of this image has for its sake."""
+        found = with_conventions(self.conventions())
+        found["grid_mapping"] = GRID_MAPPING
+        if self.transform is not None:
+            found["AREA_OR_POINT"] = "Point" if self.point else "Area"
+        return found
+
+    def variables(self, context: ParseContext, *, coordinates: bool) -> dict[str, VirtualArray]:
+        """The grid mapping and, where x and y are functions of the column and the row, coordinates of pixel centres."""
+        found = {GRID_MAPPING: _inline(np.zeros((), "i8"), (), self._grid_mapping_attributes())}
+        transform = self.transform
+        if not coordinates or transform is None or not transform.axis_aligned:
+            return found
+        if 8 * (self.width + self.length) > context.limits.max_inline_bytes:
+            context.report("x", "coordinates left out", f"{self.width + self.length} values", "raise max_inline_bytes")
+            return found
+        x, y = transform.centres(self.width, self.length)
+        axes = {"X": {"axis": "X"}, "Y": {"axis": "Y"}} if self.system is None else self.system.axes
+        return {"x": _inline(x, ("x",), axes["X"]), "y": _inline(y, ("y",), axes["Y"]), **found}
+
+    def _grid_mapping_attributes(self) -> dict[str, Any]:
+        found: dict[str, Any] = {} if self.system is None else dict(self.system.grid_mapping)
+        if self.transform is not None:
+            a, b, c, d, e, f = self.transform.coefficients
+            found["GeoTransform"] = " ".join(map(repr, (c, a, b, f, d, e)))
+        return found
+
+
+def read_georeference(image: Image, path: str, options: TiffOptions, context: ParseContext) -> GeoReference | None:
+    """Where an image lies, None where its tags do not say. What cannot be understood is reported; pixels stay right."""
+    directory = image.directory
+    if not any(tag in directory for tag in _GEO_TAGS):
+        return None
+    keys = read_geo_keys(directory)
+    try:
+        system = read_crs(keys)
+    except CrsError as error:
+        context.report(path, "coordinate reference system left out", str(error))
+        system = None
+    vertical = keys.registered(GeoKey.VERTICAL)
+    if system is not None and vertical is not None and not system.has_heights:
+        context.report(path, "vertical system left out", f"no vertical system has the code {vertical}")
+    transform = read_transform(directory, keys)
+    if transform is None and Tag.MODEL_TIEPOINT in directory:
+        context.report(path, "ground control points left out", "tie points without a scale make no affine transform")
+    if system is None and transform is None:
+        return None
+    point = keys.code(GeoKey.GT_RASTER_TYPE) == _PIXEL_IS_POINT
+    node = point and options.registration == "node"
+    return GeoReference(image.width, image.length, system, transform, point, node)
+
+
+def _inline(values: NDArray[Any], dims: tuple[str, ...], attributes: Mapping[str, Any]) -> VirtualArray:
+    """A small array whose values stand in the manifest."""
+    codecs = (serializer(values.dtype),)
+    grid = RegularGrid(values.shape)
+    metadata = ArrayMetadata(values.shape, values.dtype, grid, codecs, values.dtype.type(0), dims, dict(attributes))
+    little = values.astype(values.dtype.newbyteorder("<"))
+    return VirtualArray(metadata, ChunkManifest.from_inline(metadata.grid_shape, [little.tobytes()]))

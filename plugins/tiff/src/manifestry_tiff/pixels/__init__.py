@@ -1,0 +1,1 @@
+"""From an image to a virtual array: compression, predictors, chunks, fill."""

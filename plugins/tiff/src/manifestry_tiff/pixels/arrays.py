@@ -1,0 +1,86 @@
+"""An image as a virtual array."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.formats.contracts import ParseContext
+from manifestry.model.datatypes import default_fill
+from manifestry.model.metadata import ArrayMetadata
+from manifestry.model.tree import VirtualArray
+
+from manifestry_tiff.options import TiffOptions
+from manifestry_tiff.pixels.chunking import lay_out
+from manifestry_tiff.pixels.nodata import nearest_value, parse_nodata
+from manifestry_tiff.pixels.pipeline import make_pipeline
+from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.segments import Segments, read_segments
+from manifestry_tiff.structure.tags import Tag
+
+__all__ = ["image_array", "plane_array"]
+
+
+def image_array(image: Image, path: str, options: TiffOptions, context: ParseContext) -> VirtualArray:
+    """The array of an image.
+
+    Parameters
+    ----------
+    path
+        Of the array, for what is reported.
+
+    Raises
+    ------
+    MalformedFileError, UnsupportedFeatureError, ManifestError
+        The array cannot be expressed exactly.
+    """
+    nodata = image_nodata(image, path, context)
+    fill = nearest_value(image.directory.text(Tag.GDAL_NODATA), image.dtype) if nodata is None else nodata
+    pipeline = make_pipeline(image)
+    segments = read_segments(image, context.limits.max_chunks)
+    grid, manifest, pipeline = lay_out(
+        image,
+        pipeline,
+        segments,
+        rectilinear=options.rectilinear,
+        chunk_bytes=context.chunk_bytes,
+        max_inline_bytes=context.limits.max_inline_bytes,
+    )
+    own = {} if nodata is None else {"_FillValue": nodata}
+    return VirtualArray(ArrayMetadata(image.shape, image.dtype, grid, pipeline.codecs, fill, image.dims, own), manifest)
+
+
+def plane_array(image: Image, offset: int) -> VirtualArray:
+    """The array of an image whose uncompressed pixels follow each other from an offset on.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        They are compressed.
+    """
+    pipeline = make_pipeline(image)
+    if pipeline.scheme is not None:
+        raise UnsupportedFeatureError("compressed pages without directories", image.label, "read the pages with ifd=N")
+    planes = image.samples if image.planar else 1
+    length = image.length * image.row_bytes
+    whole = replace(image, segment_length=image.length, segment_width=image.width, tiled=False)
+    lengths = np.full(planes, length, "u8")
+    segments = Segments(np.uint64(offset) + np.arange(planes, dtype="u8") * np.uint64(length), lengths)
+    grid, manifest, pipeline = lay_out(whole, pipeline, segments)
+    fill = default_fill(image.dtype)
+    return VirtualArray(ArrayMetadata(image.shape, image.dtype, grid, pipeline.codecs, fill, image.dims), manifest)
+
+
+def image_nodata(image: Image, path: str, context: ParseContext) -> np.generic | None:
+    """The nodata value in the type of the array; one that has no such form is reported and left out."""
+    if Tag.GDAL_NODATA not in image.directory:
+        return None
+    text = image.directory.text(Tag.GDAL_NODATA)
+    try:
+        value = parse_nodata(text, image.dtype)
+    except ValueError:
+        value = None
+    if value is None:
+        context.report(path, "nodata left out", f"{text!r} is no {image.dtype} value")
+    return value

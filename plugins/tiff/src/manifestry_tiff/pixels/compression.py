@@ -1,0 +1,199 @@
+"""Compression schemes as codecs that readers already have.
+
+Two kinds. *Byte schemes* (LZW, Deflate, ...) compress the bytes that an array codec made of the pixels. *Image schemes*
+(JPEG, LERC, ...) make bytes of pixels themselves. Both name the functions of imagecodecs that the codecs call, so that
+a strip can be decoded, and made again losslessly, while parsing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.codecs import Codec
+from manifestry.model.datatypes import is_float
+
+from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.stream_headers import is_subsampled
+from manifestry_tiff.structure.tags import Compression, ExtraSample, Photometric, Tag
+
+__all__ = ["BYTE_SCHEMES", "JPEG_SCHEMES", "ByteScheme", "ImageScheme", "image_scheme"]
+
+
+@dataclass(frozen=True, slots=True)
+class ByteScheme:
+    """A scheme that compresses bytes.
+
+    Attributes
+    ----------
+    codec
+        The codec by the name that zarr, or imagecodecs-zarr, registers.
+    library
+        Stem of the functions ``<stem>_encode`` and ``<stem>_decode`` of imagecodecs.
+    """
+
+    codec: Codec
+    library: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScheme:
+    """A scheme that compresses pixels.
+
+    Attributes
+    ----------
+    codec, library
+        As for `ByteScheme`; without a library the codec itself decodes and encodes.
+    decode
+        Arguments of the decoding function.
+    lossless
+        Arguments of the encoding function that lose nothing; several are tried until one comes back the same.
+    sized
+        Whether the decoding function is told the rows and columns, and fills missing rows itself (CCITT).
+    """
+
+    codec: Codec
+    library: str
+    decode: Mapping[str, Any] = field(default_factory=dict)
+    lossless: tuple[Mapping[str, Any], ...] = ({},)
+    sized: bool = False
+
+
+_ZLIB: Final = ByteScheme(Codec("numcodecs.zlib", {"level": 1}), "zlib")
+
+BYTE_SCHEMES: Final[dict[int, ByteScheme]] = {
+    Compression.LZW: ByteScheme(Codec("imagecodecs_lzw"), "lzw"),
+    Compression.ADOBE_DEFLATE: _ZLIB,
+    Compression.DEFLATE: _ZLIB,
+    Compression.PIXTIFF: _ZLIB,
+    Compression.PACKBITS: ByteScheme(Codec("imagecodecs_packbits"), "packbits"),
+    Compression.LZMA: ByteScheme(Codec("numcodecs.lzma", {"format": 1, "check": -1, "preset": None}), "lzma"),
+    Compression.ZSTD: ByteScheme(Codec("zstd", {"level": 0, "checksum": False}), "zstd"),
+}
+
+JPEG_SCHEMES: Final = frozenset({Compression.JPEG, Compression.ALT_JPEG, Compression.LOSSY_JPEG})
+
+_REFUSED: Final = {
+    Compression.OLD_JPEG: "old-style JPEG (compression 6)",
+    Compression.NEXT: "NeXT 2-bit (compression 32766)",
+    Compression.THUNDERSCAN: "ThunderScan (compression 32809)",
+    Compression.SGI_LOG: "SGI LogLuv (compression 34676)",
+    Compression.SGI_LOG_24: "SGI LogLuv 24 (compression 34677)",
+}
+
+
+def image_scheme(image: Image) -> ImageScheme:
+    """The image scheme of an image.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        No reader has a codec for it.
+    """
+    make = _IMAGE_SCHEMES.get(image.compression)
+    if make is None:
+        feature = _REFUSED.get(image.compression, f"compression {image.compression}")  # type: ignore[call-overload]
+        raise UnsupportedFeatureError(
+            feature, image.label, "no Zarr reader has a codec for it; rewrite the file with gdal_translate or tiffcp"
+        )
+    return make(image)
+
+
+def _jpeg(image: Image) -> ImageScheme:
+    """JPEG (TIFF Technical Note 2): abbreviated streams share the tables of the JPEGTables tag."""
+    rgb = image.photometric == Photometric.RGB
+    if image.compression == Compression.LOSSY_JPEG and rgb and not is_subsampled(image):
+        raise UnsupportedFeatureError(
+            "lossy JPEG of DNG as RGB (compression 34892)",
+            image.label,
+            "the tags do not tell whether it is YCbCr inside",
+        )
+    stored, wanted = _jpeg_color_spaces(image)
+    options: dict[str, Any] = {"bitspersample": image.bits}
+    options |= {k: v for k, v in (("colorspace_jpeg", stored), ("colorspace_data", wanted)) if v}
+    tables = image.directory.raw(Tag.JPEG_TABLES) or None
+    if tables:
+        options["tables"] = base64.b64encode(tables).decode()
+    decode = {"tables": tables, "colorspace": stored, "outcolorspace": wanted}
+    lossless = ({"lossless": True}, {"lossless": True, "colorspace": "RGB", "outcolorspace": "RGB"})
+    return ImageScheme(Codec("imagecodecs_jpeg", options), "jpeg8", decode, lossless)
+
+
+def _jpeg_color_spaces(image: Image) -> tuple[str | None, str | None]:
+    """The colour space of the stream where it must not be guessed, and the one to decode to."""
+    if image.planar:
+        return None, "GRAYSCALE"
+    if Tag.EXTRA_SAMPLES in image.directory:
+        return None, None
+    match image.photometric:
+        case Photometric.YCBCR:
+            return None, "RGB"
+        case Photometric.RGB if not is_subsampled(image):
+            return "RGB", "RGB"  # streams without an Adobe marker would be taken for YCbCr
+        case Photometric.RGB:
+            return "YCBCR", "RGB"
+        case Photometric.SEPARATED:
+            return None, "CMYK"
+    return None, None
+
+
+def _webp(image: Image) -> ImageScheme:
+    # The alpha channel is left out of segments that are opaque throughout.
+    options = {"hasalpha": True} if image.samples == 4 else {}
+    return ImageScheme(Codec("imagecodecs_webp", options), "webp", options, ({"lossless": True},))
+
+
+def _lerc(image: Image) -> ImageScheme:
+    """LERC; libtiff leaves NaN, and alpha that is all or nothing, to the mask of the stream."""
+    if image.directory.header.order == ">" and image.dtype.itemsize > 1:
+        raise UnsupportedFeatureError(
+            "LERC in a big-endian file",
+            image.label,
+            "its values are not those that LERC was made for; rewrite the file",
+        )
+    extra = image.directory.integers(Tag.EXTRA_SAMPLES)
+    alpha = not image.planar and image.dtype == np.uint8 and extra[-1:] == (ExtraSample.UNASSOCIATED_ALPHA,)
+    if is_float(image.dtype) or alpha:
+        return ImageScheme(Codec("manifestry.lerc", {"samples": image.segment_samples}), "")
+    return ImageScheme(Codec("imagecodecs_lerc"), "lerc", {"masks": False}, ({"level": 0.0},))
+
+
+def _t4(image: Image) -> ImageScheme:
+    options = {"t4options": image.directory.integer(Tag.T4_OPTIONS, 0)}
+    return ImageScheme(Codec("imagecodecs_ccittfax3", options), "ccittfax3", options, sized=True)
+
+
+def _plain(library: str, lossless: Mapping[str, Any] | None = None, **details: Any) -> Callable[[Image], ImageScheme]:
+    scheme = ImageScheme(
+        Codec(f"imagecodecs_{library}"), library, lossless=({} if lossless is None else lossless,), **details
+    )
+    return lambda _image: scheme
+
+
+_JPEG_2000: Final = _plain("jpeg2k", {"level": 0, "reversible": True})
+_JPEG_XL: Final = _plain("jpegxl", {"lossless": True})
+_JPEG_XR: Final = _plain("jpegxr", {"level": 100})
+
+_IMAGE_SCHEMES: Final[dict[int, Callable[[Image], ImageScheme]]] = {
+    Compression.CCITT_RLE: _plain("ccittrle", sized=True),
+    Compression.CCITT_T4: _t4,
+    Compression.CCITT_T6: _plain("ccittfax4", sized=True),
+    Compression.JPEG: _jpeg,
+    Compression.ALT_JPEG: _jpeg,
+    Compression.LOSSY_JPEG: _jpeg,
+    Compression.JPEG_2000: _JPEG_2000,
+    Compression.APERIO_JP2000_YCBC: _JPEG_2000,
+    Compression.APERIO_JP2000_LOSSY: _JPEG_2000,
+    Compression.APERIO_JP2000_RGB: _JPEG_2000,
+    Compression.JPEG_XR_NDPI: _JPEG_XR,
+    Compression.JPEG_XR: _JPEG_XR,
+    Compression.JPEG_XL: _JPEG_XL,
+    Compression.JPEG_XL_DNG: _JPEG_XL,
+    Compression.WEBP: _webp,
+    Compression.PNG: _plain("png"),
+    Compression.LERC: _lerc,
+}

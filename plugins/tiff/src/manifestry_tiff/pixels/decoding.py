@@ -1,0 +1,153 @@
+"""Single tiles or strips, decoded while parsing exactly as the codecs of readers do, and made again losslessly.
+
+Needed for what the tags do not tell: strips with fewer rows than a chunk, streams with superfluous bytes, corrupt data.
+"""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import imagecodecs
+import numcodecs
+import numpy as np
+from manifestry.errors import UnsupportedFeatureError
+from manifestry.model.datatypes import is_float
+from numpy.typing import NDArray
+
+from manifestry_tiff.pixels.compression import ByteScheme, ImageScheme
+from manifestry_tiff.pixels.pipeline import Pipeline
+from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.stream_headers import declared_size
+
+__all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows"]
+
+_CODEC_ERRORS: Final = (RuntimeError, ValueError, ArithmeticError, EOFError, zlib.error, lzma.LZMAError)
+"""What imagecodecs and numcodecs raise on corrupt streams; those of imagecodecs derive from RuntimeError."""
+
+_NUMCODECS: Final = "numcodecs."
+
+_SLACK: Final = 4096
+"""Superfluous bytes of a stream that are looked at; a decompression bomb ends there."""
+
+
+class StreamError(ValueError):
+    """The bytes of a tile or strip cannot be decoded."""
+
+
+def decode_rows(image: Image, pipeline: Pipeline, data: bytes) -> bytes:
+    """The rows of a tile or strip whose bytes are compressed, packed and predicted as they are stored.
+
+    Raises
+    ------
+    StreamError
+        The stream is corrupt.
+    """
+    stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
+    if not isinstance(pipeline.scheme, ByteScheme):
+        return stored
+    bound = image.segment_length * image.row_bytes + _SLACK
+    rows = bytes(_call(f"{pipeline.scheme.library}_decode", stored, out=bound))
+    if len(rows) == bound:
+        raise StreamError(f"more than {bound} bytes when decoded")
+    codec = pipeline.scheme.codec
+    if codec.name.startswith(_NUMCODECS):  # imagecodecs takes streams that break off, numcodecs does not
+        _guarded(numcodecs.get_codec({**codec.configuration, "id": codec.name.removeprefix(_NUMCODECS)}).decode, stored)
+    return rows
+
+
+def pad_rows(image: Image, pipeline: Pipeline, rows: bytes) -> bytes:
+    """The bytes of a full chunk that begins with `rows`: predictors and packed bits work row by row.
+
+    Raises
+    ------
+    StreamError
+        It does not come back from being compressed.
+    """
+    padded = rows.ljust(image.segment_length * image.row_bytes, b"\0")
+    encoded = padded
+    if isinstance(pipeline.scheme, ByteScheme):
+        encoded = bytes(_call(f"{pipeline.scheme.library}_encode", padded))
+    stored = bytes(imagecodecs.bitorder_encode(encoded)) if pipeline.reversed_bits else encoded
+    if decode_rows(image, pipeline, stored) != padded:
+        raise StreamError("does not come back from being compressed again")
+    return stored
+
+
+def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]:
+    """The pixels of a tile or strip in an image scheme, ``(rows, columns[, components])``.
+
+    Raises
+    ------
+    StreamError
+        The stream is corrupt, or holds another type or number of components than the tags say.
+    """
+    scheme = pipeline.scheme
+    assert isinstance(scheme, ImageScheme)
+    stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
+    rows, columns = declared_size(stored) or (0, 0)
+    if rows > image.segment_length or columns > image.segment_width:  # decoders would make them all
+        raise StreamError(
+            f"{rows} x {columns} pixels by its header, {image.segment_length} x {image.segment_width} by the tags"
+        )
+    size = (image.segment_length, image.segment_width) if scheme.sized else ()
+    pixels: NDArray[Any] = (
+        _call(f"{scheme.library}_decode", stored, *size, **scheme.decode)
+        if scheme.library
+        else _guarded(_codec(scheme).decode, stored)
+    )
+    components = 1 if pixels.ndim == 2 else pixels.shape[2] if pixels.ndim == 3 else 0
+    if components != image.segment_samples:
+        raise StreamError(f"{components} components when decoded, {image.segment_samples} by the tags")
+    if pixels.dtype != image.dtype and not (scheme.sized and image.dtype == bool):
+        raise StreamError(f"{pixels.dtype} when decoded, {image.dtype} by the tags")
+    return pixels
+
+
+def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
+    """The bytes of a full chunk with some pixels at its upper left, losslessly encoded.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        No lossless stream decodes to the same with the codec of the other chunks.
+    """
+    scheme = pipeline.scheme
+    assert isinstance(scheme, ImageScheme)
+    rows, columns = image.segment_length - pixels.shape[0], image.segment_width - pixels.shape[1]
+    padded = np.pad(pixels, [(0, rows), (0, columns)] + [(0, 0)] * (pixels.ndim - 2))
+    for options in scheme.lossless:
+        try:
+            encoded = bytes(
+                _call(f"{scheme.library}_encode", padded, **options)
+                if scheme.library
+                else _guarded(_codec(scheme).encode, padded)
+            )
+            if np.array_equal(decode_pixels(image, pipeline, encoded), padded, equal_nan=is_float(padded.dtype)):
+                return encoded
+        except StreamError:
+            continue
+    raise UnsupportedFeatureError(
+        f"a short strip or tile in compression {image.compression}",
+        image.label,
+        "parse with rectilinear=True, or rewrite the file with tiles of full size",
+    )
+
+
+def _codec(scheme: ImageScheme) -> Any:
+    """The codec of an image scheme, as readers of Zarr v2 find it."""
+    return numcodecs.get_codec({"id": scheme.codec.name, **scheme.codec.configuration})
+
+
+def _call(function: str, *values: Any, **options: Any) -> Any:
+    """A function of imagecodecs."""
+    return _guarded(getattr(imagecodecs, function), *values, **options)
+
+
+def _guarded(function: Callable[..., Any], *values: Any, **options: Any) -> Any:
+    try:
+        return function(*values, **options)
+    except _CODEC_ERRORS as error:
+        raise StreamError(f"{type(error).__name__}: {error}") from error

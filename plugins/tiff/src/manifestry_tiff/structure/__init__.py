@@ -1,0 +1,1 @@
+"""The structures of a TIFF file: header, directories, tags, and the images that they describe."""

@@ -1,0 +1,267 @@
+"""Image file header and image file directories (TIFF 6.0 section 2, BigTIFF)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from manifestry.errors import MalformedFileError
+from manifestry.model.datatypes import is_integer
+from numpy.typing import NDArray
+
+from manifestry_tiff.structure.file import TiffFile
+from manifestry_tiff.structure.tags import FieldType, Tag
+
+__all__ = ["Directory", "Header", "read_chain", "read_directory", "read_header"]
+
+_VALUE_TYPES: Final = {
+    FieldType.BYTE: "u1", FieldType.ASCII: "u1", FieldType.SHORT: "u2", FieldType.LONG: "u4",
+    FieldType.SBYTE: "i1", FieldType.UNDEFINED: "u1", FieldType.SSHORT: "i2", FieldType.SLONG: "i4",
+    FieldType.FLOAT: "f4", FieldType.DOUBLE: "f8", FieldType.IFD: "u4",
+    FieldType.LONG8: "u8", FieldType.SLONG8: "i8", FieldType.IFD8: "u8",
+}  # fmt: skip
+_SIZES: Final = {kind: np.dtype(code).itemsize for kind, code in _VALUE_TYPES.items()} | {
+    FieldType.RATIONAL: 8,
+    FieldType.SRATIONAL: 8,
+}
+_MAX_ENTRIES: Final = 4096  # real directories have some dozens; a corrupt count must not make us read the file
+
+_STRUCTURAL: Final = frozenset(Tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The image file header.
+
+    Attributes
+    ----------
+    order
+        ``"<"`` or ``">"``: the byte order of everything in the file.
+    big
+        Whether the file is a BigTIFF, with offsets of eight bytes.
+    first
+        Offset of the first directory.
+    """
+
+    order: str
+    big: bool
+    first: int
+
+    @property
+    def entry_bytes(self) -> int:
+        """Bytes of a directory entry."""
+        return 20 if self.big else 12
+
+    @property
+    def offset_bytes(self) -> int:
+        """Bytes of an offset; values up to this size stand in the entry itself."""
+        return 8 if self.big else 4
+
+    @property
+    def count_bytes(self) -> int:
+        """Bytes of the number of entries in front of a directory."""
+        return 8 if self.big else 2
+
+
+def read_header(file: TiffFile) -> Header:
+    """The first 8 (BigTIFF: 16) bytes.
+
+    Raises
+    ------
+    MalformedFileError
+        They are no TIFF header.
+    """
+    head = file.read(0, 16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        raise MalformedFileError(f"{file.source.url}: no TIFF header: byte order mark {head[:2]!r}, {len(head)} bytes")
+    magic, first = struct.unpack(order + "HI", head[2:8])
+    if magic == 42:
+        return Header(order, big=False, first=first)
+    if magic != 43 or len(head) < 16 or struct.unpack(order + "HH", head[4:8]) != (8, 0):
+        raise MalformedFileError(f"{file.source.url}: no TIFF header: {head!r}")
+    return Header(order, big=True, first=struct.unpack(order + "Q", head[8:16])[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a directory: the type and number of values of a tag, and where they are."""
+
+    type: int
+    count: int
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values."""
+        return self.count * _SIZES[FieldType(self.type)]
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """One image file directory. Values are read when asked for.
+
+    Attributes
+    ----------
+    label
+        ``"IFD 3"`` or ``"IFD 3 SubIFD 0"``, for messages.
+    offset, next
+        Where the directory is, and the next of its chain (0: none).
+    entries
+        By number of the tag.
+    """
+
+    file: TiffFile
+    header: Header
+    label: str
+    offset: int
+    entries: dict[int, Entry]
+    next: int
+    _cache: dict[int, Any] = field(default_factory=dict, repr=False)
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.entries
+
+    def raw(self, tag: int) -> bytes | None:
+        """The bytes of a value, None where the tag is absent.
+
+        Raises
+        ------
+        MalformedFileError
+            They lie outside the file.
+        """
+        data = self._view(tag)
+        return None if data is None else bytes(data)
+
+    def _view(self, tag: int) -> memoryview | None:
+        entry = self.entries.get(tag)
+        if entry is None:
+            return None
+        if not self.file.holds(entry.offset, entry.offset + entry.nbytes):
+            raise self.malformed(tag, f"{entry.count} values at offset {entry.offset}, file of {self.file.size} bytes")
+        return self.file.view(entry.offset, entry.nbytes)
+
+    def numbers(self, tag: int) -> NDArray[Any] | None:
+        """The values of a numeric tag in the file's byte order, read-only; None where the tag is absent or empty."""
+        if tag not in self._cache:
+            data = self._view(tag)
+            if not data:
+                return None
+            kind = FieldType(self.entries[tag].type)
+            if kind in (FieldType.RATIONAL, FieldType.SRATIONAL):
+                pairs = np.frombuffer(data, self.header.order + ("u4" if kind == FieldType.RATIONAL else "i4"))
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    self._cache[tag] = pairs[::2] / pairs[1::2]
+            else:
+                self._cache[tag] = np.frombuffer(data, self.header.order + _VALUE_TYPES[kind])
+        values: NDArray[Any] = self._cache[tag]
+        return values
+
+    def integers(self, tag: int) -> tuple[int, ...]:
+        """The values of a tag that has few, ``()`` where it is absent.
+
+        Raises
+        ------
+        MalformedFileError
+            They are no whole numbers, or absurdly many.
+        """
+        values = self.numbers(tag)
+        if values is None:
+            return ()
+        if not is_integer(values.dtype) or values.size > 1 << 16:
+            raise self.malformed(
+                tag, f"{values.size} values of type {self.entries[tag].type} where integers are needed"
+            )
+        return tuple(values.tolist())
+
+    def integer(self, tag: int, default: int) -> int:
+        """The first value of a tag, or what the specification takes where it is absent."""
+        return next(iter(self.integers(tag)), default)
+
+    def text(self, tag: int) -> str:
+        """Text up to the first NUL, UTF-8 or else Latin-1, ``""`` where the tag is absent."""
+        data = (self.raw(tag) or b"").split(b"\0", 1)[0]
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode("latin-1")
+
+    def malformed(self, tag: int, found: object) -> MalformedFileError:
+        """The error for a tag with an impossible value."""
+        name = Tag(tag).name if tag in Tag else "private"
+        return MalformedFileError(f"{self.label} at offset {self.offset}, tag {int(tag)} ({name}): {found}")
+
+    def prefetch(self, *more: tuple[int, int]) -> None:
+        """Bring the values of all tags that matter, and `more` byte ranges, in one round trip."""
+        ranges = [(e.offset, e.offset + e.nbytes) for tag, e in self.entries.items() if tag in _STRUCTURAL]
+        self.file.prefetch([r for r in ranges if self.file.holds(*r)] + list(more))
+
+
+def read_directory(file: TiffFile, header: Header, offset: int, label: str) -> Directory:
+    """The directory at an offset. Entries of unknown type are passed over, as the specification asks.
+
+    Raises
+    ------
+    MalformedFileError
+        There is none.
+    """
+    where = f"{label} at offset {offset}"
+    count_data = file.read(offset, header.count_bytes) if 8 <= offset < file.size else b""
+    if len(count_data) < header.count_bytes:
+        raise MalformedFileError(f"{where}: outside the file of {file.size} bytes")
+    count = int.from_bytes(count_data, "little" if header.order == "<" else "big")
+    if not 0 < count <= _MAX_ENTRIES:
+        raise MalformedFileError(f"{where}: {count} entries")
+    start = offset + header.count_bytes
+    data = file.read(start, count * header.entry_bytes + header.offset_bytes)
+    complete = len(data) // header.entry_bytes
+    if complete < count:
+        raise MalformedFileError(f"{where}: {count} entries, cut off after {complete}")
+    following = data[count * header.entry_bytes :]
+    after = int.from_bytes(following, "little" if header.order == "<" else "big")
+    # A file may end right behind its last entry; then there is no next directory.
+    next_offset = after if len(following) == header.offset_bytes else 0
+    return Directory(file, header, label, offset, dict(_entries(header, data, start, count)), next_offset)
+
+
+def _entries(header: Header, data: bytes, start: int, count: int) -> Iterator[tuple[int, Entry]]:
+    layout = header.order + ("HHQ" if header.big else "HHI")
+    pointer = header.order + ("Q" if header.big else "I")
+    seen = set()
+    for i in range(count):
+        base = i * header.entry_bytes
+        tag, kind, number = struct.unpack_from(layout, data, base)
+        if kind not in _SIZES or tag in seen:  # of a tag that is there twice the first counts
+            continue
+        seen.add(tag)
+        at = base + header.entry_bytes - header.offset_bytes
+        if number * _SIZES[kind] <= header.offset_bytes:
+            yield tag, Entry(kind, number, start + at)
+        else:
+            yield tag, Entry(kind, number, struct.unpack_from(pointer, data, at)[0])
+
+
+def read_chain(
+    file: TiffFile, header: Header, first: int, label: str = "IFD", limit: int = 1 << 20
+) -> Iterator[Directory]:
+    """The directories of a chain, each as it is reached.
+
+    Raises
+    ------
+    MalformedFileError
+        The chain comes back to a directory, or has more than `limit`.
+    """
+    seen: set[int] = set()
+    offset = first
+    while offset:
+        if offset in seen:
+            raise MalformedFileError(f"{label} {len(seen)} at offset {offset}: the chain of directories is a loop")
+        if len(seen) >= limit:
+            raise MalformedFileError(f"{label} {len(seen)} at offset {offset}: more than {limit} directories")
+        directory = read_directory(file, header, offset, f"{label} {len(seen)}")
+        seen.add(offset)
+        yield directory
+        offset = directory.next

@@ -1,0 +1,240 @@
+"""Which image is what: full resolution, overview or mask, by NewSubfileType and SubIFDs (TIFF 6.0 section 8).
+
+An image that cannot be read keeps its place, so that those behind it keep their numbers. Where its tags do not even say
+which place it would have, what lies behind it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from manifestry.errors import MalformedFileError
+from manifestry.formats.contracts import ParseContext
+
+from manifestry_tiff.structure.ifd import Directory, read_chain
+from manifestry_tiff.structure.image import Image, read_image
+from manifestry_tiff.structure.tags import Photometric, SampleFormat, Tag
+
+__all__ = ["Family", "Level", "group_images"]
+
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_OLD_REDUCED: Final = 2  # of SubfileType
+_MAX_SUB_IFDS: Final = 1024
+"""Real images have some dozens; directories may overlap, and cost as much as if they did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """What decides which place an image has.
+
+    Attributes
+    ----------
+    reduced, mask
+        What NewSubfileType and its forerunners say that the image is.
+    width, length
+        Pixels; None where they are missing or cannot be read.
+    kind
+        Components of a pixel, and their format; None what cannot be read.
+    """
+
+    reduced: bool
+    mask: bool
+    width: int | None
+    length: int | None
+    kind: tuple[int | None, int | None]
+
+    @property
+    def known_size(self) -> tuple[int, int]:
+        """Width and length.
+
+        Raises
+        ------
+        _PlaceUnknownError
+            They cannot be read.
+        """
+        if self.width is None or self.length is None:
+            raise _PlaceUnknownError
+        return self.width, self.length
+
+
+@dataclass(slots=True)
+class Level:
+    """One resolution of an image, and the mask that belongs to it; None what cannot be read."""
+
+    outline: _Outline
+    image: Image | None
+    mask: Image | None = None
+    masked: bool = False
+    """Whether there is a mask, readable or not."""
+
+
+@dataclass(slots=True)
+class Family:
+    """An image with its overviews, from fine to coarse."""
+
+    levels: list[Level] = field(default_factory=list)
+
+    @property
+    def full(self) -> Image | None:
+        """The image at full resolution, None where it cannot be read."""
+        return self.levels[0].image
+
+
+class _PlaceUnknownError(Exception):
+    """The place of an image depends on tags that cannot be read."""
+
+
+def group_images(directories: list[Directory], context: ParseContext) -> list[Family]:
+    """The images of a file. Those that cannot be read are refused by the number of their directory."""
+    families: list[Family] = []
+    known = {directory.offset for directory in directories}
+    for number, directory in enumerate(directories):
+        image = _image(directory, number, context)
+        try:
+            _place(directory, image, families)
+            for sub in _sub_directories(directory, number, known, context):
+                _place(sub, _image(sub, number, context), families)
+        except _PlaceUnknownError:
+            placed = image is None or any(level.image is image for family in families for level in family.levels)
+            _refuse_rest(directories[number:], number, families, context, placed=placed)
+            break
+    return families
+
+
+def _refuse_rest(
+    directories: list[Directory], first: int, families: list[Family], context: ParseContext, *, placed: bool
+) -> None:
+    """Directories that nobody can say the place of; each can be read by itself.
+
+    What they say they are is kept, so that the images in front of them have the names that they have in a whole file.
+
+    Parameters
+    ----------
+    first
+        Number of the first directory.
+    placed
+        Whether that one has its place, or is refused already.
+    """
+    for number, directory in enumerate(directories, first):
+        _hold_place(directory, families)
+        if placed and number == first:
+            continue
+        context.refuse(
+            str(number),
+            "an image whose place is unknown",
+            f"IFD {number}: an image in front of it, which its number depends on, cannot be read",
+            f"read it by itself with ifd={number}",
+        )
+
+
+def _hold_place(directory: Directory, families: list[Family]) -> None:
+    """Let an image that is not read be a level or a family, by what it says it is."""
+    try:
+        outline = _read_outline(directory)
+    except _PlaceUnknownError:
+        return
+    if outline.reduced and families:
+        families[-1].levels.append(Level(outline, None))
+    elif not outline.mask:
+        families.append(Family([Level(outline, None)]))
+
+
+def _image(directory: Directory, number: int, context: ParseContext) -> Image | None:
+    with context.isolate(str(number)):
+        return read_image(directory)
+    return None
+
+
+def _sub_directories(directory: Directory, number: int, known: set[int], context: ParseContext) -> Iterator[Directory]:
+    """The directories that the SubIFDs tag points at; each may begin a chain of its own. `known` ones come once only.
+
+    Raises
+    ------
+    _PlaceUnknownError
+        There are more, which cannot be read.
+    """
+    with context.isolate(str(number)):
+        offsets = directory.integers(Tag.SUB_IFDS)
+        if len(offsets) > _MAX_SUB_IFDS:
+            raise directory.malformed(Tag.SUB_IFDS, f"{len(offsets)} directories")
+        for i, offset in enumerate(offsets):
+            label = f"{directory.label} SubIFD {i}"
+            for sub in read_chain(directory.file, directory.header, offset, label, context.limits.max_arrays):
+                if sub.offset in known:
+                    break
+                known.add(sub.offset)
+                yield sub
+        return
+    raise _PlaceUnknownError
+
+
+def _place(directory: Directory, image: Image | None, families: list[Family]) -> None:
+    """Put an image where it belongs: to the last family as a mask or overview, or as a family of its own.
+
+    Raises
+    ------
+    _PlaceUnknownError
+        Nobody can say where that is.
+    """
+    outline = _read_outline(directory)
+    if families and outline.mask:
+        owner = _owner_of_mask(outline, families[-1])
+        if owner is not None:
+            owner.mask, owner.masked = image, True
+            return
+    if families and outline.reduced and _is_overview(outline, families[-1]):
+        families[-1].levels.append(Level(outline, image))
+        return
+    families.append(Family([Level(outline, image)]))
+
+
+def _read_outline(directory: Directory) -> _Outline:
+    """What the tags say that decide the place of an image."""
+    kind = _integer(directory, Tag.NEW_SUBFILE_TYPE, 0)
+    old_kind = _integer(directory, Tag.SUBFILE_TYPE, 0)
+    photometric = _integer(directory, Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK)
+    if kind is None or old_kind is None or photometric is None:
+        raise _PlaceUnknownError
+    return _Outline(
+        reduced=bool(kind & _REDUCED) or old_kind == _OLD_REDUCED,
+        mask=bool(kind & _MASK) or photometric == Photometric.MASK,
+        width=_integer(directory, Tag.IMAGE_WIDTH, 0) or None,
+        length=_integer(directory, Tag.IMAGE_LENGTH, 0) or None,
+        kind=(
+            _integer(directory, Tag.SAMPLES_PER_PIXEL, 1),
+            _integer(directory, Tag.SAMPLE_FORMAT, SampleFormat.UINT),
+        ),
+    )
+
+
+def _integer(directory: Directory, tag: Tag, default: int) -> int | None:
+    try:
+        return directory.integer(tag, default)
+    except MalformedFileError:
+        return None
+
+
+def _owner_of_mask(mask: _Outline, family: Family) -> Level | None:
+    """The level that a mask belongs to: the first of its size that has none."""
+    for level in family.levels:
+        if level.outline.known_size == mask.known_size and not level.masked:
+            return level
+    return None
+
+
+def _is_overview(outline: _Outline, family: Family) -> bool:
+    """Whether an image shows the same in fewer pixels: smaller than the last level, alike in shape and kind."""
+    full, last = family.levels[0].outline, family.levels[-1].outline
+    (full_width, full_length), (width, length) = full.known_size, outline.known_size
+    if None in outline.kind + full.kind:
+        raise _PlaceUnknownError
+    if outline.kind != full.kind:
+        return False
+    last_width, last_length = last.known_size
+    if width > last_width or length > last_length or (width, length) == (last_width, last_length):
+        return False
+    # Each side is rounded up or down by itself: the factors agree within one pixel of the coarse image.
+    factor = full_width / width
+    return abs(full_length / factor - length) <= max(1.0, 0.02 * length)

@@ -1,0 +1,65 @@
+"""What compressed streams say of themselves in their headers, before anything is decoded."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from manifestry.model.datatypes import is_integer
+
+from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.tags import Tag
+
+__all__ = ["declared_size", "is_subsampled"]
+
+_JPEG: Final = b"\xff\xd8"
+_START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN: Final = 0xDA
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_CODESTREAM: Final = b"\xff\x4f\xff\x51"
+_BOXES: Final = b"\0\0\0\x0cjP  "
+_LOOK_BYTES: Final = 4096
+
+
+def is_subsampled(image: Image) -> bool:
+    """Whether the first JPEG stream that an image has stores some components at a lower resolution than others.
+
+    Such a stream is YCbCr, whatever the tags say: RGB has no component that could be coarser.
+    """
+    directory = image.directory
+    offsets = directory.numbers(Tag.TILE_OFFSETS if image.tiled else Tag.STRIP_OFFSETS)
+    if offsets is None or not is_integer(offsets.dtype) or not offsets.any():
+        return False
+    first = int(offsets[offsets != 0][0])
+    stream = directory.file.read(first, _LOOK_BYTES) if 0 < first < directory.file.size else b""
+    frame = _frame_header(stream)
+    # Of every component a number, horizontal and vertical factor in one byte, and its table.
+    return len(set(frame[6 + 1 : 6 + 3 * frame[5] : 3])) > 1 if frame else False
+
+
+def declared_size(stream: bytes) -> tuple[int, int] | None:
+    """Rows and columns of a JPEG, JPEG 2000 or PNG stream; None where its header does not tell."""
+    head = stream[:_LOOK_BYTES]
+    if head.startswith(_JPEG):
+        frame = _frame_header(stream)
+        return (_number(frame[1:3]), _number(frame[3:5])) if frame else None
+    if head.startswith(_PNG):  # the IHDR chunk is the first
+        return _number(head[20:24]), _number(head[16:20])
+    if head.startswith((_CODESTREAM, _BOXES)) and _CODESTREAM in head:
+        size = head[head.index(_CODESTREAM) + 8 :]  # of the reference grid, and where the image begins on it
+        right, lower, left, upper = (_number(size[i : i + 4]) for i in range(0, 16, 4))
+        return lower - upper, right - left
+    return None
+
+
+def _frame_header(stream: bytes) -> bytes:
+    """Of a JPEG stream from the sample precision on (ITU-T T.81, section B.2.2), empty where there is none."""
+    at = 2
+    while at + 10 <= len(stream) and stream[at] == 0xFF and stream[at + 1] != _START_OF_SCAN:
+        if stream[at + 1] in _START_OF_FRAME:
+            return stream[at + 4 : at + 10 + 3 * stream[at + 9]]
+        at += 2 + _number(stream[at + 2 : at + 4])
+    return b""
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")
