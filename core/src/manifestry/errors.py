@@ -21,10 +21,11 @@ the positional arguments of each constructor are kept in ``args``, so the defaul
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from manifestry.hints import Hint
     from manifestry.issues import Issue
@@ -42,6 +43,8 @@ __all__ = [
     "UnknownFormatError",
     "UnsupportedFeatureError",
     "WriteError",
+    "first_line",
+    "translated",
 ]
 
 
@@ -165,3 +168,37 @@ class PluginError(ManifestryError):
     """The plugin that was asked for is broken, incompatible, in conflict or blocked."""
 
     exit_code = 6
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of the message of an error, or the name of its type when it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextmanager
+def translated(
+    kinds: type[Exception] | tuple[type[Exception], ...], into: Callable[[str], ManifestryError], doing: str = ""
+) -> Iterator[None]:
+    """Inside, exceptions of other libraries become errors of ours.
+
+    Parameters
+    ----------
+    kinds
+        The exceptions that are translated; all others pass.
+    into
+        Makes the error from its message.
+    doing
+        What the message says before the first line of the exception: the place, or what failed.
+
+    Examples
+    --------
+    >>> with translated(ValueError, OptionError, "depth"):
+    ...     int("deep")
+    Traceback (most recent call last):
+        ...
+    manifestry.errors.OptionError: depth: invalid literal for int() with base 10: 'deep'
+    """
+    try:
+        yield
+    except kinds as error:
+        raise into(f"{doing}: {first_line(error)}" if doing else first_line(error)) from error

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from manifestry.errors import ManifestryError, OptionError, SourceError
+from manifestry.errors import ManifestryError, OptionError, SourceError, translated
 from manifestry.formats.contracts import OnUnsupported, ParseContext
 from manifestry.formats.descriptors import ParserDescriptor
 from manifestry.formats.detection import detect
@@ -175,10 +175,8 @@ def _about(source: Source) -> Iterator[None]:
 def _sources(tree: VirtualGroup, source: Source) -> FileTable:
     """What a tree was made from: the source itself first, then every other file that it refers to."""
     own = [] if source.is_prefix else [source.file]
-    try:
+    with translated(ValueError, SourceError):
         return FileTable.union([FileTable(own), tree.files])[0]
-    except ValueError as error:
-        raise SourceError(str(error)) from error
 
 
 def _call(entry: Entry[ParserDescriptor], source: Source, options: Any, context: ParseContext) -> VirtualGroup:

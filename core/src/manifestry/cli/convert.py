@@ -12,7 +12,7 @@ import manifestry
 from manifestry.cli.arguments import common_options, named_values, parse_samples, reading_options
 from manifestry.cli.output import Output, human_bytes, pass_output, printable
 from manifestry.cli.progress import open_progress
-from manifestry.errors import OptionError, SourceError
+from manifestry.errors import OptionError, SourceError, translated
 from manifestry.formats.options import describe_options
 from manifestry.formats.report import counted
 
@@ -155,10 +155,8 @@ def _executor(jobs: int | None, dask: str | None) -> Iterator[ExecutorLike]:
         from distributed import Client  # noqa: PLC0415 only for those who have a cluster
     except ImportError as error:
         raise OptionError("--dask needs the package distributed: pip install distributed") from error
-    try:
+    with translated((OSError, ValueError, TimeoutError), SourceError, f"{dask}: no Dask scheduler answers"):
         client = Client(dask, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TimeoutError) as error:
-        raise SourceError(f"{dask}: no Dask scheduler answers: {error}") from error
     with client:
         yield client
 

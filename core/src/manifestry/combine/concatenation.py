@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from manifestry.combine.chunking import join_along
-from manifestry.combine.compatibility.differences import STORAGE, Difference, differences, inherited_attributes
+from manifestry.combine.compatibility.differences import Aspect, Difference, differences, inherited_attributes
 from manifestry.combine.compatibility.fixed_arrays import Constant
 from manifestry.combine.compatibility.harmonising import harmonise
 from manifestry.combine.compatibility.meaning import bereft, nearest, told
@@ -152,7 +152,7 @@ class Concatenation:
             return False
         pairs = ((self._like_arrays[path], array) for path, array in arrays.items() if path in self._like_arrays)
         found = (differences(*pair, axis_along(pair[0], self.dim)) for pair in pairs)
-        return not any(one.what == "what missing chunks read as" for ones in found for one in ones)
+        return not any(one.aspect is Aspect.FILL_VALUE for ones in found for one in ones)
 
     def joined(self) -> VirtualGroup:
         """As `run`, for callers to whom it does not matter what helps."""
@@ -377,7 +377,7 @@ class Concatenation:
 
     def _compare(self, path: str, kept: Constant, other: VirtualArray, position: int) -> None:
         found = self._differences(path, kept.array, other, position, None)
-        matters = [difference for difference in found if difference.what not in STORAGE]
+        matters = [difference for difference in found if not difference.only_storage]
         if matters:
             raise self._conflict(path, matters, self._label(position), (kept.array, other))
         without = [*self._stack(path, other), remedy("on_conflict", "drop")]

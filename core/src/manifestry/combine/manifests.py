@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.errors import IncompatibleArraysError
+from manifestry.errors import IncompatibleArraysError, translated
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
 
@@ -32,10 +32,8 @@ class FileMerger:
         """
         key = tuple(map(id, tables))
         if key not in self._known:
-            try:
+            with translated(ValueError, IncompatibleArraysError):
                 files, maps = FileTable.union(tables)
-            except ValueError as error:
-                raise IncompatibleArraysError(str(error)) from error
             self._known[key] = (list(tables), files, maps)  # the tables are kept, so that no id is given anew
         return self._known[key][1:]
 

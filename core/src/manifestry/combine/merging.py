@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from manifestry.combine.compatibility.differences import STORAGE, differences, inherited_attributes
+from manifestry.combine.compatibility.differences import differences, inherited_attributes
 from manifestry.combine.compatibility.fixed_arrays import Constant
 from manifestry.combine.compatibility.meaning import bereft, told
 from manifestry.combine.concatenation import Concatenation
@@ -140,7 +140,7 @@ def _merged(
     near = kept.near(others) if options.compat != "override" else iter(others)
     for (position, _), other in zip(found[1:], near, strict=True):
         different = differences(first, other, None)
-        matters = [difference for difference in different if difference.what not in STORAGE]
+        matters = [difference for difference in different if not difference.only_storage]
         where = f"{labels(found[0][0])} and {labels(position)}"
         if matters:
             raise ConflictError(f"{path} is in {where}, and {'; '.join(map(str, matters))}", remedies)

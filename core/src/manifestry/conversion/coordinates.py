@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from manifestry.combine.values import inline_array
-from manifestry.errors import OptionError, UnsupportedFeatureError
+from manifestry.errors import OptionError, UnsupportedFeatureError, translated
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 __all__ = ["CoordinateRule"]
@@ -57,13 +57,11 @@ class CoordinateRule:
         name, _, form = name.partition(":")
         if not (name and equals and colon and where) or origin not in ("regex", "attribute"):
             raise OptionError(
-                f"{text!r} is no coordinate rule: NAME[:FORMAT]=regex:PATTERN or NAME[:FORMAT]=attribute:[PATH@]NAME"
+                f"{text!r} is not a coordinate rule; expected NAME[:FORMAT]=regex:PATTERN or NAME[:FORMAT]=attribute:[PATH@]NAME"
             )
         if origin == "regex":
-            try:
+            with translated(re.error, OptionError, f"{where!r} is not a regular expression"):
                 re.compile(where)
-            except re.error as error:
-                raise OptionError(f"{where!r} is no regular expression: {error}") from error
         return cls(name, "regex" if origin == "regex" else "attribute", where, form)
 
     def array(self, url: str, tree: VirtualGroup, dim: str) -> VirtualArray:

@@ -7,9 +7,9 @@ import traceback
 from types import TracebackType
 from typing import Any, Self
 
-from manifestry.errors import ManifestryError, PluginError
+from manifestry.errors import ManifestryError, PluginError, first_line
 
-__all__ = ["PluginBoundary", "PluginCall", "import_object"]
+__all__ = ["PluginBoundary", "PluginCall", "describe_error", "import_object"]
 
 
 class PluginBoundary:
@@ -42,7 +42,7 @@ class PluginBoundary:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        self.reason = _in_one_line(error)
+        self.reason = describe_error(error)
         self.trace = "".join(traceback.format_exception(error))
         return True
 
@@ -69,13 +69,13 @@ class PluginCall:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, ManifestryError):
-            raise self._error(f"{self._doing} failed: {_in_one_line(error)}") from error
+            raise self._error(f"{self._doing} failed: {describe_error(error)}") from error
 
 
-def _in_one_line(error: Exception) -> str:
-    """``"Type: first line of the message"``."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+def describe_error(error: BaseException) -> str:
+    """``"Type: first line of the message"``, or ``"Type"`` when there is no message."""
+    name, line = type(error).__name__, first_line(error)
+    return name if line == name else f"{name}: {line}"
 
 
 def import_object(reference: str) -> Any:

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, Final
 
 from manifestry.errors import ManifestryError, SourceError
+from manifestry.formats.plugin_errors import describe_error
 from manifestry.parallel.workers import Workers
 
 __all__ = ["ATTEMPTS", "Lost", "run_tasks"]
@@ -58,11 +59,13 @@ def run_tasks[T, R](function: Callable[[T], R], tasks: Iterable[T], workers: Wor
     """
     if workers is None:
         return map(function, tasks)
-    given = (_Given(function, task, workers) for task in tasks)
+    given = (_AssignedTask(function, task, workers) for task in tasks)
     return _results(deque(islice(given, workers.window)), given, workers)
 
 
-def _results[T, R](waiting: deque[_Given[T, R]], given: Iterator[_Given[T, R]], workers: Workers) -> Iterator[R | Lost]:
+def _results[T, R](
+    waiting: deque[_AssignedTask[T, R]], given: Iterator[_AssignedTask[T, R]], workers: Workers
+) -> Iterator[R | Lost]:
     try:
         while waiting:
             yield waiting.popleft().result()
@@ -72,7 +75,7 @@ def _results[T, R](waiting: deque[_Given[T, R]], given: Iterator[_Given[T, R]], 
             task.cancel()
 
 
-class _Given[T, R]:
+class _AssignedTask[T, R]:
     """A task that workers have."""
 
     def __init__(self, function: Callable[[T], R], task: T, workers: Workers) -> None:
@@ -107,7 +110,7 @@ class _Given[T, R]:
                 self._futures.discard(future)
                 if not self._futures:
                     if self._attempts >= ATTEMPTS:
-                        return _given_up(error)
+                        return _give_up(error)
                     self._give()
             if not done:
                 self._workers.check()
@@ -129,8 +132,8 @@ def _error_of(future: Future[Any]) -> BaseException | None:
         return error
 
 
-def _given_up(error: BaseException) -> Lost:
-    reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+def _give_up(error: BaseException) -> Lost:
+    reason = describe_error(error)
     if isinstance(error, BrokenExecutor | CancelledError):
         return Lost(reason)
     raise SourceError(f"workers failed {ATTEMPTS} times: {reason}") from error

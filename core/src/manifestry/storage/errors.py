@@ -9,7 +9,7 @@ from enum import Enum
 
 from obstore import exceptions as obs
 
-from manifestry.errors import SourceError
+from manifestry.errors import SourceError, first_line
 from manifestry.storage.urls import shown
 
 __all__ = ["Fault", "fault_of", "source_error", "source_errors"]
@@ -120,7 +120,7 @@ def _what_happened(error: BaseException, silence: float | None) -> str:
         if _cut_off(text):
             return "the server closed the connection before its answer was complete"
     # obstore says what it did and how often, and after a dash what went wrong.
-    first = (text.strip().splitlines() or [type(error).__name__])[0].rpartition(" - ")[2].rstrip(": ")
+    first = first_line(error).rpartition(" - ")[2].rstrip(": ")
     return "cannot be reached" if first.endswith("error sending request") else shown(first)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
@@ -21,9 +22,9 @@ from manifestry.model.tree import VirtualArray
 
 __all__ = [
     "MEANING",
-    "STORAGE",
+    "Aspect",
     "Difference",
-    "decoding",
+    "decoding_codecs",
     "differences",
     "inherited_attributes",
     "places_values",
@@ -44,36 +45,72 @@ _GEOREFERENCE: Final = ("proj:", "spatial:")
 """Prefixes of attributes that say where on Earth values are (GeoZarr)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One respect in which an array does not decode like the first one."""
+class Aspect(StrEnum):
+    """What may differ between two arrays, as messages call it."""
 
-    what: str
+    DATA_TYPE = "the data type"
+    DIMENSIONS = "the list of dimensions"
+    SHAPE = "the shape"
+    CODECS = "the codec pipeline"
+    CHUNKS = "the chunk shape"
+    FILL_VALUE = "what missing chunks read as"
+    ATTRIBUTE = "the attribute"
+
+
+_STORAGE: Final = frozenset({Aspect.CODECS, Aspect.CHUNKS, Aspect.FILL_VALUE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One respect in which an array does not decode like the first one.
+
+    Attributes
+    ----------
+    aspect
+        What differs.
+    attribute
+        Name of the attribute that differs; ``""`` for other aspects.
+    first, other
+        What the first array has, and what this one has.
+    """
+
+    aspect: Aspect
+    attribute: str = ""
     first: Any
     other: Any
 
+    @property
+    def subject(self) -> str:
+        """What differs, in words."""
+        return f"{self.aspect} {self.attribute}" if self.attribute else str(self.aspect)
+
+    @property
+    def only_storage(self) -> bool:
+        """Whether it concerns how values are stored, not what they are."""
+        return self.aspect in _STORAGE
+
     def __str__(self) -> str:
-        return f"{self.what} is {_shown(self.other)} instead of {_shown(self.first)}"
+        return f"{self.subject} is {_shorten(self.other)} instead of {_shorten(self.first)}"
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = "not set" if value is None else repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 200 else text[:200] + "…"
 
 
-def decoding(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+def decoding_codecs(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
     """The codecs without the parameters that do not matter for decoding."""
-    return tuple(_decoding(codec) for codec in codecs)
+    return tuple(_decoding_codec(codec) for codec in codecs)
 
 
-def _decoding(codec: Codec) -> Codec:
+def _decoding_codec(codec: Codec) -> Codec:
     entry = codec_entry(codec.name)
     unimportant = frozenset() if entry is None else entry.encode_only
     kept = {key: value for key, value in codec.configuration.items() if key not in unimportant}
     if codec.name == "sharding_indexed":
         for part in ("codecs", "index_codecs"):
             inner = (Codec(c["name"], c.get("configuration") or {}) for c in kept.get(part, ()))
-            kept[part] = [c.to_zarr() for c in decoding(tuple(inner))]
+            kept[part] = [c.to_zarr() for c in decoding_codecs(tuple(inner))]
     return Codec(codec.name, kept)
 
 
@@ -101,33 +138,31 @@ def differences(
         return []
     found = []
     if a.dtype != b.dtype:
-        found.append(Difference("the data type", a.dtype, b.dtype))
+        found.append(Difference(aspect=Aspect.DATA_TYPE, first=a.dtype, other=b.dtype))
     if a.dims != b.dims:
-        found.append(Difference("the list of dimensions", a.dims, b.dims))
+        found.append(Difference(aspect=Aspect.DIMENSIONS, first=a.dims, other=b.dims))
     if len(a.shape) != len(b.shape) or any(
         m != n for i, (m, n) in enumerate(zip(a.shape, b.shape, strict=False)) if i != axis
     ):
-        found.append(Difference("the shape", a.shape, b.shape))
+        found.append(Difference(aspect=Aspect.SHAPE, first=a.shape, other=b.shape))
     elif not values_only:
         found += _storage_differences(first, other, axis)
-    mine = {**inherited[0], **a.attributes} if inherited[0] else a.attributes
-    theirs = {**inherited[1], **b.attributes} if inherited[1] else b.attributes
-    return found + _meaning_differences(mine, theirs)
+    return found + _meaning_differences(_all_attributes(a, inherited[0]), _all_attributes(b, inherited[1]))
 
 
-STORAGE: Final = frozenset({"the codec pipeline", "the chunk shape", "what missing chunks read as"})
-"""Differences in how values are stored, not in what they are."""
+def _all_attributes(metadata: ArrayMetadata, inherited: Attributes) -> Attributes:
+    return {**inherited, **metadata.attributes} if inherited else metadata.attributes
 
 
 def _storage_differences(first: VirtualArray, other: VirtualArray, axis: int | None) -> list[Difference]:
     a, b = first.metadata, other.metadata
     found = []
-    if a.codecs != b.codecs and decoding(a.codecs) != decoding(b.codecs):
-        found.append(Difference("the codec pipeline", _pipeline(a), _pipeline(b)))
+    if a.codecs != b.codecs and decoding_codecs(a.codecs) != decoding_codecs(b.codecs):
+        found.append(Difference(aspect=Aspect.CODECS, first=_pipeline(a), other=_pipeline(b)))
     if _chunks_across(a, axis) != _chunks_across(b, axis):
-        found.append(Difference("the chunk shape", _chunks(a), _chunks(b)))
+        found.append(Difference(aspect=Aspect.CHUNKS, first=_chunks(a), other=_chunks(b)))
     if not same_bits(a.fill_value, b.fill_value) and other.manifest.stored_count < other.manifest.size:
-        found.append(Difference("what missing chunks read as", a.fill_value, b.fill_value))
+        found.append(Difference(aspect=Aspect.FILL_VALUE, first=a.fill_value, other=b.fill_value))
     return found
 
 
@@ -152,7 +187,7 @@ def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
     if not names & GRID_MAPPING:  # of grid mapping variables every attribute matters
         names = {name for name in names if name in MEANING or name.startswith(_GEOREFERENCE)}
     return [
-        Difference(f"the attribute {name}", a.get(name), b.get(name))
+        Difference(aspect=Aspect.ATTRIBUTE, attribute=name, first=a.get(name), other=b.get(name))
         for name in sorted(names)
         if not (name in a and name in b and same_attribute(a[name], b[name]))
     ]
@@ -183,12 +218,12 @@ def inherited_attributes(arrays: Mapping[str, VirtualArray]) -> dict[str, Attrib
 
     Source: CF conventions 7.1, "Cell Boundaries": a boundary variable needs no units of its own.
     """
-    found: dict[str, Attributes] = {}
+    inherited: dict[str, Attributes] = {}
     for path, array in arrays.items():
         attributes = array.metadata.attributes
         for link in ("bounds", "climatology"):
             name = attributes.get(link) if link in attributes else None
             bounds = nearest(path.rpartition("/")[0], name, arrays.keys()) if isinstance(name, str) else None
             if bounds is not None:
-                found[bounds] = {k: attributes[k] for k in ("units", "calendar") if k in attributes}
-    return found
+                inherited[bounds] = {k: attributes[k] for k in ("units", "calendar") if k in attributes}
+    return inherited

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.combine.compatibility.differences import STORAGE, Difference
+from manifestry.combine.compatibility.differences import Aspect, Difference
 from manifestry.combine.compatibility.times import convert_times, is_time
 from manifestry.combine.values import encode_values, read_values
-from manifestry.errors import IncompatibleArraysError
+from manifestry.errors import IncompatibleArraysError, translated
 from manifestry.model.attributes import Attributes, values_equal
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
 __all__ = ["harmonise", "harmonise_values"]
 
-_TIME = {"the attribute units", "the attribute calendar"}
-_STORAGE = STORAGE | {"the data type"}
-_MISSING = {"the attribute _FillValue"}
+_TIME: Final = frozenset({"units", "calendar"})
+_MISSING: Final = frozenset({"_FillValue"})
 
 
 def harmonise(
@@ -65,21 +64,24 @@ def harmonise_values(
     IncompatibleArraysError
         A value has no exact form there.
     """
-    names = {difference.what for difference in found}
-    beyond = sorted(names - _TIME - _STORAGE - _MISSING)
+    names = {difference.attribute for difference in found}
+    beyond = sorted(difference.subject for difference in found if not _can_harmonise(difference))
     want, have = meaning
     if names & _TIME and not (is_time(have) and is_time(want)):
         beyond = ["units that are not times"]
     if beyond:
         raise IncompatibleArraysError(f"{beyond[0]} differs, and values cannot be given exactly in the other form")
-    try:
+    with translated((ValueError, OverflowError), IncompatibleArraysError):
         if names & _TIME:
             values = convert_times(values, have, want)
         elif names & _MISSING:
             values = _mark_missing(values, have, want)
         return _cast(values, dtype)
-    except (ValueError, OverflowError) as error:
-        raise IncompatibleArraysError(str(error)) from error
+
+
+def _can_harmonise(difference: Difference) -> bool:
+    known = difference.attribute in _TIME | _MISSING
+    return difference.only_storage or difference.aspect is Aspect.DATA_TYPE or known
 
 
 def _mark_missing(values: NDArray[Any], have: Attributes, want: Attributes) -> NDArray[Any]:
