@@ -18,8 +18,9 @@ import numpy as np
 import psutil
 from manifestry.combine import CombineOptions, inline_array
 from manifestry.conversion.batches import BatchJob
-from manifestry.conversion.pipeline import Output, Run
-from manifestry.conversion.preparing import Preparation
+from manifestry.conversion.output import Output
+from manifestry.conversion.pipeline import Run
+from manifestry.conversion.preparation import Preparation
 from manifestry.formats.contracts import Mode, Target
 from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile

@@ -182,7 +182,7 @@ class TestInspect:
     def test_chunks_of_no_array(self, cli, raw):
         code, _, err = cli("inspect", raw, "--chunks", "w")
         assert code == 2
-        assert "--chunks: w is no array of the source; there are: v" in err
+        assert "--chunks: w is not an array of the source; there are: v" in err
 
     def test_what_was_refused_is_listed(self, cli, toy_formats, tmp_path):
         source = toy_formats.raw_file(tmp_path / "a.raw", VALUES, refuse=["w", "z"])
@@ -217,7 +217,7 @@ class TestInspect:
             code, out, err = cli("inspect", raw, "--html", other)
             assert (code, out, other.read_bytes()) == (5, "", content)
             assert err == (
-                f"manifestry: {other}: is no page of manifestry inspect, and is not replaced; "
+                f"manifestry: {other}: is not a page of manifestry inspect, and is not replaced; "
                 "choose another file, or say --overwrite\n"
             )
         assert cli("inspect", raw, "--html", other, "--overwrite")[0] == 0
@@ -231,7 +231,7 @@ class TestInspect:
         link.symlink_to(pipe)
         for path in (pipe, directory, link, "/dev/null"):
             code, _, err = cli("inspect", raw, "--html", path, *overwrite)
-            assert (code, "is no regular file" in err) == (5, True), err
+            assert (code, "is not a regular file" in err) == (5, True), err
         assert pipe.is_fifo()
 
     def test_page_never_replaces_its_source(self, cli, raw, tmp_path):

@@ -347,7 +347,7 @@ def test_further_variables_are_copied_on_request(tmp_path):
         path.unlink()
     np.testing.assert_array_equal(read(tree, "t"), expected)
     np.testing.assert_array_equal(read(tree, "lat"), [0.0, 1.0, 2.0])
-    with pytest.raises(OptionError, match="load: 'lta' is no variable; there are: lat, t, time"):
+    with pytest.raises(OptionError, match="load: 'lta' is not a variable; there are: lat, t, time"):
         concat(trees, "time", load=["lta"])
     with pytest.raises(
         IncompatibleArraysError, match="lat: copying its values takes 24 bytes; the limit is inline_limit=23"

@@ -500,7 +500,7 @@ def test_groups_are_stacked_by_path(tmp_path):
     )
     both = mf.concat(trees, "time", stack=["lat"])
     assert both["g/lat"].shape == (4, 3)
-    with pytest.raises(mf.OptionError, match="stack: 'lon' is no variable"):
+    with pytest.raises(mf.OptionError, match="stack: 'lon' is not a variable"):
         mf.concat(trees, "time", stack=["lon"])
 
 

@@ -134,7 +134,7 @@ def test_coordinate_from_the_file_name(archive, tmp_path):
     with pytest.raises(mf.UnsupportedFeatureError, match=r"no value for the coordinate 'time'"):
         mf.convert(names, tmp_path / "b.json", concat_dim="time", exclude=["time"], rename={"time": "step"},
                    coords=["time=regex:S3_([0-9]+)"])  # fmt: skip
-    with pytest.raises(mf.OptionError, match="one value each, and the dimension time has the length 2"):
+    with pytest.raises(mf.OptionError, match="one value for each source, but the dimension time has the length 2"):
         mf.convert(names[0], tmp_path / "b.json", concat_dim="time", coords=["time=attribute:title"])
     with pytest.raises(mf.OptionError, match=r"there is an array 'x' already; rename it \(--rename x=NEW\)"):
         mf.convert(
@@ -206,7 +206,7 @@ def test_what_does_not_go_together(archive, tmp_path):
         mf.convert(archive, target, overwrite=True, append_dim="time")
     with pytest.raises(mf.OptionError, match="coords need a concat_dim"):
         mf.convert(archive, target, coords=["a=regex:b"])
-    with pytest.raises(mf.OptionError, match=r"executor is a concurrent.futures.Executor"):
+    with pytest.raises(mf.OptionError, match=r"executor=.* is not allowed; expected a concurrent.futures.Executor"):
         mf.convert(archive, target, concat_dim="time", executor="many")
 
 
@@ -326,8 +326,8 @@ MISTYPED = [
     (lambda f, o: mf.convert(f, o, write={"inlin_below": 3}), "did you mean 'inline_below'"),
     (lambda f, o: mf.convert(f, o, combine={"compatt": "close"}), "combine has no option .* did you mean 'compat'"),
     (lambda f, o: mf.convert(f, o, combine={"compat": "near"}), "combine: compat: .* it takes 'close' or 'equals'"),
-    (lambda f, o: mf.convert(f, o, combine="close"), "a mapping of names to values was expected, not str"),
-    (lambda f, o: mf.convert(f, o, read=["group"]), "a mapping of names to values was expected, not list"),
+    (lambda f, o: mf.convert(f, o, combine="close"), "expected a mapping of names to values, not str"),
+    (lambda f, o: mf.convert(f, o, read=["group"]), "expected a mapping of names to values, not list"),
     (lambda f, o: mf.convert(f, o, read={"include": "t"}, include=["t"]), "include: is given twice"),
     (lambda f, o: mf.write(mf.parse(f), o, overwritte=True), "did you mean 'overwrite'"),
     (lambda f, _: mf.concat([mf.parse(f)], "time", lik=None), "did you mean 'like'"),

@@ -53,16 +53,16 @@ def test_append_is_one_command_given_again(cli, hourly_archive, check_hourly, tm
 KILLED = """
 import sys
 from manifestry.cli.application import main
-from manifestry.conversion import pipeline
+from manifestry.conversion import output
 
-write = pipeline.Output.write
+write = output.Output.write
 
 def slow(output, tree, progress):
     write(output, tree, progress)
     print("committed", flush=True)
     sys.stdin.readline()
 
-pipeline.Output.write = slow
+output.Output.write = slow
 main()
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import manifestry as mf
 import pytest
-from manifestry.conversion import pipeline
+from manifestry.conversion import output
 
 
 def commits(target: Path) -> int:
@@ -156,14 +156,14 @@ def test_append_with_relocated_sources(hourly_archive, tmp_path):
 
 def test_a_run_that_stops_goes_on(hourly_archive, check_hourly, tmp_path, monkeypatch):
     target = tmp_path / "out.icechunk"
-    write = pipeline.Output.write
+    write = output.Output.write
 
     def third_fails(output, tree, progress):
         if target.exists() and commits(target) == 2:
             raise KeyboardInterrupt
         write(output, tree, progress)
 
-    monkeypatch.setattr(pipeline.Output, "write", third_fails)
+    monkeypatch.setattr(output.Output, "write", third_fails)
     with pytest.raises(KeyboardInterrupt):
         mf.convert(hourly_archive, target, concat_dim="time", slab_files=2, resume=True)
     monkeypatch.undo()
@@ -176,13 +176,13 @@ def test_a_run_that_stops_goes_on(hourly_archive, check_hourly, tmp_path, monkey
 KILLED = """
 import sys
 import manifestry as mf
-from manifestry.conversion import pipeline
-write = pipeline.Output.write
+from manifestry.conversion import output
+write = output.Output.write
 def slow(output, tree, progress):
     write(output, tree, progress)
     print("committed", flush=True)
     sys.stdin.readline()
-pipeline.Output.write = slow
+output.Output.write = slow
 mf.convert(sys.argv[2:], sys.argv[1], concat_dim="time", slab_files=2, resume=True)
 """
 

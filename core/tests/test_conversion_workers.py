@@ -57,8 +57,8 @@ class Deadly(ThreadPoolExecutor):
 
 def test_a_source_that_kills_is_named_or_left_out(hourly_archive, check_hourly, tmp_path, monkeypatch):
     target = tmp_path / "out.icechunk"
-    monkeypatch.setattr(pipeline, "_SHARE", 1)
-    monkeypatch.setattr(pipeline, "_MANY_WORKERS", 2)  # batches of three sources
+    monkeypatch.setattr(pipeline, "_TASKS_PER_WORKER", 1)
+    monkeypatch.setattr(pipeline, "_ASSUMED_WORKERS", 2)  # batches of three sources
     with Deadly(2) as executor:
         with pytest.raises(mf.SourceError, match=r"h00\.nc: 3 workers died while they read it: BrokenProcessPool: a w"):
             mf.convert(hourly_archive, target, concat_dim="time", executor=executor)

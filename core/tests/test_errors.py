@@ -5,6 +5,7 @@ import inspect
 import manifestry as mf
 import pytest
 from manifestry import errors
+from manifestry.errors import first_line, translated
 from manifestry.storage.errors import source_error, source_errors
 from obstore import exceptions as obs
 
@@ -66,3 +67,31 @@ def test_what_to_do_is_said(error, message):
 def test_defects_are_not_hidden_as_source_errors():
     with pytest.raises(ValueError, match="a defect"), source_errors("file:///x"):
         raise ValueError("a defect")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  one\r\ntwo"), "one"),
+        (ValueError(" \n "), "ValueError"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+)
+def test_the_first_line_of_an_error_is_never_empty(error, line):
+    assert first_line(error) == line
+
+
+def test_errors_of_other_libraries_are_translated_and_all_others_pass():
+    with (
+        pytest.raises(mf.OptionError, match="^depth: not a number$") as caught,
+        translated(ValueError, mf.OptionError, "depth"),
+    ):
+        raise ValueError("not a number\ndetails")
+    assert isinstance(caught.value.__cause__, ValueError)
+    with pytest.raises(mf.SourceError, match="^closed$"), translated((OSError, ValueError), mf.SourceError):
+        raise OSError("closed")
+    with pytest.raises(TypeError, match="^a defect$"), translated((OSError, ValueError), mf.SourceError, "x"):
+        raise TypeError("a defect")
+    with pytest.raises(mf.ManifestError, match="^ours$"), translated(ValueError, mf.SourceError, "x"):
+        raise mf.ManifestError("ours")

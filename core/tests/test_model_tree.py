@@ -123,7 +123,7 @@ def test_relocate():
     assert moved["t"].manifest.files is moved["g/h/lat"].manifest.files
     assert moved.provenance[0].sources.urls == ("https://host/d/a.nc", "s3://all/other/b.nc")
     assert tree()["t"].relocate({"file:///data": "s3://b"}).manifest.files.urls[0] == "s3://b/a.nc"
-    with pytest.raises(ManifestError, match=r"gives two files one URL: s3://x$"):
+    with pytest.raises(ManifestError, match=r"would give two files the same URL: s3://x$"):
         tree().relocate({"file:///data/a.nc": "s3://x", "file:///other/b.nc": "s3://x"})
 
 

@@ -129,7 +129,9 @@ def test_what_executors_are():
     with choose_workers(3, 2) as workers:
         assert workers.count == 2
     for given in ("many", 0, True, 1.5):
-        with pytest.raises(mf.OptionError, match=r"executor is a concurrent\.futures\.Executor, a Dask client"):
+        with pytest.raises(
+            mf.OptionError, match=r"executor=.* is not allowed; expected a concurrent\.futures\.Executor, a Dask client"
+        ):
             choose_workers(given, 10)
 
 

@@ -417,7 +417,7 @@ class TestOptions:
             ({"speed": "quick"}, "toy: speed: Invalid enum value 'quick'; it takes 'fast' or 'slow'"),
             ({"deep": "perhaps"}, "toy: deep: Expected `bool`, got `str`; it takes true or false"),
             ({3: 1}, "toy has no option 3; there are: deep, home"),
-            (["deep"], "options of toy: a mapping of names to values was expected, not list"),
+            (["deep"], "options of toy: expected a mapping of names to values, not list"),
         ],
     )
     def test_names_and_values_however_deep(self, given, message):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from manifestry.cli.application import run
 from manifestry.formats.loading import installed_formats
-from manifestry.formats.report import counted
+from manifestry.formats.report import pluralise
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.provenance import provenance_to_json
 from manifestry.testing.building import TreeBuilder
@@ -59,7 +59,7 @@ def test_right_output(raw, tmp_path, fmt, oracle, samples, compared):
     assert (array.path, array.compared, array.chunks, array.mismatches) == ("v", compared, 10, ())
     assert array.oracle == oracle
     assert [(s.url, s.status) for s in report.sources] == [(f"file://{raw}", "unchanged")]
-    assert report.summary() == f"verified: {counted(compared, 'chunk')} of 1 array compared, 1 source looked at"
+    assert report.summary() == f"verified: {pluralise(compared, 'chunk')} of 1 array compared, 1 source looked at"
 
 
 def swap(tree):

@@ -199,7 +199,7 @@ def test_a_record_has_its_fields_and_its_fill_value():
     text = datatype_of(kind).to_v2(">")
     assert text == [["id", ">i4"], ["xy", [["x", ">f8"], ["y", ">f8"]]], ["tag", "|S3"]]
     assert dtype_from_v2(text) == (kind, ">")
-    with pytest.raises(ManifestError, match="different byte orders"):
+    with pytest.raises(ManifestError, match="must have the same byte order"):
         dtype_from_v2([["a", "<i4"], ["b", ">i4"]])
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
     from manifestry.combine.merging import merge as merge
     from manifestry.combine.options import CombineOptions as CombineOptions
     from manifestry.combine.stacking import stack as stack
+    from manifestry.conversion.api import convert as convert
     from manifestry.conversion.report import ConvertReport as ConvertReport
-    from manifestry.conversion.running import convert as convert
     from manifestry.errors import (
         AmbiguousFormatError as AmbiguousFormatError,
     )
@@ -134,7 +134,7 @@ _WHERE: Final = {
     "WriteError": "errors",
     "WriteReport": "formats.report",
     "concat": "combine.concatenation",
-    "convert": "conversion.running",
+    "convert": "conversion.api",
     "merge": "combine.merging",
     "open_store": "views",
     "parse": "reading",

@@ -152,9 +152,7 @@ def with_selection(options: Mapping[str, Any], include: Sequence[str], exclude: 
         `options` are no mapping, or have a selection already.
     """
     if not isinstance(options, Mapping):
-        raise OptionError(
-            f"options for reading: a mapping of names to values was expected, not {type(options).__name__}"
-        )
+        raise OptionError(f"options for reading: expected a mapping of names to values, not {type(options).__name__}")
     given = {name: names for name, names in (("include", include), ("exclude", exclude)) if names}
     selection = {name: (names,) if isinstance(names, str) else tuple(names) for name, names in given.items()}
     for name in selection.keys() & options.keys():

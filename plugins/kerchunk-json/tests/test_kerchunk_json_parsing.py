@@ -236,7 +236,7 @@ def test_a_remote_document_may_not_point_everywhere():
         ({"c00": ["s3://b/x", 0, 8]}, "no chunks of 1 dimensions"),
         ({"c-1": ["s3://b/x", 0, 8]}, "no chunks of 1 dimensions"),
         ({"c0.0": ["s3://b/x", 0, 8]}, "no chunks of 1 dimensions"),
-        ({"c0": ["s3://b/x", 0, 4]}, "4 bytes where 8 are needed"),
+        ({"c0": ["s3://b/x", 0, 4]}, "4 bytes, expected 8"),
         ({"c0": ["ftp://b/x", 0, 8]}, "no store for ftp"),
         ({"c0": ["a\0b", 0, 8]}, "character NUL"),
     ],

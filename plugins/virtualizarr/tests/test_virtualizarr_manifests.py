@@ -165,7 +165,7 @@ def test_urls_that_virtualizarr_would_cut_are_refused(url):
 
 def test_attributes_without_a_json_form_are_named():
     tree = VirtualGroup(attributes={"title": "x", "odd": object()})
-    with pytest.warns(UserWarning, match="@odd: attribute without a JSON form: no JSON form for object"):
+    with pytest.warns(UserWarning, match="@odd: attribute without a JSON form: object has no JSON form"):
         group = to_manifest_group(tree)
     assert group.metadata.attributes == {"title": "x"}
 

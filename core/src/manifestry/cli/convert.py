@@ -14,7 +14,7 @@ from manifestry.cli.output import Output, human_bytes, pass_output, printable
 from manifestry.cli.progress import open_progress
 from manifestry.errors import OptionError, SourceError, translated
 from manifestry.formats.options import describe_options
-from manifestry.formats.report import counted
+from manifestry.formats.report import pluralise
 
 if TYPE_CHECKING:
     from manifestry.conversion.report import ConvertReport
@@ -167,7 +167,7 @@ def _show(output: Output, report: ConvertReport) -> None:
             output.message(f"manifestry: {_STATUS[source.status]}: {printable(f'{source.url}: {source.error}')}")
     present = report.count("present")
     if present:
-        output.line(f"{present} of {counted(len(report.sources), 'source')} there already")
+        output.line(f"{present} of {pluralise(len(report.sources), 'source')} there already")
     if report.written is None:
         output.line(f"{report.target}: nothing to write")
     else:
@@ -183,9 +183,9 @@ def _show(output: Output, report: ConvertReport) -> None:
 
 def _show_written(output: Output, written: WriteReport, doing: str) -> None:
     output.line(
-        f"{written.target} ({written.format}): {doing} {counted(written.arrays, 'array')}, "
-        f"{counted(written.references, 'reference')} to {human_bytes(written.described_bytes)}, "
-        f"{counted(written.inlined, 'chunk')} inlined"
+        f"{written.target} ({written.format}): {doing} {pluralise(written.arrays, 'array')}, "
+        f"{pluralise(written.references, 'reference')} to {human_bytes(written.described_bytes)}, "
+        f"{pluralise(written.inlined, 'chunk')} inlined"
     )
     for issue in written.issues:
         output.line(f"  {issue.severity}: {issue}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.cli.output import human_bytes
-from manifestry.formats.report import counted
+from manifestry.formats.report import pluralise
 from manifestry.issues import Issue
 from manifestry.model.attributes import array_attributes_to_json, attributes_to_json
 from manifestry.model.datatypes import ArrayField, Record, VariableBytes, VariableText, datatype_of, is_variable_length
@@ -102,7 +102,7 @@ class Description:
     def headline(self) -> str:
         """The whole in one line."""
         size = "" if self.file_bytes is None else f", {human_bytes(self.file_bytes)}"
-        return f"{self.format}, {counted(len(self.arrays), 'array')} in {counted(self.files, 'file')}{size}"
+        return f"{self.format}, {pluralise(len(self.arrays), 'array')} in {pluralise(self.files, 'file')}{size}"
 
     def to_json(self) -> dict[str, Any]:
         """The description as JSON."""
@@ -127,7 +127,7 @@ def describe(tree: VirtualGroup, source: Source) -> Description:
     total = sum(size for size in known if size is not None) if None not in known else None
     issues = list(tree.issues)
     groups = tuple(
-        GroupRow(path, _listed(attributes_to_json(group.attributes, path), issues))
+        GroupRow(path, _collect(attributes_to_json(group.attributes, path), issues))
         for path, group in tree.walk()
         if not path or group.attributes or not (group.arrays or group.groups)
     )
@@ -165,7 +165,7 @@ def _describe_array(path: str, array: VirtualArray, issues: list[Issue]) -> Arra
         bytes=decoded,
         bytes_stored=kept,
         ratio=ratio,
-        attributes=_listed(array_attributes_to_json(metadata.attributes, path), issues),
+        attributes=_collect(array_attributes_to_json(metadata.attributes, path), issues),
     )
 
 
@@ -186,7 +186,7 @@ def array_cells(row: ArrayRow) -> tuple[str, ...]:
     )
 
 
-def _listed(found: tuple[dict[str, Any], list[Issue]], issues: list[Issue]) -> dict[str, Any]:
+def _collect(found: tuple[dict[str, Any], list[Issue]], issues: list[Issue]) -> dict[str, Any]:
     """Attributes in their JSON form (``_FillValue`` as the value it is); what has none is listed."""
     issues += found[1]
     return found[0]

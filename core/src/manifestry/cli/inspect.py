@@ -98,7 +98,7 @@ def _array_at(tree: VirtualGroup, path: str) -> VirtualArray:
     names = [name for name, _ in tree.walk_arrays()]
     close = difflib.get_close_matches(path, names, 1)
     guess = f"; did you mean {close[0]}?" if close else f"; there are: {', '.join(names[:20]) or 'none'}"
-    raise OptionError(f"--chunks: {path} is no array of the source{guess}")
+    raise OptionError(f"--chunks: {path} is not an array of the source{guess}")
 
 
 def _show(output: Output, found: Description) -> None:

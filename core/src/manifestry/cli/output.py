@@ -21,7 +21,7 @@ __all__ = ["SCHEMA_VERSION", "Output", "human_bytes", "pass_output", "printable"
 SCHEMA_VERSION: Final = 1
 """Version of the layout of what ``--json`` prints."""
 
-_LEAST_WIDTH: Final = 80  # narrower tables are columns of single letters; the terminal folds whole lines instead
+_MIN_WIDTH: Final = 80  # narrower tables are columns of single letters; the terminal folds whole lines instead
 _PIPED_WIDTH: Final = 100_000  # a table that is not looked at on a terminal is never folded
 
 
@@ -87,7 +87,7 @@ class Output:
     def _console(self) -> Console:
         from rich.console import Console  # noqa: PLC0415 as above
 
-        width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _PIPED_WIDTH
+        width = max(_MIN_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _PIPED_WIDTH
         return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
 
     @staticmethod

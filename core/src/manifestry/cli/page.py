@@ -51,10 +51,10 @@ def write_page(path: Path, found: Description, *, overwrite: bool = False) -> No
     """
     there = path.exists()
     if there and not path.is_file():
-        raise TargetExistsError(f"{path}: is no regular file, and is not replaced; choose another one")
+        raise TargetExistsError(f"{path}: is not a regular file, and is not replaced; choose another one")
     if there and not overwrite and not _is_page(path):
         raise TargetExistsError(
-            f"{path}: is no page of manifestry inspect, and is not replaced; choose another file, or say --overwrite"
+            f"{path}: is not a page of manifestry inspect, and is not replaced; choose another file, or say --overwrite"
         )
     file = StagedFile(Target.of(path), Mode.OVERWRITE if there else Mode.CREATE)
     try:

@@ -81,9 +81,9 @@ class Bar(Progress):
         self._files += files
         self._references += references
         self._described += described
-        self._progress.update(self._task, advance=files, counted=self._counted())
+        self._progress.update(self._task, advance=files, counted=self._describe())
 
-    def _counted(self) -> str:
+    def _describe(self) -> str:
         seconds = monotonic() - self._began
         parts = [f"{self._files / seconds:.3g} files/s"] if self._files and seconds else []
         parts += [f"{self._references:,} refs"] if self._references else []

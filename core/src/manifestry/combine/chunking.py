@@ -1,6 +1,6 @@
 """Arrays of different lengths along one dimension as one array with one chunk grid, without changing a value.
 
-In this order: whole chunks beside each other; uncompressed chunks split to a length that fits all; chunks that end
+In this order: whole chunks one after the other; uncompressed chunks split to a length that fits all; chunks that end
 inside the dimension read and encoded anew, within a limit; a rectilinear grid, only when asked for; else refused.
 """
 
@@ -45,7 +45,7 @@ def join_along(
     stores: StoreRegistry,
     merger: FileMerger | None = None,
 ) -> VirtualArray:
-    """Arrays that decode alike, beside each other along `axis`; the first gives the metadata.
+    """Arrays that decode alike, joined along `axis`; the first gives the metadata.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def _assemble(
     per_element = math.prod(metadata.shape[:axis]) * math.prod(metadata.shape[axis + 1 :]) * metadata.dtype.itemsize
     size_copied = copied * per_element
     if options.partial == "raise":
-        why = f"partial='raise' lets nothing be copied, and {size_copied} bytes would have to be"
+        why = f"{size_copied} bytes would have to be copied, and partial='raise' forbids it"
         raise _refusal(arrays, axis, path, why, [remedy("partial", "inline")])
     if size_copied > options.inline_limit:
         why = f"{size_copied} bytes would have to be copied; the limit is inline_limit={options.inline_limit}"

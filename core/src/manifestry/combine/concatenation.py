@@ -9,12 +9,12 @@ import msgspec
 
 from manifestry.combine.chunking import join_along
 from manifestry.combine.compatibility.differences import Aspect, Difference, differences, inherited_attributes
-from manifestry.combine.compatibility.fixed_arrays import Constant
+from manifestry.combine.compatibility.fixed_arrays import FixedArray
 from manifestry.combine.compatibility.harmonising import harmonise
-from manifestry.combine.compatibility.meaning import bereft, nearest, told
-from manifestry.combine.dimensions import axis_along, can_expand, length_beside, stack_arrays
-from manifestry.combine.filling import fill_value_for_missing, filled_before, missing_part
-from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, advised, larger, remedy
+from manifestry.combine.compatibility.meaning import explain_losses, lost_meaning, nearest
+from manifestry.combine.dimensions import axis_along, can_expand, stack_arrays
+from manifestry.combine.filling import fill_missing
+from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, larger, remedy, with_advice
 from manifestry.combine.index import check_order, load_along
 from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
@@ -47,8 +47,9 @@ def concat(
     """Trees one after the other along a dimension that their arrays have.
 
     Arrays with the dimension are joined along it. Arrays without it must hold the same values everywhere and are kept
-    once; those that ``stack`` names get the dimension, as many steps of it as each tree has. The one-dimensional coordinate of the dimension is copied into the result, and its order is looked at:
-    values that go back or are there twice are listed in ``issues``.
+    once; those that ``stack`` names get the dimension, as many steps of it as each tree has. The one-dimensional
+    coordinate of the dimension is copied into the result, and its order is checked: values that go back or occur twice
+    are listed in ``issues``.
 
     Parameters
     ----------
@@ -114,10 +115,10 @@ class Concatenation:
         self._check_order = check_order
         self._merger = FileMerger()
         self._issues: list[Issue] = []
-        self._ways: dict[str, Sequence[Hint]] = {}
+        self._remedies: dict[str, Sequence[Hint]] = {}
         self._lengths: dict[str, tuple[list[int], str]] = {}
         self._continued = continued
-        self._left = TRIED_BYTES if trial else None
+        self._copy_budget = TRIED_BYTES if trial else None
         self._arrays = [stack_arrays(dict(tree.walk_arrays()), dim, options.stack) for tree in trees]
         self._inherited = [inherited_attributes(arrays) for arrays in self._arrays]
         if like is None:
@@ -129,18 +130,18 @@ class Concatenation:
     def run(self) -> VirtualGroup:
         """The tree of all; an error says what helps."""
         try:
-            return self.joined()
+            return self.join()
         except IncompatibleArraysError as error:
-            raise advised(error, self._attempt) from error
+            raise with_advice(error, self._attempt) from error
 
     def _attempt(self, changes: Mapping[str, Any]) -> list[str]:
         """Combine the same trees with other options: what they leave out, which must leave something worth it."""
         options = msgspec.structs.replace(self.options, **changes)
-        given: dict[str, Any] = {"like": self._like, "stores": self.stores, "check_order": False, "trial": True}
-        other = Concatenation(self.trees, self.dim, options, continued=self._continued, **given)
-        there = dict(other.joined().walk_arrays())
-        if lacks := bereft(other._all, there.keys()):
-            raise MeaningLostError(lacks, other._ways)
+        common: dict[str, Any] = {"like": self._like, "stores": self.stores, "check_order": False, "trial": True}
+        other = Concatenation(self.trees, self.dim, options, continued=self._continued, **common)
+        there = dict(other.join().walk_arrays())
+        if lacks := lost_meaning(other._all, there.keys()):
+            raise MeaningLostError(lacks, other._remedies)
         along = [p for p, a in there.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
         if not along or (self._continued and not self._continues(there, options)):
             raise IncompatibleArraysError("what has to be there would be left out")
@@ -154,20 +155,22 @@ class Concatenation:
         found = (differences(*pair, axis_along(pair[0], self.dim)) for pair in pairs)
         return not any(one.aspect is Aspect.FILL_VALUE for ones in found for one in ones)
 
-    def joined(self) -> VirtualGroup:
+    def join(self) -> VirtualGroup:
         """As `run`, for callers to whom it does not matter what helps."""
         paths = ordered_union([self._like_arrays, *self._arrays])
         for option, names in (("load", self.options.load), ("stack", self.options.stack)):
             check_names(option, names, paths)
         if not any(axis_along(array, self.dim) is not None for arrays in self._arrays for array in arrays.values()):
-            raise self._nothing_along([issue for tree in self.trees for issue in tree.issues])
-        # Coordinates first: where another array does not fit beside one, it is that array which goes.
-        joined = {path: self._guarded(path) for path in sorted(paths, key=lambda p: p.rpartition("/")[2] != self.dim)}
+            raise self._no_dimension_error([issue for tree in self.trees for issue in tree.issues])
+        # Coordinates first: where another array does not match one, that array is dropped.
+        joined = {
+            path: self._combine_or_drop(path) for path in sorted(paths, key=lambda p: p.rpartition("/")[2] != self.dim)
+        }
         arrays = {path: array for path in paths if (array := joined[path]) is not None}
         if not any(axis_along(array, self.dim) is not None for array in arrays.values()):
-            raise self._nothing_along(self._issues)
+            raise self._no_dimension_error(self._issues)
         if len(arrays) < len(paths):
-            self._issues = told(self._issues, bereft(self._all, arrays.keys()))
+            self._issues = explain_losses(self._issues, lost_meaning(self._all, arrays.keys()))
         groups = [dict(tree.walk()) for tree in self.trees]
         like_groups = groups[0] if self._like is None else dict(self._like.walk())
         attributes = {}
@@ -178,7 +181,7 @@ class Concatenation:
         tree = build_tree(arrays, attributes)
         return tree.with_(**shared_parts(self.trees, self._issues))
 
-    def _nothing_along(self, issues: Sequence[Issue]) -> ManifestryError:
+    def _no_dimension_error(self, issues: Sequence[Issue]) -> ManifestryError:
         """No array has the dimension, perhaps because all that had it were left out."""
         lost = next((issue for issue in issues if issue.severity == "refused"), None)
         if lost is not None:
@@ -190,26 +193,26 @@ class Concatenation:
             + (way if all(map(can_expand, self._arrays)) else "")
         )
 
-    def _guarded(self, path: str) -> VirtualArray | None:
+    def _combine_or_drop(self, path: str) -> VirtualArray | None:
         """One variable, or None where it is left out because the options say so."""
         try:
-            return self._variable(path)
+            return self._combine_variable(path)
         except MalformedFileError as error:
             raise MalformedFileError(f"{path}: {error}") from error
         except IncompatibleArraysError as error:
             if self.options.on_conflict != "drop":
                 raise
-            self._ways[path] = getattr(error, "remedies", ())
+            self._remedies[path] = getattr(error, "remedies", ())
             message = str(error).removeprefix(f"{path}: ")
             self._issues.append(Issue(path, "incompatible in some sources", message, "left out"))
             return None
 
-    def _variable(self, path: str) -> VirtualArray | None:
+    def _combine_variable(self, path: str) -> VirtualArray | None:
         there = [i for i, arrays in enumerate(self._arrays) if path in arrays]
         first = self._like_arrays.get(path)
         if first is None:
             if self._like is not None and self.options.missing == "fill":
-                raise self._missing(path, f"is in {self._label(there[0])} and not in the first source")
+                raise self._missing_error(path, f"is in {self._label(there[0])} and not in the first source")
             first = self._arrays[there[0]][path]
         if len(there) < len(self.trees) or path not in self._like_arrays:
             gone = next((i for i in range(len(self.trees)) if i not in set(there)), None)
@@ -219,17 +222,17 @@ class Concatenation:
                 else f"not in {self._label(gone)}"
             )
             if self.options.missing == "raise":
-                raise self._missing(path, f"is {where}")
+                raise self._missing_error(path, f"is {where}")
             if self.options.missing == "drop":
                 self._issues.append(Issue(path, "missing in some sources", where, "left out"))
                 return None
         axis = axis_along(first, self.dim)
         if axis is None:
-            return self._constant(path, first, there)
-        return self._along(path, first, axis)
+            return self._keep_fixed(path, first, there)
+        return self._join_variable(path, first, axis)
 
     @staticmethod
-    def _missing(path: str, what: str) -> ConflictError:
+    def _missing_error(path: str, what: str) -> ConflictError:
         return ConflictError(f"{path}: {what}", [remedy("missing", "fill"), remedy("missing", "drop")])
 
     def _label(self, position: int) -> str:
@@ -241,8 +244,11 @@ class Concatenation:
 
         return combine_attributes(path, [first, *(a for _, a in there)], name, self.options, self._issues.append)
 
-    def _along(self, path: str, first: VirtualArray, axis: int) -> VirtualArray:
-        first, parts = self._parts(path, first, axis)
+    def _join_variable(self, path: str, first: VirtualArray, axis: int) -> VirtualArray:
+        if self.options.missing == "fill":
+            first, parts = fill_missing(path, first, self._arrays, self.dim, self._label)
+        else:
+            parts = [arrays[path] for arrays in self._arrays if path in arrays]
         name = path.rpartition("/")[2]
         like = (first, self._like_inherited.get(path, {}))
         if (name == self.dim and first.metadata.ndim == 1) or self._is_loaded(path):
@@ -255,7 +261,7 @@ class Concatenation:
                 values = read_values(joined, self.stores)
                 self._issues += check_order(path, values, lengths, self._label)
         else:
-            same = [self._checked(path, first, part, i, axis) for i, part in enumerate(parts)]
+            same = [self._fit(path, first, part, i, axis) for i, part in enumerate(parts)]
             joined = join_along(same, axis, path, options=self.options, stores=self.stores, merger=self._merger)
         self._check_lengths(path, [part.shape[axis] for part in parts])
         there = [(i, part.attributes) for i, part in enumerate(parts)]
@@ -267,7 +273,7 @@ class Concatenation:
         """In each source the dimension has one length in all arrays of a group: values would shift otherwise."""
         group = path.rpartition("/")[0]
         near = nearest(group, self.dim, self._like_arrays.keys())
-        # The group of the coordinate that they lie beside, or their own.
+        # The group of their coordinate, or their own.
         home = group if near is None else near.rpartition("/")[0]
         known, other = self._lengths.setdefault(home, (lengths, path))
         if known == lengths:
@@ -275,35 +281,12 @@ class Concatenation:
         position = next(i for i, (a, b) in enumerate(zip(known, lengths, strict=True)) if a != b)
         raise ConflictError(
             f"{path}: the dimension {self.dim} has length {lengths[position]}, and {known[position]} in {other}, in "
-            f"{self._label(position)}: what follows would not lie beside its coordinates",
+            f"{self._label(position)}: what follows would not match its coordinates",
             [remedy("on_conflict", "drop")],
         )
 
     def _is_loaded(self, path: str) -> bool:
         return is_named(path, self.options.load)
-
-    def _parts(self, path: str, first: VirtualArray, axis: int) -> tuple[VirtualArray, list[VirtualArray]]:
-        """The array of every tree; where one lacks it, missing chunks that read as missing values."""
-        found = [arrays.get(path) for arrays in self._arrays]
-        parts = [part for part in found if part is not None]
-        if self.options.missing != "fill" or not (len(parts) < len(found) or filled_before(first, parts)):
-            return first, parts
-        gone = self._label(found.index(None)) if None in found else "a source"
-        if len(parts) < len(found) and first.metadata.ndim == 1 and path.rpartition("/")[2] == self.dim:
-            raise ConflictError(
-                f"{path}: is not in {gone}, and a coordinate has no missing values", [remedy("missing", "drop")]
-            )
-        fill = fill_value_for_missing(path, first, parts, gone)
-        whole = [missing_part(first, axis, self._steps(i, path)) if p is None else p for i, p in enumerate(found)]
-        refilled = [VirtualArray(p.metadata.with_(fill_value=fill), p.manifest) for p in (first, *whole)]
-        return refilled[0], refilled[1:]
-
-    def _steps(self, position: int, path: str) -> int:
-        """How long the dimension is in a tree that lacks a variable."""
-        length = length_beside(self._arrays[position], self.dim, path)
-        if length is None:
-            raise IncompatibleArraysError(f"{path}: {self._label(position)} has no array with the dimension {self.dim}")
-        return length
 
     def _differences(
         self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int | None
@@ -311,19 +294,19 @@ class Concatenation:
         inherited = (self._like_inherited.get(path, {}), self._inherited[position].get(path, {}))
         return differences(first, other, axis, inherited)
 
-    def _checked(self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int) -> VirtualArray:
+    def _fit(self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int) -> VirtualArray:
         """`other` if it decodes like `first`, or what it is harmonised to."""
         found = self._differences(path, first, other, position, axis)
         if not found:
             return other
         where = self._label(position)
         if self.options.on_conflict != "harmonise":
-            raise self._conflict(path, found, where, (first, other))
+            raise self._conflict_error(path, found, where, (first, other))
         size, limit = other.metadata.nbytes, self.options.inline_limit
-        if self._left is not None:
-            self._left -= size
-            if self._left < 0:
-                raise IncompatibleArraysError(f"{path}: more would be copied than is copied to try it")
+        if self._copy_budget is not None:
+            self._copy_budget -= size
+            if self._copy_budget < 0:
+                raise IncompatibleArraysError(f"{path}: trying it would copy more than {TRIED_BYTES} bytes")
         meaning = (
             {**self._like_inherited.get(path, {}), **first.attributes},
             {**self._inherited[position].get(path, {}), **other.attributes},
@@ -331,17 +314,21 @@ class Concatenation:
         try:
             return harmonise(first, other, found, meaning, stores=self.stores, limit=limit)
         except ManifestryError as error:
-            remedies = [*larger(size, limit), *self._stack(path, first, other), remedy("on_conflict", "drop")]
+            remedies = [*larger(size, limit), *self._stack_hints(path, first, other), remedy("on_conflict", "drop")]
             raise ConflictError(f"{path}: {found[0]} in {where}: {error}", remedies) from error
 
-    def _conflict(
+    def _conflict_error(
         self, path: str, found: Sequence[Difference], where: str, arrays: tuple[VirtualArray, VirtualArray]
     ) -> ConflictError:
         listed = "; ".join(map(str, found))
-        remedies = [remedy("on_conflict", "harmonise"), *self._stack(path, *arrays), remedy("on_conflict", "drop")]
+        remedies = [
+            remedy("on_conflict", "harmonise"),
+            *self._stack_hints(path, *arrays),
+            remedy("on_conflict", "drop"),
+        ]
         return ConflictError(f"{path}: {listed} in {where} (compared with the first source)", remedies)
 
-    def _stack(self, path: str, *arrays: VirtualArray) -> list[Hint]:
+    def _stack_hints(self, path: str, *arrays: VirtualArray) -> list[Hint]:
         """What gives a variable the dimension: not one that counts the elements of a dimension of its own."""
         name = path.rpartition("/")[2]
         if name in (arrays[0].dims or ()) or all(axis_along(array, self.dim) is not None for array in arrays):
@@ -350,8 +337,8 @@ class Concatenation:
         mark = path if "/" in path or not others else f"/{path}"
         return [remedy("stack", tuple(dict.fromkeys((*self.options.stack, mark))))]
 
-    def _constant(self, path: str, first: VirtualArray, there: Sequence[int]) -> VirtualArray:
-        kept = Constant(first, self.stores, self.options.inline_limit, self._like_inherited.get(path))
+    def _keep_fixed(self, path: str, first: VirtualArray, there: Sequence[int]) -> VirtualArray:
+        kept = FixedArray(first, self.stores, self.options.inline_limit, self._like_inherited.get(path))
         if self.options.compat != "override":
             others = [i for i in there if not self._is_same(first, self._arrays[i][path])]
             near = kept.near([self._arrays[i][path] for i in others])
@@ -375,12 +362,12 @@ class Concatenation:
         """Whether two arrays are the same bytes, so that nothing has to be read."""
         return other is first or (other.metadata == first.metadata and other.manifest == first.manifest)
 
-    def _compare(self, path: str, kept: Constant, other: VirtualArray, position: int) -> None:
+    def _compare(self, path: str, kept: FixedArray, other: VirtualArray, position: int) -> None:
         found = self._differences(path, kept.array, other, position, None)
         matters = [difference for difference in found if not difference.only_storage]
         if matters:
-            raise self._conflict(path, matters, self._label(position), (kept.array, other))
-        without = [*self._stack(path, other), remedy("on_conflict", "drop")]
+            raise self._conflict_error(path, matters, self._label(position), (kept.array, other))
+        without = [*self._stack_hints(path, other), remedy("on_conflict", "drop")]
         alike = not found and same_bits(kept.array.metadata.fill_value, other.metadata.fill_value)
         try:
             equal = kept.equals(other, same_decoding=alike)
@@ -395,7 +382,7 @@ class Concatenation:
             self._issues.append(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
             return
         raise ConflictError(
-            f"{path}: it has no dimension {self.dim!r} and differs in {self._label(position)}: "
+            f"{path}: has no dimension {self.dim!r} and differs in {self._label(position)}: "
             + kept.first_difference(other)
             + (f"; that is more than rounding (compat=close): {more}" if asked else ""),
             without if more else [remedy("compat", "close"), *without],

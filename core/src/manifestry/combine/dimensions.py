@@ -29,15 +29,15 @@ def expand_array(array: VirtualArray, dim: str | None, path: str = "", axis: int
     """
     metadata = array.metadata
     if array.dims is None and metadata.ndim and dim is not None:
-        raise IncompatibleArraysError(f"{path}: it has no dimension names, and a new dimension needs them")
+        raise IncompatibleArraysError(f"{path}: has no dimension names, and a new dimension needs them")
     if not isinstance(metadata.chunk_grid, RegularGrid):
-        raise IncompatibleArraysError(f"{path}: a rectilinear chunk grid does not get a new dimension")
+        raise IncompatibleArraysError(f"{path}: a rectilinear chunk grid cannot get a new dimension")
     names = array.dims or (None,) * metadata.ndim
     expanded = metadata.with_(
         shape=_insert(metadata.shape, axis, 1),
         chunk_grid=RegularGrid(_insert(metadata.chunk_shape, axis, 1)),
         dims=None if array.dims is None and dim is None else (*names[:axis], dim, *names[axis:]),
-        codecs=_moved(metadata.codecs, axis, 1, path),
+        codecs=_move_axis(metadata.codecs, axis, 1, path),
     )
     return VirtualArray(expanded, insert_axis(array.manifest, axis))
 
@@ -63,7 +63,7 @@ def repeat_array(array: VirtualArray, dim: str, length: int, path: str = "") -> 
     expanded = expand_array(array, dim, path)
     manifest = expanded.manifest
 
-    def repeated(column: NDArray[Any]) -> NDArray[Any]:
+    def repeat(column: NDArray[Any]) -> NDArray[Any]:
         return np.tile(column, length) if column.ndim else column
 
     metadata = expanded.metadata.with_(shape=(length, *array.shape))
@@ -72,9 +72,9 @@ def repeat_array(array: VirtualArray, dim: str, length: int, path: str = "") -> 
         ChunkManifest.from_columns(
             metadata.grid_shape,
             manifest.files,
-            file_index=repeated(manifest.file_index),
-            offsets=repeated(manifest.offsets),
-            lengths=repeated(manifest.lengths),
+            file_index=repeat(manifest.file_index),
+            offsets=repeat(manifest.offsets),
+            lengths=repeat(manifest.lengths),
             inline=manifest.inline,
         ),
     )
@@ -90,12 +90,12 @@ def axis_along(array: VirtualArray, dim: str) -> int | None:
     """
     dims = array.dims or ()
     if dims.count(dim) > 1:
-        raise IncompatibleArraysError(f"an array has the dimension {dim} twice: {dims}")
+        raise IncompatibleArraysError(f"dimensions {dims}: {dim} occurs twice, and must occur once")
     return dims.index(dim) if dim in dims else None
 
 
 def length_beside(arrays: Mapping[str, VirtualArray], dim: str, path: str) -> int | None:
-    """How long a dimension is beside an array without it: as in the other arrays of its group, or of all."""
+    """How long a dimension is for an array without it: as in the other arrays of its group, or of all."""
     group = path.rpartition("/")[0]
     near = sorted(arrays, key=lambda other: other.rpartition("/")[0] != group)
     axes = ((arrays[other], axis_along(arrays[other], dim)) for other in near)
@@ -103,7 +103,7 @@ def length_beside(arrays: Mapping[str, VirtualArray], dim: str, path: str) -> in
 
 
 def stack_arrays(arrays: Mapping[str, VirtualArray], dim: str, names: Sequence[str]) -> dict[str, VirtualArray]:
-    """The arrays of one tree by path; those of some names or paths have the dimension, as long as it is beside them."""
+    """The arrays of one tree by path; those of some names or paths have the dimension, as long as it is in their group."""
     found = dict(arrays)
     for path, array in arrays.items() if names else ():
         if is_named(path, names) and axis_along(array, dim) is None:
@@ -123,7 +123,9 @@ def drop_axis(array: VirtualArray, axis: int, path: str = "") -> VirtualArray:
     """
     metadata = array.metadata
     if not isinstance(metadata.chunk_grid, RegularGrid) or metadata.chunk_shape[axis] != 1 or metadata.shape[axis] != 1:
-        raise IncompatibleArraysError(f"a dimension with chunks of {metadata.chunk_grid} cannot be dropped unread")
+        raise IncompatibleArraysError(
+            f"{path}: {metadata.chunk_grid}: the dimension cannot be dropped unread; its chunks must have length 1"
+        )
     dropped = _without_axis(metadata, axis, path)
     manifest = array.manifest
     columns = (manifest.file_index, manifest.offsets, manifest.lengths)
@@ -136,7 +138,7 @@ def _without_axis(metadata: ArrayMetadata, axis: int, path: str) -> ArrayMetadat
         shape=_without(metadata.shape, axis),
         chunk_grid=RegularGrid(_without(metadata.chunk_shape, axis)),
         dims=None if metadata.dims is None else _without(metadata.dims, axis),
-        codecs=_moved(metadata.codecs, axis, -1, path),
+        codecs=_move_axis(metadata.codecs, axis, -1, path),
     )
 
 
@@ -148,7 +150,7 @@ def _without[T](items: tuple[T, ...], axis: int) -> tuple[T, ...]:
     return items[:axis] + items[axis + 1 :]
 
 
-def _moved(codecs: tuple[Codec, ...], axis: int, step: int, path: str) -> tuple[Codec, ...]:
+def _move_axis(codecs: tuple[Codec, ...], axis: int, step: int, path: str) -> tuple[Codec, ...]:
     """The codecs for chunks with one more (`step` 1) or less (-1) dimension of length 1 at `axis`.
 
     Raises
@@ -169,15 +171,15 @@ def _moved(codecs: tuple[Codec, ...], axis: int, step: int, path: str) -> tuple[
                 axis = where
             found.append(Codec("transpose", {"order": order}))
         elif codec.name == "sharding_indexed" and codec is codecs[0]:
-            found.append(_moved_shards(codec, axis, step, path))
+            found.append(_move_shard_axis(codec, axis, step, path))
             return (*found, *codecs[1:])
         elif (dependence := _dependence(codec)) is Dependence.NONE:
             found.append(codec)
         elif axis == 0 and dependence is Dependence.TRAILING_AXES:
-            found.append(_moved_image(codec, step))
+            found.append(_move_image_axis(codec, step))
         else:
             raise IncompatibleArraysError(
-                f"{path}: the codec {codec.name} depends on the dimensions of a chunk, so it gets no new one"
+                f"{path}: the codec {codec.name} depends on the dimensions of a chunk; none can be added or dropped"
             )
     return tuple(found)
 
@@ -187,7 +189,7 @@ def _dependence(codec: Codec) -> Dependence:
     return Dependence.SHAPE if entry is None else entry.dependence
 
 
-def _moved_image(codec: Codec, step: int) -> Codec:
+def _move_image_axis(codec: Codec, step: int) -> Codec:
     """Image codecs give what they decode the shape of the chunk; an axis that they name may move."""
     along = codec.configuration.get("axis")
     if not isinstance(along, int) or along < 0:
@@ -195,10 +197,10 @@ def _moved_image(codec: Codec, step: int) -> Codec:
     return Codec(codec.name, {**codec.configuration, "axis": along + step})
 
 
-def _moved_shards(codec: Codec, axis: int, step: int, path: str) -> Codec:
+def _move_shard_axis(codec: Codec, axis: int, step: int, path: str) -> Codec:
     options: dict[str, Any] = dict(codec.configuration)
     shape = tuple(options["chunk_shape"])
     inner = tuple(Codec(c["name"], c.get("configuration") or {}) for c in options["codecs"])
     options["chunk_shape"] = list(_insert(shape, axis, 1) if step > 0 else _without(shape, axis))
-    options["codecs"] = [c.to_zarr() for c in _moved(inner, axis, step, path)]
+    options["codecs"] = [c.to_zarr() for c in _move_axis(inner, axis, step, path)]
     return Codec(codec.name, options)

@@ -2,34 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from manifestry.combine.dimensions import axis_along, length_beside
 from manifestry.combine.hints import ConflictError, remedy
-from manifestry.errors import ManifestError
+from manifestry.errors import IncompatibleArraysError, ManifestError
 from manifestry.model.attributes import values_equal
 from manifestry.model.datatypes import as_element, is_inexact, is_time
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["fill_value_for_missing", "filled_before", "missing_part"]
+__all__ = ["fill_missing"]
 
 
-def missing_part(like: VirtualArray, axis: int, length: int) -> VirtualArray:
+def fill_missing(
+    path: str,
+    first: VirtualArray,
+    sources: Sequence[Mapping[str, VirtualArray]],
+    dim: str,
+    labels: Callable[[int], str],
+) -> tuple[VirtualArray, list[VirtualArray]]:
+    """A variable of every source; where one lacks it, missing chunks that read as missing values.
+
+    Parameters
+    ----------
+    path
+        Path of the variable.
+    first
+        The array that decides how values are stored.
+    sources
+        The arrays of each source, by path.
+    dim
+        The dimension that sources are joined along.
+    labels
+        Names of the sources.
+
+    Returns
+    -------
+    tuple
+        `first`, and the array of each source, all with the fill value that missing chunks read as.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        No value means missing, missing chunks already read as something else, or the variable is a coordinate.
+    """
+    arrays = [source.get(path) for source in sources]
+    parts = [array for array in arrays if array is not None]
+    complete = len(parts) == len(arrays)
+    if complete and not _filled_before(first, parts):
+        return first, parts
+    lacking = "a source" if complete else labels(arrays.index(None))
+    if not complete and first.metadata.ndim == 1 and path.rpartition("/")[2] == dim:
+        raise ConflictError(
+            f"{path}: is not in {lacking}, and a coordinate has no missing values", [remedy("missing", "drop")]
+        )
+    fill = _fill_value(path, first, parts, lacking)
+    axis = axis_along(first, dim)
+    assert axis is not None
+    whole = []
+    for position, array in enumerate(arrays):
+        if array is None:
+            length = length_beside(sources[position], dim, path)
+            if length is None:
+                raise IncompatibleArraysError(f"{path}: {labels(position)} has no array with the dimension {dim}")
+            array = _missing_part(first, axis, length)  # noqa: PLW2901 what takes its place
+        whole.append(array)
+    refilled = [VirtualArray(array.metadata.with_(fill_value=fill), array.manifest) for array in (first, *whole)]
+    return refilled[0], refilled[1:]
+
+
+def _missing_part(like: VirtualArray, axis: int, length: int) -> VirtualArray:
     """An array of which nothing is stored, as long as `length` along `axis` and otherwise as `like`."""
     shape = like.shape
     metadata = like.metadata.with_(shape=(*shape[:axis], length, *shape[axis + 1 :]))
     return VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape))
 
 
-def fill_value_for_missing(path: str, first: VirtualArray, parts: Sequence[VirtualArray], gone: str) -> Any:
+def _fill_value(path: str, first: VirtualArray, parts: Sequence[VirtualArray], lacking: str) -> Any:
     """What missing chunks have to read as, so that readers see missing values where a source lacks the variable.
 
     That is ``_FillValue`` or ``missing_value``, or NaN or NaT without one. Chunks that are missing in a source read as
-    that source's fill value, which then must be the same. `gone` names a source that lacks the variable.
+    that source's fill value, which then must be the same. `lacking` names a source that lacks the variable.
 
     Raises
     ------
@@ -39,21 +97,21 @@ def fill_value_for_missing(path: str, first: VirtualArray, parts: Sequence[Virtu
     wanted = _missing_value(first.metadata)
     if wanted is None:
         raise ConflictError(
-            f"{path}: is not in {gone}, and no value of {first.dtype} means missing: it has no _FillValue",
+            f"{path}: is not in {lacking}, and no value of {first.dtype} means missing: it has no _FillValue",
             [remedy("missing", "drop")],
         )
     for part in parts:
         sparse = part.manifest.stored_count < part.manifest.size
         if sparse and not values_equal(part.metadata.fill_value, wanted):
             raise ConflictError(
-                f"{path}: chunks that are missing read as {part.metadata.fill_value}, and those of {gone}, which lacks the "
+                f"{path}: chunks that are missing read as {part.metadata.fill_value}, and those of {lacking}, which lacks the "
                 f"variable, would have to read as {wanted}",
                 [remedy("missing", "drop")],
             )
     return wanted
 
 
-def filled_before(first: VirtualArray, parts: Sequence[VirtualArray]) -> bool:
+def _filled_before(first: VirtualArray, parts: Sequence[VirtualArray]) -> bool:
     """Whether missing chunks were made to read as missing values when parts of `parts` were combined."""
     wanted = _missing_value(first.metadata)
     if wanted is None or values_equal(first.metadata.fill_value, wanted):

@@ -1,7 +1,7 @@
-"""What may help where trees cannot be combined, and trying whether it does: only what helps is told.
+"""What may help where trees cannot be combined, and trying whether it does: only what helps is advised.
 
 A place that refuses names candidates (`ConflictError`). Whoever runs the whole tries each of them on the same trees, together
-with what the next refusal asks for, and raises an error with those that get through (`advised`).
+with what the next refusal asks for, and raises an error with those that get through (`with_advice`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from manifestry.errors import IncompatibleArraysError, ManifestryError
 from manifestry.hints import Hint
 
-__all__ = ["EFFECTS", "TRIED_BYTES", "ConflictError", "MeaningLostError", "advised", "larger", "remedy"]
+__all__ = ["EFFECTS", "TRIED_BYTES", "ConflictError", "MeaningLostError", "larger", "remedy", "with_advice"]
 
 EFFECTS: Final = {
     ("on_conflict", "harmonise"): "copies small arrays in the form of the first source",
@@ -24,7 +24,7 @@ EFFECTS: Final = {
     ("attributes", "drop"): "leaves out the attributes that differ",
     ("compat", "close"): "takes the values of the first source where others differ by rounding only",
     ("partial", "inline"): "copies the chunks that end inside the dimension",
-    ("inline_limit", None): "allows so many bytes of an array to be read or copied",
+    ("inline_limit", None): "allows that many bytes of an array to be read or copied",
     ("stack", None): "gives variables the combined dimension, so that each source keeps its own values",
     ("concat_dim", None): "joins the sources along that dimension",
 }
@@ -48,7 +48,7 @@ def remedy(option: str, value: Any) -> Hint:
 
 
 class ConflictError(IncompatibleArraysError):
-    """Trees cannot be combined with these options; `remedies` may help, and are not told before they were tried.
+    """Trees cannot be combined with these options; `remedies` may help, and are not shown before they were tried.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class MeaningLostError(ConflictError):
     Parameters
     ----------
     lacks
-        What that would lack, by the path of what would be left out (see `manifestry.combine.compatibility.meaning.bereft`).
+        What that would lack, by the path of what would be left out (see `manifestry.combine.compatibility.meaning.lost_meaning`).
     remedies
         What may keep it, by its path.
     """
@@ -83,7 +83,7 @@ type Attempt = Callable[[Mapping[str, Any]], Sequence[str]]
 """Combines the same trees with some options in place of those that were given; the paths of what these leave out."""
 
 
-def advised(error: IncompatibleArraysError, attempt: Attempt) -> IncompatibleArraysError:
+def with_advice(error: IncompatibleArraysError, attempt: Attempt) -> IncompatibleArraysError:
     """The error with those of its remedies that get through."""
     trials = _Trials(attempt)
     ways = [way for hint in getattr(error, "remedies", ()) if (way := trials.way(hint)) is not None]
@@ -118,7 +118,7 @@ class _Trials:
             if isinstance(conflict, MeaningLostError):
                 self.needed = self.needed or conflict.message
             more = sorted(conflict.remedies, key=lambda other: not other.options.keys() <= hint.options.keys())
-            further = (_together(hint, other) for other in more)
+            further = (_combine_hints(hint, other) for other in more)
             ways = (self.way(wider) for wider in further if wider is not None)
             return next((way for way in ways if way is not None), None)
         except ManifestryError:
@@ -126,7 +126,7 @@ class _Trials:
         return Hint(hint.options, f"{hint.effect} ({', '.join(lost)})") if lost else hint
 
 
-def _together(hint: Hint, other: Hint) -> Hint | None:
+def _combine_hints(hint: Hint, other: Hint) -> Hint | None:
     """Two hints as one; None where they contradict each other or the second adds nothing."""
     options = dict(hint.options)
     for name, value in other.options.items():

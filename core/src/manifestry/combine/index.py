@@ -34,7 +34,7 @@ def load_along(
     stores: StoreRegistry,
     labels: Callable[[int], str],
 ) -> VirtualArray:
-    """Arrays beside each other along `axis`, their values copied.
+    """Arrays joined along `axis`, their values copied.
 
     Parameters
     ----------
@@ -77,10 +77,10 @@ def load_along(
             raise ConflictError(
                 f"{path}: {found[0]} in {labels(position)}: {error}", [remedy("on_conflict", "drop")]
             ) from error
-    return _copied(np.concatenate(parts, axis), first, axis, options)
+    return _encode_copy(np.concatenate(parts, axis), first, axis, options)
 
 
-def _copied(values: NDArray[Any], like: VirtualArray, axis: int, options: CombineOptions) -> VirtualArray:
+def _encode_copy(values: NDArray[Any], like: VirtualArray, axis: int, options: CombineOptions) -> VirtualArray:
     chunks = list(values.shape)
     if options.index_chunk is not None:
         chunks[axis] = min(options.index_chunk, max(1, chunks[axis])) if like.metadata.ndim > 1 else options.index_chunk
@@ -102,7 +102,7 @@ def check_order(
     lengths
         How many of the values are from each source.
     known
-        So many of the first values were there before: what is unusual about them alone is not told.
+        How many of the first values were there before: what is unusual about them alone is not reported.
     """
     if values.size < 2 or values.dtype.type is np.void:  # records have no order
         return []
@@ -128,7 +128,7 @@ def check_order(
         a, b = (int(order[same[0] + i]) for i in (0, 1))
         message = f"{same.size} times; first {values[a]} in {source(a)} and {source(b)}"
         one, other = (int(np.searchsorted(ends, element, side="right")) for element in (a, b))
-        held = one != other and _held(values, lengths, one, other)
+        held = one != other and _contains(values, lengths, one, other)
         hint = f"leave out {labels(other)}: all its values are in {labels(one)}" if held else ""
         issues.append(Issue(path, "duplicate coordinate values", message, hint, "reported"))
     return issues
@@ -149,7 +149,7 @@ def _parts(values: NDArray[Any], lengths: Sequence[int]) -> list[NDArray[Any]]:
 
 
 def _sortable(values: NDArray[Any], lengths: Sequence[int], fixed: int) -> bool:
-    """Whether the values go one way when the sources, each as it is, stand in another order."""
+    """Whether the values go one way when the sources, each as it is, come in another order."""
     parts = _parts(values, lengths)
     free = [part for part in parts[fixed:] if part.size]
     up = np.concatenate([*parts[:fixed], *sorted(free, key=lambda part: (part[0], part[-1]))])
@@ -157,7 +157,7 @@ def _sortable(values: NDArray[Any], lengths: Sequence[int], fixed: int) -> bool:
     return bool((up[1:] >= up[:-1]).all() or (down[1:] <= down[:-1]).all())
 
 
-def _held(values: NDArray[Any], lengths: Sequence[int], one: int, other: int) -> bool:
+def _contains(values: NDArray[Any], lengths: Sequence[int], one: int, other: int) -> bool:
     """Whether all values of one source are in another one."""
     first, second = (_parts(values, lengths)[at].tolist() for at in (one, other))
     return set(second) <= set(first)

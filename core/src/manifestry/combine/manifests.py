@@ -51,7 +51,9 @@ def concat_manifests(manifests: Sequence[ChunkManifest], axis: int, merger: File
     first = manifests[0].grid_shape
     for manifest in manifests:
         if _without(manifest.grid_shape, axis) != _without(first, axis):
-            raise IncompatibleArraysError(f"chunk grids {first} and {manifest.grid_shape} do not fit beside each other")
+            raise IncompatibleArraysError(
+                f"chunk grids {first} and {manifest.grid_shape} cannot be joined: all other dimensions must have equal chunk counts"
+            )
     grid = (*first[:axis], sum(m.grid_shape[axis] for m in manifests), *first[axis + 1 :])
     files, maps = (merger or FileMerger()).union([m.files for m in manifests])
     bases = np.cumsum([0, *(len(m.inline) for m in manifests)])
@@ -89,13 +91,13 @@ def _shift(manifest: ChunkManifest, base: int) -> NDArray[np.uint64]:
 
 
 def _join(columns: Sequence[NDArray[Any]], manifests: Sequence[ChunkManifest], axis: int) -> NDArray[Any]:
-    """Columns beside each other along one dimension of the grid; read-only, so that nobody copies them again."""
-    joined = np.asarray(_beside(columns, manifests, axis))
+    """Columns joined along one dimension of the grid; read-only, so that nobody copies them again."""
+    joined = np.asarray(_concatenate(columns, manifests, axis))
     joined.flags.writeable = False
     return joined
 
 
-def _beside(columns: Sequence[NDArray[Any]], manifests: Sequence[ChunkManifest], axis: int) -> NDArray[Any]:
+def _concatenate(columns: Sequence[NDArray[Any]], manifests: Sequence[ChunkManifest], axis: int) -> NDArray[Any]:
     if all(column.ndim == 0 for column in columns):
         values = np.array(columns)
         if (values == values[0]).all():
@@ -120,7 +122,7 @@ def slice_manifest(manifest: ChunkManifest, axis: int, start: int, stop: int) ->
     """The chunks ``start:stop`` along one dimension of the grid."""
     if (start, stop) == (0, manifest.grid_shape[axis]):
         return manifest
-    return _mapped(manifest, lambda grid: grid[(slice(None),) * axis + (slice(start, stop),)])
+    return _map_columns(manifest, lambda grid: grid[(slice(None),) * axis + (slice(start, stop),)])
 
 
 def insert_axis(manifest: ChunkManifest, axis: int) -> ChunkManifest:
@@ -138,7 +140,7 @@ def insert_axis(manifest: ChunkManifest, axis: int) -> ChunkManifest:
 
 def transpose_manifest(manifest: ChunkManifest, order: Sequence[int]) -> ChunkManifest:
     """The same chunks with the dimensions of the grid in another order."""
-    return _mapped(manifest, lambda grid: grid.transpose(tuple(order)))
+    return _map_columns(manifest, lambda grid: grid.transpose(tuple(order)))
 
 
 def split_manifest(manifest: ChunkManifest, axis: int, parts: int, count: int) -> ChunkManifest:
@@ -171,7 +173,7 @@ def split_manifest(manifest: ChunkManifest, axis: int, parts: int, count: int) -
     )
 
 
-def _mapped(manifest: ChunkManifest, change: Callable[[NDArray[Any]], NDArray[Any]]) -> ChunkManifest:
+def _map_columns(manifest: ChunkManifest, change: Callable[[NDArray[Any]], NDArray[Any]]) -> ChunkManifest:
     """The manifest with every column, seen as an array over the grid, put through `change`."""
     kept = (manifest.file_index, manifest.offsets, manifest.lengths)
     full = (np.broadcast_to(column, (manifest.size,)).reshape(manifest.grid_shape) for column in kept)

@@ -1,4 +1,4 @@
-"""`merge`: trees with different variables beside each other."""
+"""`merge`: trees with different variables as one tree."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from manifestry.combine.compatibility.differences import differences, inherited_attributes
-from manifestry.combine.compatibility.fixed_arrays import Constant
-from manifestry.combine.compatibility.meaning import bereft, told
+from manifestry.combine.compatibility.fixed_arrays import FixedArray
+from manifestry.combine.compatibility.meaning import explain_losses, lost_meaning
 from manifestry.combine.concatenation import Concatenation
-from manifestry.combine.hints import ConflictError, MeaningLostError, advised, remedy
+from manifestry.combine.hints import ConflictError, MeaningLostError, remedy, with_advice
 from manifestry.combine.index import check_order
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
@@ -49,9 +49,9 @@ def merge(trees: Iterable[VirtualGroup], *, stores: Stores = None, **options: An
     registry = StoreRegistry.of(stores)
     parts = check_some(trees)
     try:
-        return _joined(parts, chosen, registry)
+        return _merge_trees(parts, chosen, registry)
     except IncompatibleArraysError as error:
-        raise advised(error, partial(_attempt, parts, chosen, registry)) from error
+        raise with_advice(error, partial(_attempt, parts, chosen, registry)) from error
 
 
 def _attempt(
@@ -71,13 +71,13 @@ def _attempt(
     paths = {path for part in parts for path, _ in part.walk_arrays()}
     if dim is None:
         ways: dict[str, Sequence[Hint]] = {}
-        arrays = dict(_joined(parts, chosen, stores, ways).walk_arrays())
+        arrays = dict(_merge_trees(parts, chosen, stores, ways).walk_arrays())
         if all(path.rpartition("/")[2] in (array.dims or ()) for path, array in arrays.items()):
             raise IncompatibleArraysError("nothing but coordinates would be left")
-        if lacks := bereft(parts, arrays.keys()):
+        if lacks := lost_meaning(parts, arrays.keys()):
             raise MeaningLostError(lacks, ways)
         return sorted(paths - arrays.keys())
-    tree = Concatenation(parts, dim, chosen, stores=stores, check_order=False, trial=True).joined()
+    tree = Concatenation(parts, dim, chosen, stores=stores, check_order=False, trial=True).join()
     coordinates = [a for path, a in tree.walk_arrays() if path.rpartition("/")[2] == dim and a.dims == (dim,)]
     unordered = [check_order(dim, read_values(a, stores), a.shape, lambda _: "") for a in coordinates]
     if not coordinates or any(unordered):
@@ -85,7 +85,7 @@ def _attempt(
     return sorted(paths - {path for path, _ in tree.walk_arrays()})
 
 
-def _joined(
+def _merge_trees(
     parts: Sequence[VirtualGroup],
     chosen: CombineOptions,
     registry: StoreRegistry,
@@ -104,9 +104,9 @@ def _joined(
     inherited = [inherited_attributes(dict(tree.walk_arrays())) for tree in parts]
     arrays = {}
     for path, found in by_path.items():
-        kept = Constant(found[0][1], registry, chosen.inline_limit, inherited[found[0][0]].get(path))
+        kept = FixedArray(found[0][1], registry, chosen.inline_limit, inherited[found[0][0]].get(path))
         try:
-            arrays[path] = _merged(path, found, kept, labels, options=chosen, report=issues.append)
+            arrays[path] = _merge_arrays(path, found, kept, labels, options=chosen, report=issues.append)
         except IncompatibleArraysError as error:
             if chosen.on_conflict != "drop":
                 raise
@@ -115,20 +115,20 @@ def _joined(
                 ways[path] = getattr(error, "remedies", ())
     _check_dimensions(arrays)
     if len(arrays) < len(by_path):
-        issues = told(issues, bereft(parts, arrays.keys()))
+        issues = explain_losses(issues, lost_meaning(parts, arrays.keys()))
     walked = [dict(tree.walk()) for tree in parts]
     groups = {}
     for path in ordered_union(walked):
         there = [i for i, groups_of in enumerate(walked) if path in groups_of]
         attributes = [walked[i][path].attributes for i in there]
-        groups[path] = combine_attributes(path, attributes, partial(_picked, labels, there), chosen, issues.append)
+        groups[path] = combine_attributes(path, attributes, partial(_label_at, labels, there), chosen, issues.append)
     return build_tree(arrays, groups).with_(**shared_parts(parts, issues))
 
 
-def _merged(
+def _merge_arrays(
     path: str,
     found: list[tuple[int, VirtualArray]],
-    kept: Constant,
+    kept: FixedArray,
     labels: Callable[[int], str],
     *,
     options: CombineOptions,
@@ -157,12 +157,12 @@ def _merged(
             )
         report(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
     attributes = combine_attributes(
-        path, [a.attributes for _, a in found], partial(_picked, labels, [i for i, _ in found]), options, report
+        path, [a.attributes for _, a in found], partial(_label_at, labels, [i for i, _ in found]), options, report
     )
     return VirtualArray(first.metadata.with_(attributes=attributes), first.manifest)
 
 
-def _picked(labels: Callable[[int], str], positions: Sequence[int], at: int) -> str:
+def _label_at(labels: Callable[[int], str], positions: Sequence[int], at: int) -> str:
     return labels(positions[at])
 
 

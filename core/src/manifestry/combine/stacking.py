@@ -76,7 +76,9 @@ def stack(
 def expand(tree: VirtualGroup, dim: str, *, variables: Sequence[str] = ()) -> VirtualGroup:
     """A tree whose arrays, except coordinates, have a new first dimension of length 1."""
     if any(dim in (array.dims or ()) for _, array in tree.walk_arrays()):
-        raise OptionError(f"there is a dimension {dim!r} already: along one that is there, concat() joins what fits")
+        raise OptionError(
+            f"the dimension {dim!r} exists already; concat() joins trees along a dimension that they have"
+        )
     kept = coordinate_paths(tree) - {path for path, _ in tree.walk_arrays() if is_named(path, (dim, *variables))}
     return tree.map_arrays(lambda path, array: array if path in kept else expand_array(array, dim, path))
 

@@ -42,10 +42,10 @@ def check_some(trees: Iterable[VirtualGroup]) -> list[VirtualGroup]:
     OptionError
         There is none.
     """
-    found = list(trees)
-    if not found:
+    parts = list(trees)
+    if not parts:
         raise OptionError("there is nothing to combine")
-    return found
+    return parts
 
 
 def is_named(path: str, names: Iterable[str]) -> bool:
@@ -54,17 +54,17 @@ def is_named(path: str, names: Iterable[str]) -> bool:
 
 
 def check_names(option: str, names: Iterable[str], paths: Iterable[str]) -> None:
-    """Make sure that every name of an option stands for an array.
+    """Make sure that every name of an option means an array.
 
     Raises
     ------
     OptionError
-        One stands for none.
+        One means none.
     """
     known = sorted(paths)
     for name in names:
         if not any(is_named(path, (name,)) for path in known):
-            raise OptionError(f"{option}: {name!r} is no variable; there are: {', '.join(known[:20])}")
+            raise OptionError(f"{option}: {name!r} is not a variable; there are: {', '.join(known[:20])}")
 
 
 def ordered_union(collections: Iterable[Iterable[str]]) -> list[str]:

@@ -28,7 +28,15 @@ from manifestry.zarr_documents.v3 import array_document
 if TYPE_CHECKING:
     from zarr.abc.buffer import Buffer
 
-__all__ = ["at_hand", "encode_values", "inline_array", "plain_metadata", "read_many", "read_values", "stored_chunks"]
+__all__ = [
+    "encode_values",
+    "fetch_ahead",
+    "inline_array",
+    "plain_metadata",
+    "read_many",
+    "read_values",
+    "stored_chunks",
+]
 
 _BATCH_BYTES: Final = 64 << 20
 _NUMCODECS: Final = "numcodecs."
@@ -55,12 +63,12 @@ def read_values(array: VirtualArray, stores: StoreRegistry, selection: tuple[sli
 
     plain = VirtualArray(array.metadata.with_(attributes={}), array.manifest)
     store = ManifestStore(VirtualGroup({"array": plain}), stores=stores)
-    with _decoding(array):
+    with _decoding_errors(array):
         opened = zarr.open_array(store, path="array", mode="r", zarr_format=3)
         return np.asarray(opened[selection if selection is not None else ...])
 
 
-def _decoding(array: VirtualArray) -> PluginCall:
+def _decoding_errors(array: VirtualArray) -> PluginCall:
     """A context in which whatever a codec raises is an error of the file that holds the bytes."""
     where = next(iter(array.manifest.files.urls), "a copied array")
     return PluginCall(f"{where}: decoding values", MalformedFileError)
@@ -80,7 +88,7 @@ def read_many(arrays: Sequence[VirtualArray], stores: StoreRegistry) -> list[NDA
     while at < len(arrays):
         stop = at + 1
         width = _padded_bytes(arrays[at])
-        while stop < len(arrays) and width < _BATCH_BYTES and _alike(arrays[at].metadata, arrays[stop].metadata):
+        while stop < len(arrays) and width < _BATCH_BYTES and _decode_alike(arrays[at].metadata, arrays[stop].metadata):
             width += _padded_bytes(arrays[stop])
             stop += 1
         found += _read_as_one(arrays[at:stop], stores)
@@ -92,7 +100,7 @@ def _padded_bytes(array: VirtualArray) -> int:
     return array.manifest.size * math.prod(array.metadata.chunk_shape) * array.dtype.itemsize
 
 
-def _alike(a: ArrayMetadata, b: ArrayMetadata) -> bool:
+def _decode_alike(a: ArrayMetadata, b: ArrayMetadata) -> bool:
     same_storage = (a.dtype, a.chunk_grid, a.codecs) == (b.dtype, b.chunk_grid, b.codecs)
     return same_storage and same_bits(a.fill_value, b.fill_value)
 
@@ -129,13 +137,13 @@ def stored_chunks(array: VirtualArray, stores: StoreRegistry) -> list[bytes | No
     return found
 
 
-def at_hand(arrays: Sequence[VirtualArray], stores: StoreRegistry, limit: int) -> Iterator[VirtualArray]:
-    """The arrays in their order, with the stored chunks of remote ones fetched: concurrently, some arrays ahead.
+def fetch_ahead(arrays: Sequence[VirtualArray], stores: StoreRegistry, limit: int) -> Iterator[VirtualArray]:
+    """The arrays in their order, with the stored chunks of remote ones fetched concurrently, a few arrays ahead.
 
     Arrays of more than `limit` bytes stay where they are.
     """
 
-    def fetched(array: VirtualArray) -> VirtualArray:
+    def fetch(array: VirtualArray) -> VirtualArray:
         chunks = {i: data for i, data in enumerate(stored_chunks(array, stores)) if data is not None}
         return VirtualArray(array.metadata, ChunkManifest.from_inline(array.manifest.grid_shape, chunks))
 
@@ -143,7 +151,7 @@ def at_hand(arrays: Sequence[VirtualArray], stores: StoreRegistry, limit: int) -
         ahead: deque[VirtualArray | Future[VirtualArray]] = deque()
         for array in arrays:
             small = max(array.metadata.nbytes, array.manifest.stored_bytes) <= limit
-            ahead.append(pool.submit(fetched, array) if small and _is_remote(array, stores) else array)
+            ahead.append(pool.submit(fetch, array) if small and _is_remote(array, stores) else array)
             if len(ahead) > _CONCURRENT:
                 yield _result(ahead.popleft())
         yield from map(_result, ahead)
@@ -185,7 +193,7 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
     for i, chunk in enumerate(stored_chunks(array, stores)):
         if chunk is not None:
             raw: Any = chunk
-            with _decoding(array):
+            with _decoding_errors(array):
                 for codec in filters:
                     raw = codec.decode(raw)
                 row[i * size : (i + 1) * size] = np.frombuffer(raw, stored, size)

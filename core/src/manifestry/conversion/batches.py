@@ -12,7 +12,7 @@ import msgspec
 from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.merging import merge
 from manifestry.combine.options import CombineOptions
-from manifestry.conversion.preparing import Preparation
+from manifestry.conversion.preparation import Preparation
 from manifestry.conversion.report import SourceReport
 from manifestry.errors import ManifestryError, OptionError
 from manifestry.formats.contracts import OnUnsupported
@@ -127,7 +127,7 @@ class BatchJob:
     def warm_up(self, url: str) -> None:
         """Load what parsing a source needs, in a process that has nothing else to do yet."""
         formats = installed_formats()
-        with PluginBoundary():  # what goes wrong here goes wrong again, and is told, when the source is parsed
+        with PluginBoundary():  # what goes wrong here goes wrong again, and is reported, when the source is parsed
             entry = formats.select(self.format)[0] if self.format else detect(Source.at(url, self.stores), formats)
             entry.load()
 
@@ -161,13 +161,13 @@ class BatchJob:
     ) -> Concatenation:
         assert self.dim is not None
         names = left_out | {path.rpartition("/")[2] for path in left_out}
-        there = msgspec.structs.replace(
+        options = msgspec.structs.replace(
             self.combine,
             load=tuple(name for name in self.combine.load if name not in names),
             stack=tuple(name for name in self.combine.stack if name not in names),
         )
-        given: dict[str, Any] = {"like": like, "stores": self.stores, "continued": self.continued}
-        return Concatenation(trees, self.dim, there, check_order=False, **given)
+        common: dict[str, Any] = {"like": like, "stores": self.stores, "continued": self.continued}
+        return Concatenation(trees, self.dim, options, check_order=False, **common)
 
     def _misfits(self, trees: Mapping[str, VirtualGroup], like: VirtualGroup | None) -> dict[str, ManifestryError]:
         """The sources that cannot be combined with the first one, or whose values cannot be read for that.
@@ -177,7 +177,7 @@ class BatchJob:
         if not trees:
             return {}
         try:
-            self._concatenation(list(trees.values()), like).joined()
+            self._concatenation(list(trees.values()), like).join()
         except OptionError:
             raise
         except ManifestryError:

@@ -69,12 +69,12 @@ class References:
             known = self._arrays[path].ranges(here) if path in self._arrays else (begins[:0], ends[:0])
             if begins.size and known[0].size:
                 found = True
-                if not _covered(begins, ends, *known):
+                if not _covers(begins, ends, *known):
                     return False
         return found
 
 
-def _covered(
+def _covers(
     begins: NDArray[np.int64], ends: NDArray[np.int64], there: NDArray[np.int64], until: NDArray[np.int64]
 ) -> bool:
     """Whether each range lies within the union of others, which are in the order of their begins."""

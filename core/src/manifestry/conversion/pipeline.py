@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import batched, pairwise
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from manifestry.conversion.batches import Batch, BatchJob, BatchResult, array_paths, template_of
+from manifestry.conversion.existing import Existing, read_existing
+from manifestry.conversion.output import Output
 from manifestry.conversion.report import ConvertReport, SourceReport
-from manifestry.conversion.resuming import Existing, read_existing
-from manifestry.conversion.slabs import OrderWatch, Slab, add_reports, index_chunk, slabs_of
+from manifestry.conversion.slabs import OrderWatch, Slab, index_chunk, slabs_of
 from manifestry.errors import (
     IncompatibleArraysError,
     ManifestryError,
@@ -23,123 +24,24 @@ from manifestry.errors import (
     TargetExistsError,
     WriteError,
 )
-from manifestry.formats.contracts import Mode, OnUnsupported, OutputState, Placement, Target
-from manifestry.formats.descriptors import Capability
+from manifestry.formats.contracts import Mode
 from manifestry.formats.loading import installed_formats
-from manifestry.formats.report import WriteReport
 from manifestry.model.files import relocate_url
-from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ATTEMPTS, ExecutorLike, Lost, Workers, choose_workers, must_travel, run_tasks
 from manifestry.parallel.processes import Processes
 from manifestry.progress import Progress, SilentProgress
 from manifestry.storage.source import Source
-from manifestry.writing import check_target, choose_writer, write_tree
 
-__all__ = ["Output", "Run"]
+__all__ = ["Run"]
 
-_BATCH: Final = 32
+_BATCH_SIZE: Final = 32
 """Sources of a task at most: enough to make a process worth its messages, few enough to show progress."""
 
-_SHARE: Final = 8
+_TASKS_PER_WORKER: Final = 8
 """Tasks of a worker at least, where there are enough sources: the last ones end together."""
 
-_MANY_WORKERS: Final = 32  # where it is not known how many there are
-
-
-@dataclass(slots=True, kw_only=True)
-class Output:
-    """Where slabs go, and how the next one is written.
-
-    Attributes
-    ----------
-    target, to
-        Where, and the format; found from the target when None.
-    mode
-        Of the next commit.
-    dim
-        The dimension that later commits continue.
-    on_unsupported, limits, relocate, options, dry_run
-        As for `manifestry.convert`.
-    written
-        What the commits so far have written.
-    format
-        Name of the format.
-    divisible
-        Whether the output can be written in several commits.
-    checked
-        Whether the target was looked at.
-    state
-        What is continued: the state that was looked at, or that of the last commit.
-    adding, last
-        URLs, as the output has them, of the sources of the next commit, and whether no other follows.
-    """
-
-    target: Target
-    to: str | None
-    mode: Mode
-    dim: str | None
-    on_unsupported: OnUnsupported
-    limits: Limits | None
-    relocate: Mapping[str, str]
-    options: Mapping[str, Any]
-    dry_run: bool
-    written: WriteReport | None = None
-    format: str = ""
-    divisible: bool = False
-    checked: bool = False
-    state: OutputState | None = None
-    adding: frozenset[str] = frozenset()
-    last: bool = True
-
-    def __post_init__(self) -> None:
-        descriptor = choose_writer(self.target, self.to, installed_formats()).descriptor
-        self.format = descriptor.name
-        able = {Capability.SLABS, Capability.APPEND} <= descriptor.capabilities
-        self.divisible = able and self.target.object is None and self.dim is not None and not self.dry_run
-
-    @property
-    def _place(self) -> Placement | None:
-        return Placement(self.dim) if self.mode is Mode.APPEND else None
-
-    def check(self) -> None:
-        """See, once, whether commits can be made: nobody waits for many sources to hear that the target exists."""
-        if not self.checked:
-            check_target(self.target, self.format, self.mode, self._place, self.options)
-            self.checked = True
-
-    def write(self, tree: VirtualGroup, progress: Progress) -> None:
-        """Make one commit of a tree; later ones are appended.
-
-        Arrays without the dimension were found equal to those of the output when the tree was combined: they are not
-        appended, and need not be readable under the URLs that the output has for them.
-        """
-        if self.mode is Mode.APPEND:
-            tree = tree.map_arrays(lambda _, array: array if self.dim in (array.dims or ()) else None)
-        report = write_tree(
-            tree.relocate(self.relocate) if self.relocate else tree,
-            self.target,
-            self.format,
-            mode=self.mode,
-            at=self._place,
-            on_unsupported=self.on_unsupported,
-            options=self.options,
-            limits=self.limits,
-            progress=progress,
-            dry_run=self.dry_run,
-            state=self.state,
-            sources=self.adding,
-            last=self.last,
-        )
-        self.written = add_reports(self.written, report)
-        self._go_on(report)
-
-    def _go_on(self, report: WriteReport) -> None:
-        """Continue the commit that was made; where others committed before it, later sources are sought there too."""
-        self.mode = Mode.APPEND
-        version, base = report.details.get("snapshot"), report.details.get("base")
-        if version and (self.state is None or self.state.version == base):
-            self.state = OutputState(str(version))
+_ASSUMED_WORKERS: Final = 32  # where it is not known how many there are
 
 
 @dataclass(slots=True, kw_only=True)
@@ -212,7 +114,7 @@ class Run:
             try:
                 self._convert(new, workers, slab_files)
             except IncompatibleArraysError as error:
-                told = self._advised(error, tuple(s.url for s in new), workers, slab_files)
+                told = self._limit_advice(error, tuple(s.url for s in new), workers, slab_files)
                 raise told from (None if told is error else error)
             except TargetExistsError as error:
                 if not continued or self.output.mode is Mode.APPEND:
@@ -232,14 +134,14 @@ class Run:
             must_travel("the task", self.job, "preprocess is a function of a module that workers can import")
             workers.warm_up(self.job.warm_up, sources[0].url)
 
-    def _advised(
+    def _limit_advice(
         self, error: IncompatibleArraysError, urls: tuple[str, ...], workers: Workers | None, slab_files: int | None
     ) -> IncompatibleArraysError:
         """The error with hints that help with all sources, as far as those are few enough to be looked at together.
 
         What an earlier commit has, a later one neither leaves out nor fills in another way.
         """
-        if error.hints and len(urls) <= _BATCH:
+        if error.hints and len(urls) <= _BATCH_SIZE:
             try:
                 next(run_tasks(self.job, [Batch(urls, self.like)], workers))
             except IncompatibleArraysError as whole:
@@ -254,7 +156,7 @@ class Run:
 
     def _convert(self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None) -> None:
         self.progress.start("parse", len(sources))
-        results = self._parsed(sources, workers, slab_files)
+        results = self._parse_batches(sources, workers, slab_files)
         for slab, last in slabs_of(results, slab_files, divide=self.output.divisible):
             self._write(slab, last=last)
         self.progress.finish()
@@ -297,7 +199,7 @@ class Run:
         if size is not None:
             self.job = replace(self.job, combine=msgspec.structs.replace(self.job.combine, index_chunk=size))
 
-    def _parsed(
+    def _parse_batches(
         self, sources: Sequence[Source], workers: Workers | None, slab_files: int | None
     ) -> Iterator[BatchResult]:
         """Batches in order. The first source alone decides what all others must be like, so that no batch differs."""
@@ -308,8 +210,8 @@ class Run:
                     self.like = template_of(result.tree, self.job.dim)
                 yield result
         done = len(sources) - len(urls)
-        at_once = 1 if workers is None else workers.count or _MANY_WORKERS
-        size = min(_BATCH, max(1, -(-len(urls) // (_SHARE * at_once))))
+        at_once = 1 if workers is None else workers.count or _ASSUMED_WORKERS
+        size = min(_BATCH_SIZE, max(1, -(-len(urls) // (_TASKS_PER_WORKER * at_once))))
         batches = [Batch(part, self.like) for part in _parts(urls, size, slab_files, done)]
         yield from self._run(batches, workers)
 
@@ -317,10 +219,10 @@ class Run:
         results = run_tasks(self.job, batches, workers)
         with self.timed("look"):
             self.output.check()  # workers are at work already
-        for result in self._found(batches, results, workers):
-            yield self._told(result)
+        for result in self._recover_lost(batches, results, workers):
+            yield self._report_batch(result)
 
-    def _found(
+    def _recover_lost(
         self, batches: Sequence[Batch], results: Iterator[BatchResult | Lost], workers: Workers | None
     ) -> Iterator[BatchResult]:
         """The results of batches; one over which workers died is taken source by source, to find the one that kills."""
@@ -332,7 +234,7 @@ class Run:
             elif len(batch.urls) > 1:
                 for url in batch.urls:
                     alone = [Batch((url,), batch.like)]
-                    yield from self._found(alone, run_tasks(self.job, alone, workers), workers)
+                    yield from self._recover_lost(alone, run_tasks(self.job, alone, workers), workers)
             else:
                 yield self._fatal(batch.urls[0], result)
 
@@ -343,7 +245,7 @@ class Run:
             raise error
         return BatchResult(None, (SourceReport.failure(url, error),))
 
-    def _told(self, result: BatchResult) -> BatchResult:
+    def _report_batch(self, result: BatchResult) -> BatchResult:
         self.reports |= {report.url: report for report in result.reports}
         described = sum(report.described_bytes for report in result.reports)
         self.progress.advance(len(result.reports), result.references, described)

@@ -291,7 +291,7 @@ class Placement:
 
     def __post_init__(self) -> None:
         if (self.append_dim is None) == (self.region is None):
-            raise ValueError("a placement has either append_dim or region")
+            raise ValueError("a placement needs either append_dim or region, and not both")
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def check_names(
         A name is unknown: the message says which one may have been meant, and which there are.
     """
     if not isinstance(given, Mapping):
-        raise OptionError(f"options of {owner}: a mapping of names to values was expected, not {type(given).__name__}")
+        raise OptionError(f"options of {owner}: expected a mapping of names to values, not {type(given).__name__}")
     own, shared = ([] if kind is None else sorted(_fields(kind)) for kind in (struct, common))
     for name in given:
         if name not in own and name not in shared:

@@ -10,12 +10,12 @@ from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.zarr_documents.requirements import reader_packages
 
-__all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "counted"]
+__all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "pluralise"]
 
 REPORT_SCHEMA_VERSION: Final = 1
 
 
-def counted(count: int, noun: str) -> str:
+def pluralise(count: int, noun: str) -> str:
     """A number of things in words: ``"1 array"``, ``"1,000 arrays"``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
@@ -55,7 +55,7 @@ class WriteReport:
 
     @classmethod
     def of(cls, target: str, fmt: str, trees: Sequence[VirtualGroup], **known: Any) -> WriteReport:
-        """The report of some trees that were written: everything that can be counted is."""
+        """The report of some trees that were written: everything that can be pluralise is."""
         arrays = [array for tree in trees for _, array in tree.walk_arrays()]
         inlined = [int(array.manifest.inlined.sum()) for array in arrays]
         stored = sum(array.manifest.stored_count for array in arrays)

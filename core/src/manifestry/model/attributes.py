@@ -147,13 +147,13 @@ def value_to_json(value: Any) -> Any:
             return _mapping(value)
         case Sequence():
             return [value_to_json(v) for v in value]
-    raise TypeError(f"no JSON form for {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
     found = {_text(str(k)): value_to_json(v) for k, v in value.items()}
     if len(found) != len(value):
-        raise ValueError("two keys have one text")
+        raise ValueError("two keys have the same text")
     return found
 
 
@@ -182,7 +182,7 @@ def _scalar(value: Any) -> Any:
             return _text(str(value))
     if value.dtype.fields is not None:
         return {name: value_to_json(value[name]) for name in value.dtype.names or ()}
-    raise TypeError(f"no JSON form for {value.dtype}")
+    raise TypeError(f"{value.dtype} has no JSON form")
 
 
 def _widen(value: Any) -> float:

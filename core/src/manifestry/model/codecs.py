@@ -119,7 +119,7 @@ CHAIN: Final = "manifestry.numcodecs"
 _ARRAYS, _SERIALIZER, _BYTES = CodecKind.ARRAY_TO_ARRAY, CodecKind.ARRAY_TO_BYTES, CodecKind.BYTES_TO_BYTES
 _LEVEL: Final = frozenset({"level"})
 # Everything that decodes a Blosc buffer stands in its own header.
-_OF_BLOSC: Final = frozenset({"cname", "clevel", "shuffle", "typesize", "blocksize"})
+_BLOSC_OPTIONS: Final = frozenset({"cname", "clevel", "shuffle", "typesize", "blocksize"})
 
 
 def _zarr() -> Iterator[CodecEntry]:
@@ -131,14 +131,14 @@ def _zarr() -> Iterator[CodecEntry]:
     yield CodecEntry(name="sharding_indexed", kind=_SERIALIZER, dependence=Dependence.SHAPE)
     for name in ("cast_value", "scale_offset"):
         yield CodecEntry(name=name, kind=_ARRAYS)
-    for name, options in (("gzip", _LEVEL), ("zstd", _LEVEL | {"checksum"}), ("blosc", _OF_BLOSC), ("crc32c", ())):
+    for name, options in (("gzip", _LEVEL), ("zstd", _LEVEL | {"checksum"}), ("blosc", _BLOSC_OPTIONS), ("crc32c", ())):
         yield CodecEntry(name=name, kind=_BYTES, lossless=True, encode_only=frozenset(options), zarr_v2=name)
 
 
 def _numcodecs() -> Iterator[CodecEntry]:
     """Codecs of numcodecs, which zarr brings along."""
     options = {
-        "blosc": _OF_BLOSC, "bz2": _LEVEL, "gzip": _LEVEL, "lz4": frozenset({"acceleration"}), "zlib": _LEVEL,
+        "blosc": _BLOSC_OPTIONS, "bz2": _LEVEL, "gzip": _LEVEL, "lz4": frozenset({"acceleration"}), "zlib": _LEVEL,
         "lzma": frozenset({"preset"}), "zstd": _LEVEL | {"checksum"},
     }  # fmt: skip
     checks = ("adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3")

@@ -19,7 +19,7 @@ def grid_of(shape: Sequence[int]) -> tuple[int, ...]:
     """A grid shape as plain integers, none of them negative."""
     grid = tuple(int(n) for n in shape)
     if any(n < 0 for n in grid):
-        raise ManifestError(f"a grid of {grid} chunks")
+        raise ManifestError(f"chunk grid {grid}: numbers of chunks must not be negative")
     return grid
 
 
@@ -29,20 +29,20 @@ def make_column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -
     if given.size and not is_integer(given.dtype):
         raise ManifestError(f"{name} holds {given.dtype}, not integers")
     if given.ndim == 0:
-        return np.array(_checked(name, int(given), dtype), dtype)
+        return np.array(_check_number(name, int(given), dtype), dtype)
     flat = given.reshape(-1)
     if flat.size != size:
         raise ManifestError(f"{name} has {flat.size} entries for {size} chunks")
     if flat.size and given.dtype != dtype:
-        _checked(name, int(flat.min()), dtype)
-        _checked(name, int(flat.max()), dtype)
+        _check_number(name, int(flat.min()), dtype)
+        _check_number(name, int(flat.max()), dtype)
     own = np.require(flat, dtype, ["C_CONTIGUOUS", "ALIGNED"])  # views of a file's bytes may begin anywhere
     return own.copy() if own.flags.writeable and np.may_share_memory(own, given) else own
 
 
-def _checked(name: str, number: int, dtype: np.dtype[Any]) -> int:
+def _check_number(name: str, number: int, dtype: np.dtype[Any]) -> int:
     if not 0 <= number <= np.iinfo(dtype).max:
-        raise ManifestError(f"{name} holds {number}, which is not a {dtype} number")
+        raise ManifestError(f"{name} holds {number}, which does not fit into {dtype}")
     return number
 
 
@@ -94,11 +94,11 @@ def flat_positions(chunks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.i
         for axis, n in enumerate(shape):
             column = chunks[:, axis]
             if column.size and (int(column.min()) < 0 or int(column.max()) >= n):
-                raise ManifestError(f"a chunk lies outside the grid {shape} along dimension {axis}")
+                raise ManifestError(f"a chunk coordinate is outside the grid {shape} along dimension {axis}")
             flat = flat * n + column.astype("i8")
         return flat
     flat = chunks.reshape(-1)
     low, high = int(flat.min()), int(flat.max())
     if low < 0 or high >= math.prod(shape):
-        raise ManifestError(f"chunk position {low if low < 0 else high} lies outside the grid {shape}")
+        raise ManifestError(f"chunk position {low if low < 0 else high} is outside the grid {shape}")
     return flat.astype("i8")

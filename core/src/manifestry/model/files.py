@@ -150,7 +150,7 @@ class FileTable(Sequence[SourceFile]):
         """
         urls = tuple(relocate_url(url, prefixes) for url in self.urls)
         if len(set(urls)) != len(urls):
-            raise ManifestError(f"relocating gives two files one URL: {_first_twice(urls)}")
+            raise ManifestError(f"relocating would give two files the same URL: {_first_twice(urls)}")
         moved = np.array([new != old for new, old in zip(urls, self.urls, strict=True)], bool)
         etags = tuple(None if gone else etag for gone, etag in zip(moved.tolist(), self.etags, strict=True))
         return FileTable._make(

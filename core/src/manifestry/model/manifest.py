@@ -117,7 +117,7 @@ class ChunkManifest:
         if int(index.max()) >= len(table) and bool(count.any()):
             top = index[index != INLINE]
             if top.size and int(top.max()) >= len(table):
-                raise ManifestError(f"file index {int(top.max())} in a table of {len(table)} files")
+                raise ManifestError(f"file index {int(top.max())} is outside the table of {len(table)} files")
         return cls(shape, table, index, start, count, inline)
 
     @classmethod
@@ -166,7 +166,7 @@ class ChunkManifest:
             return cls.missing(shape)
         size = math.prod(shape)
         if size > max_chunks:
-            raise ManifestError(f"a grid of {size} chunks, more than the limit of {max_chunks}")
+            raise ManifestError(f"the chunk grid has {size} chunks, more than the limit of {max_chunks}")
         listed = np.zeros(size, bool)
         listed[flat] = True
         if np.count_nonzero(listed) != flat.size:

@@ -26,12 +26,14 @@ class RegularGrid:
 
     def __post_init__(self) -> None:
         if self.chunk_shape and min(self.chunk_shape) <= 0:
-            raise ManifestError(f"a chunk shape of {self.chunk_shape} has no elements")
+            raise ManifestError(f"chunk shape {self.chunk_shape}: lengths must be positive")
 
     def grid_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Number of chunks along each dimension of an array of `shape`."""
         if len(shape) != len(self.chunk_shape):
-            raise ManifestError(f"chunks of shape {self.chunk_shape} in an array of shape {tuple(shape)}")
+            raise ManifestError(
+                f"chunk shape {self.chunk_shape} does not match the shape {tuple(shape)}: numbers of dimensions differ"
+            )
         return tuple([-(-n // c) for n, c in zip(shape, self.chunk_shape, strict=True)])
 
 
@@ -43,7 +45,7 @@ class RectilinearGrid:
 
     def __post_init__(self) -> None:
         if not all(n > 0 for edges in self.edges for n in edges):
-            raise ManifestError("a rectilinear grid has a chunk without elements")
+            raise ManifestError("rectilinear chunk grid: chunk lengths must be positive")
 
     def grid_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Number of chunks along each dimension; only the last may reach beyond `shape`."""
@@ -91,11 +93,13 @@ class ArrayMetadata:
 
     def __post_init__(self) -> None:
         if self.dims is not None and len(self.dims) != len(self.shape):
-            raise ManifestError(f"{len(self.dims)} dimension names {self.dims} for the shape {self.shape}")
+            raise ManifestError(
+                f"dimension names {self.dims} do not match the shape {self.shape}: expected {len(self.shape)}"
+            )
         if native(self.dtype) != self.dtype:
             object.__setattr__(self, "dtype", self.dtype.newbyteorder("="))
         if self.shape and min(self.shape) < 0:
-            raise ManifestError(f"an array of shape {self.shape}")
+            raise ManifestError(f"shape {self.shape}: lengths must not be negative")
         object.__setattr__(self, "fill_value", as_element(self.dtype, self.fill_value))
 
     @cached_property

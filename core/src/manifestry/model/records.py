@@ -20,7 +20,7 @@ from manifestry.model.datatypes import has_byte_order
 
 __all__ = ["RecordLayout", "record_layout"]
 
-_MOST_PARTS: Final = 10_000
+_MAX_PARTS: Final = 10_000
 """Fields of a record, and numbers in one that needs a codec: every document of the array holds them all."""
 
 
@@ -64,12 +64,12 @@ def record_layout(stored: np.dtype[Any]) -> RecordLayout:
     >>> record_layout(np.dtype([("flag", "u1"), ("x", ">f8")], align=True)).codecs[0].configuration
     {'itemsize': 16, 'fields': [[0, 1, 0], [8, 8, 1]]}
     """
-    leaves = list(islice(_leaves(stored, 0), _MOST_PARTS + 1))
+    leaves = list(islice(_leaves(stored, 0), _MAX_PARTS + 1))
     if not leaves or not all(kind.itemsize for _, kind in leaves):
         raise UnsupportedFeatureError("records without fields, or with fields without elements")
-    if len(leaves) > _MOST_PARTS:
-        raise UnsupportedFeatureError(f"records of more than {_MOST_PARTS} fields")
-    dtype = _packed(stored)
+    if len(leaves) > _MAX_PARTS:
+        raise UnsupportedFeatureError(f"records of more than {_MAX_PARTS} fields")
+    dtype = _pack(stored)
     orders = {order for _, kind in leaves if (order := _order(kind)) is not None}
     endian: Literal["little", "big"] | None = (
         "little" if any(dtype[n].itemsize > 1 for n in dtype.names or ()) else None
@@ -77,18 +77,18 @@ def record_layout(stored: np.dtype[Any]) -> RecordLayout:
     ends = np.cumsum([kind.itemsize for _, kind in leaves]).tolist()
     if [at for at, _ in leaves] == [0, *ends[:-1]] and ends[-1] == stored.itemsize and len(orders) <= 1:
         return RecordLayout(dtype, "big" if orders == {">"} else endian)
-    parts = list(islice((part for at, kind in leaves for part in _parts(at, kind)), _MOST_PARTS + 1))
-    if len(parts) > _MOST_PARTS:
-        raise UnsupportedFeatureError(f"records with gaps that have more than {_MOST_PARTS} numbers")
+    parts = list(islice((part for at, kind in leaves for part in _parts(at, kind)), _MAX_PARTS + 1))
+    if len(parts) > _MAX_PARTS:
+        raise UnsupportedFeatureError(f"records with gaps that have more than {_MAX_PARTS} numbers")
     return RecordLayout(dtype, endian, (Codec("manifestry.record", {"itemsize": stored.itemsize, "fields": parts}),))
 
 
-def _packed(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _pack(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.subdtype is not None:
-        return np.dtype((_packed(dtype.base), dtype.shape))
+        return np.dtype((_pack(dtype.base), dtype.shape))
     if dtype.names is None:
         return dtype.newbyteorder("=")
-    return np.dtype([(name, _packed(dtype[name])) for name in dtype.names])
+    return np.dtype([(name, _pack(dtype[name])) for name in dtype.names])
 
 
 def _leaves(dtype: np.dtype[Any], start: int) -> Iterator[tuple[int, np.dtype[Any]]]:

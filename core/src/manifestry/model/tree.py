@@ -174,9 +174,9 @@ class VirtualGroup:
         dims = {dim for _, array in self.walk_arrays() for dim in array.dims or () if dim is not None}
         for name in names:
             if name not in paths and name not in dims:
-                raise KeyError(f"{name} is no array, group or dimension of this tree")
+                raise KeyError(f"{name} is not an array, group or dimension of this tree")
             if "/" in names[name] or not names[name]:
-                raise ValueError(f"{names[name]!r} is not one name")
+                raise ValueError(f"{names[name]!r} is not a single name")
         return _rename(self, names, "")
 
     def relocate(self, prefixes: Mapping[str, str]) -> VirtualGroup:
@@ -241,7 +241,7 @@ def _rename(group: VirtualGroup, names: Mapping[str, str], prefix: str) -> Virtu
     arrays = {new(name): _rename_dims(array, names) for name, array in group.arrays.items()}
     groups = {new(name): _rename(child, names, f"{prefix}{name}/") for name, child in group.groups.items()}
     if len({*arrays, *groups}) != len(group.arrays) + len(group.groups):
-        raise ValueError(f"renaming gives two children of {prefix or '/'} one name")
+        raise ValueError(f"renaming would give two children of {prefix or '/'} the same name")
     return replace(group, arrays=arrays, groups=groups)
 
 
@@ -250,5 +250,5 @@ def _rename_dims(array: VirtualArray, names: Mapping[str, str]) -> VirtualArray:
         return array
     dims = tuple(dim if dim is None else names.get(dim, dim) for dim in array.dims)
     if len(set(dims)) < len(set(array.dims)):
-        raise ValueError(f"renaming gives two of the dimensions {array.dims} one name")
+        raise ValueError(f"renaming would give two of the dimensions {array.dims} the same name")
     return replace(array, metadata=array.metadata.with_(dims=dims))

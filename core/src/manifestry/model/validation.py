@@ -63,7 +63,7 @@ def validate_names(tree: VirtualGroup, limits: Limits | None = None) -> None:
     for path, group in tree.walk():
         nodes += 1 + len(group.arrays)
         if nodes > bounds.max_arrays:
-            raise ManifestError(f"more arrays and groups than the limit of {bounds.max_arrays}")
+            raise ManifestError(f"the tree has more arrays and groups than the limit of {bounds.max_arrays}")
         if path.count("/") >= bounds.max_depth:
             raise ManifestError(f"{path[:80]}…: groups are nested more deeply than the limit of {bounds.max_depth}")
         for name in (*group.arrays, *group.groups):
@@ -86,11 +86,13 @@ def validate_array(array: VirtualArray, path: str = "", limits: Limits | None = 
     metadata, manifest = array.metadata, array.manifest
     where = f"{path}: " if path else ""
     if manifest.grid_shape != metadata.grid_shape:
-        raise ManifestError(f"{where}a grid of {manifest.grid_shape} chunks where {metadata.grid_shape} are needed")
+        raise ManifestError(f"{where}the chunk grid is {manifest.grid_shape}, expected {metadata.grid_shape}")
     if manifest.size > bounds.max_chunks and manifest.lengths.ndim:
-        raise ManifestError(f"{where}{manifest.size} chunks, more than the limit of {bounds.max_chunks}")
+        raise ManifestError(f"{where}has {manifest.size} chunks, more than the limit of {bounds.max_chunks}")
     if len(manifest.inline) > bounds.max_inline_bytes:
-        raise ManifestError(f"{where}{len(manifest.inline)} bytes inline, more than {bounds.max_inline_bytes}")
+        raise ManifestError(
+            f"{where}has {len(manifest.inline)} bytes inline, more than the limit of {bounds.max_inline_bytes}"
+        )
     fault, stored_size = _encoding(metadata.dtype, metadata.codecs, metadata.ndim)
     if fault:
         raise ManifestError(where + fault)
@@ -100,7 +102,7 @@ def validate_array(array: VirtualArray, path: str = "", limits: Limits | None = 
         lengths = manifest.lengths.reshape(-1)
         wrong = lengths[(lengths != 0) & (lengths != expected)]
         if wrong.size and manifest.size:
-            raise ManifestError(f"{where}an uncompressed chunk of {int(wrong[0])} bytes where {expected} are needed")
+            raise ManifestError(f"{where}an uncompressed chunk has {int(wrong[0])} bytes, expected {expected}")
 
 
 @lru_cache(maxsize=1024)
@@ -124,13 +126,17 @@ def _check_codecs(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) ->
     kinds = [None if (entry := codec_entry(codec.name)) is None else entry.kind for codec in codecs]
     serializer = next((i for i, kind in enumerate(kinds) if kind is not CodecKind.ARRAY_TO_ARRAY), None)
     if serializer is None:
-        raise ManifestError("the codecs do not make bytes of an array")
+        raise ManifestError("no codec turns the array into bytes")
     for codec, kind in zip(codecs[serializer + 1 :], kinds[serializer + 1 :], strict=True):
         if kind not in (CodecKind.BYTES_TO_BYTES, None):
-            raise ManifestError(f"the codec {codec.name} comes after {codecs[serializer].name}, which makes bytes")
+            raise ManifestError(
+                f"the codec {codec.name} comes after {codecs[serializer].name}, which makes bytes already"
+            )
     for codec in codecs[:serializer]:
         if codec.name == "transpose" and sorted(codec.configuration.get("order", ())) != list(range(ndim)):
-            raise ManifestError(f"transposing {ndim} dimensions by {codec.configuration.get('order')}")
+            raise ManifestError(
+                f"the codec transpose has the order {codec.configuration.get('order')}, not one of {ndim} dimensions"
+            )
     codec = codecs[serializer]
     if codec.name == "bytes":
         if is_variable_length(dtype):

@@ -21,10 +21,10 @@ type ExecutorLike = Executor | Client | int | Literal["auto"] | None
 """An executor, a Dask client, a number of processes, ``"auto"`` (processes by cores, for many tasks), or None: this
 process."""
 
-_FEW: Final = 32
+_SOURCES_PER_PROCESS: Final = 32
 
 
-def choose_workers(given: ExecutorLike, tasks: int) -> Workers | None:
+def choose_workers(executor: ExecutorLike, tasks: int) -> Workers | None:
     """The workers that are meant; None is this process.
 
     Parameters
@@ -37,21 +37,21 @@ def choose_workers(given: ExecutorLike, tasks: int) -> Workers | None:
     OptionError
         It is none of these.
     """
-    match given:
+    match executor:
         case None:
             return None
         case "auto":
-            return _processes(min(core_count(), tasks // _FEW))
-        case int() if given >= 1 and not isinstance(given, bool):
-            return _processes(min(given, tasks))
+            return _processes(min(core_count(), tasks // _SOURCES_PER_PROCESS))
+        case int() if executor >= 1 and not isinstance(executor, bool):
+            return _processes(min(executor, tasks))
         case Executor():
-            return GivenExecutor(given)
-        case _ if "distributed" in sys.modules and isinstance(given, sys.modules["distributed"].Client):
+            return GivenExecutor(executor)
+        case _ if "distributed" in sys.modules and isinstance(executor, sys.modules["distributed"].Client):
             from manifestry.parallel.cluster import DaskCluster  # noqa: PLC0415 only for those who have a cluster
 
-            return DaskCluster(given)
+            return DaskCluster(executor)
     raise OptionError(
-        f"executor is a concurrent.futures.Executor, a Dask client, a number of processes or 'auto', not {given!r}"
+        f"executor={executor!r} is not allowed; expected a concurrent.futures.Executor, a Dask client, a number of processes or 'auto'"
     )
 
 

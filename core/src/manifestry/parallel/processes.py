@@ -29,20 +29,20 @@ class Processes(Workers):
     def __init__(self, count: int) -> None:
         self.count = count
         self.window = 2 * count + 1
-        self._pool = self._made(count)
+        self._pool = self._new_pool(count)
 
     @staticmethod
-    def _made(count: int | None) -> ProcessPoolExecutor:
+    def _new_pool(count: int | None) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(count, get_context("spawn"), _begin)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         """As an executor; after a death, in new processes."""
-        with _interrupts_held_back():
+        with _holding_back_interrupts():
             try:
                 return self._pool.submit(function, *arguments)
             except RuntimeError:  # BrokenProcessPool, on the way out of a death that other futures report
                 self._pool.shutdown(wait=False, cancel_futures=True)
-                self._pool = self._made(self.count)
+                self._pool = self._new_pool(self.count)
                 return self._pool.submit(function, *arguments)
 
     def warm_up(self, function: Callable[..., Any], /, *arguments: Any) -> None:
@@ -56,7 +56,7 @@ class Processes(Workers):
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
+def _holding_back_interrupts() -> Iterator[None]:
     """Inside, processes are started that hear no Ctrl-C before they are ready for it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

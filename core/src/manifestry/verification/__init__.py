@@ -3,7 +3,7 @@
 =============  ==================================================================================
 `report`       VerifyReport: what was compared, and what differs
 `origins`      the sources that provenance names: unchanged, parsed afresh, read by an oracle
-`placing`      which region of which source a chunk of the output stands for
+`correspondence`  which region of which source a chunk of the output corresponds to
 `values`       whether elements are the same, or mean the same where they were encoded anew
 `metadata`     whether attributes, dimensions and data types are those of the sources
 `comparing`    `verify`: samples of every array, compared element by element

@@ -21,7 +21,7 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
-from manifestry.verification.correspondence import Place, Placing, chunk_region
+from manifestry.verification.correspondence import Correspondence, Counterpart, chunk_region
 from manifestry.verification.metadata import array_differences, group_differences
 from manifestry.verification.origins import Origins
 from manifestry.verification.report import ArrayCheck, Difference, Oracle, VerifyReport
@@ -32,8 +32,8 @@ __all__ = ["sample_chunks", "verify", "verify_source"]
 
 type Samples = int | Literal["all"]
 
-_MISSING_SAMPLES: Final = 2  # chunks that are not stored, beside those that are
-_MANY_SOURCES: Final = 64  # up to so many are parsed for the sake of chunks that refer to none of them
+_MISSING_SAMPLES: Final = 2  # chunks that are not stored, besides those that are
+_MAX_SOURCES: Final = 64  # that are parsed for the sake of chunks that refer to none of them
 _SEED: Final = 20_112_026  # the same samples every time
 
 
@@ -84,7 +84,7 @@ def verify_source(
 ) -> VerifyReport:
     """As `verify`, with the formats that are known, and options of the parser that reads the output."""
     if samples != "all" and samples < 1:
-        raise OptionError(f"samples is a number of chunks or 'all', not {samples!r}")
+        raise OptionError(f"samples={samples!r} is not allowed; expected a positive number of chunks or 'all'")
     name, tree = _read_output(source, fmt, formats, options or {})
     if not tree.provenance:
         raise UnsupportedFeatureError(
@@ -102,14 +102,14 @@ def verify_source(
 
 
 def _read_output(
-    source: Source, fmt: str | None, formats: FormatRegistry, given: Mapping[str, Any]
+    source: Source, fmt: str | None, formats: FormatRegistry, options: Mapping[str, Any]
 ) -> tuple[str, VirtualGroup]:
     """The format and the tree of an output, with the provenance that it carries itself and no other."""
     entry = detect(source, formats) if fmt is None else formats.parser(fmt)
-    options = make_options(entry.options_type(), given, entry.descriptor.name)
+    own = make_options(entry.options_type(), options, entry.descriptor.name)
     context = ParseContext(on_unsupported="skip")
     with PluginCall(f"{source.url}: the parser {entry.label} {entry.version}"):
-        tree: VirtualGroup = entry.load().parse(source, options, context)
+        tree: VirtualGroup = entry.load().parse(source, own, context)
     validate_tree(tree)
     return entry.descriptor.name, tree
 
@@ -118,28 +118,28 @@ def _check(
     path: str, array: VirtualArray, root: zarr.Group, *, origins: Origins, samples: Samples, bad: set[str]
 ) -> ArrayCheck:
     """Compare samples of one array; what goes wrong with it costs the others nothing."""
-    placing = Placing(path, array, origins, None if samples == "all" else _MANY_SOURCES)
+    correspondence = Correspondence(path, array, origins, None if samples == "all" else _MAX_SOURCES)
     compared = skipped = 0
     wrong: list[str] = []
     differences: tuple[Difference, ...] | None = None
-    oracle: Oracle = "none"
+    oracle = Oracle.NONE
     remark = ""
     failed = False
     try:
         for at in sample_chunks(array.manifest, samples):
-            place = placing.place(at)
-            if place is None or any(part.origin.url in bad for part in place.parts):
+            counterpart = correspondence.counterpart(at)
+            if counterpart is None or any(part.origin.url in bad for part in counterpart.parts):
                 skipped += 1
                 continue
             found = _read(root, path, chunk_region(array.metadata, at))
-            same = matches(_in_shape(found, place), array.attributes, place)
-            oracle = place.parts[0].origin.oracle
+            same = matches(_in_shape(found, counterpart), array.attributes, counterpart)
+            oracle = counterpart.parts[0].origin.oracle
             if differences is None:
-                differences = tuple(_array_differences(path, array, place))
+                differences = tuple(_array_differences(path, array, counterpart))
             compared += 1
-            if place.misplaced or not same:
+            if counterpart.misplaced or not same:
                 wrong.append(".".join(map(str, at)) or "0")
-                remark = remark or place.misplaced
+                remark = remark or counterpart.misplaced
     except ManifestryError as error:
         remark, failed = str(error), True
     if skipped and not remark:
@@ -158,15 +158,15 @@ def _check(
     )
 
 
-def _array_differences(path: str, array: VirtualArray, place: Place) -> Iterator[Difference]:
-    part = place.parts[0]
+def _array_differences(path: str, array: VirtualArray, counterpart: Counterpart) -> Iterator[Difference]:
+    part = counterpart.parts[0]
     there = part.origin.tree[part.path]
     assert isinstance(there, VirtualArray)
-    return array_differences(path, array, there, copied=place.copied)
+    return array_differences(path, array, there, copied=counterpart.copied)
 
 
 def _group_differences(tree: VirtualGroup, origins: Origins, bad: set[str]) -> Iterator[Difference]:
-    """Of groups, where the first source can be parsed: that it cannot be is told with its arrays."""
+    """Of groups, where the first source can be parsed: that it cannot be is reported with its arrays."""
     first = next((origin for origin in origins if origin.is_parsed), None)
     if first is None or first.url in bad:
         return iter(())
@@ -176,11 +176,11 @@ def _group_differences(tree: VirtualGroup, origins: Origins, bad: set[str]) -> I
         return iter(())
 
 
-def _in_shape(found: np.ndarray[Any, Any], place: Place) -> np.ndarray[Any, Any]:
+def _in_shape(found: np.ndarray[Any, Any], counterpart: Counterpart) -> np.ndarray[Any, Any]:
     """A chunk of a stack without the dimensions of length 1 that its source has not."""
-    shape = tuple(part.stop - part.start for part in place.parts[0].region)
+    shape = tuple(part.stop - part.start for part in counterpart.parts[0].region)
     added = found.ndim - len(shape)
-    stacked = len(place.parts) == 1 and added > 0 and found.shape == (*(1 for _ in range(added)), *shape)
+    stacked = len(counterpart.parts) == 1 and added > 0 and found.shape == (*(1 for _ in range(added)), *shape)
     return found.reshape(shape) if stacked else found
 
 

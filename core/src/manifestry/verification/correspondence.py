@@ -1,4 +1,4 @@
-"""Which region of which source a chunk of the output stands for."""
+"""Which region of which source a chunk of the output corresponds to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.verification.origins import Origin, Origins
 
-__all__ = ["Part", "Place", "Placing", "chunk_region"]
+__all__ = ["Correspondence", "Counterpart", "Part", "chunk_region"]
 
 type Coordinates = tuple[int, ...]
 
@@ -30,8 +30,8 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a chunk of the output stands for.
+class Counterpart:
+    """What a chunk of the output corresponds to in the sources.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ def chunk_region(metadata: ArrayMetadata, at: Coordinates) -> tuple[slice, ...]:
     return tuple(slice(low, min(high, n)) for low, high, n in zip(lows, highs, metadata.shape, strict=True))
 
 
-class Placing:
+class Correspondence:
     """The chunks of one array of the output, in the sources.
 
     A chunk that refers to a source is found by its reference; all chunks from one source must have moved by the same
@@ -84,7 +84,7 @@ class Placing:
         self._origins = origins
         self._shifts: dict[tuple[str, str], NDArray[np.int64] | None] = {}
 
-    def place(self, at: Coordinates) -> Place | None:
+    def counterpart(self, at: Coordinates) -> Counterpart | None:
         """Where the values of a chunk come from; None when it cannot be said."""
         reference = self._array.manifest[at]
         if reference is not None and reference.file is not None:
@@ -93,7 +93,7 @@ class Placing:
                 return found
         return self._by_shape(at)
 
-    def _by_reference(self, at: Coordinates, reference: ChunkReference) -> Place | None:
+    def _by_reference(self, at: Coordinates, reference: ChunkReference) -> Counterpart | None:
         assert reference.file is not None
         origin = self._origins.of_file(reference.file.url)
         if origin is None:
@@ -106,8 +106,8 @@ class Placing:
             shift = self._shift(path, array, reference.file.url)
             fitting = [s for s in spots if shift is None or (np.subtract(at, s) == shift).all()]
             spot = (fitting or spots)[0]
-            misplaced = "" if fitting else f"chunk {_dotted(spot)} of {path} in {origin.url} lies at another place"
-            return Place((Part(origin, path, chunk_region(array.metadata, spot)),), misplaced=misplaced)
+            misplaced = "" if fitting else f"chunk {_chunk_name(spot)} of {path} in {origin.url} lies at another place"
+            return Counterpart((Part(origin, path, chunk_region(array.metadata, spot)),), misplaced=misplaced)
         return None
 
     def _shift(self, path: str, array: VirtualArray, url: str) -> NDArray[np.int64] | None:
@@ -119,20 +119,20 @@ class Placing:
             self._shifts[path, url] = None if here is None or there is None else here - there
         return self._shifts[path, url]
 
-    def _by_shape(self, at: Coordinates) -> Place | None:
+    def _by_shape(self, at: Coordinates) -> Counterpart | None:
         if self._pieces is None:
             return None
         region = chunk_region(self._array.metadata, at)
         axis, pieces = self._pieces
         if axis is None:
-            return Place((Part(pieces[0][0], self._path, region),), copied=True)
+            return Counterpart((Part(pieces[0][0], self._path, region),), copied=True)
         parts = []
         for origin, start, stop in pieces:
             low, high = max(region[axis].start, start), min(region[axis].stop, stop)
             if low < high:
                 cut = slice(low - start, high - start)
                 parts.append(Part(origin, self._path, (*region[:axis], cut, *region[axis + 1 :])))
-        return Place(tuple(parts), axis, copied=True)
+        return Counterpart(tuple(parts), axis, copied=True)
 
     @cached_property
     def _pieces(self) -> tuple[int | None, list[tuple[Origin, int, int]]] | None:
@@ -202,5 +202,5 @@ def _coordinates(flat: int, shape: Coordinates) -> Coordinates:
     return tuple(int(i) for i in np.unravel_index(flat, shape)) if shape else ()
 
 
-def _dotted(at: Any) -> str:
+def _chunk_name(at: Any) -> str:
     return ".".join(map(str, at)) or "0"

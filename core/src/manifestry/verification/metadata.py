@@ -20,7 +20,7 @@ _ABSENT: Final = "nothing"
 _SHOWN: Final = 60  # characters of a value in a message
 
 
-def array_differences(path: str, mine: VirtualArray, theirs: VirtualArray, *, copied: bool) -> Iterator[Difference]:
+def array_differences(path: str, output: VirtualArray, source: VirtualArray, *, copied: bool) -> Iterator[Difference]:
     """What an array of the output says otherwise than the array of the source that its first chunk comes from.
 
     Parameters
@@ -31,34 +31,33 @@ def array_differences(path: str, mine: VirtualArray, theirs: VirtualArray, *, co
         Whether its chunks are copies, which may be encoded anew: then what decodes them may differ, and values were
         compared by what they mean.
     """
-    here, there = (_attributes(array, path) for array in (mine, theirs))
-    for name, found, expected in _different(here, there):
+    for name, found, expected in _different(*(_attributes(array, path) for array in (output, source))):
         yield Difference(
             path=path, what=f"attribute {name}", found=found, expected=expected, alters=name in DECODING and not copied
         )
-    names, expected_names = (tuple(map(str, array.dims or ())) for array in (mine, theirs))
+    names, expected_names = (tuple(map(str, array.dims or ())) for array in (output, source))
     if names[len(names) - len(expected_names) :] != expected_names:  # a stack has one more in front
         yield Difference(path=path, what="dimensions", found=", ".join(names), expected=", ".join(expected_names))
-    if native(mine.dtype) != native(theirs.dtype):
+    if native(output.dtype) != native(source.dtype):
         yield Difference(
-            path=path, what="data type", found=str(mine.dtype), expected=str(theirs.dtype), alters=not copied
+            path=path, what="data type", found=str(output.dtype), expected=str(source.dtype), alters=not copied
         )
 
 
-def group_differences(mine: VirtualGroup, theirs: VirtualGroup) -> Iterator[Difference]:
+def group_differences(output: VirtualGroup, source: VirtualGroup) -> Iterator[Difference]:
     """What the groups of the output say otherwise than those of its first source, and the arrays they have not.
 
     Groups that only other sources have are passed.
     """
-    here_too = {path for path, _ in mine.walk_arrays()}
-    for path, _ in theirs.walk_arrays():
-        if path not in here_too:
+    own_paths = {path for path, _ in output.walk_arrays()}
+    for path, _ in source.walk_arrays():
+        if path not in own_paths:
             yield Difference(path=path, what="array", found="missing", expected="there")
-    known = dict(theirs.walk())
-    for path, group in mine.walk():
-        if path in known:
-            here, there = (attributes_to_json(g.attributes)[0] for g in (group, known[path]))
-            for name, found, expected in _different(here, there):
+    source_groups = dict(source.walk())
+    for path, group in output.walk():
+        if path in source_groups:
+            both = (attributes_to_json(g.attributes)[0] for g in (group, source_groups[path]))
+            for name, found, expected in _different(*both):
                 yield Difference(path=path, what=f"attribute {name}", found=found, expected=expected)
 
 
@@ -66,11 +65,11 @@ def _attributes(array: VirtualArray, path: str) -> dict[str, Any]:
     return zarr_v3_attributes(array.metadata, path)[0]
 
 
-def _different(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _different(output: Mapping[str, Any], source: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Names and both values, as text, of what is not the same as JSON."""
-    for name in sorted({*here, *there}):
+    for name in sorted({*output, *source}):
         found, expected = (
-            json.dumps(side[name], sort_keys=True) if name in side else _ABSENT for side in (here, there)
+            json.dumps(side[name], sort_keys=True) if name in side else _ABSENT for side in (output, source)
         )
         if found != expected:
             yield name, shorten(found, _SHOWN), shorten(expected, _SHOWN)

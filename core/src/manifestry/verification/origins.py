@@ -1,4 +1,4 @@
-"""The sources that provenance names: whether they are unchanged, what a fresh parse says of them, and their values."""
+"""The sources that provenance names: whether they are unchanged, what a new parse says of them, and their values."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Origin:
         self._file = file
         self._source = Source.at(file.url, registry)
         self._formats = formats
-        self._oracle: Oracle = "none"
+        self._oracle = Oracle.NONE
 
     def check(self) -> SourceCheck:
         """Whether it is still the one that was parsed."""
@@ -88,10 +88,10 @@ class Origin:
             options = make_options(entry.options_type(), own, entry.descriptor.name)
             try:
                 with PluginCall(f"{self.url}: opening it with the library of {entry.label}"):
-                    return entry.load().open_native(self._source, options), "native"
+                    return entry.load().open_native(self._source, options), Oracle.NATIVE
             except UnsupportedFeatureError:
                 pass  # the library is not installed, or cannot open this source: the second best oracle then
-        return self._afresh, "parsed afresh"
+        return self._afresh, Oracle.PARSED_AFRESH
 
     @cached_property
     def _afresh(self) -> NativeReader:
@@ -107,18 +107,18 @@ class Origin:
         self._opened.use(self)
         reader, self._oracle = self._reader
         group = str(self._part.options.get("group", "")).strip("/")
-        if self._oracle == "native":
+        if self._oracle is Oracle.NATIVE:
             inside = f"{group}/{path}" if group else path
             try:
                 with PluginCall(f"{self.url}: reading {inside} (native)"):
                     return np.asarray(reader.read(inside, region))
             except UnsupportedFeatureError:  # the library cannot read these values
-                reader, self._oracle = self._afresh, "parsed afresh"
+                reader, self._oracle = self._afresh, Oracle.PARSED_AFRESH
         with PluginCall(f"{self.url}: reading {path} (parsed afresh)"):
             return np.asarray(reader.read(path, region))
 
     def close(self) -> None:
-        """Let go of the source; it is opened anew when it is read again."""
+        """Release the source; it is opened again when it is read again."""
         if "_reader" in self.__dict__:
             reader, _ = self.__dict__.pop("_reader")
             reader.close()

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any, Final, Literal
 
-from manifestry.formats.report import counted
+from manifestry.formats.report import pluralise
 
 __all__ = ["ArrayCheck", "Difference", "Oracle", "SourceCheck", "VerifyReport"]
 
 SCHEMA_VERSION: Final = 1
 
-Oracle = Literal["native", "parsed afresh", "none"]
-"""``native``: the library of the source's own format. ``parsed afresh``: that format has no such reader, so the source
-was parsed once more and read through Zarr: references and codecs are compared, the parser itself is not checked."""
+
+class Oracle(StrEnum):
+    """What an array of the output was compared with."""
+
+    NATIVE = "native"
+    """The library of the source's own format."""
+    PARSED_AFRESH = "parsed afresh"
+    """The format has no such reader, so the source was parsed again and read through Zarr: references and codecs are
+    compared, the parser itself is not checked."""
+    NONE = "none"
+    """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,7 @@ class VerifyReport:
 
     @property
     def differences(self) -> tuple[Difference, ...]:
-        """All that the output says otherwise than its sources, beside values."""
+        """All that the output says otherwise than its sources, besides values."""
         return (*self.groups, *(difference for array in self.arrays for difference in array.differences))
 
     @property
@@ -135,7 +144,7 @@ class VerifyReport:
         for array in self.wrong:
             chunks = ", ".join(array.mismatches[:5]) + (", …" if len(array.mismatches) > 5 else "")
             found = [array.message.removeprefix(f"{array.path}: ")] if array.message else []
-            found += [f"values differ in {counted(len(array.mismatches), 'chunk')}: {chunks}"] if chunks else []
+            found += [f"values differ in {pluralise(len(array.mismatches), 'chunk')}: {chunks}"] if chunks else []
             found += [str(difference) for difference in array.differences if difference.alters]
             yield f"wrong: {array.path}: {'; '.join(found)}"
         for source in self.changed:
@@ -144,18 +153,18 @@ class VerifyReport:
     def summary(self) -> str:
         """The report in one line."""
         done = (
-            f"{counted(self.compared, 'chunk')} of {counted(len(self.arrays), 'array')} compared, "
-            f"{counted(len(self.sources), 'source')} looked at"
+            f"{pluralise(self.compared, 'chunk')} of {pluralise(len(self.arrays), 'array')} compared, "
+            f"{pluralise(len(self.sources), 'source')} looked at"
         )
         if self.ok:
             skipped = sum(array.skipped for array in self.arrays)
-            left = f"; {counted(skipped, 'chunk')} could not be compared" if skipped else ""
+            left = f"; {pluralise(skipped, 'chunk')} could not be compared" if skipped else ""
             other = (
-                f"; {counted(len(self.differences), 'difference')} in attributes or names" if self.differences else ""
+                f"; {pluralise(len(self.differences), 'difference')} in attributes or names" if self.differences else ""
             )
             return f"verified: {done}{left}{other}"
         parts = [
-            f"{counted(len(found), noun)} {what}"
+            f"{pluralise(len(found), noun)} {what}"
             for found, noun, what in ((self.wrong, "array", "wrong or unreadable"), (self.changed, "source", "changed"))
             if found
         ]

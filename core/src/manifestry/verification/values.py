@@ -12,7 +12,7 @@ from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.attributes import Attributes, attributes_to_json
 from manifestry.model.datatypes import is_float, is_inexact, is_number, is_text, is_time
 from manifestry.model.tree import VirtualArray
-from manifestry.verification.correspondence import Part, Place
+from manifestry.verification.correspondence import Counterpart, Part
 
 __all__ = ["DECODING", "identical", "matches"]
 
@@ -26,8 +26,8 @@ DECODING: Final = (
 _ROUNDING: Final = 1e-12  # relative: of decoding what was packed with another scale
 
 
-def matches(found: Values, attributes: Attributes, place: Place) -> bool:
-    """Whether the elements of a chunk are those of its place in the sources.
+def matches(found: Values, attributes: Attributes, counterpart: Counterpart) -> bool:
+    """Whether the elements of a chunk are those of its counterpart in the sources.
 
     They are compared bit by bit. Only where a chunk was copied, and the attributes that say what its elements mean are
     not those of the source, is their meaning compared instead.
@@ -39,15 +39,17 @@ def matches(found: Values, attributes: Attributes, place: Place) -> bool:
     UnsupportedFeatureError
         Meanings are to be compared, and xarray is not installed.
     """
-    read = [part.origin.read(part.path, part.region) for part in place.parts]
-    meanings = [_attributes_of(part) for part in place.parts]
-    if not place.copied or all(_decoding(meaning) == _decoding(attributes) for meaning in meanings):
-        return identical(found, _joined(read, place.axis))
-    decoded = [_decoded(values, meaning) for values, meaning in zip(read, meanings, strict=True)]
-    return _equal(_decoded(found, attributes), _joined(decoded, place.axis))
+    read = [part.origin.read(part.path, part.region) for part in counterpart.parts]
+    meanings = [_attributes_of(part) for part in counterpart.parts]
+    if not counterpart.copied or all(
+        _decoding_attributes(meaning) == _decoding_attributes(attributes) for meaning in meanings
+    ):
+        return identical(found, _join(read, counterpart.axis))
+    decoded = [_decode(values, meaning) for values, meaning in zip(read, meanings, strict=True)]
+    return _equal(_decode(found, attributes), _join(decoded, counterpart.axis))
 
 
-def _joined(parts: list[Values], axis: int) -> Values:
+def _join(parts: list[Values], axis: int) -> Values:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
@@ -57,11 +59,11 @@ def _attributes_of(part: Part) -> Attributes:
     return node.attributes
 
 
-def _decoding(attributes: Attributes) -> dict[str, Any]:
+def _decoding_attributes(attributes: Attributes) -> dict[str, Any]:
     return attributes_to_json({name: attributes[name] for name in DECODING if name in attributes})[0]
 
 
-def _decoded(values: Values, attributes: Attributes) -> Values:
+def _decode(values: Values, attributes: Attributes) -> Values:
     """What elements mean, by xarray."""
     try:
         import xarray as xr  # noqa: PLC0415 an optional dependency

@@ -42,7 +42,7 @@ def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreReg
     wanted = indexes if load is True else set(load or ())
     unknown = sorted(wanted - arrays.keys())
     if unknown:
-        raise KeyError(f"load: {unknown[0]} is no variable; there are: {', '.join(sorted(arrays))}")
+        raise KeyError(f"load: {unknown[0]} is not a variable; there are: {', '.join(sorted(arrays))}")
     flat = VirtualGroup(group.arrays, {}, group.attributes)
     coordinates = coordinate_paths(flat) & arrays.keys()
     inherited = inherited_attributes(group.arrays)

@@ -102,7 +102,7 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("len() of an array without dimensions")
+            raise TypeError("an array without dimensions has no len()")
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> VirtualDuckArray:

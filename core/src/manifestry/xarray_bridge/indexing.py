@@ -31,7 +31,7 @@ def select(array: VirtualArray, key: Any) -> VirtualArray:
         It is outside the array, or has too many parts.
     """
     axis = 0
-    for part in _expanded(key, array.metadata.ndim):
+    for part in _expand_key(key, array.metadata.ndim):
         if part is None:
             array = expand_array(array, None, axis=axis)
             axis += 1
@@ -45,12 +45,12 @@ def select(array: VirtualArray, key: Any) -> VirtualArray:
     return array
 
 
-def _expanded(key: Any, ndim: int) -> list[Any]:
+def _expand_key(key: Any, ndim: int) -> list[Any]:
     """The parts of a key, one for each dimension and each new one."""
     parts = list(key) if isinstance(key, tuple) else [key]
     used = sum(part is not None and part is not Ellipsis for part in parts)
     if used > ndim:
-        raise IndexError(f"{used} indices for {ndim} dimensions")
+        raise IndexError(f"{used} indices are too many for {ndim} dimensions")
     at = next((i for i, part in enumerate(parts) if part is Ellipsis), len(parts))
     return [*parts[:at], *[slice(None)] * (ndim - used), *parts[at + 1 :]]
 
@@ -67,7 +67,7 @@ def _bounds(part: Any, length: int) -> tuple[int, int, bool]:
     if isinstance(part, int | np.integer):
         at = int(part) + (length if part < 0 else 0)
         if not 0 <= at < length:
-            raise IndexError(f"index {part} in a dimension of length {length}")
+            raise IndexError(f"index {part} is outside a dimension of length {length}")
         return at, at + 1, True
     raise _refusal(f"a selection by {type(part).__name__}")
 
@@ -86,7 +86,7 @@ def _run(positions: np.ndarray[Any, Any], length: int) -> tuple[int, int, bool]:
             "manifestry.concat(missing='fill') does",
         )
     if positions[-1] >= length:
-        raise IndexError(f"index {positions[-1]} in a dimension of length {length}")
+        raise IndexError(f"index {positions[-1]} is outside a dimension of length {length}")
     return int(positions[0]), int(positions[-1]) + 1, False
 
 

@@ -72,7 +72,7 @@ class RangeReader:
 
 
 @dataclass(slots=True)
-class _Wanted:
+class _Request:
     start: int
     stop: int
     answer: asyncio.Future[memoryview]
@@ -83,7 +83,7 @@ class _Turn:
 
     def __init__(self, registry: StoreRegistry) -> None:
         self._registry = registry
-        self._waiting: dict[SourceFile, list[_Wanted]] = {}
+        self._waiting: dict[SourceFile, list[_Request]] = {}
         self._tasks: set[asyncio.Task[list[memoryview]]] = set()
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
 
@@ -92,18 +92,18 @@ class _Turn:
         if not self._waiting:
             loop.call_soon(self._send)
         answer: asyncio.Future[memoryview] = loop.create_future()
-        self._waiting.setdefault(file, []).append(_Wanted(start, stop, answer))
+        self._waiting.setdefault(file, []).append(_Request(start, stop, answer))
         return answer
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, {}
         for file, wanted in waiting.items():
-            for group in _joined(wanted):
+            for group in _group_ranges(wanted):
                 task = asyncio.get_running_loop().create_task(self._read(file, group))
                 self._tasks.add(task)  # the loop itself keeps no strong reference
                 task.add_done_callback(partial(self._answer, group))
 
-    def _answer(self, group: Sequence[_Wanted], task: asyncio.Task[list[memoryview]]) -> None:
+    def _answer(self, group: Sequence[_Request], task: asyncio.Task[list[memoryview]]) -> None:
         """Give all whose ranges a request covered their bytes, or what went wrong."""
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
@@ -118,14 +118,14 @@ class _Turn:
             else:
                 wanted.answer.set_result(data)
 
-    async def _read(self, file: SourceFile, group: Sequence[_Wanted]) -> list[memoryview]:
+    async def _read(self, file: SourceFile, group: Sequence[_Request]) -> list[memoryview]:
         path = None if self._registry.serves(file.url) else local_path(file.url)
         async with self._slots:
             if path is not None:
                 return await asyncio.to_thread(_read_local, file, path, group)
             return await self._read_remote(file, group)
 
-    async def _read_remote(self, file: SourceFile, group: Sequence[_Wanted]) -> list[memoryview]:
+    async def _read_remote(self, file: SourceFile, group: Sequence[_Request]) -> list[memoryview]:
         store, key = self._registry.resolve(file.url)
         low, high = group[0].start, max(wanted.stop for wanted in group)
 
@@ -145,9 +145,9 @@ class _Turn:
         return [_whole(file, wanted, data[wanted.start - low : wanted.stop - low]) for wanted in group]
 
 
-def _joined(wanted: list[_Wanted]) -> list[list[_Wanted]]:
+def _group_ranges(wanted: list[_Request]) -> list[list[_Request]]:
     """Ranges of one object, grouped into requests."""
-    groups: list[list[_Wanted]] = []
+    groups: list[list[_Request]] = []
     low = high = 0
     for each in sorted(wanted, key=lambda w: w.start):
         if groups and each.start - high <= MAX_GAP and max(high, each.stop) - low <= MAX_REQUEST:
@@ -159,7 +159,7 @@ def _joined(wanted: list[_Wanted]) -> list[list[_Wanted]]:
     return groups
 
 
-def _read_local(file: SourceFile, path: Path, group: Sequence[_Wanted]) -> list[memoryview]:
+def _read_local(file: SourceFile, path: Path, group: Sequence[_Request]) -> list[memoryview]:
     with source_errors(file.url):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -171,7 +171,7 @@ def _read_local(file: SourceFile, path: Path, group: Sequence[_Wanted]) -> list[
             os.close(descriptor)
 
 
-def _whole(file: SourceFile, wanted: _Wanted, data: memoryview) -> memoryview:
+def _whole(file: SourceFile, wanted: _Request, data: memoryview) -> memoryview:
     if len(data) != wanted.stop - wanted.start:
         raise SourceError(f"{shown(file.url)}: ends at byte {wanted.start + len(data)}, before {wanted.stop}")
     return data

@@ -174,7 +174,7 @@ def _bounds(byte_range: ByteRequest | None, length: int) -> tuple[int, int]:
         case None:
             return 0, length
         case RangeByteRequest(start, end):
-            return _ordered(min(start, length), min(end, length))
+            return _in_order(min(start, length), min(end, length))
         case OffsetByteRequest(offset):
             return min(offset, length), length
         case SuffixByteRequest(suffix):
@@ -182,5 +182,5 @@ def _bounds(byte_range: ByteRequest | None, length: int) -> tuple[int, int]:
     raise ValueError(f"Unexpected byte_range, got {byte_range}")
 
 
-def _ordered(start: int, stop: int) -> tuple[int, int]:
+def _in_order(start: int, stop: int) -> tuple[int, int]:
     return start, max(start, stop)

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.combine.compatibility.rounding import Rounding, differing
-from manifestry.combine.values import at_hand, read_values, stored_chunks
+from manifestry.combine.values import fetch_ahead, read_values, stored_chunks
 from manifestry.errors import IncompatibleArraysError
 from manifestry.model.attributes import Attributes
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
-__all__ = ["Constant"]
+__all__ = ["FixedArray"]
 
 
-class Constant:
+class FixedArray:
     """One array that others are compared with by value.
 
     Parameters
@@ -80,8 +80,8 @@ class Constant:
         return Rounding(self._values, self._meaning)
 
     def near(self, others: Sequence[VirtualArray]) -> Iterator[VirtualArray]:
-        """Arrays that are compared with it, fetched if they are remote (see `at_hand`)."""
-        return at_hand(others, self._stores, self._limit)
+        """Arrays that are compared with it, fetched if they are remote (see `fetch_ahead`)."""
+        return fetch_ahead(others, self._stores, self._limit)
 
     def more_than_rounding(self, other: VirtualArray) -> str:
         """Why an array that is not the same differs by more than rounding; nothing where it does not.

@@ -15,7 +15,7 @@ from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-__all__ = ["GRID_MAPPING", "bereft", "nearest", "told"]
+__all__ = ["GRID_MAPPING", "explain_losses", "lost_meaning", "nearest"]
 
 GRID_MAPPING: Final = frozenset({"grid_mapping_name", "crs_wkt", "spatial_ref", "GeoTransform"})
 """Attributes that grid mapping variables have (CF conventions 5.6)."""
@@ -64,7 +64,7 @@ def nearest(group: str, name: str, paths: Collection[str]) -> str | None:
     return f"{group}/{name}".lstrip("/")
 
 
-def bereft(trees: Sequence[VirtualGroup], kept: Collection[str]) -> dict[str, str]:
+def lost_meaning(trees: Sequence[VirtualGroup], kept: Collection[str]) -> dict[str, str]:
     """What the arrays that are kept lack without others, as a sentence for the path of each that matters to them.
 
     Parameters
@@ -102,8 +102,8 @@ def _sentence(roles: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(parts)
 
 
-def told(issues: Sequence[Issue], lacks: Mapping[str, str]) -> list[Issue]:
-    """The issues of what is left out, with what others lack without it (see `bereft`)."""
+def explain_losses(issues: Sequence[Issue], lacks: Mapping[str, str]) -> list[Issue]:
+    """The issues of what is left out, with what others lack without it (see `lost_meaning`)."""
     return [
         replace(issue, message=f"{issue.message}; without it {lacks[issue.path]}")
         if issue.path in lacks and issue.severity == "refused"

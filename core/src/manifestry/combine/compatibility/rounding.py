@@ -36,7 +36,7 @@ class Rounding:
     """The values of one source, and how those of others, in their order, differ from them.
 
     Rounding goes both ways, or touches a minority of the elements. It is a few units in the last place, which is little
-    beside the steps between neighbouring elements, and it does not lead from one whole number to another.
+    compared with the steps between neighbouring elements, and it does not lead from one whole number to another.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ class TimeUnit:
         match = _UNITS.fullmatch(units)
         step = _STEP_OF.get(match[1].lower()) if match else None
         if match is None or step is None:
-            raise ValueError(f"{units!r} is no time unit of fixed length")
+            raise ValueError(f"{units!r} is not a time unit of fixed length")
         name = str(attributes.get("calendar", "standard")).lower()
         calendar = _ALIASES.get(name, name)
         return cls(step, _microseconds(match[2], calendar), calendar)
@@ -84,11 +84,11 @@ def is_time(attributes: Attributes) -> bool:
 def _microseconds(epoch: str, calendar: str) -> int:
     match = _EPOCH.fullmatch(epoch)
     if match is None:
-        raise ValueError(f"{epoch!r} is no date")
+        raise ValueError(f"{epoch!r} is not a date")
     year, month, day = (int(part) for part in match.group(1, 2, 3))
     hour, minute, second = (int(part or 0) for part in match.group(4, 5, 6))
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
-        raise ValueError(f"{epoch!r} is no date")
+        raise ValueError(f"{epoch!r} is not a date")
     fraction = (match[7] or "0").ljust(6, "0")
     if fraction[6:].strip("0"):
         raise ValueError(f"{epoch!r} has fractions of a microsecond")
@@ -149,7 +149,7 @@ def convert_times(values: NDArray[Any], have: Attributes, want: Attributes) -> N
     shift = Fraction(old.epoch - new.epoch, new.step)
     gone = _missing(values, have)
     if np.isinf(values[~gone]).any():
-        raise ValueError("an infinite number is no time")
+        raise ValueError("infinite numbers are not times")
     result = values.copy()
     flat = result.reshape(-1)
     for i in np.flatnonzero(~gone.reshape(-1)).tolist():

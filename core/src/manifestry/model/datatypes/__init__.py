@@ -138,7 +138,7 @@ def fill_from_v3(dtype: np.dtype[Any], value: Any) -> Any:
     try:
         return datatype_of(dtype).fill_from_v3(value)
     except (TypeError, ValueError, KeyError, IndexError, ArithmeticError) as error:
-        raise ManifestError(f"{value!r} is no fill value for {dtype}: {error}") from error
+        raise ManifestError(f"{value!r} is not a fill value for {dtype}: {error}") from error
 
 
 def fill_from_v2(dtype: np.dtype[Any], value: Any) -> Any:
@@ -154,7 +154,7 @@ def fill_from_v2(dtype: np.dtype[Any], value: Any) -> Any:
     try:
         return datatype_of(dtype).fill_from_v2(value)
     except (TypeError, ValueError, ArithmeticError, IndexError) as error:
-        raise ManifestError(f"{value!r} is no fill value for {dtype}: {error}") from error
+        raise ManifestError(f"{value!r} is not a fill value for {dtype}: {error}") from error
 
 
 def same_bits(mine: Any, other: Any) -> bool:

@@ -128,7 +128,7 @@ class DataType(ABC):
         with np.errstate(invalid="ignore", over="ignore"):
             element = item.astype(self.dtype)
         if not self._equal(item, element):
-            raise ValueError(f"{item[()]!r} is no element of {self.dtype}")
+            raise ValueError(f"{item[()]!r} cannot be an element of {self.dtype}")
         return element[()]
 
     def _equal(self, item: np.ndarray[Any, Any], element: np.ndarray[Any, Any]) -> bool:
@@ -150,7 +150,7 @@ def single(value: Any) -> np.ndarray[Any, Any]:
     """
     given = np.asarray(value)
     if given.size != 1:
-        raise ValueError(f"{given.size} values where one is expected")
+        raise ValueError(f"expected one value, not {given.size}")
     return given.reshape(())
 
 

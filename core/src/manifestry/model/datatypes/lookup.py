@@ -71,23 +71,23 @@ class Unnamed(DataType):
     def has_byte_order(self) -> bool:
         return self.dtype.itemsize > 1
 
-    def _refused(self) -> ManifestError:
+    def _refusal(self) -> ManifestError:
         return ManifestError(f"Zarr has no data type for numpy's {self.dtype!r}")
 
     def to_v3(self) -> Any:
-        raise self._refused()
+        raise self._refusal()
 
     def to_v2(self, byteorder: str) -> Any:  # noqa: ARG002 as its siblings
-        raise self._refused()
+        raise self._refusal()
 
     def fill_to_v3(self, value: Any) -> Any:  # noqa: ARG002 as above
-        raise self._refused()
+        raise self._refusal()
 
     def fill_from_v3(self, value: Any) -> Any:  # noqa: ARG002 as above
-        raise self._refused()
+        raise self._refusal()
 
     def fill_from_v2(self, value: Any) -> Any:  # noqa: ARG002 as above
-        raise self._refused()
+        raise self._refusal()
 
     def _convert(self, value: Any) -> Any:
         return np.asarray(value).astype(self.dtype)[()]
@@ -127,7 +127,7 @@ class Record(DataType):
             fields.append({"name": name, "data_type": kind.to_v3()})
         if packed != self.dtype.itemsize:
             late = self.dtype.itemsize - packed
-            raise ManifestError(f"Zarr structs have no padding, and this one ends {late} bytes late")
+            raise ManifestError(f"Zarr structs have no padding, and this one has {late} bytes after its last field")
         return {"name": "struct", "configuration": {"fields": fields}}
 
     def to_v2(self, byteorder: str) -> Any:
@@ -152,9 +152,9 @@ class Record(DataType):
     def _convert(self, value: Any) -> Any:
         given = np.asarray(value, self.dtype)
         if given.shape:
-            raise ValueError(f"{given.size} values")
+            raise ValueError(f"expected one value, not {given.size}")
         if not isinstance(value, tuple | np.void | np.ndarray):
-            raise TypeError("a record has a value for each field")
+            raise TypeError("a record needs one value for each field")
         return given[()]
 
 
@@ -176,7 +176,7 @@ class ArrayField(DataType):
         return {"name": ARRAY_FIELD, "configuration": {"data_type": self._base.to_v3(), "shape": shape}}
 
     def to_v2(self, byteorder: str) -> Any:  # noqa: ARG002 as its siblings
-        raise ManifestError("readers of Zarr v2 know no fields that are arrays; Zarr v3 has them")
+        raise ManifestError("Zarr v2 cannot express fields that are arrays; Zarr v3 can")
 
     def fill_to_v3(self, value: Any) -> Any:
         return [self._base.fill_to_v3(element) for element in np.asarray(value, self.dtype.base).reshape(-1)]
@@ -203,13 +203,13 @@ def dtype_from_v3(data_type: Any) -> np.dtype[Any]:
     try:
         found = _from_name(data_type) if isinstance(data_type, str) else _from_object(data_type)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ManifestError(f"no Zarr data type: {_shortened(data_type)}: {_shortened(error)}") from error
+        raise ManifestError(f"{_shorten(data_type)} is not a Zarr data type: {_shorten(error)}") from error
     if found is None:
-        raise ManifestError(f"unknown Zarr data type {_shortened(data_type)}")
+        raise ManifestError(f"unknown Zarr data type {_shorten(data_type)}")
     return found
 
 
-def _shortened(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = str(value) if isinstance(value, Exception) else repr(value)
     return text if len(text) < 200 else text[:200] + "…"
 
@@ -229,7 +229,7 @@ def _from_object(data_type: Mapping[str, Any]) -> np.dtype[Any] | None:
     if name in ("struct", "structured"):
         fields = [(f["name"], f["data_type"]) if isinstance(f, Mapping) else (f[0], f[1]) for f in options["fields"]]
         if not fields:
-            raise ValueError("a struct without fields")
+            raise ValueError("a struct needs at least one field")
         return np.dtype([(str(field), _field_from_v3(kind)) for field, kind in fields])
     found = sized_from_v3(name, options) or time_from_v3(name, options)
     return _from_name(str(name)) if found is None and not options else found
@@ -263,12 +263,14 @@ def dtype_from_v2(text: Any, object_codec: str = "") -> tuple[np.dtype[Any], str
     if text == "|O":
         known: dict[str, np.dtype[Any]] = {"vlen-utf8": np.dtypes.StringDType(), "vlen-bytes": np.dtype(object)}
         if object_codec not in known:
-            raise ManifestError(f"objects encoded by {object_codec or 'no codec'} are not understood")
+            raise ManifestError(
+                f"objects encoded by {object_codec or 'no codec'} cannot be read; expected vlen-utf8 or vlen-bytes"
+            )
         return known[object_codec], "<"
     stored = stored_dtype(text)
     orders = {order for order in _byteorders(stored) if order != "|"}
     if len(orders) > 1:
-        raise ManifestError(f"fields of different byte orders in {text!r}")
+        raise ManifestError(f"{text!r}: all fields must have the same byte order")
     native = stored.newbyteorder("=")
     datatype_of(native).to_v3()
     return native, orders.pop() if orders else "<"

@@ -40,13 +40,13 @@ class _Number(DataType):
             return value
         given = np.asarray(value)
         if given.shape:
-            raise ValueError(f"{given.size} values")
+            raise ValueError(f"expected one value, not {given.size}")
         if given.dtype.kind not in "biufc":
-            raise TypeError(f"a value of {given.dtype}")
+            raise TypeError(f"values of {given.dtype} are not converted")
         with np.errstate(over="raise", invalid="raise"):
             element = given.astype(self.dtype, casting="unsafe" if given.dtype.kind != "c" else "same_kind")
         if not self._may_round and not element == given:
-            raise ValueError("it would change")
+            raise ValueError("conversion would change it")
         return element[()]
 
     _may_round = False
@@ -97,21 +97,21 @@ class Float(_Inexact):
         scalar = np.asarray(value, self.dtype)[()]
         number = float(scalar)
         if not math.isnan(number):
-            return _spelt(number)
+            return _spell(number)
         bits = np.dtype(f"u{self.dtype.itemsize}")
         unsigned = int(np.asarray(scalar).astype(self.dtype.newbyteorder("=")).view(bits))
         usual = int(np.asarray(np.nan, self.dtype.newbyteorder("=")).view(bits))
         return "NaN" if unsigned == usual else f"0x{unsigned:0{self.dtype.itemsize * 2}x}"
 
     def fill_to_v2(self, value: Any) -> Any:
-        return _spelt(float(np.asarray(value, self.dtype)))
+        return _spell(float(np.asarray(value, self.dtype)))
 
     def fill_from_v3(self, value: Any) -> Any:
         native = self.dtype.newbyteorder("=")
         if isinstance(value, str) and value[:2].lower() == "0x":
             return np.array(int(value, 16), f"u{native.itemsize}").view(native)[()]
         if isinstance(value, str) and value not in ("NaN", "Infinity", "-Infinity"):
-            raise ValueError("no number")
+            raise ValueError(f"{value!r} is not a number")
         return self.fill_from_v2(value)
 
     def fill_from_v2(self, value: Any) -> Any:
@@ -141,13 +141,13 @@ class Complex(_Inexact):
         return [self._part.fill_to_v2(scalar.real), self._part.fill_to_v2(scalar.imag)]
 
     def fill_from_v3(self, value: Any) -> Any:
-        return self._joined(self._part.fill_from_v3(value[0]), self._part.fill_from_v3(value[1]))
+        return self._join(self._part.fill_from_v3(value[0]), self._part.fill_from_v3(value[1]))
 
     def fill_from_v2(self, value: Any) -> Any:
         real, imaginary = value if isinstance(value, list) else (value, 0.0)
-        return self._joined(self._part.fill_from_v2(real), self._part.fill_from_v2(imaginary))
+        return self._join(self._part.fill_from_v2(real), self._part.fill_from_v2(imaginary))
 
-    def _joined(self, real: Any, imaginary: Any) -> Any:
+    def _join(self, real: Any, imaginary: Any) -> Any:
         """The number of two parts, each to the bit."""
         return np.array([real, imaginary], self._part.dtype).view(self.dtype.newbyteorder("="))[0]
 
@@ -188,9 +188,9 @@ class Time(DataType):
     def _convert(self, value: Any) -> Any:
         given = np.asarray(value)
         if given.shape:
-            raise ValueError(f"{given.size} values")
+            raise ValueError(f"expected one value, not {given.size}")
         if given.dtype.kind not in (self.dtype.kind, "i"):
-            raise TypeError(f"a value of {given.dtype}")
+            raise TypeError(f"values of {given.dtype} are not converted")
         with np.errstate(over="raise", invalid="raise"):
             element = given.astype(self.dtype, casting="unsafe")
         if given.dtype.kind == "i":
@@ -198,7 +198,7 @@ class Time(DataType):
         else:
             same = bool(element == given) or bool(np.isnat(element) and np.isnat(given))
         if not same:
-            raise ValueError("it would change")
+            raise ValueError("conversion would change it")
         return element[()]
 
     def _equal(self, item: np.ndarray[Any, Any], element: np.ndarray[Any, Any]) -> bool:
@@ -214,7 +214,7 @@ def time_from_v3(name: str, options: dict[str, Any]) -> np.dtype[Any] | None:
     return np.dtype(f"{kind}8" if unit == "generic" else f"{kind}8[{count}{unit}]")
 
 
-def _spelt(number: float) -> float | str:
+def _spell(number: float) -> float | str:
     if math.isfinite(number):
         return number
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

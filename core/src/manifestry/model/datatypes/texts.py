@@ -28,19 +28,19 @@ class _Sized(DataType):
             raise ManifestError(f"Zarr has no data type for numpy's {self.dtype!r}: its elements have no bytes")
         return {"name": self.name, "configuration": {"length_bytes": self.dtype.itemsize}}
 
-    def _given(self, value: Any, kinds: str) -> np.ndarray[Any, Any]:
+    def _as_scalar(self, value: Any, kinds: str) -> np.ndarray[Any, Any]:
         given = np.asarray(value)
         if given.shape:
-            raise ValueError(f"{given.size} values")
+            raise ValueError(f"expected one value, not {given.size}")
         if given.dtype.kind not in kinds:
-            raise TypeError(f"a value of {given.dtype}")
+            raise TypeError(f"values of {given.dtype} are not converted")
         return given
 
     def _convert(self, value: Any) -> Any:
-        given = self._given(value, self.code)
+        given = self._as_scalar(value, self.code)
         element = given.astype(self.dtype)
         if not element == given:
-            raise ValueError("it would change")
+            raise ValueError("conversion would change it")
         return element[()]
 
 
@@ -96,9 +96,9 @@ class Raw(_Sized):
         return bytes_from_v2(self, value)
 
     def _convert(self, value: Any) -> Any:
-        raw = self._given(value, "VS").tobytes()
+        raw = self._as_scalar(value, "VS").tobytes()
         if len(raw) != self.dtype.itemsize:
-            raise ValueError(f"{len(raw)} bytes")
+            raise ValueError(f"it has {len(raw)} bytes, expected {self.dtype.itemsize}")
         return np.frombuffer(raw, self.dtype)[0]
 
 
@@ -108,7 +108,7 @@ def bytes_from_v2(kind: DataType, value: Any) -> Any:
         return kind.default()
     data = base64.b64decode(value, validate=True)
     if len(data) > kind.dtype.itemsize:
-        raise ValueError(f"{len(data)} bytes")
+        raise ValueError(f"it has {len(data)} bytes, expected at most {kind.dtype.itemsize}")
     return np.frombuffer(data.ljust(kind.dtype.itemsize, b"\0"), kind.dtype)[0]
 
 
@@ -189,5 +189,5 @@ def sized_from_v3(name: str, options: Mapping[str, Any]) -> np.dtype[Any] | None
         return None
     length = whole(options["length_bytes"])
     if length < kind.unit or length % kind.unit:
-        raise ValueError(f"{length} bytes")
+        raise ValueError(f"length_bytes is {length}, expected a positive multiple of {kind.unit}")
     return np.dtype(f"{kind.code}{length // kind.unit}")

@@ -29,8 +29,8 @@ from manifestry.writing import output_state
 
 __all__ = ["Existing", "read_existing"]
 
-_UNSAID: Final = "appending to an output that does not say which sources it has"
-_ANEW: Final = "convert all sources anew with overwrite=True (--overwrite)"
+_INCOMPLETE: Final = "appending to an output that does not say which sources it has"
+_CONVERT_AGAIN: Final = "convert all sources anew with overwrite=True (--overwrite)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,10 @@ class Existing:
             if then is None:
                 new.append(source)
             elif url not in self.unsaid or self.tree is None:
-                known.append(_known(source, then))
+                known.append(_report_present(source, then))
             else:
                 held = held or References(self.tree, dim)
-                known.append(_known_by_references(source, held, url, (dim, parse)))
+                known.append(_report_by_references(source, held, url, (dim, parse)))
         return new, known
 
     def check_known(self, dim: str | None, where: str) -> None:
@@ -109,10 +109,10 @@ class Existing:
         """
         if not self.complete and self.tree is not None and not _every_step_is_named(self.tree, dim):
             raise UnsupportedFeatureError(
-                _UNSAID,
+                _INCOMPLETE,
                 where,
                 f"commits were expired, amended or made by other programs, and some steps of {dim} are copies that "
-                f"refer to no file; {_ANEW}",
+                f"refer to no file; {_CONVERT_AGAIN}",
             )
 
     def check_named(self, tree: VirtualGroup, dim: str | None, where: str) -> None:
@@ -126,14 +126,14 @@ class Existing:
         both = None if self.complete else min(self.named & _files_along(tree, dim), default=None)
         if both is not None:
             raise UnsupportedFeatureError(
-                _UNSAID,
+                _INCOMPLETE,
                 where,
                 f"commits were expired, amended or made by other programs, and it refers to {both} already, as a source "
-                f"to append does; {_ANEW}",
+                f"to append does; {_CONVERT_AGAIN}",
             )
 
 
-def _known(source: Source, then: SourceFile) -> SourceReport:
+def _report_present(source: Source, then: SourceFile) -> SourceReport:
     if then == SourceFile(then.url):  # nothing is known to compare, of a directory for example
         return SourceReport(url=source.url, status="present")
     try:
@@ -150,7 +150,7 @@ def _known(source: Source, then: SourceFile) -> SourceReport:
     return SourceReport(url=source.url, status="present")
 
 
-def _known_by_references(
+def _report_by_references(
     source: Source, held: References, url: str, how: tuple[str | None, Callable[[str], VirtualGroup]]
 ) -> SourceReport:
     """The report of a source that an output names `url`, provided that it has all of it."""
@@ -162,10 +162,10 @@ def _known_by_references(
     if held.hold(References(tree, dim), source.url, here=url):
         return SourceReport(url=source.url, status="present")
     raise UnsupportedFeatureError(
-        _UNSAID,
+        _INCOMPLETE,
         source.url,
         f"commits were expired, amended or made by other programs, and it refers to a part of this source only, or to "
-        f"other bytes of it than it has now; {_ANEW}",
+        f"other bytes of it than it has now; {_CONVERT_AGAIN}",
     )
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from manifestry.combine.options import CombineOptions
 from manifestry.conversion.batches import BatchJob
 from manifestry.conversion.coordinates import CoordinateRule
-from manifestry.conversion.pipeline import Output, Run
-from manifestry.conversion.preparing import Preparation
+from manifestry.conversion.output import Output
+from manifestry.conversion.pipeline import Run
+from manifestry.conversion.preparation import Preparation
 from manifestry.conversion.report import ConvertReport
 from manifestry.conversion.sources import SourceLike, expand_sources
 from manifestry.errors import OptionError
@@ -112,11 +113,11 @@ def convert(
     dry_run
         Check everything, write nothing.
     verify
-        Compare so many chunks of each array (or ``"all"``) with the sources afterwards.
+        Compare that many chunks of each array (or ``"all"``) with the sources afterwards.
     limits
         What sources may make us allocate, and what may be copied.
     progress
-        Told how far the run has come.
+        Receives how far the run has come.
 
     Returns
     -------
@@ -138,7 +139,7 @@ def convert(
     if resume and dim is None:
         raise OptionError("resume needs a concat_dim: the dimension along which the output is continued (--concat-dim)")
     if overwrite and (resume or append_dim is not None):
-        raise OptionError("overwrite replaces the whole output; it does not go with append_dim or resume")
+        raise OptionError("overwrite replaces the whole output and cannot be combined with append_dim or resume")
     registry = StoreRegistry.of(stores)
     rules = tuple(CoordinateRule.parse(text) for text in coords)
     job = BatchJob(
@@ -154,7 +155,9 @@ def convert(
     )
     place = Target.of(os.fspath(target) if isinstance(target, os.PathLike) else target, group, registry)
     if verify is not None and place.object is not None:
-        raise OptionError("verify reads the output from its path or URL: commit first, then call manifestry.verify")
+        raise OptionError(
+            "verify cannot read an open object; commit first, then call manifestry.verify with its path or URL"
+        )
     mode = Mode.OVERWRITE if overwrite else Mode.CREATE
     output = Output(
         target=place,
@@ -168,15 +171,15 @@ def convert(
         dry_run=dry_run,
     )
     run = Run(job=job, output=output, progress=progress or SilentProgress())
-    found = expand_sources(sources, registry)
-    report = run(found, executor, slab_files, continued=append_dim is not None or resume, must_exist=not resume)
+    expanded = expand_sources(sources, registry)
+    report = run(expanded, executor, slab_files, continued=append_dim is not None or resume, must_exist=not resume)
     if verify is None or dry_run or report.written is None:
         return report
     with run.timed("verify"):
-        return replace(report, verified=_verified(output, verify))
+        return replace(report, verified=_verify(output, verify))
 
 
-def _verified(output: Output, samples: int | Literal["all"]) -> VerifyReport:
+def _verify(output: Output, samples: int | Literal["all"]) -> VerifyReport:
     """What was written, where it was written, compared with its sources."""
     from manifestry.verification.comparing import verify_source  # noqa: PLC0415 zarr is slow to import
 

@@ -82,7 +82,9 @@ class Preparation:
             tree = expand(tree, self.dim)
         elif lengths != {1}:
             shown = ", ".join(map(str, sorted(lengths))) or "no"
-            raise OptionError(f"{url}: coords have one value each, and the dimension {self.dim} has the length {shown}")
+            raise OptionError(
+                f"{url}: coords give one value for each source, but the dimension {self.dim} has the length {shown}"
+            )
         added = {rule.name: rule.array(url, tree, self.dim) for rule in self.coords}
         there = sorted(added.keys() & tree.arrays.keys())
         if there:
