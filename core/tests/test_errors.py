@@ -84,14 +84,14 @@ def test_the_first_line_of_an_error_is_never_empty(error, line):
 
 def test_errors_of_other_libraries_are_translated_and_all_others_pass():
     with (
-        pytest.raises(mf.OptionError, match="^depth: not a number$") as caught,
+        pytest.raises(mf.OptionError, match=r"^depth: not a number$") as caught,
         translated(ValueError, mf.OptionError, "depth"),
     ):
         raise ValueError("not a number\ndetails")
     assert isinstance(caught.value.__cause__, ValueError)
-    with pytest.raises(mf.SourceError, match="^closed$"), translated((OSError, ValueError), mf.SourceError):
+    with pytest.raises(mf.SourceError, match=r"^closed$"), translated((OSError, ValueError), mf.SourceError):
         raise OSError("closed")
-    with pytest.raises(TypeError, match="^a defect$"), translated((OSError, ValueError), mf.SourceError, "x"):
+    with pytest.raises(TypeError, match=r"^a defect$"), translated((OSError, ValueError), mf.SourceError, "x"):
         raise TypeError("a defect")
-    with pytest.raises(mf.ManifestError, match="^ours$"), translated(ValueError, mf.SourceError, "x"):
+    with pytest.raises(mf.ManifestError, match=r"^ours$"), translated(ValueError, mf.SourceError, "x"):
         raise mf.ManifestError("ours")

@@ -138,7 +138,7 @@ def test_columns_that_are_none(index, offsets, lengths, message):
 
 
 def test_negative_grids():
-    with pytest.raises(ManifestError, match="^chunk grid .*must not be negative"):
+    with pytest.raises(ManifestError, match=r"^chunk grid .*must not be negative"):
         ChunkManifest.missing((-2, -3))
 
 

@@ -1,22 +1,20 @@
 """Trees into one: `concat`, `stack` and `merge`, on the columns of the model.
 
-===============  =====================================================================================
-`concatenate`    one after the other along a dimension they have
-`stacking`       one after the other along a new dimension
-`dimensions`     arrays with one dimension more or less
-`merging`        different variables beside each other
+===============  ====================================================================
+`concatenation`  `concat`: trees one after the other along a dimension that they have
+`stacking`       `stack`: trees one after the other along a new dimension
+`merging`        `merge`: trees with different variables as one tree
 `options`        CombineOptions: what to do where trees differ
-`compatibility`  whether the bytes of two arrays mean the same
+`compatibility`  what must agree for arrays to be one, and what is made to agree
+`hints`          options that would help, each tried before it is advised
+`trees`          what trees are called, and trees made of paths
+`index`          the coordinate of the combined dimension, and its order
+`filling`        variables that some sources lack, as missing chunks
 `chunking`       arrays of different lengths in one chunk grid
-`index`          the coordinate of the combined dimension
-`constants`      arrays that must be the same in every source
-`filling`        variables that some sources lack
-`harmonise`      small arrays stored anew as the first source stores them
-`times`          CF time numbers in other units
-`manifests`      operations on chunk grids
-`values`         reading and encoding small arrays
-`trees`          trees side by side
-===============  =====================================================================================
+`dimensions`     arrays with one dimension more or less
+`manifests`      operations on chunk grids, whole columns at a time
+`values`         reading and encoding the values of small arrays
+===============  ====================================================================
 """
 
 from manifestry.combine.concatenation import concat

@@ -1,14 +1,12 @@
 """What parsers and writers are given, and what they must return.
 
-Frozen with interface version 1.0: a plugin that does what stands here works with every core of the same major version.
+Frozen with interface version 1.0: a plugin that follows these contracts works with every core of the same major version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -18,12 +16,11 @@ from manifestry.errors import (
     ManifestryError,
     UnsupportedFeatureError,
 )
+from manifestry.formats.targets import Mode, OutputState, Placement, Target
 from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.selection import Selection
 from manifestry.progress import Progress, SilentProgress
-from manifestry.storage.registry import StoreRegistry, Stores
-from manifestry.storage.urls import canonical_url, local_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,7 +178,7 @@ class NativeReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Release the source."""
         ...
 
 
@@ -220,98 +217,6 @@ class Parser(Protocol):
             The source as a whole cannot be expressed. What concerns one array goes through ``context.isolate``.
         """
         ...
-
-
-class Mode(StrEnum):
-    """What a writer may do with something that exists at the target."""
-
-    CREATE = "create"
-    """Nothing: an existing target is a `TargetExistsError`."""
-    OVERWRITE = "overwrite"
-    """Replace it, if it is an output of this format."""
-    APPEND = "append"
-    """Add to it or change a region of it, if it is an output of this format."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where an output goes: a path or URL, or an open object of the format itself.
-
-    Attributes
-    ----------
-    url
-        Canonical URL, ``""`` for an open object.
-    object
-        The open object (an Icechunk repository, session or store): the caller commits. None for a URL.
-    group
-        Path of the group inside the output that becomes the root of what is written.
-    stores
-        The caller's object stores, for remote targets.
-    """
-
-    url: str = ""
-    object: Any = None
-    group: str = ""
-    stores: StoreRegistry = field(default_factory=StoreRegistry)
-
-    @classmethod
-    def of(cls, target: Any, group: str = "", stores: Stores = None) -> Target:
-        """The target that a caller gave: a path, a URL or an open object."""
-        registry = StoreRegistry.of(stores)
-        if isinstance(target, str | Path):
-            return cls(canonical_url(target), None, group.strip("/"), registry)
-        return cls("", target, group.strip("/"), registry)
-
-    @property
-    def local_path(self) -> Path | None:
-        """The path in the local file system, or None."""
-        return None if self.stores.serves(self.url) else local_path(self.url)
-
-    def __str__(self) -> str:
-        return self.url or f"<{type(self.object).__name__}>"
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where in an existing output a tree goes.
-
-    Exactly one of the two is given.
-
-    Attributes
-    ----------
-    append_dim
-        The tree continues the output along this dimension; arrays without it must be equal.
-    region
-        Half-open element ranges ``{dimension: (start, stop)}`` that the tree replaces; other dimensions are whole.
-        Boundaries lie on chunk boundaries.
-    """
-
-    append_dim: str | None = None
-    region: Mapping[str, tuple[int, int]] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.append_dim is None) == (self.region is None):
-            raise ValueError("a placement needs either append_dim or region, and not both")
-
-
-@dataclass(frozen=True, slots=True)
-class OutputState:
-    """What an output held when a caller looked at it, in order to continue it.
-
-    Attributes
-    ----------
-    version
-        What the writer knows the state by.
-    options
-        With them the parser of the format reads this state.
-    sources, complete
-        URLs of the sources in it, beside those that its provenance names; and whether these are all.
-    """
-
-    version: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    sources: frozenset[str] = frozenset()
-    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,7 +262,7 @@ class WriteSession(Protocol):
         ...
 
     def commit(self, metadata: Mapping[str, Any]) -> WriteReport:
-        """Make what was staged visible at once, with `metadata` (JSON; provenance among it) stored beside it."""
+        """Make what was staged visible at once, with `metadata` (JSON; provenance among it) stored with it."""
         ...
 
     def abort(self) -> None:

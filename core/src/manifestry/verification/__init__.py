@@ -1,13 +1,13 @@
 """Whether an output still says what its sources hold: from the output alone.
 
-=============  ==================================================================================
-`report`       VerifyReport: what was compared, and what differs
-`origins`      the sources that provenance names: unchanged, parsed afresh, read by an oracle
+================  ==============================================================================
+`comparing`       `verify`: samples of every array, compared element by element
+`origins`         the sources that provenance names: unchanged, parsed afresh, read by an oracle
 `correspondence`  which region of which source a chunk of the output corresponds to
-`values`       whether elements are the same, or mean the same where they were encoded anew
-`metadata`     whether attributes, dimensions and data types are those of the sources
-`comparing`    `verify`: samples of every array, compared element by element
-=============  ==================================================================================
+`values`          whether elements are the same, or mean the same where they were encoded anew
+`metadata`        whether attributes, dimensions and data types are those of the sources
+`report`          VerifyReport: what was compared, and what differs
+================  ==============================================================================
 """
 
 from manifestry.verification.comparing import verify

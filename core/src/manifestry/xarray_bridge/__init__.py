@@ -1,13 +1,13 @@
 """Virtual trees as xarray objects, and any supported file as an xarray engine.
 
-============  ==========================================================================================
-`duck`        VirtualDuckArray: what variables of virtual datasets hold
+============  ================================================================
+`duck_array`  VirtualDuckArray: what variables of virtual datasets hold
 `indexing`    which selections of whole chunks there are
 `datasets`    a tree as a virtual Dataset or DataTree, and back
-`accessor`    ``ds.manifestry``
+`accessor`    ``ds.manifestry``: write a virtual dataset, or take it as a tree
 `naming`      names for dimensions that have none: xarray needs some
 `engine`      ``xr.open_dataset(path, engine="manifestry")``
-============  ==========================================================================================
+============  ================================================================
 """
 
 from manifestry.xarray_bridge import accessor as _registers_the_accessors  # noqa: F401 importing it is the purpose
