@@ -123,8 +123,8 @@ def describe(tree: VirtualGroup, source: Source) -> Description:
     """What is worth knowing of a tree that was parsed from `source`."""
     origin = tree.provenance[0] if tree.provenance else None
     files = tree.files
-    known = [file.size for file in files]
-    total = sum(size for size in known if size is not None) if None not in known else None
+    sizes = [file.size for file in files]
+    total = sum(size for size in sizes if size is not None) if None not in sizes else None
     issues = list(tree.issues)
     groups = tuple(
         GroupRow(path, _collect(attributes_to_json(group.attributes, path), issues))

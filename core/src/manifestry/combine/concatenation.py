@@ -175,9 +175,9 @@ class Concatenation:
         like_groups = groups[0] if self._like is None else dict(self._like.walk())
         attributes = {}
         for path in ordered_union([like_groups, *groups]):
-            found = [(i, g[path].attributes) for i, g in enumerate(groups) if path in g]
-            first = like_groups[path].attributes if path in like_groups else found[0][1]
-            attributes[path] = self._attributes(path, first, found)
+            holders = [(i, g[path].attributes) for i, g in enumerate(groups) if path in g]
+            first = like_groups[path].attributes if path in like_groups else holders[0][1]
+            attributes[path] = self._attributes(path, first, holders)
         tree = build_tree(arrays, attributes)
         return tree.with_(**shared_parts(self.trees, self._issues))
 
@@ -208,18 +208,18 @@ class Concatenation:
             return None
 
     def _combine_variable(self, path: str) -> VirtualArray | None:
-        there = [i for i, arrays in enumerate(self._arrays) if path in arrays]
+        holders = [i for i, arrays in enumerate(self._arrays) if path in arrays]
         first = self._like_arrays.get(path)
         if first is None:
             if self._like is not None and self.options.missing == "fill":
-                raise self._missing_error(path, f"is in {self._label(there[0])} and not in the first source")
-            first = self._arrays[there[0]][path]
-        if len(there) < len(self.trees) or path not in self._like_arrays:
-            gone = next((i for i in range(len(self.trees)) if i not in set(there)), None)
+                raise self._missing_error(path, f"is in {self._label(holders[0])} and not in the first source")
+            first = self._arrays[holders[0]][path]
+        if len(holders) < len(self.trees) or path not in self._like_arrays:
+            lacking = next((i for i in range(len(self.trees)) if i not in set(holders)), None)
             where = (
-                f"in {self._label(there[0])}, but not in the first source"
-                if gone is None
-                else f"not in {self._label(gone)}"
+                f"in {self._label(holders[0])}, but not in the first source"
+                if lacking is None
+                else f"not in {self._label(lacking)}"
             )
             if self.options.missing == "raise":
                 raise self._missing_error(path, f"is {where}")
@@ -228,7 +228,7 @@ class Concatenation:
                 return None
         axis = axis_along(first, self.dim)
         if axis is None:
-            return self._keep_fixed(path, first, there)
+            return self._keep_fixed(path, first, holders)
         return self._join_variable(path, first, axis)
 
     @staticmethod
@@ -238,11 +238,13 @@ class Concatenation:
     def _label(self, position: int) -> str:
         return label(self.trees[position], position)
 
-    def _attributes(self, path: str, first: Attributes, there: Sequence[tuple[int, Attributes]]) -> Attributes:
+    def _attributes(self, path: str, first: Attributes, own_attributes: Sequence[tuple[int, Attributes]]) -> Attributes:
         def name(at: int) -> str:
-            return self._label(there[at - 1][0]) if at else "the first source"
+            return self._label(own_attributes[at - 1][0]) if at else "the first source"
 
-        return combine_attributes(path, [first, *(a for _, a in there)], name, self.options, self._issues.append)
+        return combine_attributes(
+            path, [first, *(a for _, a in own_attributes)], name, self.options, self._issues.append
+        )
 
     def _join_variable(self, path: str, first: VirtualArray, axis: int) -> VirtualArray:
         if self.options.missing == "fill":
@@ -264,8 +266,8 @@ class Concatenation:
             same = [self._fit(path, first, part, i, axis) for i, part in enumerate(parts)]
             joined = join_along(same, axis, path, options=self.options, stores=self.stores, merger=self._merger)
         self._check_lengths(path, [part.shape[axis] for part in parts])
-        there = [(i, part.attributes) for i, part in enumerate(parts)]
-        attributes = self._attributes(path, first.attributes, there)
+        own_attributes = [(i, part.attributes) for i, part in enumerate(parts)]
+        attributes = self._attributes(path, first.attributes, own_attributes)
         metadata = joined.metadata.with_(attributes=attributes, fill_value=first.metadata.fill_value)
         return VirtualArray(metadata, joined.manifest)
 
@@ -296,12 +298,12 @@ class Concatenation:
 
     def _fit(self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int) -> VirtualArray:
         """`other` if it decodes like `first`, or what it is harmonised to."""
-        found = self._differences(path, first, other, position, axis)
-        if not found:
+        found_differences = self._differences(path, first, other, position, axis)
+        if not found_differences:
             return other
         where = self._label(position)
         if self.options.on_conflict != "harmonise":
-            raise self._conflict_error(path, found, where, (first, other))
+            raise self._conflict_error(path, found_differences, where, (first, other))
         size, limit = other.metadata.nbytes, self.options.inline_limit
         if self._copy_budget is not None:
             self._copy_budget -= size
@@ -312,15 +314,15 @@ class Concatenation:
             {**self._inherited[position].get(path, {}), **other.attributes},
         )
         try:
-            return harmonise(first, other, found, meaning, stores=self.stores, limit=limit)
+            return harmonise(first, other, found_differences, meaning, stores=self.stores, limit=limit)
         except ManifestryError as error:
             remedies = [*larger(size, limit), *self._stack_hints(path, first, other), remedy("on_conflict", "drop")]
-            raise ConflictError(f"{path}: {found[0]} in {where}: {error}", remedies) from error
+            raise ConflictError(f"{path}: {found_differences[0]} in {where}: {error}", remedies) from error
 
     def _conflict_error(
-        self, path: str, found: Sequence[Difference], where: str, arrays: tuple[VirtualArray, VirtualArray]
+        self, path: str, found_differences: Sequence[Difference], where: str, arrays: tuple[VirtualArray, VirtualArray]
     ) -> ConflictError:
-        listed = "; ".join(map(str, found))
+        listed = "; ".join(map(str, found_differences))
         remedies = [
             remedy("on_conflict", "harmonise"),
             *self._stack_hints(path, *arrays),
@@ -337,25 +339,25 @@ class Concatenation:
         mark = path if "/" in path or not others else f"/{path}"
         return [remedy("stack", tuple(dict.fromkeys((*self.options.stack, mark))))]
 
-    def _keep_fixed(self, path: str, first: VirtualArray, there: Sequence[int]) -> VirtualArray:
+    def _keep_fixed(self, path: str, first: VirtualArray, holders: Sequence[int]) -> VirtualArray:
         kept = FixedArray(first, self.stores, self.options.inline_limit, self._like_inherited.get(path))
         if self.options.compat != "override":
-            others = [i for i in there if not self._is_same(first, self._arrays[i][path])]
+            others = [i for i in holders if not self._is_same(first, self._arrays[i][path])]
             near = kept.near([self._arrays[i][path] for i in others])
             for position, other in zip(others, near, strict=True):
                 self._compare(path, kept, other, position)
-        found = self._arrays[there[0]][path] if self._like is None else first
-        attributes = self._attributes(path, first.attributes, [(i, self._arrays[i][path].attributes) for i in there])
-        metadata = found.metadata.with_(attributes=attributes)
+        source_array = self._arrays[holders[0]][path] if self._like is None else first
+        attributes = self._attributes(path, first.attributes, [(i, self._arrays[i][path].attributes) for i in holders])
+        metadata = source_array.metadata.with_(attributes=attributes)
         if not self._is_loaded(path):
-            return VirtualArray(metadata, found.manifest)
+            return VirtualArray(metadata, source_array.manifest)
         if metadata.nbytes > self.options.inline_limit:
             raise ConflictError(
                 f"{path}: copying its values takes {metadata.nbytes} bytes; the limit is "
                 f"inline_limit={self.options.inline_limit}",
                 larger(metadata.nbytes, self.options.inline_limit),
             )
-        return encode_values(read_values(found, self.stores), plain_metadata(metadata, metadata.shape))
+        return encode_values(read_values(source_array, self.stores), plain_metadata(metadata, metadata.shape))
 
     @staticmethod
     def _is_same(first: VirtualArray, other: VirtualArray) -> bool:
@@ -363,12 +365,12 @@ class Concatenation:
         return other is first or (other.metadata == first.metadata and other.manifest == first.manifest)
 
     def _compare(self, path: str, kept: FixedArray, other: VirtualArray, position: int) -> None:
-        found = self._differences(path, kept.array, other, position, None)
-        matters = [difference for difference in found if not difference.only_storage]
+        found_differences = self._differences(path, kept.array, other, position, None)
+        matters = [difference for difference in found_differences if not difference.only_storage]
         if matters:
             raise self._conflict_error(path, matters, self._label(position), (kept.array, other))
         without = [*self._stack_hints(path, other), remedy("on_conflict", "drop")]
-        alike = not found and same_bits(kept.array.metadata.fill_value, other.metadata.fill_value)
+        alike = not found_differences and same_bits(kept.array.metadata.fill_value, other.metadata.fill_value)
         try:
             equal = kept.equals(other, same_decoding=alike)
         except IncompatibleArraysError as error:

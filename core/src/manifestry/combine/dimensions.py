@@ -158,7 +158,7 @@ def _move_axis(codecs: tuple[Codec, ...], axis: int, step: int, path: str) -> tu
     IncompatibleArraysError
         For a codec it is not known that this changes no byte.
     """
-    found = []
+    moved = []
     for codec in codecs:
         if codec.name == "transpose":
             order = codec.configuration["order"]
@@ -169,19 +169,19 @@ def _move_axis(codecs: tuple[Codec, ...], axis: int, step: int, path: str) -> tu
                 where = list(order).index(axis)
                 order = [i - (i > axis) for i in order if i != axis]
                 axis = where
-            found.append(Codec("transpose", {"order": order}))
+            moved.append(Codec("transpose", {"order": order}))
         elif codec.name == "sharding_indexed" and codec is codecs[0]:
-            found.append(_move_shard_axis(codec, axis, step, path))
-            return (*found, *codecs[1:])
+            moved.append(_move_shard_axis(codec, axis, step, path))
+            return (*moved, *codecs[1:])
         elif (dependence := _dependence(codec)) is Dependence.NONE:
-            found.append(codec)
+            moved.append(codec)
         elif axis == 0 and dependence is Dependence.TRAILING_AXES:
-            found.append(_move_image_axis(codec, step))
+            moved.append(_move_image_axis(codec, step))
         else:
             raise IncompatibleArraysError(
                 f"{path}: the codec {codec.name} depends on the dimensions of a chunk; none can be added or dropped"
             )
-    return tuple(found)
+    return tuple(moved)
 
 
 def _dependence(codec: Codec) -> Dependence:

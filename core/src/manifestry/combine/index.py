@@ -61,21 +61,21 @@ def load_along(
     parts = []
     for position, (array, data) in enumerate(zip(arrays, values, strict=True)):
         have = inherited[position]
-        found = differences(first, array, axis, (first_inherited, have), values_only=True)
-        if not found:
+        found_differences = differences(first, array, axis, (first_inherited, have), values_only=True)
+        if not found_differences:
             parts.append(data)
             continue
         if options.on_conflict != "harmonise":
             raise ConflictError(
-                f"{path}: {found[0]} in {labels(position)}",
+                f"{path}: {found_differences[0]} in {labels(position)}",
                 [remedy("on_conflict", "harmonise"), remedy("on_conflict", "drop")],
             )
         meaning = ({**first_inherited, **first.attributes}, {**have, **array.attributes})
         try:
-            parts.append(harmonise_values(data, first.dtype, found, meaning))
+            parts.append(harmonise_values(data, first.dtype, found_differences, meaning))
         except IncompatibleArraysError as error:
             raise ConflictError(
-                f"{path}: {found[0]} in {labels(position)}: {error}", [remedy("on_conflict", "drop")]
+                f"{path}: {found_differences[0]} in {labels(position)}: {error}", [remedy("on_conflict", "drop")]
             ) from error
     return _encode_copy(np.concatenate(parts, axis), first, axis, options)
 
@@ -128,8 +128,8 @@ def check_order(
         a, b = (int(order[same[0] + i]) for i in (0, 1))
         message = f"{same.size} times; first {values[a]} in {source(a)} and {source(b)}"
         one, other = (int(np.searchsorted(ends, element, side="right")) for element in (a, b))
-        held = one != other and _contains(values, lengths, one, other)
-        hint = f"leave out {labels(other)}: all its values are in {labels(one)}" if held else ""
+        repeated = one != other and _contains(values, lengths, one, other)
+        hint = f"leave out {labels(other)}: all its values are in {labels(one)}" if repeated else ""
         issues.append(Issue(path, "duplicate coordinate values", message, hint, "reported"))
     return issues
 
@@ -168,11 +168,11 @@ def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: C
     if not (is_integer(values.dtype) or is_float(values.dtype) or is_time(values.dtype)):
         return []
     begins = np.cumsum(lengths) - lengths
-    there = np.flatnonzero((np.asarray(lengths) > 0) & (begins < values.size))
-    starts = begins[there]
+    sources = np.flatnonzero((np.asarray(lengths) > 0) & (begins < values.size))
+    starts = begins[sources]
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     order = np.argsort(low, kind="stable")
-    there, low, high = there[order], low[order], high[order]
+    sources, low, high = sources[order], low[order], high[order]
     reach = np.maximum.accumulate(high)
     within = np.flatnonzero(low[1:] < reach[:-1])
     if not within.size:
@@ -180,7 +180,7 @@ def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: C
     b = int(within[0]) + 1
     a = int(np.argmax(high[:b]))
     message = (
-        f"{within.size} of {there.size}; first {labels(int(there[b]))} ({low[b]} to {high[b]}) and "
-        f"{labels(int(there[a]))} ({low[a]} to {high[a]})"
+        f"{within.size} of {sources.size}; first {labels(int(sources[b]))} ({low[b]} to {high[b]}) and "
+        f"{labels(int(sources[a]))} ({low[a]} to {high[a]})"
     )
     return [Issue(path, "sources overlap", message, "leave out one of them", "reported")]

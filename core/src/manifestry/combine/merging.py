@@ -103,10 +103,10 @@ def _merge_trees(
             by_path.setdefault(path, []).append((position, array))
     inherited = [inherited_attributes(dict(tree.walk_arrays())) for tree in parts]
     arrays = {}
-    for path, found in by_path.items():
-        kept = FixedArray(found[0][1], registry, chosen.inline_limit, inherited[found[0][0]].get(path))
+    for path, holders in by_path.items():
+        kept = FixedArray(holders[0][1], registry, chosen.inline_limit, inherited[holders[0][0]].get(path))
         try:
-            arrays[path] = _merge_arrays(path, found, kept, labels, options=chosen, report=issues.append)
+            arrays[path] = _merge_arrays(path, holders, kept, labels, options=chosen, report=issues.append)
         except IncompatibleArraysError as error:
             if chosen.on_conflict != "drop":
                 raise
@@ -119,15 +119,16 @@ def _merge_trees(
     walked = [dict(tree.walk()) for tree in parts]
     groups = {}
     for path in ordered_union(walked):
-        there = [i for i, groups_of in enumerate(walked) if path in groups_of]
-        attributes = [walked[i][path].attributes for i in there]
-        groups[path] = combine_attributes(path, attributes, partial(_label_at, labels, there), chosen, issues.append)
+        positions = [i for i, groups_of in enumerate(walked) if path in groups_of]
+        attributes = [walked[i][path].attributes for i in positions]
+        names = partial(_label_at, labels, positions)
+        groups[path] = combine_attributes(path, attributes, names, chosen, issues.append)
     return build_tree(arrays, groups).with_(**shared_parts(parts, issues))
 
 
 def _merge_arrays(
     path: str,
-    found: list[tuple[int, VirtualArray]],
+    holders: list[tuple[int, VirtualArray]],
     kept: FixedArray,
     labels: Callable[[int], str],
     *,
@@ -135,13 +136,13 @@ def _merge_arrays(
     report: Callable[[Issue], None],
 ) -> VirtualArray:
     first = kept.array
-    others = [array for _, array in found[1:]]
+    others = [array for _, array in holders[1:]]
     remedies = [*(remedy("concat_dim", dim) for dim in first.dims or () if dim), remedy("on_conflict", "drop")]
     near = kept.near(others) if options.compat != "override" else iter(others)
-    for (position, _), other in zip(found[1:], near, strict=True):
+    for (position, _), other in zip(holders[1:], near, strict=True):
         different = differences(first, other, None)
         matters = [difference for difference in different if not difference.only_storage]
-        where = f"{labels(found[0][0])} and {labels(position)}"
+        where = f"{labels(holders[0][0])} and {labels(position)}"
         if matters:
             raise ConflictError(f"{path} is in {where}, and {'; '.join(map(str, matters))}", remedies)
         alike = not different and same_bits(first.metadata.fill_value, other.metadata.fill_value)
@@ -157,7 +158,7 @@ def _merge_arrays(
             )
         report(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
     attributes = combine_attributes(
-        path, [a.attributes for _, a in found], partial(_label_at, labels, [i for i, _ in found]), options, report
+        path, [a.attributes for _, a in holders], partial(_label_at, labels, [i for i, _ in holders]), options, report
     )
     return VirtualArray(first.metadata.with_(attributes=attributes), first.manifest)
 

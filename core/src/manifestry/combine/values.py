@@ -261,9 +261,9 @@ def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray
     from zarr.storage import MemoryStore  # noqa: PLC0415 as above
 
     document, _ = array_document(shaped.with_(attributes={}))
-    held: dict[str, Buffer] = {"zarr.json": cpu.Buffer.from_bytes(json.dumps(document).encode())}
+    stored: dict[str, Buffer] = {"zarr.json": cpu.Buffer.from_bytes(json.dumps(document).encode())}
     try:
-        opened = zarr.open_array(MemoryStore(held), mode="r+", zarr_format=3, config={"write_empty_chunks": True})
+        opened = zarr.open_array(MemoryStore(stored), mode="r+", zarr_format=3, config={"write_empty_chunks": True})
         opened[...] = values
         exact = is_lossless(shaped.codecs) or _same_bytes(opened[...], values)
     except (ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
@@ -274,9 +274,9 @@ def encode_values(values: NDArray[Any], metadata: ArrayMetadata) -> VirtualArray
         raise UnsupportedFeatureError(f"encoding with {names}", "", "values would change: the codec is lossy")
     grid = shaped.grid_shape
     chunks = {}
-    for key in held.keys() - {"zarr.json"}:
+    for key in stored.keys() - {"zarr.json"}:
         at = tuple(int(part) for part in key.split("/")[1:])
-        chunks[int(np.ravel_multi_index(at, grid)) if at else 0] = held[key].to_bytes()
+        chunks[int(np.ravel_multi_index(at, grid)) if at else 0] = stored[key].to_bytes()
     return VirtualArray(shaped, ChunkManifest.from_inline(grid, dict(sorted(chunks.items()))))
 
 

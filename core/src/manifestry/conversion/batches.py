@@ -118,11 +118,11 @@ class BatchJob:
             for url, misfit in self._misfits(trees, batch.like).items():
                 del trees[url]
                 reports[url] = SourceReport.failure(url, misfit)
-        found = tuple(reports[url] for url in batch.urls)
+        in_order = tuple(reports[url] for url in batch.urls)
         lengths = {} if self.dim is None else {url: _length(tree, self.dim) for url, tree in trees.items()}
         folded = self.fold(list(trees.values()), batch.like)
         left_out = array_paths(batch.like, *trees.values()) - array_paths(folded) if trees else frozenset()
-        return BatchResult(folded, found, lengths, left_out)
+        return BatchResult(folded, in_order, lengths, left_out)
 
     def warm_up(self, url: str) -> None:
         """Load what parsing a source needs, in a process that has nothing else to do yet."""
@@ -184,13 +184,13 @@ class BatchJob:
             pass
         else:
             return {}
-        found: dict[str, ManifestryError] = {}
+        misfits: dict[str, ManifestryError] = {}
         for url, tree in trees.items():
             try:
                 self._concatenation([tree], like).run()
             except ManifestryError as error:
-                found[url] = error
-        return found
+                misfits[url] = error
+        return misfits
 
 
 def _length(tree: VirtualGroup, dim: str) -> int:

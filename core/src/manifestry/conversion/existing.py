@@ -33,7 +33,7 @@ _INCOMPLETE: Final = "appending to an output that does not say which sources it 
 _CONVERT_AGAIN: Final = "convert all sources anew with overwrite=True (--overwrite)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Existing:
     """An output that is continued.
 
@@ -187,21 +187,25 @@ def read_existing(
     state = output_state(target, fmt, options, dim, formats)
     if state is None and (_knows_states(fmt, formats) or not (source.is_prefix or source.exists())):
         return Existing()
-    given = {**(state.options if state is not None else {}), **({"group": target.group} if target.group else {})}
-    tree = parse_source(source, fmt, "skip", given, formats=formats)
+    parser_options = {
+        **(state.options if state is not None else {}),
+        **({"group": target.group} if target.group else {}),
+    }
+    tree = parse_source(source, fmt, "skip", parser_options, formats=formats)
     if not tree.provenance:
         raise UnsupportedFeatureError(
             "an output without provenance", str(target), "only what manifestry wrote says what it was made from"
         )
     if state is None:
-        return Existing(tree, _files(tree.provenance))
+        return Existing(tree=tree, sources=_files(tree.provenance))
     named = _files_along(tree, dim)
     itself = state.options.items()  # without any provenance, the output itself is named as what it was made from
     said = [part for part in tree.provenance if not itself <= part.options.items()]
     urls = state.sources if state.complete else state.sources | named
     files = _files(said)
     unsaid = urls - state.sources - files.keys()
-    return Existing(tree, {url: SourceFile(url) for url in urls} | files, state, named, unsaid)
+    sources = {url: SourceFile(url) for url in urls} | files
+    return Existing(tree=tree, sources=sources, state=state, named=named, unsaid=unsaid)
 
 
 def _knows_states(fmt: str, formats: FormatRegistry) -> bool:

@@ -114,16 +114,16 @@ class Run:
             try:
                 self._convert(new, workers, slab_files)
             except IncompatibleArraysError as error:
-                told = self._limit_advice(error, tuple(s.url for s in new), workers, slab_files)
-                raise told from (None if told is error else error)
+                advised = self._limit_advice(error, tuple(s.url for s in new), workers, slab_files)
+                raise advised from (None if advised is error else error)
             except TargetExistsError as error:
                 if not continued or self.output.mode is Mode.APPEND:
                     raise
                 raise WriteError(f"{where}: another run has made it meanwhile; give the command again") from error
-        found = tuple(self.reports[source.url] for source in sources)
+        source_reports = tuple(self.reports[source.url] for source in sources)
         written = None if self.output.written is None else self.output.written.with_issues(self.order.issues())
         return ConvertReport(
-            target=where, written=written, sources=found, seconds=self.seconds, dry_run=self.output.dry_run
+            target=where, written=written, sources=source_reports, seconds=self.seconds, dry_run=self.output.dry_run
         )
 
     def _send(self, workers: Workers, sources: Sequence[Source]) -> None:
@@ -179,14 +179,14 @@ class Run:
             if must_exist:
                 self.output.mode = Mode.APPEND  # the writer says that there is nothing
             return list(sources)
-        missing, known = existing.split(sources, self.output.relocate, self.job.dim, self.job.parse)
-        self.reports |= {report.url: report for report in known}
-        here = {new: old for old, new in self.output.relocate.items()}  # sources are read where they are
-        self.like = template_of(existing.tree.relocate(here) if here else existing.tree, self.job.dim)
+        missing, present = existing.split(sources, self.output.relocate, self.job.dim, self.job.parse)
+        self.reports |= {report.url: report for report in present}
+        original = {new: old for old, new in self.output.relocate.items()}  # sources are read where they are
+        self.like = template_of(existing.tree.relocate(original) if original else existing.tree, self.job.dim)
         self._chunk_index_like(self.like)
         if missing:
             existing.check_known(self.job.dim, str(self.output.target))
-            self.order.begin(existing.tree.relocate(here), self.job, str(self.output.target))
+            self.order.begin(existing.tree.relocate(original), self.job, str(self.output.target))
         self.existing = existing
         self.output.mode, self.output.state = Mode.APPEND, existing.state
         self.job = replace(self.job, continued=True)
@@ -262,11 +262,11 @@ class Run:
 
     def _leave_out(self, paths: frozenset[str], tree: VirtualGroup) -> None:
         """Arrays that the options drop: from all commits, so not from one that follows others."""
-        there = min(paths - self.left_out, default=None)
-        if there is not None and self.output.mode is Mode.APPEND and there in array_paths(self.like):
-            reason = next((issue.message for issue in tree.issues if issue.path == there), "some sources lack it")
+        present = min(paths - self.left_out, default=None)
+        if present is not None and self.output.mode is Mode.APPEND and present in array_paths(self.like):
+            reason = next((issue.message for issue in tree.issues if issue.path == present), "some sources lack it")
             raise IncompatibleArraysError(
-                f"{there}: the output has it already, so that it cannot be left out of what is added: {reason}"
+                f"{present}: the output has it already, so that it cannot be left out of what is added: {reason}"
             )
         self.left_out |= paths
 
@@ -282,8 +282,8 @@ class Run:
                 self._chunk_index_like(tree)  # whole slabs are whole chunks of the coordinate
             self.order.look(tree, self.job, slab.lengths)
             if not self.existing.complete:
-                there = tree.relocate(self.output.relocate)
-                self.existing.check_named(there, self.job.dim, str(self.output.target))
+                relocated = tree.relocate(self.output.relocate)
+                self.existing.check_named(relocated, self.job.dim, str(self.output.target))
         if alone := last and self.output.written is None:
             self.progress.finish()
             self.progress.start("write")

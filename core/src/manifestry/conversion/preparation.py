@@ -86,9 +86,9 @@ class Preparation:
                 f"{url}: coords give one value for each source, but the dimension {self.dim} has the length {shown}"
             )
         added = {rule.name: rule.array(url, tree, self.dim) for rule in self.coords}
-        there = sorted(added.keys() & tree.arrays.keys())
-        if there:
-            name = there[0]
+        taken = sorted(added.keys() & tree.arrays.keys())
+        if taken:
+            name = taken[0]
             way = f"exclude it (--exclude /{name})" if name == self.dim else f"rename it (--rename {name}=NEW)"
             raise OptionError(f"{url}: there is an array {name!r} already; {way}")
         return tree.with_(arrays={**tree.arrays, **added})

@@ -146,11 +146,14 @@ class FormatRegistry:
                     f"the entry point {record.name!r} of {record.distribution} is taken by {other.distribution}; "
                     f"uninstall one, or block it with {BLOCK_VARIABLE}={record.distribution}"
                 )
-        for what, taken, mine in (("parser", self.parsers, record.parsers), ("writer", self.writers, record.writers)):
-            names = [descriptor.name for descriptor in mine]
+        for what, taken, provided in (
+            ("parser", self.parsers, record.parsers),
+            ("writer", self.writers, record.writers),
+        ):
+            names = [descriptor.name for descriptor in provided]
             if len(set(names)) != len(names):
                 return f"{record.distribution} provides two {what}s of one name: {', '.join(sorted(names))}"
-            for descriptor in mine:
+            for descriptor in provided:
                 if descriptor.name in taken:
                     return (
                         f"the {what} {descriptor.name!r} of {record.distribution} is provided by "
@@ -190,9 +193,9 @@ class FormatRegistry:
         """The writer of a format; as `parser`."""
         return self._get(name, self.writers, "writer")
 
-    def _get[D: Descriptor](self, name: str, known: dict[str, Entry[D]], what: str) -> Entry[D]:
+    def _get[D: Descriptor](self, name: str, entries: dict[str, Entry[D]], what: str) -> Entry[D]:
         distribution, _, short = name.rpartition(":")
-        entry = known.get(short)
+        entry = entries.get(short)
         if entry is not None and distribution in ("", entry.distribution):
             return entry
         for record in self.records:
@@ -204,9 +207,9 @@ class FormatRegistry:
         installed = {record.distribution for record in self.records}
         elsewhere = KNOWN_ELSEWHERE.get(short)
         hint = f"; pip install {elsewhere}" if elsewhere is not None and elsewhere not in installed else ""
-        close = difflib.get_close_matches(short, known, 1)
+        close = difflib.get_close_matches(short, entries, 1)
         hint = hint or (f"; did you mean {close[0]!r}?" if close else "")
-        raise UnknownFormatError(f"no {what} named {name!r}; there are: {', '.join(sorted(known)) or 'none'}{hint}")
+        raise UnknownFormatError(f"no {what} named {name!r}; there are: {', '.join(sorted(entries)) or 'none'}{hint}")
 
     @staticmethod
     def _claims(record: PluginRecord) -> set[str]:

@@ -123,25 +123,25 @@ def _keywords(call: Callable[..., Any] | None) -> Iterator[str]:
         yield from (p.name for p in inspect.signature(call).parameters.values() if p.kind is p.KEYWORD_ONLY)
 
 
-def _check_inside(kind: msgspec.inspect.Type, value: Any, where: str) -> None:
+def _check_inside(type_: msgspec.inspect.Type, value: Any, where: str) -> None:
     """See that the names inside a value are those of the structs that it stands for, however deep."""
-    match kind:
+    match type_:
         case msgspec.inspect.Metadata():
-            _check_inside(kind.type, value, where)
+            _check_inside(type_.type, value, where)
         case msgspec.inspect.UnionType():
-            for one in kind.types:
+            for one in type_.types:
                 _check_inside(one, value, where)
         case msgspec.inspect.StructType() if isinstance(value, Mapping):
-            check_names(value, kind.cls, where)
-            for field in kind.fields:
+            check_names(value, type_.cls, where)
+            for field in type_.fields:
                 if field.name in value:
                     _check_inside(field.type, value[field.name], f"{where}: {field.name}")
         case msgspec.inspect.DictType() if isinstance(value, Mapping):
             for key, one in value.items():
-                _check_inside(kind.value_type, one, f"{where}: {key}")
+                _check_inside(type_.value_type, one, f"{where}: {key}")
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType() if isinstance(value, list | tuple):
             for one in value:
-                _check_inside(kind.item_type, one, where)
+                _check_inside(type_.item_type, one, where)
 
 
 def _reason(struct: type[msgspec.Struct], message: str) -> str:
@@ -173,9 +173,9 @@ def _lists(struct: type[msgspec.Struct]) -> frozenset[str]:
     return frozenset(option.name for option in describe_options(struct) if option.type.startswith("list of text"))
 
 
-def _from_text(value: Any, kind: Any) -> Any:
+def _from_text(value: Any, type_: Any) -> Any:
     """The JSON inside a text that stands for a list or mapping; anything else as it is."""
-    if isinstance(value, str) and value[:1] in "[{" and kind is not str:
+    if isinstance(value, str) and value[:1] in "[{" and type_ is not str:
         try:
             return json.loads(value)
         except ValueError:
@@ -212,38 +212,38 @@ def _description(schema: Mapping[str, Any]) -> str:
     return next((str(s["description"]) for s in schema.get("anyOf", ()) if "description" in s), "")
 
 
-def _type_name(kind: Any) -> str:
-    match kind:
+def _type_name(type_: Any) -> str:
+    match type_:
         case msgspec.inspect.Metadata():
-            return _type_name(kind.type)
+            return _type_name(type_.type)
         case msgspec.inspect.UnionType():
-            return " or ".join(_type_name(k) for k in kind.types)
+            return " or ".join(_type_name(k) for k in type_.types)
         case msgspec.inspect.LiteralType():
-            return " or ".join(repr(v) for v in kind.values)
+            return " or ".join(repr(v) for v in type_.values)
         case msgspec.inspect.NoneType():
             return "none"
         case msgspec.inspect.StructType():
-            return f"JSON with {', '.join(field.name for field in kind.fields)}"
+            return f"JSON with {', '.join(field.name for field in type_.fields)}"
         case msgspec.inspect.DictType():
-            return f"mapping of {_type_name(kind.key_type)} to {_type_name(kind.value_type)}"
+            return f"mapping of {_type_name(type_.key_type)} to {_type_name(type_.value_type)}"
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
-            return f"list of {_type_name(kind.item_type)}"
+            return f"list of {_type_name(type_.item_type)}"
     names = {"IntType": "integer", "StrType": "text", "FloatType": "number", "BoolType": "true or false"}
-    return names.get(type(kind).__name__, type(kind).__name__.removesuffix("Type").lower())
+    return names.get(type(type_).__name__, type(type_).__name__.removesuffix("Type").lower())
 
 
-def _placeholder(kind: msgspec.inspect.Type, default: Any = None) -> str:
+def _placeholder(type_: msgspec.inspect.Type, default: Any = None) -> str:
     """What stands for a value in the usage of an option: of several words, the default is the first."""
-    match kind:
+    match type_:
         case msgspec.inspect.Metadata():
-            return _placeholder(kind.type, default)
+            return _placeholder(type_.type, default)
         case msgspec.inspect.UnionType():
-            kinds = [one for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)]
+            kinds = [one for one in type_.types if not isinstance(one, msgspec.inspect.NoneType)]
             return "|".join(dict.fromkeys(_placeholder(one, default) for one in kinds))
         case msgspec.inspect.LiteralType():
-            return "|".join(map(str, sorted(kind.values, key=lambda value: value != default)))
+            return "|".join(map(str, sorted(type_.values, key=lambda value: value != default)))
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
-            return f"{_placeholder(kind.item_type)}|JSON"
+            return f"{_placeholder(type_.item_type)}|JSON"
         case msgspec.inspect.BoolType():
             return "true|false"
         case msgspec.inspect.IntType() | msgspec.inspect.FloatType():

@@ -124,11 +124,11 @@ def _encoding(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) -> tup
 def _check_codecs(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) -> None:
     """The pipeline is array-to-array, one array-to-bytes, bytes-to-bytes; what is known of a codec fits the type."""
     kinds = [None if (entry := codec_entry(codec.name)) is None else entry.kind for codec in codecs]
-    serializer = next((i for i, kind in enumerate(kinds) if kind is not CodecKind.ARRAY_TO_ARRAY), None)
+    serializer = next((i for i, codec_kind in enumerate(kinds) if codec_kind is not CodecKind.ARRAY_TO_ARRAY), None)
     if serializer is None:
         raise ManifestError("no codec turns the array into bytes")
-    for codec, kind in zip(codecs[serializer + 1 :], kinds[serializer + 1 :], strict=True):
-        if kind not in (CodecKind.BYTES_TO_BYTES, None):
+    for codec, codec_kind in zip(codecs[serializer + 1 :], kinds[serializer + 1 :], strict=True):
+        if codec_kind not in (CodecKind.BYTES_TO_BYTES, None):
             raise ManifestError(
                 f"the codec {codec.name} comes after {codecs[serializer].name}, which makes bytes already"
             )

@@ -131,8 +131,8 @@ def _check(
             if counterpart is None or any(part.origin.url in bad for part in counterpart.parts):
                 skipped += 1
                 continue
-            found = _read(root, path, chunk_region(array.metadata, at))
-            same = matches(_in_shape(found, counterpart), array.attributes, counterpart)
+            values = _read(root, path, chunk_region(array.metadata, at))
+            same = matches(_in_shape(values, counterpart), array.attributes, counterpart)
             oracle = counterpart.parts[0].origin.oracle
             if differences is None:
                 differences = tuple(_array_differences(path, array, counterpart))

@@ -164,9 +164,12 @@ class VerifyReport:
             )
             return f"verified: {done}{left}{other}"
         parts = [
-            f"{pluralise(len(found), noun)} {what}"
-            for found, noun, what in ((self.wrong, "array", "wrong or unreadable"), (self.changed, "source", "changed"))
-            if found
+            f"{pluralise(len(failing), noun)} {what}"
+            for failing, noun, what in (
+                (self.wrong, "array", "wrong or unreadable"),
+                (self.changed, "source", "changed"),
+            )
+            if failing
         ]
         return f"NOT verified: {', '.join(parts)}; {done}"
 

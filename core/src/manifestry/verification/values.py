@@ -93,19 +93,19 @@ def identical(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> bo
         )
     if is_text(found.dtype) or is_text(expected.dtype):
         return [_as_bytes(v) for v in found.ravel().tolist()] == [_as_bytes(v) for v in expected.ravel().tolist()]
-    mine, theirs = (np.ascontiguousarray(a.astype(a.dtype.newbyteorder("="), copy=False)) for a in (found, expected))
-    both_numbers = is_number(mine.dtype) and is_number(theirs.dtype)
-    if mine.dtype.itemsize != theirs.dtype.itemsize or (both_numbers and mine.dtype.type is not theirs.dtype.type):
+    one, other = (np.ascontiguousarray(a.astype(a.dtype.newbyteorder("="), copy=False)) for a in (found, expected))
+    both_numbers = is_number(one.dtype) and is_number(other.dtype)
+    if one.dtype.itemsize != other.dtype.itemsize or (both_numbers and one.dtype.type is not other.dtype.type):
         return False
-    if mine.tobytes() == theirs.tobytes():
+    if one.tobytes() == other.tobytes():
         return True
-    return mine.dtype == theirs.dtype and is_inexact(mine.dtype) and _same_but_nan(mine, theirs)
+    return one.dtype == other.dtype and is_inexact(one.dtype) and _same_but_nan(one, other)
 
 
-def _same_but_nan(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> bool:
-    parts = mine.real.dtype
+def _same_but_nan(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    parts = one.real.dtype
     width = np.dtype(f"u{parts.itemsize}") if parts.itemsize <= 8 else None
-    a, b = mine.reshape(-1).view(parts), theirs.reshape(-1).view(parts)
+    a, b = one.reshape(-1).view(parts), other.reshape(-1).view(parts)
     equal = a == b if width is None else a.view(width) == b.view(width)
     return bool((equal | (np.isnan(a) & np.isnan(b))).all())
 

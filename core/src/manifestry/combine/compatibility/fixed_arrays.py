@@ -59,19 +59,15 @@ class FixedArray:
         IncompatibleArraysError
             It is too large to be read.
         """
-        mine, theirs = self.array.manifest, other.manifest
-        if same_decoding and mine == theirs:
+        own, others = self.array.manifest, other.manifest
+        if same_decoding and own == others:
             return True
         if other.metadata.nbytes > self._limit:
             raise IncompatibleArraysError(
                 f"comparing its values reads {other.metadata.nbytes} bytes of every source; the limit is "
                 f"inline_limit={self._limit}"
             )
-        if (
-            same_decoding
-            and mine.grid_shape == theirs.grid_shape
-            and self._chunks == stored_chunks(other, self._stores)
-        ):
+        if same_decoding and own.grid_shape == others.grid_shape and self._chunks == stored_chunks(other, self._stores):
             return True
         return _same(self._values, read_values(other, self._stores))
 
@@ -92,10 +88,10 @@ class FixedArray:
 
     def first_difference(self, other: VirtualArray) -> str:
         """Where the values differ, for a message."""
-        mine, theirs = self._values, read_values(other, self._stores)
-        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(differing(mine, theirs))))
-        shown = at if mine.ndim else ()
-        return f"element {list(shown)} is {theirs[shown]!s} instead of {mine[shown]!s}"
+        own, others = self._values, read_values(other, self._stores)
+        at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(differing(own, others))))
+        shown = at if own.ndim else ()
+        return f"element {list(shown)} is {others[shown]!s} instead of {own[shown]!s}"
 
 
 def _same(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:

@@ -81,17 +81,17 @@ def lost_meaning(trees: Sequence[VirtualGroup], kept: Collection[str]) -> dict[s
     lost = arrays.keys() - set(kept)
     if not lost:
         return {}
-    found: dict[str, dict[str, list[str]]] = {}
+    uses: dict[str, dict[str, list[str]]] = {}
     for path in sorted(arrays.keys() & set(kept)):
         for other, role in dict.fromkeys(_needs(path, arrays, lost)):
-            found.setdefault(other, {}).setdefault(role, []).append(path)
+            uses.setdefault(other, {}).setdefault(role, []).append(path)
     for path, group in ((path, group) for tree in trees for path, group in tree.walk()):
         for other in _words(group.attributes, "coordinates", path, arrays.keys()):
             inside = f"{path}/".lstrip("/")
             users = [user for user in arrays if user in kept and user.startswith(inside)] if other in lost else []
             if users:
-                found.setdefault(other, {}).setdefault("coordinates", users)
-    return {path: _sentence(roles) for path, roles in found.items()}
+                uses.setdefault(other, {}).setdefault("coordinates", users)
+    return {path: _sentence(roles) for path, roles in uses.items()}
 
 
 def _sentence(roles: Mapping[str, Sequence[str]]) -> str:

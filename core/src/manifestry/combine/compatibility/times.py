@@ -147,17 +147,17 @@ def convert_times(values: NDArray[Any], have: Attributes, want: Attributes) -> N
     earliest = Fraction(_days(*_REFORM, "standard") * _DAY - new.epoch, new.step) if mixed else None
     scale = Fraction(old.step, new.step)
     shift = Fraction(old.epoch - new.epoch, new.step)
-    gone = _missing(values, have)
-    if np.isinf(values[~gone]).any():
+    missing = _missing(values, have)
+    if np.isinf(values[~missing]).any():
         raise ValueError("infinite numbers are not times")
     result = values.copy()
     flat = result.reshape(-1)
-    for i in np.flatnonzero(~gone.reshape(-1)).tolist():
+    for i in np.flatnonzero(~missing.reshape(-1)).tolist():
         exact = Fraction(flat[i].item()) * scale + shift
         if earliest is not None and exact < earliest:
             raise ValueError(f"a time before the Gregorian reform is not the same in {old.calendar} and {new.calendar}")
         flat[i] = _as_number(exact, values.dtype)
-    marked = gone & ~_nan(values)
+    marked = missing & ~_nan(values)
     if marked.any() and not values_equal(have["_FillValue"], want.get("_FillValue")):
         if "_FillValue" not in want:
             raise ValueError("missing times have no value in the other coordinate")
