@@ -596,7 +596,7 @@ def test_two_runs_that_both_make_the_output(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(pipeline, "read_existing", overtaken)
-    with pytest.raises(mf.WriteError, match=r"another run has made it meanwhile; give the command again$"):
+    with pytest.raises(mf.WriteError, match=r"another run has created it in the meantime; run the command again$"):
         mf.convert(sources, target, concat_dim="time", resume=True)
     mf.convert(sources, target, concat_dim="time", resume=True)
     check(target, sources, "time", ())

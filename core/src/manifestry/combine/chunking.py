@@ -1,7 +1,7 @@
 """Arrays of different lengths along one dimension as one array with one chunk grid, without changing a value.
 
 In this order: whole chunks one after the other; uncompressed chunks split to a length that fits all; chunks that end
-inside the dimension read and encoded anew, within a limit; a rectilinear grid, only when asked for; else refused.
+inside the dimension read and encoded again, within a limit; a rectilinear grid, only when asked for; else refused.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _assemble(
     stores: StoreRegistry,
     merger: FileMerger,
 ) -> VirtualArray:
-    """The chunk grid of the first array; chunks that no source holds whole are read and encoded anew."""
+    """The chunk grid of the first array; chunks that no source holds whole are read and encoded again."""
     size = metadata.chunk_shape[axis]
     ends = np.cumsum([array.shape[axis] for array in arrays]).tolist()
     pieces = [_Piece(array, end - array.shape[axis], end) for array, end in zip(arrays, ends, strict=True)]

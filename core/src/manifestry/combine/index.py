@@ -1,4 +1,4 @@
-"""The coordinate of the combined dimension: its values are copied into the output, and its order looked at."""
+"""The coordinate of the combined dimension: its values are copied into the output, and its order checked."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class FileMerger:
         if key not in self._known:
             with translated(ValueError, IncompatibleArraysError):
                 files, maps = FileTable.union(tables)
-            self._known[key] = (list(tables), files, maps)  # the tables are kept, so that no id is given anew
+            self._known[key] = (list(tables), files, maps)  # the tables are kept, so that no id is used again
         return self._known[key][1:]
 
 
@@ -84,7 +84,7 @@ def _remap(manifest: ChunkManifest, rows: NDArray[np.uint32]) -> NDArray[np.uint
 
 
 def _shift(manifest: ChunkManifest, base: int) -> NDArray[np.uint64]:
-    """The offsets, those of inline chunks in a blob in which `base` bytes stand before theirs."""
+    """The offsets, those of inline chunks in a blob that has `base` bytes before theirs."""
     if not base or not manifest.inline:
         return manifest.offsets
     return np.where(manifest.file_index == INLINE, manifest.offsets + np.uint64(base), manifest.offsets)

@@ -1,4 +1,4 @@
-"""Reading and encoding the values of small arrays: coordinates, and chunks that have to be made anew."""
+"""Reading and encoding the values of small arrays: coordinates, and chunks that have to be encoded again."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | Non
     """The elements of an array of at most one dimension whose bytes are at hand: inline, or in local files.
 
     None for all others: zarr fetches the chunks of remote files concurrently, and knows all codecs. Going through it
-    for every coordinate of many files would take longer than all the rest.
+    for every coordinate of many files would take longer than everything else.
     """
     metadata, manifest = array.metadata, array.manifest
     if metadata.ndim > 1 or not isinstance(metadata.chunk_grid, RegularGrid) or is_variable_length(metadata.dtype):

@@ -1,7 +1,7 @@
 """Which sources an existing output holds already.
 
-The provenance that every commit carries says it. Where commits are gone (Icechunk's `expire_snapshots`) or other
-programs have committed, so do the references, provided that every step of the dimension has one: a source of which all
+The provenance that every commit carries says it. Where commits no longer exist (Icechunk's `expire_snapshots`) or other
+programs have committed, the references say it too, provided that every step of the dimension has one: a source of which all
 was copied would be missing. A file that is named by references alone is parsed: it counts when all of it is there.
 """
 
@@ -30,7 +30,7 @@ from manifestry.writing import output_state
 __all__ = ["Existing", "read_existing"]
 
 _INCOMPLETE: Final = "appending to an output that does not say which sources it has"
-_CONVERT_AGAIN: Final = "convert all sources anew with overwrite=True (--overwrite)"
+_CONVERT_AGAIN: Final = "convert all sources again with overwrite=True (--overwrite)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Existing:
     sources
         The files it was made from, by the URL that it has for them.
     state
-        The state that was looked at, None when the writer knows no states.
+        The state that was read, None when the writer knows no states.
     named
         URLs of the files that its references along the dimension name.
     unsaid

@@ -40,9 +40,9 @@ class Output:
     divisible
         Whether the output can be written in several commits.
     checked
-        Whether the target was looked at.
+        Whether the target was checked.
     state
-        What is continued: the state that was looked at, or that of the last commit.
+        What is continued: the state that was read, or that of the last commit.
     adding, last
         URLs, as the output has them, of the sources of the next commit, and whether no other follows.
     """
@@ -75,7 +75,7 @@ class Output:
         return Placement(self.dim) if self.mode is Mode.APPEND else None
 
     def check(self) -> None:
-        """See, once, whether commits can be made: nobody waits for many sources to hear that the target exists."""
+        """Check, once, whether commits can be made: nobody waits for many sources to learn that the target exists."""
         if not self.checked:
             check_target(self.target, self.format, self.mode, self._place, self.options)
             self.checked = True

@@ -36,10 +36,10 @@ from manifestry.storage.source import Source
 __all__ = ["Run"]
 
 _BATCH_SIZE: Final = 32
-"""Sources of a task at most: enough to make a process worth its messages, few enough to show progress."""
+"""The most sources in a task: enough to make a process worth its messages, few enough to show progress."""
 
 _TASKS_PER_WORKER: Final = 8
-"""Tasks of a worker at least, where there are enough sources: the last ones end together."""
+"""The least number of tasks for each worker, where there are enough sources: so all end at about the same time."""
 
 _ASSUMED_WORKERS: Final = 32  # where it is not known how many there are
 
@@ -55,7 +55,7 @@ class Run:
     output
         Where it goes.
     progress
-        Told how far it has come.
+        Receives how far the run has come.
     reports
         What became of the sources so far, by URL.
     seconds
@@ -69,7 +69,7 @@ class Run:
     existing
         The output that is continued.
     order
-        Looks at the order of the combined coordinate.
+        Checks the order of the combined coordinate.
     """
 
     job: BatchJob
@@ -119,7 +119,9 @@ class Run:
             except TargetExistsError as error:
                 if not continued or self.output.mode is Mode.APPEND:
                     raise
-                raise WriteError(f"{where}: another run has made it meanwhile; give the command again") from error
+                raise WriteError(
+                    f"{where}: another run has created it in the meantime; run the command again"
+                ) from error
         source_reports = tuple(self.reports[source.url] for source in sources)
         written = None if self.output.written is None else self.output.written.with_issues(self.order.issues())
         return ConvertReport(
@@ -137,7 +139,7 @@ class Run:
     def _limit_advice(
         self, error: IncompatibleArraysError, urls: tuple[str, ...], workers: Workers | None, slab_files: int | None
     ) -> IncompatibleArraysError:
-        """The error with hints that help with all sources, as far as those are few enough to be looked at together.
+        """The error with hints that help with all sources, as long as those are few enough to be combined at once.
 
         What an earlier commit has, a later one neither leaves out nor fills in another way.
         """
@@ -225,7 +227,7 @@ class Run:
     def _recover_lost(
         self, batches: Sequence[Batch], results: Iterator[BatchResult | Lost], workers: Workers | None
     ) -> Iterator[BatchResult]:
-        """The results of batches; one over which workers died is taken source by source, to find the one that kills."""
+        """The results of batches; one that workers died on is parsed source by source, to find the one that kills them."""
         for batch in batches:
             with self.timed("parse"):
                 result = next(results)
@@ -239,7 +241,7 @@ class Run:
                 yield self._fatal(batch.urls[0], result)
 
     def _fatal(self, url: str, lost: Lost) -> BatchResult:
-        """What becomes of a source over which workers die."""
+        """What becomes of a source that workers die on."""
         error = SourceError(f"{url}: {ATTEMPTS} workers died while they read it: {lost.reason}")
         if self.job.on_error == "raise":
             raise error
@@ -256,7 +258,7 @@ class Run:
         for prefix in self.output.relocate:
             if not any(url.startswith(prefix) for url in (*self.urls, *tree.files.urls)):
                 raise OptionError(
-                    f"relocate: no source is at {prefix!r}; prefixes are compared as they stand, and the first source is "
+                    f"relocate: no source is at {prefix!r}; prefixes are compared literally, and the first source is "
                     f"at {self.urls[0]!r}"
                 )
 
@@ -266,7 +268,7 @@ class Run:
         if present is not None and self.output.mode is Mode.APPEND and present in array_paths(self.like):
             reason = next((issue.message for issue in tree.issues if issue.path == present), "some sources lack it")
             raise IncompatibleArraysError(
-                f"{present}: the output has it already, so that it cannot be left out of what is added: {reason}"
+                f"{present}: the output has it already, so it cannot be left out of what is added: {reason}"
             )
         self.left_out |= paths
 

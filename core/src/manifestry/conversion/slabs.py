@@ -76,12 +76,12 @@ def _full(slab: Slab, files: int | None) -> bool:
 
 
 class OrderWatch:
-    """Looks at the order of the combined coordinate: of all slabs, and of the output that they continue.
+    """Checks the order of the combined coordinate: of all slabs, and of the output that they continue.
 
     Parameters
     ----------
     dim
-        Name of the coordinate; None: nothing is looked at.
+        Name of the coordinate; None: nothing is checked.
     """
 
     def __init__(self, dim: str | None) -> None:
@@ -90,7 +90,7 @@ class OrderWatch:
         self._unread: list[Issue] = []
 
     def begin(self, tree: VirtualGroup, job: BatchJob, name: str) -> None:
-        """Go on from an output: what is appended may not go back behind its end, or repeat it, unseen."""
+        """Go on from an output: what is appended may not go back before its end, or repeat it, unnoticed."""
         for path, array in self._coordinates(tree):
             try:
                 values = read_values(array, job.stores)
@@ -108,7 +108,7 @@ class OrderWatch:
             seen.names += lengths
 
     def issues(self) -> list[Issue]:
-        """What is unusual about the order of all that was looked at; what the output had before is not told again."""
+        """What is unusual about the order of everything seen; what the output had before is not reported again."""
         found = list(self._unread)
         for path, seen in self._seen.items():
             found += check_order(path, np.concatenate(seen.parts), seen.lengths, _name_of(seen.names), known=seen.known)

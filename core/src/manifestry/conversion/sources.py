@@ -29,8 +29,8 @@ def expand_sources(given: SourceLike | Iterable[SourceLike], stores: Stores = No
     Parameters
     ----------
     given
-        One or several of: a path or URL; a pattern with ``*``, ``?`` or ``[...]`` in the last segments (``**`` stands
-        for any depth), sorted by name; ``@list.txt``, a text file with one of these in each line (empty lines and
+        One or several of: a path or URL; a pattern with ``*``, ``?`` or ``[...]`` in the last segments (``**`` matches
+        any depth), sorted by name; ``@list.txt``, a text file with one of these in each line (empty lines and
         lines that begin with ``#`` do not count); a prefix with a slash at the end, all objects below it; a `Source`.
     stores
         Object stores by URL prefix, as for `manifestry.parse`.
@@ -106,7 +106,7 @@ def _listing(prefix: str, registry: StoreRegistry) -> Iterator[Source]:
 
 
 def _matching(pattern: str, registry: StoreRegistry) -> Iterator[Source]:
-    """The objects that match a pattern: what stands before the first wildcard is listed, the rest compared."""
+    """The objects that match a pattern: what comes before the first wildcard is listed, the rest compared."""
     url = canonical_url(pattern)
     first = min(url.find(mark) for mark in _WILD if mark in url)
     below = url[: url.rfind("/", 0, first) + 1]
@@ -119,7 +119,7 @@ def _matching(pattern: str, registry: StoreRegistry) -> Iterator[Source]:
 
 
 def _glob_to_regex(pattern: str) -> str:
-    """A shell pattern in which ``*`` and ``?`` stay inside a segment, and a segment ``**`` stands for any depth."""
+    """A shell pattern in which ``*`` and ``?`` stay inside a segment, and a segment ``**`` matches any depth."""
     parts = []
     for token in split(r"(\*\*/|\*|\?|\[[^\]]+\])", pattern):
         match token:

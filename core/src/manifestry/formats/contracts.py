@@ -68,7 +68,7 @@ class ParseContext:
     on_unsupported
         ``"raise"``: the core turns the refusals that were collected into one error. Parsers do the same for both.
     progress
-        Told of what happens.
+        Receives what happens.
     issues
         What was refused or reported so far.
 
@@ -230,9 +230,9 @@ class WriteContext:
     limits
         What may be copied into the output.
     progress
-        Told of what happens.
+        Receives what happens.
     state
-        What the caller looked at, the order of its coordinate included; None: nobody did.
+        What the caller read of the output, the order of its coordinate included; None: nothing was read.
     sources
         URLs of the sources, kept with what is written. Refused where others have added one of them since `state`.
     last

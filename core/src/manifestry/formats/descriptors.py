@@ -18,7 +18,7 @@ API_VERSION: Final = (1, 0)
 
 
 class Capability(StrEnum):
-    """What a parser or writer can do beyond the least."""
+    """What a parser or writer can do beyond the minimum."""
 
     GROUPS = "groups"
     """Parser: sources may have groups. Writer: stores trees of groups."""
@@ -46,7 +46,7 @@ class Confidence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Magic:
-    """Bytes that stand at one of some offsets of every file of a format."""
+    """Bytes that every file of a format has at one of some offsets."""
 
     value: bytes
     offsets: tuple[int, ...] = (0,)

@@ -38,7 +38,7 @@ def detect(source: Source, formats: FormatRegistry) -> ParserEntry:
     Raises
     ------
     SourceError
-        There is nothing at the URL. That is said before anything else.
+        There is nothing at the URL. That is checked before anything else.
     AmbiguousFormatError
         Two formats are equally likely; the message names both distributions.
     UnknownFormatError
@@ -62,7 +62,7 @@ def matches(source: Source, formats: FormatRegistry) -> list[ParserEntry]:
 
 
 def _matches(source: Source, formats: FormatRegistry, failures: list[str]) -> list[ParserEntry]:
-    """As `matches`; plugins that failed while they looked at the source claim nothing, and are told in `failures`."""
+    """As `matches`; plugins that failed while they looked at the source claim nothing, and are listed in `failures`."""
     entries = list(formats.parsers.values())
     if source.is_prefix:
         names = set(source.list())
@@ -86,7 +86,7 @@ def _content(entry: ParserEntry, head: bytes, source: Source, failures: list[str
     descriptor = entry.descriptor
     magic = any(m.matches(head) for m in descriptor.magic)
     if descriptor.sniff is not None and (magic or not descriptor.magic):
-        with PluginBoundary() as boundary:  # a broken plugin must not stand between a file and the one that reads it
+        with PluginBoundary() as boundary:  # a broken plugin must not keep a file from the plugin that reads it
             return Confidence(import_object(descriptor.sniff)(head, source))
         failures.append(f"{entry.label} failed while looking at it: {boundary.reason}")
         return Confidence.NO

@@ -54,7 +54,7 @@ def make_options(
     owner
         The format, for messages.
     call
-        The function that was given them beside its own keywords, one of which may have been meant.
+        The function that took them besides its own keywords, one of which may have been meant.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def check_names(
     common: type[msgspec.Struct] | None = None,
     call: Callable[..., Any] | None = None,
 ) -> None:
-    """See that every option is one of the format, or one that all formats have.
+    """Check that every option is one of the format, or one that all formats have.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def _keywords(call: Callable[..., Any] | None) -> Iterator[str]:
 
 
 def _check_inside(type_: msgspec.inspect.Type, value: Any, where: str) -> None:
-    """See that the names inside a value are those of the structs that it stands for, however deep."""
+    """Check that the names inside a value are those of the structs that it is converted to, at any depth."""
     match type_:
         case msgspec.inspect.Metadata():
             _check_inside(type_.type, value, where)
@@ -174,7 +174,7 @@ def _lists(struct: type[msgspec.Struct]) -> frozenset[str]:
 
 
 def _from_text(value: Any, type_: Any) -> Any:
-    """The JSON inside a text that stands for a list or mapping; anything else as it is."""
+    """The JSON inside a text that holds a list or mapping; anything else unchanged."""
     if isinstance(value, str) and value[:1] in "[{" and type_ is not str:
         try:
             return json.loads(value)
@@ -184,7 +184,7 @@ def _from_text(value: Any, type_: Any) -> Any:
 
 
 def describe_options(struct: type[msgspec.Struct] | None) -> list[OptionInfo]:
-    """What each option of a struct is; descriptions stand in its ``msgspec.Meta``."""
+    """What each option of a struct is; descriptions are in its ``msgspec.Meta``."""
     if struct is None:
         return []
     schema = msgspec.json.schema(struct)["$defs"][struct.__name__]["properties"]
@@ -233,7 +233,7 @@ def _type_name(type_: Any) -> str:
 
 
 def _placeholder(type_: msgspec.inspect.Type, default: Any = None) -> str:
-    """What stands for a value in the usage of an option: of several words, the default is the first."""
+    """The placeholder of a value in the usage of an option: of several words, the default comes first."""
     match type_:
         case msgspec.inspect.Metadata():
             return _placeholder(type_.type, default)

@@ -88,7 +88,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class OutputState:
-    """What an output held when a caller looked at it, in order to continue it.
+    """What an output held when a caller read it, in order to continue it.
 
     Attributes
     ----------

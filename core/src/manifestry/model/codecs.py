@@ -43,7 +43,7 @@ class Codec:
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
     def to_zarr(self) -> dict[str, Any]:
-        """The codec as Zarr v3 JSON. The configuration stands there even when empty: some readers want the key."""
+        """The codec as Zarr v3 JSON. The configuration is there even when empty: some readers need the key."""
         return {"name": self.name, "configuration": dict(self.configuration)}
 
     def __hash__(self) -> int:
@@ -118,7 +118,7 @@ CHAIN: Final = "manifestry.numcodecs"
 
 _ARRAYS, _SERIALIZER, _BYTES = CodecKind.ARRAY_TO_ARRAY, CodecKind.ARRAY_TO_BYTES, CodecKind.BYTES_TO_BYTES
 _LEVEL: Final = frozenset({"level"})
-# Everything that decodes a Blosc buffer stands in its own header.
+# Everything needed to decode a Blosc buffer is in its own header.
 _BLOSC_OPTIONS: Final = frozenset({"cname", "clevel", "shuffle", "typesize", "blocksize"})
 
 
@@ -158,7 +158,7 @@ def _numcodecs() -> Iterator[CodecEntry]:
 
 
 def _imagecodecs() -> Iterator[CodecEntry]:
-    """Codecs of imagecodecs: options are the same in Zarr v2, which has to be told the shape or type for some."""
+    """Codecs of imagecodecs: options are the same in Zarr v2, which needs the shape or type for some."""
 
     def entry(name: str, kind: CodecKind, *, v2: bool = False, **more: Any) -> CodecEntry:
         full = IMAGECODECS + name

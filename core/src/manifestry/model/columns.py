@@ -57,14 +57,14 @@ def normalise_missing(
     index: NDArray[np.uint32], start: NDArray[np.uint64], count: NDArray[np.uint64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """Give chunks that are not stored offset 0 and the file of the first stored chunk."""
-    gone = count == 0
-    if not gone.any():
+    missing = count == 0
+    if not missing.any():
         return index, start
-    if gone.all():
+    if missing.all():
         return np.zeros((), "u4"), np.zeros((), "u8")
-    first = index if index.ndim == 0 else index[np.argmin(gone)]
-    index = np.where(gone, first, index).astype("u4", copy=False) if index.ndim else index
-    return index, np.where(gone, np.uint64(0), start)
+    first = index if index.ndim == 0 else index[np.argmin(missing)]
+    index = np.where(missing, first, index).astype("u4", copy=False) if index.ndim else index
+    return index, np.where(missing, np.uint64(0), start)
 
 
 def collapse(column: NDArray[Any]) -> NDArray[Any]:

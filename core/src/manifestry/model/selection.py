@@ -14,7 +14,7 @@ class Selection:
     """Patterns of names or paths; nothing included means everything.
 
     A pattern without a slash is looked for among the names at every level, one with a slash is compared with the path
-    from the root on (``/t`` is the ``t`` of the root alone). A pattern that matches a group stands for all that is in
+    from the root on (``/t`` is the ``t`` of the root alone). A pattern that matches a group means all that is in
     it. A name that holds characters of patterns (``a[0]``) is found as it stands.
     """
 

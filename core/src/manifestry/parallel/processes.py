@@ -18,7 +18,7 @@ __all__ = ["Processes"]
 
 
 class Processes(Workers):
-    """A pool of spawned processes that is made anew when one of them dies.
+    """A pool of spawned processes that is replaced when one of them dies.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Processes(Workers):
 
 @contextmanager
 def _holding_back_interrupts() -> Iterator[None]:
-    """Inside, processes are started that hear no Ctrl-C before they are ready for it."""
+    """Inside, processes that are started receive no Ctrl-C before they are ready for it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -69,7 +69,7 @@ def _holding_back_interrupts() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Ctrl-C goes to every process of a terminal: this one ends without a word, the one that started it tells."""
+    """Ctrl-C goes to every process of a terminal: this one ends silently, the one that started it reports."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

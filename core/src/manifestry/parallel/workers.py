@@ -23,8 +23,8 @@ class Workers(Protocol):
     window
         How many tasks are given out at once.
     patience
-        Seconds without any answer after which the task that is waited for is given out once more, in case it was lost;
-        None where a lost task is always told.
+        Seconds without any answer after which the task that is waited for is given out again, in case it was lost;
+        None where a lost task is always reported.
     separate
         Whether tasks run in other processes, so that all they need has to travel.
     """

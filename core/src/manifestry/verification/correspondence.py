@@ -38,9 +38,9 @@ class Counterpart:
     parts
         One region, or several that follow each other along `axis`.
     copied
-        Whether the chunk is a copy, and so may be encoded anew.
+        Whether the chunk is a copy, and so may be encoded differently.
     misplaced
-        How the chunk lies elsewhere than the other chunks of its source do, or ``""``.
+        How the position of the chunk contradicts that of the other chunks of its source, or ``""``.
     """
 
     parts: tuple[Part, ...]

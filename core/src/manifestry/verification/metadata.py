@@ -28,7 +28,7 @@ def array_differences(path: str, output: VirtualArray, source: VirtualArray, *, 
     path
         Of the array in the output.
     copied
-        Whether its chunks are copies, which may be encoded anew: then what decodes them may differ, and values were
+        Whether its chunks are copies, which may be encoded differently: then what decodes them may differ, and values were
         compared by what they mean.
     """
     for name, found, expected in _different(*(_attributes(array, path) for array in (output, source))):

@@ -207,5 +207,5 @@ class Origins:
 
 
 def _documents(part: Sequence[Origin]) -> list[Origin]:
-    """What was parsed, of the sources of one parser; all of them where the format cannot be told by looking."""
+    """What was parsed, of the sources of one parser; all of them where the format cannot be detected."""
     return [origin for origin in part if origin.is_parsed] or list(part)

@@ -68,7 +68,7 @@ def _decode(values: Values, attributes: Attributes) -> Values:
     try:
         import xarray as xr  # noqa: PLC0415 an optional dependency
     except ImportError as error:
-        raise UnsupportedFeatureError("comparing copies that were encoded anew", "", "pip install xarray") from error
+        raise UnsupportedFeatureError("comparing copies that were encoded again", "", "pip install xarray") from error
     plain = {name: attributes[name] for name in DECODING if name in attributes}
     with PluginCall("decoding by the CF conventions"):
         variable = xr.Variable([f"dim_{i}" for i in range(values.ndim)], values, plain)

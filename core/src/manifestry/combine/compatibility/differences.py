@@ -131,7 +131,7 @@ def differences(
     inherited
         Attributes that each has from the variable it describes the bounds of (see `inherited_attributes`).
     values_only
-        The values are read and stored anew: codecs, chunks and fill values do not matter.
+        The values are read and encoded again: codecs, chunks and fill values do not matter.
     """
     a, b = first.metadata, other.metadata
     if a is b and inherited[0] == inherited[1]:

@@ -1,4 +1,4 @@
-"""A small array that decodes differently, read and stored anew as the first array is: exactly, or not at all."""
+"""A small array that decodes differently, read and encoded as the first array is: exactly, or not at all."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Data types and fill values: what of a numpy dtype Zarr v3 and v2 hold, and back.
 
 A numpy dtype in native byte order is the one description of a data type in the model; where bytes are stored in another
-order, the ``bytes`` codec says so. ``StringDType()`` stands for variable-length text and ``object`` for variable-length
-bytes. Nobody outside this room asks a dtype for its letter.
+order, the ``bytes`` codec says so. ``StringDType()`` is variable-length text and ``object`` for variable-length
+bytes. Nothing outside this package asks a dtype for its letter.
 
 =========  ================================================================================
 `base`     what every data type can say of itself
