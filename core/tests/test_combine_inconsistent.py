@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifestry.combine import concat, inline_array, merge
 from manifestry.combine.chunking import join_along
+from manifestry.combine.compatibility.differences import Aspect, differences
 from manifestry.combine.index import check_order
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values
@@ -321,3 +322,35 @@ def test_attributes_that_say_how_values_are_decoded(name, tmp_path):
     trees = [file(tmp_path, str(i), i, "i1", attributes={name: "bool"} if i else {}) for i in range(2)]
     with pytest.raises(IncompatibleArraysError, match=f"t: the attribute {name} is 'bool' instead of not set"):
         concat(trees, "time")
+
+
+@pytest.mark.parametrize(
+    ("changes", "aspect", "attribute", "only_storage"),
+    [
+        ({"dtype": np.dtype("i2")}, Aspect.DATA_TYPE, "", False),
+        ({"dims": ("x", "time")}, Aspect.DIMENSIONS, "", False),
+        ({"shape": (2, 3)}, Aspect.SHAPE, "", False),
+        ({"codecs": ZLIB}, Aspect.CODECS, "", True),
+        ({"chunk_grid": RegularGrid((2, 2))}, Aspect.CHUNKS, "", True),
+        ({"fill_value": 7}, Aspect.FILL_VALUE, "", True),
+        ({"attributes": {"units": "km"}}, Aspect.ATTRIBUTE, "units", False),
+    ],
+    ids=[aspect.name for aspect in Aspect],
+)
+def test_every_aspect_of_a_difference_is_named_and_classified(changes, aspect, attribute, only_storage):
+    metadata = ArrayMetadata(
+        shape=(2, 4),
+        dtype=np.dtype("i4"),
+        chunk_grid=RegularGrid((2, 4)),
+        codecs=(LITTLE,),
+        fill_value=0,
+        dims=("time", "x"),
+        attributes={"units": "m"},
+    )
+    other = metadata.with_(**changes)
+    arrays = [VirtualArray(m, ChunkManifest.missing(m.grid_shape)) for m in (metadata, other)]
+    first, *more = differences(*arrays, None)
+    assert (first.aspect, first.attribute, first.only_storage) == (aspect, attribute, only_storage)
+    # A fill value has the type of its array.
+    assert [one.aspect for one in more] == ([Aspect.FILL_VALUE] if aspect is Aspect.DATA_TYPE else [])
+    assert str(first).startswith(f"{aspect.value} {attribute}".strip() + " is ")

@@ -402,6 +402,16 @@ class TestOptions:
             level=7, names=("a", "b"), mode="[x"
         )
 
+    def test_a_single_text_is_a_list_where_only_a_list_is_allowed(self):
+        class Lists(msgspec.Struct, frozen=True):
+            names: tuple[str, ...] | None = None
+            either: str | tuple[str, ...] = ""
+            numbers: tuple[int, ...] = ()
+
+        assert make_options(Lists, {"names": "a", "either": "b", "numbers": "[1]"}, "toy") == Lists(("a",), "b", (1,))
+        with pytest.raises(OptionError, match="toy: numbers"):
+            make_options(Lists, {"numbers": "1"}, "toy")
+
     @pytest.mark.parametrize(
         ("given", "message"),
         [

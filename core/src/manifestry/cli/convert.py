@@ -92,17 +92,20 @@ class _Convert(click.Command):
 @common_options
 @click.pass_context
 @pass_output
-def command(output: Output, context: click.Context, /, *, quiet: bool, **given: Any) -> None:
+def command(output: Output, context: click.Context, /, *, quiet: bool, **parameters: Any) -> None:
     """Describe archives as a virtual Zarr store at DST, without copying their data.
 
     SRC is a path, URL, pattern, @LIST of them, or a prefix that ends with a slash.
     """
-    if not given["sources"]:
+    if not parameters["sources"]:
         raise click.UsageError("Missing argument 'DST': sources come first, the target last.")
-    arguments = _arguments(given)
-    with _executor(given["jobs"], given["dask"]) as executor, open_progress(quiet=quiet or output.json) as progress:
+    arguments = _arguments(parameters)
+    with (
+        _executor(parameters["jobs"], parameters["dask"]) as executor,
+        open_progress(quiet=quiet or output.json) as progress,
+    ):
         report = manifestry.convert(
-            given["sources"], given["target"], executor=executor, progress=progress, **arguments
+            parameters["sources"], parameters["target"], executor=executor, progress=progress, **arguments
         )
     if output.json:
         output.document("convert", {"report": report.to_json()})
@@ -112,34 +115,34 @@ def command(output: Output, context: click.Context, /, *, quiet: bool, **given: 
     context.exit(1 if wrong or (report.verified is not None and not report.verified.ok) else 0)
 
 
-def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of `manifestry.convert`."""
+def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `manifestry.convert`, from the parameters of the command."""
     from manifestry.combine.options import CombineOptions  # noqa: PLC0415 combining imports zarr, which takes a while
 
-    if given["append"] and given["overwrite"]:
+    if parameters["append"] and parameters["overwrite"]:
         raise click.UsageError("--append and --overwrite exclude each other")
-    if given["append"] and not given["concat_dim"]:
+    if parameters["append"] and not parameters["concat_dim"]:
         raise click.UsageError("--append needs --concat-dim: the dimension along which DST is continued")
     return {
-        "format": given["source_format"],
-        "to": given["target_format"],
-        "read": named_values(given["oo"], "--oo"),
-        "write": named_values(given["co"], "--co"),
-        "include": given["include"],
-        "exclude": given["exclude"],
-        "concat_dim": given["concat_dim"],
-        "coords": given["coords"],
-        "rename": named_values(given["rename"], "--rename") or None,
-        "slab_files": given["slab_files"],
-        "combine": CombineOptions.of(named_values(given["combine"], "--combine"), "--combine"),
-        "relocate": named_values(given["relocate"], "--relocate") or None,
-        "overwrite": given["overwrite"],
-        "append_dim": given["concat_dim"] if given["append"] else None,
-        "resume": given["resume"],
-        "on_unsupported": given["on_unsupported"],
-        "on_error": given["on_error"],
-        "dry_run": given["dry_run"],
-        "verify": given["verify"],
+        "format": parameters["source_format"],
+        "to": parameters["target_format"],
+        "read": named_values(parameters["oo"], "--oo"),
+        "write": named_values(parameters["co"], "--co"),
+        "include": parameters["include"],
+        "exclude": parameters["exclude"],
+        "concat_dim": parameters["concat_dim"],
+        "coords": parameters["coords"],
+        "rename": named_values(parameters["rename"], "--rename") or None,
+        "slab_files": parameters["slab_files"],
+        "combine": CombineOptions.of(named_values(parameters["combine"], "--combine"), "--combine"),
+        "relocate": named_values(parameters["relocate"], "--relocate") or None,
+        "overwrite": parameters["overwrite"],
+        "append_dim": parameters["concat_dim"] if parameters["append"] else None,
+        "resume": parameters["resume"],
+        "on_unsupported": parameters["on_unsupported"],
+        "on_error": parameters["on_error"],
+        "dry_run": parameters["dry_run"],
+        "verify": parameters["verify"],
     }
 
 

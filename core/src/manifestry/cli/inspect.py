@@ -48,15 +48,15 @@ def command(
 
     What cannot be expressed exactly is listed below the arrays; with --on-unsupported raise it is an error.
     """
-    found = Source(source)
+    opened = Source(source)
     if html is not None:
-        _check_page(html, found)
+        _check_page(html, opened)
     options = with_selection(named_values(oo, "--oo"), include, exclude)
-    tree = parse_source(found, source_format, on_unsupported, options)
+    tree = parse_source(opened, source_format, on_unsupported, options)
     if chunks is not None:
         _show_chunks(output, tree, chunks)
         return
-    described = describe(tree, found)
+    described = describe(tree, opened)
     if html is not None:
         write_page(html, described, overwrite=overwrite)
         output.message(f"manifestry: wrote {html}")

@@ -128,24 +128,24 @@ class Concatenation:
         self._like_inherited = inherited_attributes(self._like_arrays)
 
     def run(self) -> VirtualGroup:
-        """The tree of all; an error says what helps."""
+        """The tree of all; an error says which options help."""
         try:
             return self.join()
         except IncompatibleArraysError as error:
             raise with_advice(error, self._attempt) from error
 
     def _attempt(self, changes: Mapping[str, Any]) -> list[str]:
-        """Combine the same trees with other options: what they leave out, which must leave something worth it."""
+        """Combine the same trees with other options, which must leave something worth having; paths of what they leave out."""
         options = msgspec.structs.replace(self.options, **changes)
         common: dict[str, Any] = {"like": self._like, "stores": self.stores, "check_order": False, "trial": True}
         other = Concatenation(self.trees, self.dim, options, continued=self._continued, **common)
-        there = dict(other.join().walk_arrays())
-        if lacks := lost_meaning(other._all, there.keys()):
+        combined = dict(other.join().walk_arrays())
+        if lacks := lost_meaning(other._all, combined.keys()):
             raise MeaningLostError(lacks, other._remedies)
-        along = [p for p, a in there.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
-        if not along or (self._continued and not self._continues(there, options)):
-            raise IncompatibleArraysError("what has to be there would be left out")
-        return sorted({path for arrays in (self._like_arrays, *self._arrays) for path in arrays} - there.keys())
+        along = [p for p, a in combined.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
+        if not along or (self._continued and not self._continues(combined, options)):
+            raise IncompatibleArraysError("required arrays would be left out")
+        return sorted({path for arrays in (self._like_arrays, *self._arrays) for path in arrays} - combined.keys())
 
     def _continues(self, arrays: Mapping[str, VirtualArray], options: CombineOptions) -> bool:
         """Whether an output can go on with some arrays: it keeps its own, what missing chunks read as, and attributes."""
@@ -156,7 +156,7 @@ class Concatenation:
         return not any(one.aspect is Aspect.FILL_VALUE for ones in found for one in ones)
 
     def join(self) -> VirtualGroup:
-        """As `run`, for callers to whom it does not matter what helps."""
+        """As `run`, for callers that need no advice."""
         paths = ordered_union([self._like_arrays, *self._arrays])
         for option, names in (("load", self.options.load), ("stack", self.options.stack)):
             check_names(option, names, paths)
@@ -186,10 +186,10 @@ class Concatenation:
         lost = next((issue for issue in issues if issue.severity == "refused"), None)
         if lost is not None:
             return IncompatibleArraysError(f"no variable with the dimension {self.dim!r} is left: {lost}")
-        there = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
+        dims = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
         way = f"; a coordinate makes it a new dimension: coords=['{self.dim}=...'] (--coord), or stack()"
         return OptionError(
-            f"no array has the dimension {self.dim!r} (there are: {', '.join(there) or 'none'})"
+            f"no array has the dimension {self.dim!r} (there are: {', '.join(dims) or 'none'})"
             + (way if all(map(can_expand, self._arrays)) else "")
         )
 

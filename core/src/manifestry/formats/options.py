@@ -169,8 +169,30 @@ def _info(struct: type[msgspec.Struct]) -> msgspec.inspect.StructType:
 
 @cache
 def _lists(struct: type[msgspec.Struct]) -> frozenset[str]:
-    """The names of the fields that take a list of texts."""
-    return frozenset(option.name for option in describe_options(struct) if option.type.startswith("list of text"))
+    """The names of the fields that take a list of texts, and no single text."""
+    types = {field.name: _alternatives(field.type) for field in _info(struct).fields}
+    return frozenset(
+        name for name, kinds in types.items() if any(map(_is_text_list, kinds)) and not any(map(_is_text, kinds))
+    )
+
+
+def _alternatives(type_: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
+    """The types of a union, or the one type, without metadata."""
+    match type_:
+        case msgspec.inspect.Metadata():
+            return _alternatives(type_.type)
+        case msgspec.inspect.UnionType():
+            return [one for part in type_.types for one in _alternatives(part)]
+    return [type_]
+
+
+def _is_text(type_: msgspec.inspect.Type) -> bool:
+    return isinstance(type_, msgspec.inspect.StrType)
+
+
+def _is_text_list(type_: msgspec.inspect.Type) -> bool:
+    lists = msgspec.inspect.ListType | msgspec.inspect.VarTupleType
+    return isinstance(type_, lists) and all(map(_is_text, _alternatives(type_.item_type)))
 
 
 def _from_text(value: Any, type_: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import has_byte_order
+from manifestry.model.datatypes import has_byte_order, is_complex
 
 __all__ = ["RecordLayout", "record_layout"]
 
@@ -114,6 +114,7 @@ def _parts(at: int, kind: np.dtype[Any]) -> Iterator[list[int]]:
     if _order(kind) != ">":
         yield [at, kind.itemsize, 0]
         return
-    size = {"c": kind.base.itemsize // 2, "U": 4}.get(kind.base.kind, kind.base.itemsize)
+    base = kind.base
+    size = 4 if np.issubdtype(base, np.str_) else base.itemsize // 2 if is_complex(base) else base.itemsize
     for position in range(at, at + kind.itemsize, size):
         yield [position, size, 1]

@@ -143,7 +143,7 @@ def _check_codecs(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) ->
             raise ManifestError(f"the codec bytes cannot store {dtype}")
         if has_byte_order(dtype) and codec.configuration.get("endian") not in ("little", "big"):
             raise ManifestError(f"the codec bytes needs an endian for {dtype}")
-    elif codec.name in ("vlen-utf8", "vlen-bytes") and dtype.kind != ("T" if codec.name == "vlen-utf8" else "O"):
+    elif codec.name in ("vlen-utf8", "vlen-bytes") and datatype_of(dtype).object_codec != codec.name:
         raise ManifestError(f"the codec {codec.name} cannot store {dtype}")
 
 
