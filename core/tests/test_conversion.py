@@ -248,9 +248,9 @@ def test_sources_that_are_not_found(archive, tmp_path):
     with pytest.raises(mf.SourceError, match="plain HTTP cannot be listed"):
         expand_sources("https://example.org/data/")
     (tmp_path / "list.txt").write_text("# none\n\n")
-    with pytest.raises(mf.SourceError, match=r"list\.txt: no source is listed there"):
+    with pytest.raises(mf.SourceError, match=r"list\.txt: lists no source"):
         expand_sources(f"@{tmp_path}/list.txt")
-    with pytest.raises(mf.SourceError, match=r"d0\.nc: is no text file"):
+    with pytest.raises(mf.SourceError, match=r"d0\.nc: is not a text file"):
         expand_sources(f"@{archive[0]}")
 
 

@@ -66,7 +66,7 @@ def named_values(pairs: Iterable[str], option: str) -> dict[str, str]:
     Raises
     ------
     OptionError
-        A pair has no ``=``, or a key is there twice.
+        A pair has no ``=``, or a key occurs twice.
     """
     found: dict[str, str] = {}
     for pair in pairs:

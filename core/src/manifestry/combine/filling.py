@@ -120,7 +120,7 @@ def _filled_before(first: VirtualArray, parts: Sequence[VirtualArray]) -> bool:
 
 
 def _missing_value(metadata: ArrayMetadata) -> Any:
-    """What readers take for a missing value, None where there is nothing that they do."""
+    """What readers take for a missing value, None where there is no such value."""
     given = next((metadata.attributes[n] for n in ("_FillValue", "missing_value") if n in metadata.attributes), None)
     if given is None:
         if is_time(metadata.dtype):

@@ -40,7 +40,7 @@ def expand_sources(given: SourceLike | Iterable[SourceLike], stores: Stores = No
     SourceError
         A pattern or prefix matches nothing, or cannot be listed.
     OptionError
-        Nothing was given, or a source is there twice.
+        Nothing was given, or a source occurs twice.
     """
     registry = StoreRegistry.of(stores)
     several = [given] if isinstance(given, str | os.PathLike | Source) else given
@@ -79,7 +79,7 @@ def _lines(name: str, registry: StoreRegistry) -> Iterator[str]:
     text = data.decode(errors="surrogateescape")
     entries = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not entries or "\0" in text:
-        raise SourceError(f"{shown(source.url)}: {'is no text file' if entries else 'no source is listed there'}")
+        raise SourceError(f"{shown(source.url)}: {'is not a text file' if entries else 'lists no source'}")
     yield from entries
 
 

@@ -215,7 +215,7 @@ def _fill(
 ) -> None:
     """Set the columns of a new table and freeze them."""
     if len(set(urls)) != len(urls):
-        raise ValueError(f"a file table lists each URL once, this one is there twice: {_first_twice(urls)}")
+        raise ValueError(f"a file table must list each URL once; this one occurs twice: {_first_twice(urls)}")
     sizes.flags.writeable = False
     modified.flags.writeable = False
     table.urls, table.sizes, table.etags, table.modified = urls, sizes, etags, modified

@@ -158,7 +158,7 @@ class ChunkManifest:
         Raises
         ------
         ManifestError
-            A position is outside the grid, or there twice; the grid is too large; a column is not what it must be.
+            A position is outside the grid or occurs twice; the grid is too large; a column is not valid.
         """
         shape = grid_of(grid_shape)
         flat = flat_positions(np.asarray(chunks), shape)

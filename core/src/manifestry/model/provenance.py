@@ -96,7 +96,7 @@ def provenance_from_json(document: Mapping[str, Any]) -> tuple[Provenance, ...]:
             for part in document["parsed"]
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ManifestError(f"this is no provenance document: {error!r}") from error
+        raise ManifestError(f"not a provenance document: {error!r}") from error
 
 
 def _source_from_json(entry: Mapping[str, Any]) -> SourceFile:

@@ -59,17 +59,17 @@ def run_tasks[T, R](function: Callable[[T], R], tasks: Iterable[T], workers: Wor
     """
     if workers is None:
         return map(function, tasks)
-    given = (_AssignedTask(function, task, workers) for task in tasks)
-    return _results(deque(islice(given, workers.window)), given, workers)
+    assigned = (_AssignedTask(function, task, workers) for task in tasks)
+    return _results(deque(islice(assigned, workers.window)), assigned, workers)
 
 
 def _results[T, R](
-    waiting: deque[_AssignedTask[T, R]], given: Iterator[_AssignedTask[T, R]], workers: Workers
+    waiting: deque[_AssignedTask[T, R]], assigned: Iterator[_AssignedTask[T, R]], workers: Workers
 ) -> Iterator[R | Lost]:
     try:
         while waiting:
             yield waiting.popleft().result()
-            waiting.extend(islice(given, workers.window - len(waiting)))
+            waiting.extend(islice(assigned, workers.window - len(waiting)))
     finally:
         for task in waiting:
             task.cancel()
