@@ -313,7 +313,7 @@ def test_a_lost_or_damaged_table_is_no_fill_value(tmp_path):
         ({"path": ["s3://b/x"], "offset": [8], "size": [0]}, "no bytes"),
         ({"raw": [b""]}, "no bytes"),
         ({"raw": [b"base64:!"]}, "no base64"),
-        ({"path": ["s3://b/x"], "offset": [0], "size": [4]}, "4 bytes where 8"),
+        ({"path": ["s3://b/x"], "offset": [0], "size": [4]}, "4 bytes, expected 8"),
     ],
 )
 def test_tables_that_lie(tmp_path, columns, message):
