@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from manifestry.combine.hints import ConflictError, larger, remedy
+from manifestry.combine.hints import ConflictError, limit_hints, remedy
 from manifestry.combine.manifests import FileMerger, concat_manifests, slice_manifest, split_manifest
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, read_values
@@ -150,7 +150,7 @@ def _assemble(
         raise _refusal(arrays, axis, path, why, [remedy("partial", "inline")])
     if size_copied > options.inline_limit:
         why = f"{size_copied} bytes would have to be copied; the limit is inline_limit={options.inline_limit}"
-        raise _refusal(arrays, axis, path, why, larger(size_copied, options.inline_limit))
+        raise _refusal(arrays, axis, path, why, limit_hints(size_copied, options.inline_limit))
     parts = [
         slice_manifest(run.array.manifest, axis, run.first, run.first + -(-(run.stop - run.start) // size))
         if run.array is not None

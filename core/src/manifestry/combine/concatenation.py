@@ -14,7 +14,7 @@ from manifestry.combine.compatibility.harmonising import harmonise
 from manifestry.combine.compatibility.meaning import explain_losses, lost_meaning, nearest
 from manifestry.combine.dimensions import axis_along, can_expand, stack_arrays
 from manifestry.combine.filling import fill_missing
-from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, larger, remedy, with_advice
+from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, limit_hints, remedy, with_advice
 from manifestry.combine.index import check_order, load_along
 from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
@@ -316,7 +316,11 @@ class Concatenation:
         try:
             return harmonise(first, other, found_differences, meaning, stores=self.stores, limit=limit)
         except ManifestryError as error:
-            remedies = [*larger(size, limit), *self._stack_hints(path, first, other), remedy("on_conflict", "drop")]
+            remedies = [
+                *limit_hints(size, limit),
+                *self._stack_hints(path, first, other),
+                remedy("on_conflict", "drop"),
+            ]
             raise ConflictError(f"{path}: {found_differences[0]} in {where}: {error}", remedies) from error
 
     def _conflict_error(
@@ -355,7 +359,7 @@ class Concatenation:
             raise ConflictError(
                 f"{path}: copying its values takes {metadata.nbytes} bytes; the limit is "
                 f"inline_limit={self.options.inline_limit}",
-                larger(metadata.nbytes, self.options.inline_limit),
+                limit_hints(metadata.nbytes, self.options.inline_limit),
             )
         return encode_values(read_values(source_array, self.stores), plain_metadata(metadata, metadata.shape))
 
@@ -374,7 +378,7 @@ class Concatenation:
         try:
             equal = kept.equals(other, same_decoding=alike)
         except IncompatibleArraysError as error:
-            wider = larger(other.metadata.nbytes, self.options.inline_limit)
+            wider = limit_hints(other.metadata.nbytes, self.options.inline_limit)
             raise ConflictError(f"{path}: {error}", [*wider, *without]) from error
         if equal:
             return

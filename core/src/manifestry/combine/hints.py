@@ -13,7 +13,7 @@ from typing import Any, Final
 from manifestry.errors import IncompatibleArraysError, ManifestryError
 from manifestry.hints import Hint
 
-__all__ = ["EFFECTS", "TRIED_BYTES", "ConflictError", "MeaningLostError", "larger", "remedy", "with_advice"]
+__all__ = ["EFFECTS", "TRIED_BYTES", "ConflictError", "MeaningLostError", "limit_hints", "remedy", "with_advice"]
 
 EFFECTS: Final = {
     ("on_conflict", "harmonise"): "copies small arrays in the form of the first source",
@@ -36,7 +36,7 @@ TRIED_BYTES: Final = 64 << 20
 _ATTEMPTS: Final = 24
 
 
-def larger(size: int, limit: int) -> list[Hint]:
+def limit_hints(size: int, limit: int) -> list[Hint]:
     """The limit that lets an array of `size` bytes through, where that is not more than is tried."""
     return [remedy("inline_limit", size)] if limit < size <= TRIED_BYTES else []
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from manifestry.combine.compatibility.differences import differences
 from manifestry.combine.compatibility.harmonising import harmonise_values
-from manifestry.combine.hints import ConflictError, larger, remedy
+from manifestry.combine.hints import ConflictError, limit_hints, remedy
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values
 from manifestry.errors import IncompatibleArraysError, ManifestryError
@@ -55,7 +55,7 @@ def load_along(
     if size > options.inline_limit:
         raise ConflictError(
             f"{path}: copying its values takes {size} bytes; the limit is inline_limit={options.inline_limit}",
-            larger(size, options.inline_limit),
+            limit_hints(size, options.inline_limit),
         )
     values = read_many(arrays, stores) if first.metadata.ndim == 1 else [read_values(a, stores) for a in arrays]
     parts = []
@@ -119,7 +119,7 @@ def check_order(
         at = int(back[0]) + 1
         message = f"{back.size} times; first {values[at]} in {source(at)} after {values[at - 1]} in {source(at - 1)}"
         fixed = int(np.searchsorted(ends, known, side="right"))  # sources that are written already stay where they are
-        hint = "sort the sources" if _sortable(values, lengths, fixed) else ""
+        hint = "sort the sources" if _is_sortable(values, lengths, fixed) else ""
         issues.append(Issue(path, "coordinate not monotonic", message, hint, "reported"))
         issues += _overlaps(path, values, lengths, labels)
     order = np.argsort(values, kind="stable")
@@ -148,7 +148,7 @@ def _parts(values: NDArray[Any], lengths: Sequence[int]) -> list[NDArray[Any]]:
     return np.split(values, np.cumsum(lengths)[:-1])
 
 
-def _sortable(values: NDArray[Any], lengths: Sequence[int], fixed: int) -> bool:
+def _is_sortable(values: NDArray[Any], lengths: Sequence[int], fixed: int) -> bool:
     """Whether the values go one way when the sources, each as it is, come in another order."""
     parts = _parts(values, lengths)
     free = [part for part in parts[fixed:] if part.size]

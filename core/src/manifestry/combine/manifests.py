@@ -107,14 +107,14 @@ def _concatenate(columns: Sequence[NDArray[Any]], manifests: Sequence[ChunkManif
             return np.repeat(values, [m.size for m in manifests])
     lead = math.prod(manifests[0].grid_shape[:axis])
     if lead == 1:
-        return np.concatenate([_full(c, m.size) for c, m in zip(columns, manifests, strict=True)])
+        return np.concatenate([_expand(c, m.size) for c, m in zip(columns, manifests, strict=True)])
     blocks = [
-        _full(c, m.size).reshape(lead, m.size // lead if lead else 0) for c, m in zip(columns, manifests, strict=True)
+        _expand(c, m.size).reshape(lead, m.size // lead if lead else 0) for c, m in zip(columns, manifests, strict=True)
     ]
     return np.concatenate(blocks, axis=1).reshape(-1)
 
 
-def _full(column: NDArray[Any], size: int) -> NDArray[Any]:
+def _expand(column: NDArray[Any], size: int) -> NDArray[Any]:
     return column if column.ndim else np.broadcast_to(column, (size,))
 
 

@@ -175,7 +175,7 @@ def convert(
     report = run(expanded, executor, slab_files, continued=append_dim is not None or resume, must_exist=not resume)
     if verify is None or dry_run or report.written is None:
         return report
-    with run.timed("verify"):
+    with run.timing("verify"):
         return replace(report, verified=_verify(output, verify))
 
 

@@ -47,7 +47,7 @@ class Existing:
         The state that was read, None when the writer knows no states.
     named
         URLs of the files that its references along the dimension name.
-    unsaid
+    unconfirmed
         Those of them that nothing else names.
     """
 
@@ -55,7 +55,7 @@ class Existing:
     sources: Mapping[str, SourceFile] = field(default_factory=dict)
     state: OutputState | None = None
     named: frozenset[str] = frozenset()
-    unsaid: frozenset[str] = frozenset()
+    unconfirmed: frozenset[str] = frozenset()
 
     @property
     def complete(self) -> bool:
@@ -92,7 +92,7 @@ class Existing:
             then = self.sources.get(url)
             if then is None:
                 new.append(source)
-            elif url not in self.unsaid or self.tree is None:
+            elif url not in self.unconfirmed or self.tree is None:
                 known.append(_report_present(source, then))
             else:
                 held = held or References(self.tree, dim)
@@ -203,9 +203,9 @@ def read_existing(
     said = [part for part in tree.provenance if not itself <= part.options.items()]
     urls = state.sources if state.complete else state.sources | named
     files = _files(said)
-    unsaid = urls - state.sources - files.keys()
+    unconfirmed = urls - state.sources - files.keys()
     sources = {url: SourceFile(url) for url in urls} | files
-    return Existing(tree=tree, sources=sources, state=state, named=named, unsaid=unsaid)
+    return Existing(tree=tree, sources=sources, state=state, named=named, unconfirmed=unconfirmed)
 
 
 def _knows_states(fmt: str, formats: FormatRegistry) -> bool:

@@ -164,7 +164,7 @@ class Run:
         self.progress.finish()
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def timing(self, stage: str) -> Iterator[None]:
         """Inside, time counts for a stage."""
         began = perf_counter()
         try:
@@ -174,7 +174,7 @@ class Run:
 
     def _continue(self, sources: Sequence[Source], *, must_exist: bool) -> list[Source]:
         """Look at the output, and leave out the sources that it holds."""
-        with self.timed("look"):
+        with self.timing("look"):
             output = self.output
             existing = read_existing(output.target, output.format, installed_formats(), output.options, self.job.dim)
         if existing.tree is None:
@@ -219,7 +219,7 @@ class Run:
 
     def _run(self, batches: Sequence[Batch], workers: Workers | None) -> Iterator[BatchResult]:
         results = run_tasks(self.job, batches, workers)
-        with self.timed("look"):
+        with self.timing("look"):
             self.output.check()  # workers are at work already
         for result in self._recover_lost(batches, results, workers):
             yield self._report_batch(result)
@@ -229,7 +229,7 @@ class Run:
     ) -> Iterator[BatchResult]:
         """The results of batches; one that workers died on is parsed source by source, to find the one that kills them."""
         for batch in batches:
-            with self.timed("parse"):
+            with self.timing("parse"):
                 result = next(results)
             if not isinstance(result, Lost):
                 yield result
@@ -274,7 +274,7 @@ class Run:
 
     def _write(self, slab: Slab, *, last: bool) -> None:
         """Combine a slab and commit it."""
-        with self.timed("combine"):
+        with self.timing("combine"):
             tree = slab.tree(self.job, self.like, self.left_out)
             if tree is None:
                 return
@@ -289,7 +289,7 @@ class Run:
         if alone := last and self.output.written is None:
             self.progress.finish()
             self.progress.start("write")
-        with self.timed("write"):
+        with self.timing("write"):
             self.output.last = last
             self.output.adding = frozenset(relocate_url(url, self.output.relocate) for url in slab.lengths)
             self.output.write(tree, self.progress if alone else SilentProgress())

@@ -64,14 +64,14 @@ def slabs_of(results: Iterable[BatchResult], files: int | None, *, divide: bool)
     """
     slab = Slab()
     for result in results:
-        if divide and result.tree is not None and slab.results and _full(slab, files):
+        if divide and result.tree is not None and slab.results and _is_full(slab, files):
             yield slab, False
             slab = Slab()
         slab.add(result)
     yield slab, True
 
 
-def _full(slab: Slab, files: int | None) -> bool:
+def _is_full(slab: Slab, files: int | None) -> bool:
     return slab.references >= SLAB_REFERENCES if files is None else slab.files >= files
 
 

@@ -53,7 +53,7 @@ def detect(source: Source, formats: FormatRegistry) -> ParserEntry:
         raise AmbiguousFormatError(
             f"{source.url}: claimed by {' and '.join(labels)}; choose one with format={labels[0]!r} (--from)"
         )
-    raise UnknownFormatError("; ".join([_nothing_found(source, formats), *failures]))
+    raise UnknownFormatError("; ".join([_explain_unknown(source, formats), *failures]))
 
 
 def matches(source: Source, formats: FormatRegistry) -> list[ParserEntry]:
@@ -70,7 +70,7 @@ def _matches(source: Source, formats: FormatRegistry, failures: list[str]) -> li
     head = source.head(HEAD_BYTES)
     certain, possible = [], []
     for entry in entries:
-        match _content(entry, head, source, failures):
+        match _confidence(entry, head, source, failures):
             case Confidence.CERTAIN:
                 certain.append(entry)
             case Confidence.POSSIBLE:
@@ -81,7 +81,7 @@ def _matches(source: Source, formats: FormatRegistry, failures: list[str]) -> li
     return _refine(by_name)
 
 
-def _content(entry: ParserEntry, head: bytes, source: Source, failures: list[str]) -> Confidence:
+def _confidence(entry: ParserEntry, head: bytes, source: Source, failures: list[str]) -> Confidence:
     """What the header says about one format."""
     descriptor = entry.descriptor
     magic = any(m.matches(head) for m in descriptor.magic)
@@ -106,7 +106,7 @@ def _refine(found: Sequence[ParserEntry]) -> list[ParserEntry]:
     return special or list(found)  # formats that refine each other are equals
 
 
-def _nothing_found(source: Source, formats: FormatRegistry) -> str:
+def _explain_unknown(source: Source, formats: FormatRegistry) -> str:
     tried = f"tried: {', '.join(sorted(formats.parsers)) or 'nothing, no parser is installed'}"
     if source.is_prefix:
         return f"{source.url}: a directory of no known format; {tried}"

@@ -15,7 +15,7 @@ from manifestry.combine.values import inline_array, read_values
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.xarray_bridge.duck_array import VirtualDuckArray
-from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims, unnamed
+from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims, unnamed_dims
 
 __all__ = [
     "from_virtual_dataset",
@@ -49,7 +49,7 @@ def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreReg
     variables = {
         name: xr.Variable(
             array.dims or (),
-            VirtualDuckArray(array, stores, inherited.get(name), unnamed(group.arrays[name])),
+            VirtualDuckArray(array, stores, inherited.get(name), unnamed_dims(group.arrays[name])),
             dict(array.attributes),
         )
         for name, array in arrays.items()

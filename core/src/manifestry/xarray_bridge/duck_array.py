@@ -128,7 +128,7 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
             `dtype` is another type: stored numbers are not converted.
         """
         if np.dtype(dtype) != self.dtype:
-            raise _not_there(f"converting {self.dtype} to {np.dtype(dtype)}")
+            raise _no_data_error(f"converting {self.dtype} to {np.dtype(dtype)}")
         return self._like(self.array) if copy else self
 
     def copy(self) -> VirtualDuckArray:
@@ -147,15 +147,15 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
             They are more than 64 MiB.
         """
         if self.nbytes > _READ_LIMIT:
-            raise _not_there(f"comparing {self.nbytes} bytes")
+            raise _no_data_error(f"comparing {self.nbytes} bytes")
         return read_values(self.array, self.stores)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        raise _not_there("the values of a virtual array")
+        raise _no_data_error("the values of a virtual array")
 
     def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
         if function not in _COMPARING or method != "__call__":
-            raise _not_there(f"numpy.{function.__name__}")
+            raise _no_data_error(f"numpy.{function.__name__}")
         read = [value.read() if isinstance(value, VirtualDuckArray) else value for value in inputs]
         return function(*read, **options)
 
@@ -163,7 +163,7 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
         self, function: Any, types: Sequence[type], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         if function not in _HANDLED:
-            raise _not_there(f"numpy.{function.__name__}")
+            raise _no_data_error(f"numpy.{function.__name__}")
         return _HANDLED[function](*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -197,7 +197,7 @@ class VirtualDuckArray(NDArrayOperatorsMixin):
         return f"{self.shape} {self.dtype}, {manifest.stored_count} chunks in {len(manifest.files)} files"
 
 
-def _not_there(feature: str) -> UnsupportedFeatureError:
+def _no_data_error(feature: str) -> UnsupportedFeatureError:
     return UnsupportedFeatureError(
         feature, "", "the data are in the archive: write the dataset and open it, or use engine='manifestry'"
     )
@@ -233,7 +233,7 @@ def _implements(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], 
 def _virtual(values: Sequence[Any]) -> list[VirtualDuckArray]:
     for value in values:
         if not isinstance(value, VirtualDuckArray):
-            raise _not_there("joining virtual arrays and values in memory")
+            raise _no_data_error("joining virtual arrays and values in memory")
     return list(values)
 
 
@@ -241,7 +241,7 @@ def _virtual(values: Sequence[Any]) -> list[VirtualDuckArray]:
 def _concatenate(arrays: Sequence[Any], axis: int | None = 0, **_: Any) -> VirtualDuckArray:
     ducks = _virtual(arrays)
     if axis is None:
-        raise _not_there("flattening")
+        raise _no_data_error("flattening")
     first, along = ducks[0], axis % max(1, ducks[0].ndim)
     for duck in ducks[1:]:
         found = differences(first.array, duck.array, along)
@@ -272,7 +272,7 @@ def _broadcast_to(array: VirtualDuckArray, shape: Any, **_: Any) -> VirtualDuckA
     for axis, (have, want) in enumerate(zip(array.shape, wanted, strict=True)):
         if have != want:
             if have != 1 or array.array.metadata.chunk_grid != _chunk_of_one(array, axis):
-                raise _not_there(f"broadcasting {array.shape} to {wanted}")
+                raise _no_data_error(f"broadcasting {array.shape} to {wanted}")
             array = _concatenate([array] * want, axis) if want else array[(slice(None),) * axis + (slice(0, 0),)]
     return array
 

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
-__all__ = ["base_group", "named_arrays", "original_dims", "unnamed", "xarray_dims"]
+__all__ = ["base_group", "named_arrays", "original_dims", "unnamed_dims", "xarray_dims"]
 
 _UNNAMED: Final = "unnamed_"
 
@@ -25,7 +25,7 @@ def original_dims(dims: Sequence[Hashable]) -> tuple[str | None, ...] | None:
     return None if found and all(dim is None for dim in found) else found
 
 
-def unnamed(array: VirtualArray) -> tuple[None, ...] | EllipsisType | None:
+def unnamed_dims(array: VirtualArray) -> tuple[None, ...] | EllipsisType | None:
     """The dimension names of an array of which no dimension has one; ``...`` for all others."""
     return ... if any(array.dims or ()) else cast("tuple[None, ...] | None", array.dims)
 

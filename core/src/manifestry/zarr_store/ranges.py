@@ -142,7 +142,7 @@ class _Turn:
                 with suppress(BaseError, OSError):
                     check_unchanged(file, file_from_metadata(file.url, await store.head_async(key)))
             raise
-        return [_whole(file, wanted, data[wanted.start - low : wanted.stop - low]) for wanted in group]
+        return [_check_complete(file, wanted, data[wanted.start - low : wanted.stop - low]) for wanted in group]
 
 
 def _group_ranges(wanted: list[_Request]) -> list[list[_Request]]:
@@ -165,13 +165,14 @@ def _read_local(file: SourceFile, path: Path, group: Sequence[_Request]) -> list
         try:
             check_unchanged(file, file_from_status(file.url, os.fstat(descriptor)))
             return [
-                _whole(file, wanted, memoryview(read_at(descriptor, wanted.start, wanted.stop))) for wanted in group
+                _check_complete(file, wanted, memoryview(read_at(descriptor, wanted.start, wanted.stop)))
+                for wanted in group
             ]
         finally:
             os.close(descriptor)
 
 
-def _whole(file: SourceFile, wanted: _Request, data: memoryview) -> memoryview:
+def _check_complete(file: SourceFile, wanted: _Request, data: memoryview) -> memoryview:
     if len(data) != wanted.stop - wanted.start:
         raise SourceError(f"{shown(file.url)}: ends at byte {wanted.start + len(data)}, before {wanted.stop}")
     return data

@@ -67,8 +67,8 @@ class Rounding:
             return "some are missing or infinite in one source only"
         if ((a == np.rint(a)) & (b == np.rint(b))).any():
             return "whole numbers are compared exactly"
-        distance = np.abs(_wide(a) - _wide(b))
-        if (distance > _ULPS * _wide(np.spacing(np.maximum(np.abs(a), np.abs(b))))).any():
+        distance = np.abs(_as_float64(a) - _as_float64(b))
+        if (distance > _ULPS * _as_float64(np.spacing(np.maximum(np.abs(a), np.abs(b))))).any():
             return f"they differ by more than {_ULPS} units in the last place"
         if 0 < self._resolution < _RESOLVED * distance.max():
             return "they differ by as much as neighbouring elements do"
@@ -99,13 +99,13 @@ class Rounding:
     @cached_property
     def _resolution(self) -> float:
         """How far neighbouring elements lie apart, along the dimension where that is most; 0 where it is not known."""
-        values = np.where(self._valid, _wide(self._first), np.nan)
+        values = np.where(self._valid, _as_float64(self._first), np.nan)
         with np.errstate(invalid="ignore", over="ignore"):
             steps = [np.abs(np.diff(values, axis=i)) for i, length in enumerate(values.shape) if length > 1]
         return max((float(np.median(some)) for step in steps if (some := step[np.isfinite(step)]).size), default=0.0)
 
 
-def _wide(values: NDArray[Any]) -> NDArray[np.float64]:
+def _as_float64(values: NDArray[Any]) -> NDArray[np.float64]:
     return values.astype("f8")
 
 

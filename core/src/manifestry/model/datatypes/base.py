@@ -154,7 +154,7 @@ def single(value: Any) -> np.ndarray[Any, Any]:
     return given.reshape(())
 
 
-def whole(number: Any) -> int:
+def check_integer(number: Any) -> int:
     """A JSON integer; ``true`` and ``1.0`` are none.
 
     Raises

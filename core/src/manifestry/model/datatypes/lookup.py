@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.errors import ManifestError
-from manifestry.model.datatypes.base import DataType, whole
+from manifestry.model.datatypes.base import DataType, check_integer
 from manifestry.model.datatypes.numbers import BY_NAME, Boolean, Complex, Float, Integer, Time, time_from_v3
 from manifestry.model.datatypes.texts import (
     FixedBytes,
@@ -239,7 +239,7 @@ def _field_from_v3(data_type: Any) -> np.dtype[Any]:
     if not isinstance(data_type, Mapping) or data_type["name"] != ARRAY_FIELD:
         return dtype_from_v3(data_type)
     options = data_type["configuration"]
-    return np.dtype((dtype_from_v3(options["data_type"]), tuple(map(whole, options["shape"]))))
+    return np.dtype((dtype_from_v3(options["data_type"]), tuple(map(check_integer, options["shape"]))))
 
 
 def dtype_from_v2(text: Any, object_codec: str = "") -> tuple[np.dtype[Any], str]:

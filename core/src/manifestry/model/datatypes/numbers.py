@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from manifestry.model.datatypes.base import DataType, whole
+from manifestry.model.datatypes.base import DataType, check_integer
 
 __all__ = ["BY_NAME", "Boolean", "Complex", "Float", "Integer", "Time", "time_from_v3"]
 
@@ -180,7 +180,7 @@ class Time(DataType):
     def fill_from_v3(self, value: Any) -> Any:
         if isinstance(value, str):
             return np.array(value, self.dtype)[()]
-        return np.array(whole(value), "i8").view(self.dtype)[()]
+        return np.array(check_integer(value), "i8").view(self.dtype)[()]
 
     def fill_from_v2(self, value: Any) -> Any:
         return np.array(value if isinstance(value, int) else str(value)).astype(self.dtype)[()]
@@ -210,7 +210,7 @@ def time_from_v3(name: str, options: dict[str, Any]) -> np.dtype[Any] | None:
     kind = next((kind for kind, known in Time._V3.items() if known == name), None)  # noqa: SLF001 of this module
     if kind is None:
         return None
-    count, unit = whole(options.get("scale_factor", 1)), str(options["unit"])
+    count, unit = check_integer(options.get("scale_factor", 1)), str(options["unit"])
     return np.dtype(f"{kind}8" if unit == "generic" else f"{kind}8[{count}{unit}]")
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from manifestry.errors import ManifestError
-from manifestry.model.datatypes.base import DataType, whole
+from manifestry.model.datatypes.base import DataType, check_integer
 
 __all__ = ["FixedBytes", "FixedText", "Raw", "VariableBytes", "VariableText", "sized_from_v3"]
 
@@ -187,7 +187,7 @@ def sized_from_v3(name: str, options: Mapping[str, Any]) -> np.dtype[Any] | None
     kind = next((kind for kind in (FixedText, FixedBytes, Raw) if kind.name == name), None)
     if kind is None:
         return None
-    length = whole(options["length_bytes"])
+    length = check_integer(options["length_bytes"])
     if length < kind.unit or length % kind.unit:
         raise ValueError(f"length_bytes is {length}, expected a positive multiple of {kind.unit}")
     return np.dtype(f"{kind.code}{length // kind.unit}")
