@@ -151,10 +151,11 @@ class StagedDirectory:
     Parameters
     ----------
     last
-        Name of the file that makes the directory an output: the last one uploaded to a remote target.
+        Name of the file that makes the directory an output: the last one uploaded to a remote target. Local ones need
+        none.
     """
 
-    def __init__(self, target: Target, mode: Mode, last: str) -> None:
+    def __init__(self, target: Target, mode: Mode, last: str = "") -> None:
         self._target, self._mode, self._last = target, mode, last
         self._place = _place(target)
         self._staged: Path | None = None
@@ -171,9 +172,18 @@ class StagedDirectory:
                 else:
                     remove_leftovers(path, _PARTIAL)
                     self._staged = staging_path(path, _PARTIAL)
-                    self._staged.mkdir()
+                    self._staged.mkdir(parents=True)
                     self._claim = Claim(self._staged)
         return self._staged
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A new file of the directory to write to, at a path below it; durable when the block ends."""
+        path = self.path / name
+        with write_errors(self._target):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with write_durably(path) as handle:
+                yield handle
 
     def publish(self) -> None:
         """Put the directory where it belongs, a local one at once.
@@ -247,10 +257,13 @@ def _link(staged: Path, path: Path) -> None:
 
 
 def _move_directory(staged: Path, path: Path, mode: Mode) -> None:
-    if path.exists() and mode is not Mode.OVERWRITE:
-        raise TargetExistsError(f"{path}: has appeared while it was being written; it is unchanged")
-    if not path.exists():
-        staged.rename(path)
+    if mode is not Mode.OVERWRITE or not path.exists():
+        try:
+            staged.rename(path)  # takes the place of an empty directory, and of nothing else
+        except OSError as error:
+            if path.exists():
+                raise TargetExistsError(f"{path}: has appeared while it was being written; it is unchanged") from error
+            raise
         _sync(path.parent)
         return
     if _exchange(staged, path):

@@ -12,10 +12,11 @@ from manifestry.model.selection import Selection
 from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.references.columns import LocationTable
-from manifestry.references.hierarchy import Hierarchy, read_provenance
+from manifestry.references.hierarchy import Hierarchy
 from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
+from manifestry_kerchunk.provenance import read_provenance
 
 from manifestry_kerchunk_json.document import Document, document_of, read_document
 from manifestry_kerchunk_json.options import KerchunkJsonParserOptions

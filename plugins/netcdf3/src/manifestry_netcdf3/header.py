@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.limits import Limits
-from manifestry.storage.source import HEAD_BYTES, Source
+from manifestry.storage.source import Source
 
 from manifestry_netcdf3.external_types import EXTERNAL_TYPES, NC_CHAR, ExternalType
 
@@ -115,7 +115,7 @@ class _HeaderReader:
     def __init__(self, source: Source, limits: Limits) -> None:
         self._source = source
         self._limits = limits
-        self._data = source.head(HEAD_BYTES)
+        self._data = source.head()
         self._at = 0
         self._set_widths(4, 4)
 

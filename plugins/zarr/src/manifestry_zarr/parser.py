@@ -15,10 +15,8 @@ from manifestry.formats.contracts import ParseContext
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.references.hierarchy import DOCUMENT_NAMES, ArrayNode, Hierarchy, chunk_positions
+from manifestry.references.hierarchy import ArrayNode, Hierarchy
 from manifestry.storage.source import Source
-
-from manifestry_zarr.listing import list_objects
 
 __all__ = ["ZarrParser"]
 
@@ -55,9 +53,9 @@ def _sorted_objects(source: Source) -> tuple[list[Source], dict[str, _Objects]]:
     """The documents of the store, and all other objects by the directory that they lie in."""
     documents: list[Source] = []
     directories: dict[str, _Objects] = {}
-    for key, file in list_objects(source):
+    for key, file in source.walk():
         place, _, name = key.rpartition("/")
-        if name in DOCUMENT_NAMES:
+        if name in Hierarchy.DOCUMENT_NAMES:
             documents.append(source.child(key))
         else:
             directories.setdefault(place, {})[name] = file
@@ -82,7 +80,7 @@ def _manifest(node: ArrayNode, objects: _Objects) -> ChunkManifest:
     names = [name for name in objects if node.keys.may_be(name)]
     if not names:
         return ChunkManifest.missing(grid)
-    positions = chunk_positions(names, node.keys, grid, node.path)
+    positions = node.positions("\n".join(names), len(names))
     files = FileTable(objects[name] for name in names)
     if not files.sizes.all():
         raise MalformedFileError(f"{files.urls[int(np.argmin(files.sizes))]}: a chunk of no bytes")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from manifestry.storage.source import HEAD_BYTES, Source
+from manifestry.storage.source import Source
 
 __all__ = ["LARGE_BYTES", "TiffFile"]
 
@@ -39,7 +39,7 @@ class TiffFile:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.size = source.size
-        self._spans = [(0, source.head(HEAD_BYTES))]
+        self._spans = [(0, source.head())]
         self._blocks = source.blocks(block_size=BLOCK_BYTES)
         self._allowance = LOOK_BYTES if source.local_path is not None else 0
         self._decodable = DECODE_BYTES
