@@ -23,7 +23,7 @@ from manifestry.model.limits import Limits
 from manifestry.model.selection import Selection
 from manifestry.progress import Progress, SilentProgress
 from manifestry.storage.registry import StoreRegistry, Stores
-from manifestry.storage.urls import canonical_url, local_path
+from manifestry.storage.urls import canonical_url
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +95,35 @@ class ParseContext:
     progress: Progress = field(default_factory=SilentProgress)
     issues: list[Issue] = field(default_factory=list)
     failures: list[ManifestryError] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, *, group: str = "", include: Sequence[str] = (), exclude: Sequence[str] = (), **more: Any
+    ) -> ParseContext:
+        """A context for reading what no caller of `manifestry.parse` gave: what is in memory, for example.
+
+        Parameters
+        ----------
+        include, exclude
+            Names, paths or shell patterns of arrays and groups.
+        **more
+            The other attributes.
+        """
+        return cls(group=group.strip("/"), selection=Selection(tuple(include), tuple(exclude)), **more)
+
+    def complete(self, tree: VirtualGroup) -> VirtualGroup:
+        """A tree that was read in this context, validated, with the issues; for callers that read without `parse`.
+
+        Raises
+        ------
+        ManifestryError
+            Something was refused and is not to be left out, or an array contradicts itself.
+        """
+        from manifestry.model.validation import validate_tree  # noqa: PLC0415 numpy is slow to import
+
+        self.raise_refusals()
+        validate_tree(tree, self.limits)
+        return tree.with_(issues=tuple(self.issues))
 
     def wants(self, path: str) -> bool:
         """Whether the array at `path` (relative to `group`) is to be parsed."""
@@ -265,7 +294,7 @@ class Target:
     @property
     def local_path(self) -> Path | None:
         """The path in the local file system, or None."""
-        return None if self.stores.serves(self.url) else local_path(self.url)
+        return self.stores.local_path(self.url)
 
     def __str__(self) -> str:
         return self.url or f"<{type(self.object).__name__}>"

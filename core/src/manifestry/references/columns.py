@@ -106,8 +106,14 @@ class ReferenceColumns:
         """The manifest of the array."""
         if self.positions is None:
             return ChunkManifest.from_columns(
-                self.grid_shape, files, self.file_index, self.offsets, self.lengths, self.inline
+                self.grid_shape, files, self.file_index, self.offsets, self.lengths, inline=self.inline
             )
         return ChunkManifest.from_sparse(
-            self.grid_shape, files, self.positions, self.offsets, self.lengths, self.file_index, self.inline
+            self.grid_shape,
+            files,
+            self.positions,
+            self.offsets,
+            self.lengths,
+            file_index=self.file_index,
+            inline=self.inline,
         )

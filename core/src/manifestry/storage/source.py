@@ -21,7 +21,7 @@ from manifestry.storage.errors import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, files_below, listed, read_at
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import answered
-from manifestry.storage.urls import canonical_url, join_url, local_path, shown
+from manifestry.storage.urls import canonical_url, join_url, shown
 
 __all__ = ["HEAD_BYTES", "Source"]
 
@@ -70,7 +70,7 @@ class Source:
     def __init__(self, location: str | os.PathLike[str], stores: Stores = None) -> None:
         self.url = canonical_url(location)
         self.registry = StoreRegistry.of(stores)
-        self.local_path = None if self.registry.serves(self.url) else local_path(self.url)
+        self.local_path = self.registry.local_path(self.url)
 
     @classmethod
     def at(cls, url: str, registry: StoreRegistry, known: SourceFile | None = None) -> Source:
@@ -82,7 +82,7 @@ class Source:
         if known is not None and known.size is not None:
             source.file = known
         source.url, source.registry = url, registry
-        source.local_path = None if registry.serves(url) else local_path(url)
+        source.local_path = registry.local_path(url)
         return source
 
     def __repr__(self) -> str:

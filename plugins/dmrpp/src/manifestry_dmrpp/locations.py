@@ -22,9 +22,9 @@ from typing import Final
 import numpy as np
 from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.model.files import FileTable, SourceFile
-from manifestry.storage.policy import ReferencePolicy, allow_hint
+from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.source import Source
-from manifestry.storage.urls import canonical_url, is_url, join_url, split_url
+from manifestry.storage.urls import canonical_url, is_url
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.options import DmrppOptions
@@ -151,13 +151,13 @@ class Locations:
         if is_url(href):
             return self._permitted(canonical_url(href))
         # Relative paths of documents start at the root of some server more often than here: then only the name counts.
-        url = join_url(self._document.url, href)
-        beside = join_url(self._document.url, href.rstrip("/").rpartition("/")[2])
+        url = self._document.resolve(href).url
+        beside = self._document.resolve(href.rstrip("/").rpartition("/")[2]).url
         return url if url != beside and self._may(url) and self._exists(url) else self._permitted(beside)
 
     def _permitted(self, url: str) -> str:
         if not self._may(url):
-            hint = f"the document points at {url}{allow_hint(url)}"
+            hint = f"the document points at {url}{ReferencePolicy.allow_hint(url)}"
             raise UnsupportedFeatureError("an href that is not allowed", hint=hint)
         return url
 
@@ -184,7 +184,7 @@ class Locations:
         return self._files[url]
 
     def _asked(self, url: str) -> SourceFile:
-        near = split_url(url)[0] == split_url(self._document.url)[0] or self._document.registry.serves(url)
+        near = self._policy.is_near(url)
         if not near and url != self._given_data:
             return SourceFile(url)
         try:

@@ -98,9 +98,9 @@ class StorageBuilder:
         elif not filters and len(flat) == 1 == math.prod(grid) and self._context.chunk_bytes:
             return self._divided(chunks, shape, element, files)
         if len(flat) == math.prod(grid) and bool((flat == np.arange(len(flat))).all()):
-            manifest = ChunkManifest.from_columns(grid, files, index, offsets, sizes, inline)
+            manifest = ChunkManifest.from_columns(grid, files, index, offsets, sizes, inline=inline)
         else:
-            manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, index, inline)
+            manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, file_index=index, inline=inline)
         return Storage(chunk_shape, (*element.codecs, *filters), manifest)
 
     def inlined(self, manifest: ChunkManifest) -> ChunkManifest:

@@ -114,7 +114,7 @@ def with_missing_chunks(array: VirtualArray, chunk: bytes) -> VirtualArray:
         np.where(missing, np.uint32(INLINE), index),
         np.where(missing, np.uint64(len(manifest.inline)), offsets),
         np.where(missing, np.uint64(len(chunk)), lengths),
-        manifest.inline + chunk,
+        inline=manifest.inline + chunk,
     )
     return VirtualArray(array.metadata, filled)
 
@@ -152,5 +152,7 @@ def with_inline_chunks(
         index[mine] = INLINE
         parts += data
         end += int(counts.sum())
-    copied = ChunkManifest.from_columns(manifest.grid_shape, manifest.files, index, offsets, lengths, b"".join(parts))
+    copied = ChunkManifest.from_columns(
+        manifest.grid_shape, manifest.files, index, offsets, lengths, inline=b"".join(parts)
+    )
     return VirtualArray(array.metadata, copied)

@@ -136,7 +136,8 @@ class ArrayBuilder:
         if count == 1 and extent.end <= self._source.size:
             # The constructor itself: files may have thousands of small variables, and these columns are canonical.
             offset, size = np.array(extent.begin, "u8"), np.array(length, "u8")
-            return ChunkManifest(grid, self._files, np.zeros((), "u4"), offset, size)
+            index = np.zeros((), "u4")
+            return ChunkManifest(grid_shape=grid, files=self._files, file_index=index, offsets=offset, lengths=size)
         if extent.is_contiguous:
             offsets = extent.begin + length * np.arange(count, dtype="u8")
         else:
@@ -175,7 +176,7 @@ class ArrayBuilder:
         chunk[: len(part)] = part
         index = np.zeros(len(offsets), "u4")
         index[at], offsets[at], lengths[at] = INLINE, 0, length
-        return ChunkManifest.from_columns(grid, self._files, index, offsets, lengths, bytes(chunk))
+        return ChunkManifest.from_columns(grid, self._files, index, offsets, lengths, inline=bytes(chunk))
 
     def _copied(self, extent: Extent) -> ChunkManifest:
         """All elements as one inline chunk, gathered by coalesced reads."""

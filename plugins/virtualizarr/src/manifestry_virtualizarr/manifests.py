@@ -57,7 +57,7 @@ def from_peer_manifest(manifest: PeerManifest, describe: Callable[[str], SourceF
         blob = b"".join(inlined.values())
     if int(np.count_nonzero(index == INLINE)) != len(inlined):
         raise ManifestError("a chunk is said to be inlined, and its bytes are not there")
-    return ChunkManifest.from_columns(grid, files, index, starts, counts, blob)
+    return ChunkManifest.from_columns(grid, files, index, starts, counts, inline=blob)
 
 
 def _columns(manifest: PeerManifest) -> tuple[NDArray[Any], NDArray[np.uint64], NDArray[np.uint64], _Inlined]:

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import virtualizarr.parsers
-from manifestry.errors import OptionError, PluginError, UnsupportedFeatureError
+from manifestry.errors import OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.files import SourceFile
 from manifestry.model.tree import VirtualGroup
 from manifestry.storage.source import Source
-from manifestry.storage.urls import local_path
 from virtualizarr.manifests import ManifestGroup, ManifestStore
 
 from manifestry_virtualizarr.groups import convert_group, unknown_file
@@ -87,7 +86,7 @@ def _group(store: Any, name: str) -> ManifestGroup:
     dimension names and whatever lies in subgroups.
     """
     if not isinstance(store, ManifestStore):
-        raise PluginError(f"{name} returned {type(store).__name__}, and a VirtualiZarr parser returns a ManifestStore")
+        raise TypeError(f"{name} returned {type(store).__name__}, and a VirtualiZarr parser returns a ManifestStore")
     return store._group  # noqa: SLF001 see above
 
 
@@ -105,4 +104,4 @@ def _describe(path: str, source: Source) -> SourceFile:
         return source.file
     named = unknown_file(path)
     beside = Source.at(named.url, source.registry)
-    return beside.file if local_path(named.url) is not None and beside.exists() else named
+    return beside.file if beside.local_path is not None and beside.exists() else named

@@ -85,4 +85,4 @@ def _manifest(node: ArrayNode, objects: _Objects) -> ChunkManifest:
     if not files.sizes.all():
         raise MalformedFileError(f"{files.urls[int(np.argmin(files.sizes))]}: a chunk of no bytes")
     rows = np.arange(len(names), dtype="u4")
-    return ChunkManifest.from_sparse(grid, files, positions, 0, files.sizes.astype("u8"), rows)
+    return ChunkManifest.from_sparse(grid, files, positions, 0, files.sizes.astype("u8"), file_index=rows)

@@ -130,7 +130,9 @@ def _with_inline(
     offsets, sizes = table.offsets.copy(), table.sizes.copy()
     offsets[odd], sizes[odd] = np.cumsum(lengths) - lengths, lengths
     rows = np.where(odd, np.uint32(INLINE), np.uint32(0))
-    return ChunkManifest.from_sparse(grid, dataset.file.files, table.positions, offsets, sizes, rows, b"".join(encoded))
+    return ChunkManifest.from_sparse(
+        grid, dataset.file.files, table.positions, offsets, sizes, file_index=rows, inline=b"".join(encoded)
+    )
 
 
 def _encode_odd(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 
-from manifestry.storage.urls import encoded_url
+from manifestry.storage.urls import split_url
 
 __all__ = ["MAX_LOCATION_BYTES", "clean_part", "common_directory", "encode", "location_fault"]
 
@@ -21,7 +21,10 @@ _UNRESERVED: Final = re.compile(r"[a-z0-9]+://[A-Za-z0-9_.~/-]*")
 
 def encode(location: str) -> str:
     """The location of a canonical URL."""
-    return location if _UNRESERVED.fullmatch(location) else encoded_url(location)
+    if _UNRESERVED.fullmatch(location) or location.startswith("http"):  # those of http(s) are encoded already
+        return location
+    origin, key = split_url(location)
+    return f"{origin}/{quote(key, safe='/', errors='surrogateescape')}"
 
 
 def location_fault(url: str) -> str:

@@ -15,7 +15,7 @@ from manifestry.errors import IncompatibleArraysError, TargetExistsError, Unsupp
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.model.files import FileTable
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.zarr_documents.v3 import array_document, group_document
+from manifestry.zarr_documents.nodes import documents_of
 from numpy.typing import NDArray
 
 from manifestry_icechunk.options import IcechunkWriteOptions
@@ -211,17 +211,17 @@ class Staging:
             above = "/".join(segments[:depth])
             found = nodes.document(above)
             if found is None:
-                documents[above] = group_document({})[0]
+                documents[above] = documents_of(VirtualGroup()).json["zarr.json"]
             elif found["node_type"] == "array":
                 raise TargetExistsError(f"{above}: an array, and no group that {self._group} could be in")
         for path, group in tree.walk():
             if path not in known:
-                documents[self._path(path)] = group_document(group.attributes)[0]
+                documents[self._path(path)] = documents_of(group).json["zarr.json"]
             for name, array in group.arrays.items():
                 inner = f"{path}/{name}".lstrip("/")
                 if inner in known:
                     raise TargetExistsError(f"{inner}: staged in this session already")
-                documents[self._path(inner)] = array_document(array.metadata)[0]
+                documents[self._path(inner)] = documents_of(array.metadata).json["zarr.json"]
         nodes.set_documents(documents)
 
 

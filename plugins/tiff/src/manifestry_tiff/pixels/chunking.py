@@ -93,7 +93,7 @@ def _manifest(image: Image, segments: Segments, replaced: dict[int, bytes]) -> C
     for number, data in replaced.items():
         index[number], offsets[number], lengths[number] = INLINE, len(inline), len(data)
         inline += data
-    return ChunkManifest.from_columns(shape, files, index, offsets, lengths, bytes(inline))
+    return ChunkManifest.from_columns(shape, files, index, offsets, lengths, inline=bytes(inline))
 
 
 def _contiguous(image: Image, segments: Segments) -> bool:

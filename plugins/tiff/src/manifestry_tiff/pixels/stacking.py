@@ -90,4 +90,6 @@ def _concatenate(manifests: Sequence[ChunkManifest], grid_shape: tuple[int, ...]
         [np.where(i == INLINE, o + np.uint64(b), o) for (i, o, _), b in zip(columns, before.tolist(), strict=True)]
     )
     lengths = np.concatenate([c[2] for c in columns])
-    return ChunkManifest.from_columns(grid_shape, files, index, offsets, lengths, b"".join(m.inline for m in manifests))
+    return ChunkManifest.from_columns(
+        grid_shape, files, index, offsets, lengths, inline=b"".join(m.inline for m in manifests)
+    )
