@@ -10,7 +10,7 @@ from manifestry.errors import UnsupportedFeatureError, WriteError
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
-from manifestry.publishing.staging import StagedDirectory, check_target
+from manifestry.publishing.staging import StagedDirectory
 from manifestry_kerchunk.documents import PreparedArray, to_strict_json, zarr_format_of
 from manifestry_kerchunk.provenance import PROVENANCE_KEY
 from manifestry_kerchunk.session import ReferenceSession
@@ -41,8 +41,9 @@ class KerchunkParquetWriter:
             raise UnsupportedFeatureError(
                 "'.json' in the path of Kerchunk Parquet", target.url, "fsspec takes it for JSON; choose another name"
             )
-        check_target(target, mode, "store of Kerchunk Parquet and nothing else", is_store)
-        return KerchunkParquetSession(target, mode, options, context)
+        staged = StagedDirectory(target, mode, METADATA)
+        staged.check("store of Kerchunk Parquet and nothing else", is_store)
+        return KerchunkParquetSession(target, staged, options, context)
 
 
 class KerchunkParquetSession(ReferenceSession):
@@ -51,12 +52,12 @@ class KerchunkParquetSession(ReferenceSession):
     format_name = "kerchunk-parquet"
 
     def __init__(
-        self, target: Target, mode: Mode, options: KerchunkParquetWriterOptions, context: WriteContext
+        self, target: Target, staged: StagedDirectory, options: KerchunkParquetWriterOptions, context: WriteContext
     ) -> None:
         zarr_format = zarr_format_of(options.zarr_format)
         super().__init__(target, context, zarr_format, options.inline_below, copies_share_bytes=True)
         self._record_size = options.record_size
-        self._directory = StagedDirectory(target, mode, METADATA)
+        self._directory = staged
 
     def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
         """What has no form in Zarr metadata, and names that no directory can have."""
