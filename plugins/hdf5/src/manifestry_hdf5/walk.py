@@ -111,7 +111,7 @@ class Walker:
         where = f"{file.source.url}: group {path or '/'}"
         group_file, identifier = self.follow(file, path.encode(), where)
         if not isinstance(identifier, h5g.GroupID):
-            raise MalformedFileError(f"{where}: is not a group")
+            raise MalformedFileError(f"{where}: not a group")
         return group_file, identifier
 
     def _scales_of(self, file: OpenFile, identifier: Any, path: str) -> Group:

@@ -36,8 +36,8 @@ def read_chunks_by_library(
     for axis, n in enumerate(extent.grid):
         positions = positions * n + coordinates[:, axis]
     columns = [
-        np.array([getattr(info, name) for info in infos], kind)
-        for name, kind in (("byte_offset", "u8"), ("size", "u8"), ("filter_mask", "u4"))
+        np.array([getattr(info, name) for info in infos], dtype)
+        for name, dtype in (("byte_offset", "u8"), ("size", "u8"), ("filter_mask", "u4"))
     ]
     return ChunkTable(positions[inside], *(column[inside] for column in columns))
 

@@ -33,12 +33,12 @@ from manifestry_hdf5.structures.object_header import (
 )
 from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
-__all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
+__all__ = ["LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
 
 type Identity = tuple[str, int]
 """URL of a file and address of an object header in it: the same for every path to an object."""
 
-HEAD_BYTES: Final = 256 << 10
+_HEAD_BYTES: Final = 256 << 10
 """Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
 
 _CHUNK_SLOTS: Final = 7
@@ -346,7 +346,7 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
             octets = LocalFile(source.local_path)
         else:
             octets = RemoteFile(source)
-            octets.prefetch([(0, min(size, HEAD_BYTES))])
+            octets.prefetch([(0, min(size, _HEAD_BYTES))])
             wrapper = h5py.File(octets, "r", rdcc_nslots=_CHUNK_SLOTS)
             fid = wrapper.id
     try:

@@ -26,14 +26,14 @@ from manifestry_hdf5.structures.attribute_message import (
 )
 from manifestry_hdf5.structures.object_header import Message
 
-__all__ = ["PLUMBING", "decode_text", "first_elements", "read_attributes", "visible_attributes"]
+__all__ = ["decode_text", "read_attributes", "visible_attributes"]
 
 _SCALE_PLUMBING: Final = frozenset({"CLASS", "NAME"})
 _FORWARD, _BACKWARD = "DIMENSION_LIST", "REFERENCE_LIST"
 _REFERENCE_LISTS: Final = frozenset({_FORWARD, _BACKWARD})
 _NETCDF_PLUMBING: Final = frozenset({"_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict"})
 
-PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _NETCDF_PLUMBING
+_PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _NETCDF_PLUMBING
 """Attributes that only the dimension scale interface and netCDF-4 use: no attributes of the model."""
 
 
@@ -174,12 +174,12 @@ def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bo
         Whether netCDF-4 wrote the file: every name of the plumbing is reserved, and attributes of one number are
         scalars, because netCDF knows no difference.
     """
-    hidden = PLUMBING if netcdf else _REFERENCE_LISTS | _NETCDF_PLUMBING | (_SCALE_PLUMBING if scale else frozenset())
+    hidden = _PLUMBING if netcdf else _REFERENCE_LISTS | _NETCDF_PLUMBING | (_SCALE_PLUMBING if scale else frozenset())
     visible = {name: value for name, value in attributes.items() if name not in hidden}
-    return dict(first_elements(visible)) if netcdf else visible
+    return dict(_first_elements(visible)) if netcdf else visible
 
 
-def first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Attributes with the only element in place of an array or list of one."""
     for name, value in attributes.items():
         if isinstance(value, np.ndarray) and value.ndim and value.size == 1:

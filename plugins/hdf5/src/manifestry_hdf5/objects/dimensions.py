@@ -113,15 +113,6 @@ def is_netcdf(attributes: Mapping[str, Any], scales: Iterable[Scale]) -> bool:
     return marked or any(s.number is not None or s.coordinates is not None or s.only_dimension for s in scales)
 
 
-@dataclass(slots=True)
-class _Variable:
-    """An array whose dimensions are being named."""
-
-    shape: tuple[int, ...]
-    unlimited: tuple[bool, ...]
-    names: list[str | None]
-
-
 class DimensionNames:
     """The dimension names of all arrays of a file.
 

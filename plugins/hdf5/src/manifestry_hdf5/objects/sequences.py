@@ -33,6 +33,6 @@ def in_file_order(members: np.ndarray[Any, Any], endian: Endian | None) -> np.nd
 @cache
 def _order_is_lost() -> bool:
     with h5py.File("manifestry-probe", "w", driver="core", backing_store=False) as file:
-        kind = h5py.vlen_dtype(np.dtype(">i2"))
-        file.create_dataset("probe", (1,), kind)[0] = np.array([1], ">i2")
+        dtype = h5py.vlen_dtype(np.dtype(">i2"))
+        file.create_dataset("probe", (1,), dtype)[0] = np.array([1], ">i2")
         return int(file["probe"][0][0]) != 1

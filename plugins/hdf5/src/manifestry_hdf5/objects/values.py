@@ -106,7 +106,7 @@ def _describe(dtype: np.dtype[Any]) -> Any:
     if dtype.names is None:
         return dtype.newbyteorder("<").str
     fields = [(name, dtype[name]) for name in dtype.names]
-    return [[name, _describe(kind.base), *([list(kind.shape)] if kind.shape else [])] for name, kind in fields]
+    return [[name, _describe(member.base), *([list(member.shape)] if member.shape else [])] for name, member in fields]
 
 
 def chunk_bytes(chunk: Values, element: ElementType) -> bytes:

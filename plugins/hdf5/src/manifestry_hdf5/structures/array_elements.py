@@ -55,9 +55,7 @@ def decode_entries(
     """
     count, size = octets.shape
     if size < offset_size + 5 if filtered else size != offset_size:
-        raise MalformedFileError(
-            f"chunk array: elements of {size} bytes are not as long as its kind and its addresses ask for"
-        )
+        raise MalformedFileError(f"chunk array: elements of {size} bytes do not fit its kind")
     defined = np.flatnonzero(~(octets[:, :offset_size] == 255).all(axis=1))
     if len(defined) != count:
         octets = octets[defined]

@@ -149,19 +149,19 @@ def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Sup
         raise UnusualError
     if len(data) < size * count:
         raise MalformedFileError(f"attribute message: {len(data)} bytes where {size * count} are expected")
-    kind = datatype[0] & 0x0F
-    if kind == _STRING:
+    datatype_class = datatype[0] & 0x0F
+    if datatype_class == _STRING:
         padding = datatype[1] & 0x0F
         texts = [_fixed_text(data[i * size : (i + 1) * size], padding) for i in range(count)]
         return _nest(texts, shape)
-    if kind == _VARIABLE_LENGTH and datatype[1] & 0x0F == 1:
+    if datatype_class == _VARIABLE_LENGTH and datatype[1] & 0x0F == 1:
         texts = [_variable_text(data[i * size : (i + 1) * size], superblock, heap) for i in range(count)]
         return _nest(texts, shape)
-    if kind == _VARIABLE_LENGTH:
+    if datatype_class == _VARIABLE_LENGTH:
         member = int.from_bytes(datatype[12:16], "little")
         for i in range(count):
             _check_sequence(data[i * size : (i + 1) * size], member, superblock, heap)
-    dtype = _PLAIN.get(_without_version(datatype[: 12 if kind == 0 else 20]))
+    dtype = _PLAIN.get(_without_version(datatype[: 12 if datatype_class == 0 else 20]))
     if dtype is None:
         raise UnusualError
     values = np.frombuffer(data, dtype, count).astype(dtype.newbyteorder("=")).reshape(shape)

@@ -181,8 +181,8 @@ def _read_header(
         _PREFIX + _CHECKSUM + header.record_size <= header.node_size <= _MAX_NODE_BYTES
     ):
         raise MalformedFileError(
-            f"version 2 B-tree header at byte {start}: records of {header.record_size} bytes are not as long as "
-            f"its type asks for, or do not fit in nodes of {header.node_size}"
+            f"version 2 B-tree header at byte {start}: records of {header.record_size} bytes do not fit its "
+            f"type or its nodes of {header.node_size} bytes"
         )
     if header.depth > _MAX_DEPTH or not 0 < octets[15] < octets[14] <= 100 or header.total >> 62:
         raise MalformedFileError(f"version 2 B-tree header at byte {start}: impossible parameters")
