@@ -31,7 +31,7 @@ def check_heads(data: NDArray[np.uint8], head: bytes, positions: NDArray[np.int6
     good = (data[:, : len(head)] == np.frombuffer(head, "u1")).all(axis=1)
     if not good.all():
         at = int(positions[int(np.argmin(good))])
-        raise MalformedFileError(f"{of} {structure} at byte {at}: not a {structure} of this {of}")
+        raise MalformedFileError(f"{of} {structure} at byte {at}: not one of this {of}")
 
 
 def check_blocks(data: NDArray[np.uint8], length: int, positions: NDArray[np.int64], structure: str) -> None:
