@@ -63,7 +63,7 @@ class NativeHdf5:
         return model_values(values, element)[inside]
 
     def _require_own(self, path: str) -> None:
-        """Make sure that libhdf5 comes to no other file when it reads a dataset."""
+        """Make sure that libhdf5 opens no other file when it reads a dataset."""
         file, identifier = Walker(self._files, ParseContext(), follow_external=False).follow(
             self._file, path.encode(), path
         )

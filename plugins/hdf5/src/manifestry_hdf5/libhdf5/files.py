@@ -253,7 +253,7 @@ class OpenFile:
     def identity(self, identifier: Any) -> Identity:
         """What an open object of this file is known by; for the target of a hard link, the link tells its address.
 
-        ``H5Oget_info`` would tell as well, but reads the whole chunk index of a dataset to do so.
+        ``H5Oget_info`` gives it as well, but reads the whole chunk index of a dataset to do so.
         """
         with library_errors("object header"):
             return self.source.url, address_of(identifier, b".")
@@ -327,7 +327,7 @@ class OpenFiles:
 
     @property
     def restricted(self) -> bool:
-        """Whether the caller says where files may point: libhdf5, which asks nobody, may follow nothing then."""
+        """Whether the caller says where files may point: libhdf5, which does not ask, may follow nothing then."""
         return self._allow is not None
 
 

@@ -100,7 +100,7 @@ def _integer(tid: Any) -> ElementType:
 
 
 def _bitfield(tid: Any) -> ElementType:
-    """As an unsigned integer. h5py does not tell its properties, so they are read from the message itself."""
+    """As an unsigned integer. h5py does not offer its properties, so they are read from the message itself."""
     message = tid.encode()[2:]
     order: Endian | None = ("big" if message[1] & 1 else "little") if tid.get_size() > 1 else None
     offset, precision = int.from_bytes(message[8:10], "little"), int.from_bytes(message[10:12], "little")

@@ -21,7 +21,7 @@ def is_undefined(properties: Any) -> bool:
 
 
 def fill_value(properties: Any, element: ElementType, datatype: Any) -> Any:
-    """The fill value of a dataset as a scalar of the element type: zero where nobody chose one.
+    """The fill value of a dataset as a scalar of the element type: zero where none was chosen.
 
     Parameters
     ----------

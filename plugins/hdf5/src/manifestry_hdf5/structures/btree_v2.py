@@ -236,9 +236,9 @@ def _check_nodes(
 
 def _records(data: NDArray[np.uint8], used: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
     """The records of some nodes, one after the other."""
-    most = int(used.max(initial=0))
-    table = data[:, _PREFIX : _PREFIX + most * size].reshape(len(data), most, size)
-    return table[np.arange(most) < used[:, None]]
+    longest = int(used.max(initial=0))
+    table = data[:, _PREFIX : _PREFIX + longest * size].reshape(len(data), longest, size)
+    return table[np.arange(longest) < used[:, None]]
 
 
 def _leaves(header: Header, records: NDArray[np.uint8], superblock: Superblock, ndim: int, chunk_bytes: int) -> Leaves:
