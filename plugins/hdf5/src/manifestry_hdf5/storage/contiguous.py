@@ -100,8 +100,8 @@ def raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
         count = properties.get_external_count()
         if not count:
             return None
-        found: list[Any] = [properties.get_external(i) for i in range(count)]
-    return [(decode_text(name), int(offset), int(size)) for name, offset, size in found]
+        entries: list[Any] = [properties.get_external(i) for i in range(count)]
+    return [(decode_text(name), int(offset), int(size)) for name, offset, size in entries]
 
 
 def raw_sources(dataset: Dataset, files: OpenFiles) -> list[Source]:
@@ -114,7 +114,7 @@ def raw_sources(dataset: Dataset, files: OpenFiles) -> list[Source]:
     """
     names = [name for name, _, _ in raw_files(dataset) or ()]
     try:
-        return [files.linked(dataset.file, name, "external raw file", dataset.path) for name in names]
+        return [files.link_target(dataset.file, name, "external raw file", dataset.path) for name in names]
     except SourceError as error:
         raise UnsupportedFeatureError("external raw file that cannot be read", dataset.path, str(error)) from error
 
