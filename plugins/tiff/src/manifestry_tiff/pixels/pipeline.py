@@ -16,10 +16,10 @@ from manifestry_tiff.structure.tags import Compression, Predictor, SampleFormat
 __all__ = ["Pipeline", "make_pipeline"]
 
 _DISPUTED: Final = {Compression.PACKBITS: "PackBits", Compression.LERC: "LERC"}
-"""Schemes in which libtiff passes over the Predictor tag, and tifffile does not."""
+"""Schemes in which libtiff ignores the Predictor tag, and tifffile does not."""
 
 _PREDICTED: Final = frozenset(BYTE_SCHEMES) - frozenset(_DISPUTED)
-"""Schemes for which the Predictor tag is defined; it is passed over elsewhere."""
+"""Schemes for which the Predictor tag is defined; it is ignored elsewhere."""
 
 _HORIZONTAL: Final[dict[int, int]] = {Predictor.HORIZONTAL: 1, Predictor.HORIZONTAL_X2: 2, Predictor.HORIZONTAL_X4: 4}
 _FLOATING: Final[dict[int, int]] = {
@@ -31,7 +31,7 @@ _CCITT: Final = frozenset({Compression.CCITT_RLE, Compression.CCITT_T4, Compress
 _BIT_ORDER: Final = Codec("manifestry.bitorder")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """Codecs in the order of encoding.
 
@@ -67,7 +67,7 @@ class Pipeline:
         order = (_BIT_ORDER,) if self.reversed_bits else ()
         return (*self.array, self.serializer, *differences, *trim, *compressor, *order)
 
-    def trimmed(self, nbytes: int) -> Pipeline:
+    def with_trim(self, nbytes: int) -> Pipeline:
         """The same for streams that hold more than the bytes of a tile or strip."""
         return replace(self, trim=nbytes)
 
@@ -86,23 +86,25 @@ def make_pipeline(image: Image) -> Pipeline:
         raise UnsupportedFeatureError(
             f"predictor {image.predictor} with {_DISPUTED[Compression(image.compression)]}",
             image.label,
-            "libtiff passes over it, tifffile undoes it; rewrite the file with one of them",
+            "libtiff ignores it, tifffile undoes it; rewrite the file with one of them",
         )
     if image.compression != Compression.NONE and image.compression not in BYTE_SCHEMES:
         scheme = image_scheme(image)
         _check_image_scheme(image)
         reversed_bits = image.fill_order == 2 and image.compression in _CCITT
-        return Pipeline(transpose, scheme.codec, scheme=scheme, reversed_bits=reversed_bits)
+        return Pipeline(array=transpose, serializer=scheme.codec, scheme=scheme, reversed_bits=reversed_bits)
     if image.subsampled:
         raise UnsupportedFeatureError(
             "subsampled YCbCr without JPEG", image.label, "convert the file with gdal_translate -co PHOTOMETRIC=RGB"
         )
     compressor = BYTE_SCHEMES.get(image.compression)
-    plain = Pipeline(transpose, _serializer(image), scheme=compressor, reversed_bits=image.fill_order == 2)
+    plain = Pipeline(
+        array=transpose, serializer=_serializer(image), scheme=compressor, reversed_bits=image.fill_order == 2
+    )
     if image.predictor != Predictor.NONE and image.compression in _PREDICTED:
-        return _predicted(image, plain)
+        return _add_predictor(image, plain)
     if plain.reversed_bits and compressor is None and plain.serializer.name == "bytes" and is_integer(image.dtype):
-        return Pipeline((*transpose, Codec("imagecodecs_bitorder")), plain.serializer)
+        return Pipeline(array=(*transpose, Codec("imagecodecs_bitorder")), serializer=plain.serializer)
     return plain
 
 
@@ -120,7 +122,7 @@ def _check_image_scheme(image: Image) -> None:
         )
 
 
-def _predicted(image: Image, plain: Pipeline) -> Pipeline:
+def _add_predictor(image: Image, plain: Pipeline) -> Pipeline:
     """The pipeline with the predictor of the image: an array codec, the codec that makes bytes, or one of bytes."""
     axis = -2 if plain.array else -1
     distance = _HORIZONTAL.get(image.predictor) or _FLOATING.get(image.predictor)

@@ -1,4 +1,4 @@
-"""What compressed streams say of themselves in their headers, before anything is decoded."""
+"""What compressed streams say about themselves in their headers, before anything is decoded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_subsampled(image: Image) -> bool:
 
 
 def declared_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns of a JPEG, JPEG 2000 or PNG stream; None where its header does not tell."""
+    """Rows and columns of a JPEG, JPEG 2000 or PNG stream; None where its header does not say."""
     head = stream[:_LOOK_BYTES]
     if head.startswith(_JPEG):
         frame = _frame_header(stream)
