@@ -1,4 +1,4 @@
-"""Everything that lies below a prefix, with sizes, times and entity tags, in one pass."""
+"""Everything below a prefix, with sizes, times and entity tags, in one pass."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _local_objects(source: Source) -> Iterator[tuple[str, SourceFile]]:
         inner = "" if directory == root else os.path.relpath(directory, root) + "/"
         for name in names:
             status = Path(directory, name).stat()
-            when = datetime.fromtimestamp(status.st_mtime, UTC)
-            yield inner + name, SourceFile(f"{source.url}/{inner}{name}", status.st_size, None, when)
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
+            yield inner + name, SourceFile(f"{source.url}/{inner}{name}", status.st_size, None, modified)
 
 
 def _remote_objects(source: Source) -> Iterator[tuple[str, SourceFile]]:
     prefix = source.path.rstrip("/") + "/" if source.path else ""
-    for found in listed(source.url, source.registry):
-        key = found["path"].removeprefix(prefix)
+    for entry in listed(source.url, source.registry):
+        key = entry["path"].removeprefix(prefix)
         url = f"{source.url.rstrip('/')}/{key}"
-        yield key, SourceFile(url, found["size"], found["e_tag"], found["last_modified"])
+        yield key, SourceFile(url, entry["size"], entry["e_tag"], entry["last_modified"])
