@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 import zarr
 from manifestry.errors import UnsupportedFeatureError
@@ -45,7 +46,7 @@ def to_manifest_group(tree: VirtualGroup) -> ManifestGroup:
     Raises
     ------
     UnsupportedFeatureError
-        An array has a rectilinear chunk grid, or lies in a file whose URL VirtualiZarr cannot express.
+        An array has a rectilinear chunk grid, or is in a file whose URL VirtualiZarr cannot express.
     """
     return _to_group(tree, "")
 
@@ -115,12 +116,12 @@ def convert_group(
 
 
 def _from_array(
-    array: ManifestArray, describe: Callable[[str], SourceFile], more: Mapping[str, Any] | None = None
+    array: ManifestArray, describe: Callable[[str], SourceFile], overrides: Mapping[str, Any] | None = None
 ) -> VirtualArray:
-    document: dict[str, Any] = {**array.metadata.to_dict(), **(more or {})}
+    document: dict[str, Any] = {**array.metadata.to_dict(), **(overrides or {})}
     document["codecs"] = json.loads(json.dumps(document["codecs"]))  # zarr keeps lists of JSON as tuples
     metadata = metadata_from_document(document)
-    if metadata.dtype.kind in "fc":  # zarr writes every NaN alike; the scalar that it holds has its bits
+    if np.issubdtype(metadata.dtype, np.inexact):  # zarr writes every NaN alike; the scalar that it holds has its bits
         metadata = metadata.with_(fill_value=array.metadata.fill_value)
     return VirtualArray(metadata, from_peer_manifest(array.manifest, describe))
 
@@ -139,8 +140,8 @@ def from_dataset(dataset: xr.Dataset, describe: Callable[[str], SourceFile] = un
     for name, variable in dataset.variables.items():
         if isinstance(variable.data, ManifestArray):
             attributes = {str(key): value for key, value in variable.attrs.items()}
-            own = {"dimension_names": original_dims(variable.dims), "attributes": attributes}
-            virtual[str(name)] = _from_array(variable.data, describe, own)
+            overrides = {"dimension_names": original_dims(variable.dims), "attributes": attributes}
+            virtual[str(name)] = _from_array(variable.data, describe, overrides)
     rest = from_virtual_dataset(dataset.drop_vars(virtual))
     arrays = {**virtual, **rest.arrays}
     tree = VirtualGroup({str(name): arrays[str(name)] for name in dataset.variables}, {}, rest.attributes)
