@@ -78,7 +78,7 @@ class ScaleOffset(ClientDataCodec):
         scaling, factor, count, of_floats, size = self.client_data[:5]
         if scaling != (0 if of_floats else 2) or of_floats not in (0, 1) or len(self.client_data) != 20:
             raise DecodeError(
-                f"{self.codec_id}: scaling {scaling} with {len(self.client_data)} values of client data is unknown: must be 0"
+                f"{self.codec_id}: no scaling of the kind {scaling} with {len(self.client_data)} values: must be 0"
                 " (floats) or 2 (integers), with 20 values"
             )
         if not of_floats and size * 8 < factor < 1 << 31:  # negative ones mean: as many bits as it takes

@@ -76,7 +76,7 @@ def read_zfp_header(client_data: Sequence[int]) -> ZfpHeader:
     if header[:4] != _MAGIC:
         header = words.byteswap().tobytes()  # written on a big-endian machine
     if header[:4] != _MAGIC or client_data[0] >> 12 & 0xF > _CODEC:
-        raise DecodeError(f"the client data is not a header of codec {_CODEC} of ZFP")
+        raise DecodeError(f"the client data has no header of codec {_CODEC} of ZFP")
     bits, size = int.from_bytes(header, "little") >> _MAGIC_BITS, len(header) * 8
     meta, mode = bits & (1 << _META_BITS) - 1, bits >> _META_BITS
     is_long = mode & _LONG == _LONG
