@@ -30,7 +30,7 @@ class BitOrder(BytesCodec):
 
 
 class Trim(BytesCodec):
-    """Bytes behind the pixels: some writers compress more of them than a tile or strip has.
+    """Bytes after the pixels: some writers compress more of them than a tile or strip has.
 
     Parameters
     ----------

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
-from manifestry.model.datatypes import is_float, is_integer
 
 from manifestry_dmrpp.document import Attribute, Variable
 from manifestry_dmrpp.elements import ATOMIC
@@ -67,7 +66,7 @@ def coordinates(variable: Variable, dims: Iterable[str]) -> list[str]:
 
 def to_type_of_array(value: Any, dtype: np.dtype[Any]) -> Any:
     """A number in the type of an array, where that changes nothing; else as it is."""
-    if not isinstance(value, np.integer | np.floating) or not (is_integer(dtype) or is_float(dtype)):
+    if not isinstance(value, np.integer | np.floating) or not issubclass(dtype.type, np.integer | np.floating):
         return value
     with np.errstate(all="ignore"):
         converted = value.astype(dtype)
@@ -99,7 +98,7 @@ def _value(attribute: Attribute) -> Any:
 def _parse_numbers(texts: list[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any] | None:
     """The texts as numbers of a type, or None when one of them is not a number."""
     try:
-        if is_float(dtype):
+        if np.issubdtype(dtype, np.floating):
             return np.array([float(text) for text in texts], "f8").astype(dtype)
         return np.array([int(text) for text in texts], dtype)
     except (ValueError, OverflowError):

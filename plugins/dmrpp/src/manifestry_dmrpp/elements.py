@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec, serializer
-from manifestry.model.datatypes import has_byte_order, is_integer
+from manifestry.model.datatypes import has_byte_order
 from manifestry.model.records import record_layout
 
 from manifestry_dmrpp.dimensions import axis_lengths
@@ -120,7 +120,7 @@ def _enumeration(name: str, group: Group) -> Enumeration:
 def _enum(enumeration: Enumeration) -> tuple[np.dtype[Any], Mapping[str, Any]]:
     """The integer type, and the labels as CF has them; truth values as h5py writes them are booleans."""
     code = ATOMIC.get(enumeration.base, "")
-    if not is_integer(np.dtype(code or "S1")):
+    if not np.issubdtype(code or "S1", np.integer):
         raise MalformedFileError(f"an enumeration has the base type {enumeration.base!r}: must be an integer type")
     dtype = np.dtype(code)
     try:

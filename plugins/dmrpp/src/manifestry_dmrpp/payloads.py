@@ -84,7 +84,7 @@ def _elements(
     _check_size(expected, limits)
     plain = _inflate(data, expected) if compressed else data
     if len(plain) != expected:
-        raise MalformedFileError(f"the document has {len(plain)} bytes of values: {count} elements take {expected}")
+        raise MalformedFileError(f"the values in the document are not the {expected} bytes that {count} elements take")
     return Payload(element, element.codecs, plain)
 
 
@@ -114,7 +114,7 @@ def _text(run: StringRun, limits: Limits) -> str:
     _check_size(size, limits)
     data = _inflate(_base64(run.text), size)
     if len(data) != size:
-        raise MalformedFileError(f"a string inflates to {len(data)} bytes: must have its declared size of {size}")
+        raise MalformedFileError(f"a string does not inflate to its declared size of {size} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

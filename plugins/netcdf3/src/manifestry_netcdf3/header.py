@@ -127,7 +127,7 @@ class _HeaderReader:
 
     def header(self) -> Header:
         """``header = magic numrecs dim_list gatt_list var_list``."""
-        magic = self._padded(4)
+        magic = self._padded_bytes(4)
         version = magic[3]
         if magic[:3] != b"CDF" or version not in _VERSIONS:
             raise MalformedFileError(
@@ -245,7 +245,7 @@ class _HeaderReader:
         self._at = end
         return number
 
-    def _padded(self, size: int) -> bytes:
+    def _padded_bytes(self, size: int) -> bytes:
         end = self._at + size
         if end > len(self._data):
             self._fetch(end)

@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import is_float
 
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.stream_headers import is_subsampled
@@ -159,7 +158,7 @@ def _lerc(image: Image) -> ImageScheme:
         )
     extra = image.directory.integers(Tag.EXTRA_SAMPLES)
     alpha = not image.planar and image.dtype == np.uint8 and extra[-1:] == (ExtraSample.UNASSOCIATED_ALPHA,)
-    if is_float(image.dtype) or alpha:
+    if np.issubdtype(image.dtype, np.floating) or alpha:
         return ImageScheme(codec=Codec("manifestry.lerc", {"samples": image.segment_samples}), library="")
     return ImageScheme(
         codec=Codec("imagecodecs_lerc"), library="lerc", decode={"masks": False}, lossless=({"level": 0.0},)

@@ -14,7 +14,6 @@ import imagecodecs
 import numcodecs
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.datatypes import is_float
 from numpy.typing import NDArray
 
 from manifestry_tiff.pixels.compression import ByteScheme, ImageScheme
@@ -126,7 +125,8 @@ def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
                 if scheme.library
                 else _call_checked(_codec(scheme).encode, padded)
             )
-            if np.array_equal(decode_pixels(image, pipeline, encoded), padded, equal_nan=is_float(padded.dtype)):
+            nan_is_equal = np.issubdtype(padded.dtype, np.floating)
+            if np.array_equal(decode_pixels(image, pipeline, encoded), padded, equal_nan=nan_is_equal):
                 return encoded
         except StreamError:
             continue

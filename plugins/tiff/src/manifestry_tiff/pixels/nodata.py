@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from manifestry.model.datatypes import is_bool, is_inexact
 
 __all__ = ["nearest_value", "parse_nodata"]
 
@@ -22,7 +21,7 @@ def parse_nodata(text: str, dtype: np.dtype[Any]) -> np.generic | None:
         The text is not a number.
     """
     number = _parse_number(text)
-    if is_inexact(dtype):
+    if np.issubdtype(dtype, np.inexact):
         scalar: np.generic = _round_to(number, dtype)
         return None if math.isfinite(number) and not np.isfinite(scalar) else scalar
     if isinstance(number, float) and not number.is_integer():  # nor are NaN and infinities integers
@@ -38,7 +37,7 @@ def nearest_value(text: str, dtype: np.dtype[Any]) -> np.generic:
     except ValueError:
         number = 0
     value: np.generic
-    if is_inexact(dtype):
+    if np.issubdtype(dtype, np.inexact):
         value = _round_to(number, dtype)
     else:
         low, high = _limits(dtype)
@@ -53,7 +52,7 @@ def _parse_number(text: str) -> int | float:
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    return (0, 1) if is_bool(dtype) else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    return (0, 1) if np.issubdtype(dtype, np.bool_) else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
 def _round_to(number: float, dtype: np.dtype[Any]) -> Any:

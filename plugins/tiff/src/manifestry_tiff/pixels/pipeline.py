@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec, serializer
-from manifestry.model.datatypes import is_complex, is_float, is_integer
 
 from manifestry_tiff.pixels.compression import BYTE_SCHEMES, JPEG_SCHEMES, ByteScheme, ImageScheme, image_scheme
 from manifestry_tiff.structure.image import Image
@@ -103,7 +103,8 @@ def make_pipeline(image: Image) -> Pipeline:
     )
     if image.predictor != Predictor.NONE and image.compression in _PREDICTED:
         return _add_predictor(image, plain)
-    if plain.reversed_bits and compressor is None and plain.serializer.name == "bytes" and is_integer(image.dtype):
+    plain_bytes = compressor is None and plain.serializer.name == "bytes"
+    if plain.reversed_bits and plain_bytes and np.issubdtype(image.dtype, np.integer):
         return Pipeline(array=(*transpose, Codec("imagecodecs_bitorder")), serializer=plain.serializer)
     return plain
 
@@ -126,8 +127,9 @@ def _add_predictor(image: Image, plain: Pipeline) -> Pipeline:
     """The pipeline with the predictor of the image: an array codec, the codec that makes bytes, or one of bytes."""
     axis = -2 if plain.array else -1
     distance = _HORIZONTAL.get(image.predictor) or _FLOATING.get(image.predictor)
-    whole = image.bits in (8, 16, 32, 64) and (not is_complex(image.dtype) or image.directory.header.order == "<")
-    horizontal, floating = image.predictor in _HORIZONTAL, image.predictor in _FLOATING and is_float(image.dtype)
+    is_complex, is_float = (np.issubdtype(image.dtype, kind) for kind in (np.complexfloating, np.floating))
+    whole = image.bits in (8, 16, 32, 64) and (not is_complex or image.directory.header.order == "<")
+    horizontal, floating = image.predictor in _HORIZONTAL, image.predictor in _FLOATING and is_float
     if distance is None or not whole or not (horizontal or floating) or image.segment_width % distance:
         raise UnsupportedFeatureError(
             f"predictor {image.predictor} on {image.segment_width} columns of {image.bits} bits"
@@ -137,7 +139,7 @@ def _add_predictor(image: Image, plain: Pipeline) -> Pipeline:
         )
     if floating:
         return replace(plain, serializer=Codec("imagecodecs_floatpred", {"axis": axis, "dist": distance}))
-    if distance == 1 and (is_integer(image.dtype) or is_float(image.dtype)):
+    if distance == 1 and (np.issubdtype(image.dtype, np.integer) or is_float):
         return replace(plain, array=(*plain.array, Codec("imagecodecs_delta", {"axis": axis, "dist": 1})))
     configuration = {
         "elementsize": image.bits // 8,

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 from manifestry.errors import MalformedFileError
-from manifestry.model.datatypes import is_integer
 from numpy.typing import NDArray
 
 from manifestry_tiff.structure.file import TiffFile
@@ -178,7 +177,7 @@ class Directory:
         values = self.numbers(tag)
         if values is None:
             return ()
-        if not is_integer(values.dtype) or values.size > _MAX_VALUES:
+        if not issubclass(values.dtype.type, np.integer) or values.size > _MAX_VALUES:
             raise self.tag_error(
                 tag,
                 f"{values.size} values of type {self.entries[tag].type}: must be integers, and no more than {_MAX_VALUES}",

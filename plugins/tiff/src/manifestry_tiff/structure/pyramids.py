@@ -89,12 +89,12 @@ class _PlaceUnknownError(Exception):
 def group_images(directories: list[Directory], context: ParseContext) -> list[Pyramid]:
     """The images of a file. Those that cannot be read are refused by the number of their directory."""
     pyramids: list[Pyramid] = []
-    known = {directory.offset for directory in directories}
+    seen = {directory.offset for directory in directories}
     for number, directory in enumerate(directories):
         image = _read_image_of(directory, number, context)
         try:
             _place(directory, image, pyramids)
-            for sub in _sub_directories(directory, number, known, context):
+            for sub in _sub_directories(directory, number, seen, context):
                 _place(sub, _read_image_of(sub, number, context), pyramids)
         except _PlaceUnknownError:
             placed = image is None or any(level.image is image for pyramid in pyramids for level in pyramid.levels)
@@ -147,8 +147,8 @@ def _read_image_of(directory: Directory, number: int, context: ParseContext) -> 
     return None
 
 
-def _sub_directories(directory: Directory, number: int, known: set[int], context: ParseContext) -> Iterator[Directory]:
-    """The directories that the SubIFDs tag points at; each may begin a chain of its own. `known` ones come once only.
+def _sub_directories(directory: Directory, number: int, seen: set[int], context: ParseContext) -> Iterator[Directory]:
+    """The directories that the SubIFDs tag points at; each may begin a chain of its own. Those that were `seen` do not come again.
 
     Raises
     ------
@@ -164,9 +164,9 @@ def _sub_directories(directory: Directory, number: int, known: set[int], context
         for i, offset in enumerate(offsets):
             label = f"{directory.label} SubIFD {i}"
             for sub in read_chain(directory.file, directory.header, offset, label, context.limits.max_arrays):
-                if sub.offset in known:
+                if sub.offset in seen:
                     break
-                known.add(sub.offset)
+                seen.add(sub.offset)
                 yield sub
         return
     raise _PlaceUnknownError

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from manifestry.errors import ManifestError
-from manifestry.model.datatypes import is_integer
 from numpy.typing import NDArray
 
 from manifestry_tiff.structure.image import Image
@@ -75,7 +74,7 @@ def _column(image: Image, tag: Tag, expected: int) -> NDArray[Any]:
     values = image.directory.numbers(tag)
     if values is None:
         raise image.directory.tag_error(tag, "the tag is missing")
-    if not is_integer(values.dtype):
+    if not np.issubdtype(values.dtype, np.integer):
         raise image.directory.tag_error(tag, f"values of type {values.dtype}: must be integers")
     if values.size < expected:
         raise image.directory.tag_error(tag, f"{values.size} values are too few: {expected} are needed")

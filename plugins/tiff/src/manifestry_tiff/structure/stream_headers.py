@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from manifestry.model.datatypes import is_integer
+import numpy as np
 
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import Tag
@@ -27,7 +27,7 @@ def is_subsampled(image: Image) -> bool:
     """
     directory = image.directory
     offsets = directory.numbers(Tag.TILE_OFFSETS if image.tiled else Tag.STRIP_OFFSETS)
-    if offsets is None or not is_integer(offsets.dtype) or not offsets.any():
+    if offsets is None or not np.issubdtype(offsets.dtype, np.integer) or not offsets.any():
         return False
     first = int(offsets[offsets != 0][0])
     stream = directory.file.read(first, _LOOK_BYTES) if 0 < first < directory.file.size else b""
