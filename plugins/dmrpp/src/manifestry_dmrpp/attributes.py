@@ -98,7 +98,7 @@ def _value(attribute: Attribute) -> Any:
 def _parse_numbers(texts: list[str], dtype: np.dtype[Any]) -> np.ndarray[Any, Any] | None:
     """The texts as numbers of a type, or None when one of them is not a number."""
     try:
-        if np.issubdtype(dtype, np.floating):
+        if issubclass(dtype.type, np.floating):
             return np.array([float(text) for text in texts], "f8").astype(dtype)
         return np.array([int(text) for text in texts], dtype)
     except (ValueError, OverflowError):

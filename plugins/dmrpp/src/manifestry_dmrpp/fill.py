@@ -43,23 +43,24 @@ def fill_value(text: str | None, dtype: np.dtype[Any], attributes: Mapping[str, 
 
 
 def _from_text(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tuple[Any, bool]:
-    if dtype.names is not None:
-        return _record(text, dtype)
-    if isinstance(dtype, np.dtypes.StringDType):
-        return text, True
-    if np.issubdtype(dtype, np.integer):
-        return _integer(text, dtype)
-    if np.issubdtype(dtype, np.floating):
+    scalar = dtype.type
+    if issubclass(scalar, np.floating):
         return _float(text, dtype, attributes)
-    if np.issubdtype(dtype, np.bool_):
+    if issubclass(scalar, np.integer):
+        return _integer(text, dtype)
+    if issubclass(scalar, np.bool_):
         return np.bool_(int(text)), True
-    if np.issubdtype(dtype, np.bytes_):
+    if issubclass(scalar, np.bytes_):
         data = text.encode("utf-8")
         return np.array(data, dtype)[()], len(data) <= dtype.itemsize
-    if np.issubdtype(dtype, np.complexfloating):
+    if issubclass(scalar, np.complexfloating):
         part = np.dtype(f"f{dtype.itemsize // 2}")
         record, sure = _record(text, np.dtype([("r", part), ("i", part)]))
         return np.frombuffer(record.tobytes(), dtype)[0], sure
+    if isinstance(dtype, np.dtypes.StringDType):
+        return text, True
+    if dtype.names is not None:
+        return _record(text, dtype)
     return default_fill(dtype), not text.strip("0 ")
 
 
