@@ -249,8 +249,8 @@ class Bitshuffle(ClientDataCodec):
         self._element, self._block, self._compression = padded[2], padded[3], padded[4]
         if not 0 < self._element <= 1 << 16 or self._block % 8 or self._compression not in (0, 2, 3):
             raise ValueError(
-                f"client_data {self.client_data}: elements must have 1 to 65536 bytes, blocks a multiple of 8 elements, and"
-                " the compression must be 0, 2 or 3"
+                f"client_data {self.client_data}: elements must have 1 to 65536 bytes, blocks a multiple of 8"
+                " elements, and the compression must be 0, 2 or 3"
             )
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -63,12 +63,13 @@ class Bits(BytesCodec):
     def __init__(self, itemsize: int, precision: int, offset: int, signed: bool, order: str) -> None:  # noqa: FBT001 its form in stores
         if itemsize not in (1, 2, 4, 8) or not 0 < precision <= 8 * itemsize or not 0 <= offset <= 8 * itemsize:
             raise ValueError(
-                f"{precision} bits from bit {offset} on do not fit into {itemsize} bytes: elements must have 1, 2, 4 or 8"
+                f"{precision} bits from bit {offset} on do not fit into {itemsize} bytes: elements must have"
+                " 1, 2, 4 or 8"
             )
         if precision + offset > 8 * itemsize or order not in ("little", "big"):
             raise ValueError(
-                f"{precision} bits from bit {offset} on in {itemsize} bytes, byte order {order!r}: the bits must fit, and the"
-                " byte order must be 'little' or 'big'"
+                f"{precision} bits from bit {offset} on in {itemsize} bytes, byte order {order!r}: the bits must"
+                " fit, and the byte order must be 'little' or 'big'"
             )
         self.itemsize, self.precision, self.offset = int(itemsize), int(precision), int(offset)
         self.signed, self.order = bool(signed), order

@@ -86,8 +86,8 @@ class HorizontalDifference(BytesCodec):
         self.distance = positive_integer("distance", distance)
         if self.elementsize not in (1, 2, 4, 8) or endian not in _ORDERS or self.row % self.distance:
             raise ValueError(
-                f"differences of {elementsize} bytes, {endian}-endian, over {distance} of {row} elements: the size must be 1,"
-                " 2, 4 or 8, endian little or big, and the row a multiple of the distance"
+                f"differences of {elementsize} bytes, {endian}-endian, over {distance} of {row} elements: the size must"
+                " be 1, 2, 4 or 8, endian little or big, and the row a multiple of the distance"
             )
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -113,7 +113,8 @@ class HorizontalDifference(BytesCodec):
         """``(rows, elements of a row / distance, distance)``."""
         if len(data) % (self.row * self.elementsize):
             raise DecodeError(
-                f"{self.codec_id}: {len(data)} bytes are not whole rows of {self.row} elements of {self.elementsize} bytes"
+                f"{self.codec_id}: {len(data)} bytes are not whole rows of {self.row} elements of"
+                f" {self.elementsize} bytes"
             )
         words = np.frombuffer(data.tobytes(), f"{_ORDERS[self.endian]}u{self.elementsize}")
         return words.reshape(-1, self.row // self.distance, self.distance)

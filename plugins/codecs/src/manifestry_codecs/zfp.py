@@ -96,8 +96,8 @@ def read_zfp_header(client_data: Sequence[int]) -> ZfpHeader:
     needed = exponent_bits + (8 if reversible else 1)  # what precedes the values of a block
     if minbits > maxbits or maxbits < needed or precision > _MAX_PRECISION:
         raise DecodeError(
-            f"the header of ZFP has blocks of {minbits} to {maxbits} bits with {precision} bit planes: must be {needed} bits"
-            f" at least, and {_MAX_PRECISION} bit planes at most"
+            f"the header of ZFP has blocks of {minbits} to {maxbits} bits with {precision} bit planes: must be"
+            f" {needed} bits at least, and {_MAX_PRECISION} bit planes at most"
         )
     most = max(minbits, min(maxbits, _whole_block(dtype, len(shape), exponent_bits)))
     return ZfpHeader(dtype=dtype, shape=shape, least_bits=minbits, most_bits=most, stream=stream, complete=not is_long)
@@ -182,6 +182,7 @@ class Zfp(ClientDataCodec):
         elements: NDArray[Any] = np.ascontiguousarray(imagecodecs.zfp_decode(stream, shape=shape, dtype=dtype))
         if elements.shape != header.shape or elements.dtype != header.dtype:
             raise DecodeError(
-                f"{self.codec_id}: a chunk decodes to {elements.dtype} {elements.shape}, expected {header.dtype} {header.shape}"
+                f"{self.codec_id}: a chunk decodes to {elements.dtype} {elements.shape}, expected"
+                f" {header.dtype} {header.shape}"
             )
         return elements

@@ -157,7 +157,8 @@ class ChunkList:
             )
         if len(texts) != len(array_shape):
             raise MalformedFileError(
-                f"chunkDimensionSizes {self.chunk_sizes.strip()!r}: must have one for each dimension of the shape {array_shape}"
+                f"chunkDimensionSizes {self.chunk_sizes.strip()!r}: must have one for each dimension of the"
+                f" shape {array_shape}"
             )
         return tuple(map(int, texts))
 

@@ -127,7 +127,8 @@ def _enum(enumeration: Enumeration) -> tuple[np.dtype[Any], Mapping[str, Any]]:
         values = np.array([int(value) for _, value in enumeration.labels], "O").astype(dtype)
     except (ValueError, OverflowError) as error:
         raise MalformedFileError(
-            f"an enumeration has the labels and values {enumeration.labels[:5]}: the values must be of type {enumeration.base}"
+            f"an enumeration has the labels and values {enumeration.labels[:5]}: the values must be of type"
+            f" {enumeration.base}"
         ) from error
     names = [name for name, _ in enumeration.labels]
     if dtype.itemsize == 1 and dict(zip(names, values.tolist(), strict=True)) == {"FALSE": 0, "TRUE": 1}:
@@ -171,8 +172,8 @@ def _bytes_per_element(variable: Variable) -> int:
     size, rest = divmod(chunks.sizes[0], math.prod(shape))
     if rest or not 0 < size < 1 << 31 or any(n != chunks.sizes[0] for n in chunks.sizes):
         raise MalformedFileError(
-            f"chunks of {chunks.sizes[0]} bytes cannot be divided evenly among the elements: must all have the same size, a multiple"
-            " of their number, for elements of one size"
+            f"chunks of {chunks.sizes[0]} bytes cannot be divided among the elements: must all have one size, a"
+            " multiple of the number of elements, for elements of one size"
         )
     return int(size)
 

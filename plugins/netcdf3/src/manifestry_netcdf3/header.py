@@ -189,7 +189,8 @@ class _HeaderReader:
         dimids = tuple([self._count() for _ in range(rank)])
         if dimids and max(dimids) >= dimensions:
             raise self._error(
-                f"variable {name!r} has the dimension ids {dimids}: must be less than {dimensions}, the number of dimensions"
+                f"variable {name!r} has the dimension ids {dimids}: must be less than {dimensions}, the number of"
+                " dimensions"
             )
         attributes = self._attributes()
         external = self._type(self._number(4), name)

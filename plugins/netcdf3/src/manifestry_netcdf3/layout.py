@@ -133,7 +133,8 @@ class Layout:
             start, end = records[0][0], max(stop for _, stop, _ in records)
             if end - start > self.record_bytes:
                 raise MalformedFileError(
-                    f"the first record goes from byte {start} to {end}: must not be longer than {self.record_bytes} bytes"
+                    f"the first record goes from byte {start} to {end}: must not be longer than"
+                    f" {self.record_bytes} bytes"
                 )
             fixed = sorted([*fixed, (start, start + self.numrecs * self.record_bytes, "(the records)")])
             _check_disjoint(records)

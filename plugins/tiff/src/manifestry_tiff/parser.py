@@ -38,7 +38,7 @@ class TiffParser:
         MalformedFileError
             The file has no TIFF header, or no directory.
         OptionError
-            There is no directory of the number, or no group of the name asked for.
+            The file does not have the directory or the group that is asked for.
         """
         tree = _read(source, Layout(options, context))
         return _subgroup(tree, source, context) if context.group else tree

@@ -31,7 +31,7 @@ def parse_nodata(text: str, dtype: np.dtype[Any]) -> np.generic | None:
 
 
 def nearest_value(text: str, dtype: np.dtype[Any]) -> np.generic:
-    """What GDAL fills sparse tiles with: nodata, or the nearest element where nodata is not an element; 0 where it is not a number."""
+    """What GDAL fills sparse tiles with: nodata, or the element nearest to it; 0 where it is not a number."""
     try:
         number = _parse_number(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Bytes of a TIFF file wherever they lie: few requests, and nothing read that is not needed."""
+"""Bytes of a TIFF file wherever they are: few requests, and nothing read that is not needed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TiffFile:
         return len(self._spans[0][1])
 
     def affords(self, count: int, decoded: int) -> bool:
-        """Whether `count` bytes may be read and `decoded` be made of them for a look; then they count towards the limits."""
+        """Whether `count` bytes may be read and `decoded` be made of them for a look; then they count to the limits."""
         if count > self._allowance or decoded > self._decodable:
             return False
         self._allowance -= count

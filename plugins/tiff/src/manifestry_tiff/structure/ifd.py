@@ -180,7 +180,7 @@ class Directory:
         if not issubclass(values.dtype.type, np.integer) or values.size > _MAX_VALUES:
             raise self.tag_error(
                 tag,
-                f"{values.size} values of type {self.entries[tag].type}: must be integers, and no more than {_MAX_VALUES}",
+                f"{values.size} values of type {self.entries[tag].type}: must be integers, {_MAX_VALUES} at most",
             )
         return tuple(values.tolist())
 

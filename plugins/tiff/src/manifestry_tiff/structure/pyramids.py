@@ -148,7 +148,9 @@ def _read_image_of(directory: Directory, number: int, context: ParseContext) -> 
 
 
 def _sub_directories(directory: Directory, number: int, seen: set[int], context: ParseContext) -> Iterator[Directory]:
-    """The directories that the SubIFDs tag points at; each may begin a chain of its own. Those that were `seen` do not come again.
+    """The directories that the SubIFDs tag points at; each may begin a chain of its own.
+
+    Those that were `seen` do not come again.
 
     Raises
     ------
