@@ -14,7 +14,7 @@ import numpy as np
 from manifestry_dmrpp.document import Attribute, Variable
 from manifestry_dmrpp.elements import ATOMIC
 
-__all__ = ["coordinates", "group_attributes", "to_type_of_array", "variable_attributes"]
+__all__ = ["group_attributes", "variable_attributes"]
 
 _GLOBAL_CONTAINERS: Final = frozenset({"HDF5_GLOBAL", "NC_GLOBAL", "HDF5_ROOT_GROUP"})
 _OF_THE_DOCUMENT: Final = frozenset({"build_dmrpp_metadata", "DODS_EXTRA", "DAP4_Checksum_CRC32"})
@@ -45,14 +45,14 @@ def variable_attributes(variable: Variable, dtype: np.dtype[Any], dims: Iterable
         if values.get(note) == unchanged:
             del values[note]
     if "_FillValue" in values:
-        values["_FillValue"] = to_type_of_array(values["_FillValue"], dtype)
-    others = coordinates(variable, dims)
+        values["_FillValue"] = _to_type_of_array(values["_FillValue"], dtype)
+    others = _other_coordinates(variable, dims)
     if others and "coordinates" not in values:
         values["coordinates"] = " ".join(others)
     return values
 
 
-def coordinates(variable: Variable, dims: Iterable[str]) -> list[str]:
+def _other_coordinates(variable: Variable, dims: Iterable[str]) -> list[str]:
     """Names of the Maps that are not the coordinate variables of dimensions; full paths where in another group."""
     dimensions = set(dims)
     names = []
@@ -64,7 +64,7 @@ def coordinates(variable: Variable, dims: Iterable[str]) -> list[str]:
     return names
 
 
-def to_type_of_array(value: Any, dtype: np.dtype[Any]) -> Any:
+def _to_type_of_array(value: Any, dtype: np.dtype[Any]) -> Any:
     """A number in the type of an array, where that changes nothing; else as it is."""
     if not isinstance(value, np.integer | np.floating) or not issubclass(dtype.type, np.integer | np.floating):
         return value
