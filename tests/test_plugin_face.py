@@ -51,7 +51,7 @@ def test_our_plugins_take_nothing_of_the_core_but_the_face(plugin):
 
 def test_the_face_is_small_and_each_name_has_two_users_or_is_explained():
     assert len(FACE) <= 60
-    users = {name: 0 for name in FACE}
+    users = dict.fromkeys(FACE, 0)
     for plugin in PLUGINS:
         for name in {name for names in _names(plugin, "src").values() for _, name in names} & FACE:
             users[name] += 1

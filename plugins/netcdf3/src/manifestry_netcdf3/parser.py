@@ -54,9 +54,9 @@ class NetCDF3Parser:
         return NetCDFReader(source)
 
 
-def _check_name(name: str, known: dict[str, VirtualArray]) -> None:
-    """Names that Zarr cannot have, and names that are there twice."""
+def _check_name(name: str, earlier: dict[str, VirtualArray]) -> None:
+    """Refuse names that Zarr cannot have, and names that another variable has."""
     if not is_node_name(name):
         raise UnsupportedFeatureError(f"the name {name!r}", name, "Zarr has no such names; rename it with ncrename")
-    if name in known:
-        raise MalformedFileError(f"two variables have the name {name!r}")
+    if name in earlier:
+        raise MalformedFileError(f"two variables have the name {name!r}: names must differ")

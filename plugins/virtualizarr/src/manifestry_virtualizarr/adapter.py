@@ -61,15 +61,15 @@ class ManifestryParser:
             As `manifestry.parse`; an array that VirtualiZarr cannot hold is refused.
         """
         tree = mf.parse(url, format=self.format, stores=registry, on_unsupported=self.on_unsupported, **self.options)
-        return ManifestStore(to_manifest_group(_named(tree)), registry=registry)
+        return ManifestStore(to_manifest_group(_name_dimensions(tree)), registry=registry)
 
     def __repr__(self) -> str:
         return f"ManifestryParser({self.format!r})"
 
 
-def _named(group: VirtualGroup) -> VirtualGroup:
+def _name_dimensions(group: VirtualGroup) -> VirtualGroup:
     """A tree in which every dimension has a name."""
-    groups = {name: _named(child) for name, child in group.groups.items()}
+    groups = {name: _name_dimensions(child) for name, child in group.groups.items()}
     arrays = {
         name: VirtualArray(array.metadata.with_(dims=array.named_dims(name)), array.manifest)
         for name, array in group.arrays.items()

@@ -45,7 +45,7 @@ def to_manifest_group(tree: VirtualGroup) -> ManifestGroup:
     Raises
     ------
     UnsupportedFeatureError
-        An array has a rectilinear chunk grid, or lies in a file whose URL VirtualiZarr cannot express.
+        An array has a rectilinear chunk grid, or is in a file whose URL VirtualiZarr cannot express.
     """
     return _to_group(tree, "")
 
@@ -115,9 +115,9 @@ def convert_group(
 
 
 def _from_array(
-    array: ManifestArray, describe: Callable[[str], SourceFile], more: Mapping[str, Any] | None = None
+    array: ManifestArray, describe: Callable[[str], SourceFile], overrides: Mapping[str, Any] | None = None
 ) -> VirtualArray:
-    document: dict[str, Any] = {**array.metadata.to_dict(), **(more or {})}
+    document: dict[str, Any] = {**array.metadata.to_dict(), **(overrides or {})}
     document["codecs"] = json.loads(json.dumps(document["codecs"]))  # zarr keeps lists of JSON as tuples
     metadata = metadata_from_documents({"zarr.json": document})
     if np.issubdtype(metadata.dtype, np.inexact):  # zarr writes every NaN alike; the scalar that it holds has its bits
@@ -139,8 +139,8 @@ def from_dataset(dataset: xr.Dataset, describe: Callable[[str], SourceFile] = un
     for name, variable in dataset.variables.items():
         if isinstance(variable.data, ManifestArray):
             attributes = {str(key): value for key, value in variable.attrs.items()}
-            own = {"dimension_names": [str(dim) for dim in variable.dims], "attributes": attributes}
-            virtual[str(name)] = _from_array(variable.data, describe, own)
+            overrides = {"dimension_names": [str(dim) for dim in variable.dims], "attributes": attributes}
+            virtual[str(name)] = _from_array(variable.data, describe, overrides)
     ours = mf.to_xarray(VirtualGroup(virtual)).variables
     coordinates = {name: variable for name, variable in ours.items() if name in dataset.coords}
     data = {name: variable for name, variable in ours.items() if name not in coordinates}

@@ -1,7 +1,7 @@
 """Chunk manifests, both ways: whole columns at a time, no Python object for a chunk that is stored in a file.
 
 VirtualiZarr keeps three arrays over the chunk grid: paths (text, once for every chunk), offsets and lengths. Two paths
-are no paths: ``""`` is a chunk that is not stored, ``"__inlined__"`` one whose bytes stand in a dictionary beside them.
+name no file: ``""`` is a chunk that is not stored, ``"__inlined__"`` one whose bytes are in a dictionary next to them.
 Where a chunk is not stored, offset and length may hold anything.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["from_peer_manifest", "to_peer_manifest"]
 
 _MISSING_PATH: Final = ""
 _INLINED_PATH: Final = "__inlined__"
-_MISSING: Final = 0xFFFF_FFFE  # a row of no table
+_MISSING: Final = 0xFFFF_FFFE  # no table has this row
 
 type _Inlined = dict[tuple[int, ...], bytes]
 
@@ -56,7 +56,7 @@ def from_peer_manifest(manifest: PeerManifest, describe: Callable[[str], SourceF
         index[at], starts[at], counts[at] = INLINE, np.cumsum(sizes) - sizes, sizes
         blob = b"".join(inlined.values())
     if int(np.count_nonzero(index == INLINE)) != len(inlined):
-        raise ManifestError("a chunk is said to be inlined, and its bytes are not there")
+        raise ManifestError("a chunk is said to be inlined: its bytes are not there")
     return ChunkManifest.from_columns(grid, files, index, starts, counts, inline=blob)
 
 
@@ -73,13 +73,13 @@ def _rows(paths: NDArray[Any], describe: Callable[[str], SourceFile]) -> tuple[l
     if not paths.size:
         return [], np.empty(0, "u4")
     starts = np.concatenate([[0], np.flatnonzero(paths[1:] != paths[:-1]) + 1])
-    known = {_MISSING_PATH: _MISSING, _INLINED_PATH: INLINE}
+    row_of = {_MISSING_PATH: _MISSING, _INLINED_PATH: INLINE}
     files: dict[str, tuple[int, SourceFile]] = {}
     for path in paths[starts].tolist():
-        if path not in known:
+        if path not in row_of:
             file = describe(path)
-            known[path] = files.setdefault(file.url, (len(files), file))[0]
-    rows = np.fromiter((known[path] for path in paths[starts].tolist()), "u4", starts.size)
+            row_of[path] = files.setdefault(file.url, (len(files), file))[0]
+    rows = np.fromiter((row_of[path] for path in paths[starts].tolist()), "u4", starts.size)
     return [file for _, file in files.values()], np.repeat(rows, np.diff(starts, append=paths.size))
 
 

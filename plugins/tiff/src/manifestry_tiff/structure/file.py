@@ -1,4 +1,4 @@
-"""Bytes of a TIFF file wherever they lie: few requests, and nothing read that is not needed."""
+"""Bytes of a TIFF file wherever they are: few requests, and nothing read that is not needed."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class TiffFile:
         return len(self._spans[0][1])
 
     def affords(self, count: int, decoded: int) -> bool:
-        """Whether `count` bytes may be read and `decoded` be made of them for a look; then they are taken off the limits."""
+        """Whether `count` bytes may be read and `decoded` be made of them for a look; then they count to the limits."""
         if count > self._allowance or decoded > self._decodable:
             return False
         self._allowance -= count
         self._decodable -= decoded
         return True
 
-    def decodes(self, size: int, wanted: int) -> int:
-        """How many of `wanted` chunks of a decoded size may be decoded for a look; they are taken off the limit."""
+    def reserve_decoding(self, size: int, wanted: int) -> int:
+        """How many of `wanted` chunks of a decoded size may be decoded for a look; those count towards the limit."""
         allowed = min(wanted, self._decodable // size)
         self._decodable -= allowed * size
         return allowed
