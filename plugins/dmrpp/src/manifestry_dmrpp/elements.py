@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec, serializer
-from manifestry.model.datatypes import has_byte_order
 from manifestry.model.records import record_layout
 
 from manifestry_dmrpp.dimensions import axis_lengths
@@ -104,7 +103,7 @@ def _number(variable: Variable, order: Literal["little", "big"]) -> ElementType:
 @lru_cache(maxsize=64)
 def _number_type(dtype: np.dtype[Any], order: Literal["little", "big"]) -> ElementType:
     """One number or character."""
-    return ElementType(dtype=dtype, endian=order if has_byte_order(dtype) else None, stored_size=dtype.itemsize)
+    return ElementType(dtype=dtype, endian=order, stored_size=dtype.itemsize)
 
 
 def _enumeration(name: str, group: Group) -> Enumeration:

@@ -24,7 +24,7 @@ from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.source import Source
-from manifestry.storage.urls import canonical_url, is_url
+from manifestry.storage.urls import canonical_url
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.options import DmrppOptions
@@ -148,7 +148,7 @@ class Locations:
             if beside == self._document.url:
                 raise UnsupportedFeatureError("a document that does not say where its data is", hint="give data_url")
             return beside
-        if is_url(href):
+        if "://" in href:
             return self._check_permitted(canonical_url(href))
         # Relative paths of documents start at the root of some server more often than here: then only the name counts.
         url = self._document.resolve(href).url

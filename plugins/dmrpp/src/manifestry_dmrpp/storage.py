@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.chunk_choice import divide
 from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.model.metadata import RegularGrid
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.chunk_list import ChunkList
@@ -147,7 +147,7 @@ class StorageBuilder:
         total = math.prod(shape) * element.stored_size
         if chunks.sizes[0] != total:
             raise MalformedFileError(f"the values have {chunks.sizes[0]} bytes: {total} are needed")
-        chunk_shape = divide(shape, element.stored_size, self._context.chunk_bytes)
+        chunk_shape = RegularGrid.divide(shape, element.stored_size, self._context.chunk_bytes)
         grid = tuple(n // c for n, c in zip(shape, chunk_shape, strict=True))
         size = math.prod(chunk_shape) * element.stored_size
         offsets = chunks.offsets[0] + np.arange(math.prod(grid), dtype="u8") * np.uint64(size)

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.chunk_choice import divide
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
@@ -115,10 +114,10 @@ class ArrayBuilder:
             return tuple(max(1, n) for n in extent.shape)
         records = self._records_per_chunk(extent, cut_off=cut_off)
         if records is None:
-            return divide(extent.shape, external.stored.itemsize, self._chunk_bytes)
+            return RegularGrid.divide(extent.shape, external.stored.itemsize, self._chunk_bytes)
         if records > 1:
             return (records, *extent.shape[1:])
-        return (1, *divide(extent.shape[1:], external.stored.itemsize, self._chunk_bytes))
+        return (1, *RegularGrid.divide(extent.shape[1:], external.stored.itemsize, self._chunk_bytes))
 
     def _records_per_chunk(self, extent: Extent, *, cut_off: bool) -> int | None:
         """Records of a chunk where that is fixed; None where contiguous bytes may be divided freely."""

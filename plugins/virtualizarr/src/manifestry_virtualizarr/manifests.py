@@ -15,7 +15,6 @@ import numpy as np
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.storage.urls import split_url
 from numpy.typing import NDArray
 from virtualizarr.manifests import ChunkManifest as PeerManifest
 
@@ -117,7 +116,7 @@ def _check_url(url: str) -> None:
     if url.startswith("http"):
         whole = not (parts.params or parts.query or parts.fragment)
     else:
-        whole = parts.path.lstrip("/") == split_url(url)[1].lstrip("/")
+        whole = parts.path.lstrip("/") == url.partition("://")[2].partition("/")[2].lstrip("/")
     if not whole:
         raise UnsupportedFeatureError(
             f"the URL {url} in VirtualiZarr",

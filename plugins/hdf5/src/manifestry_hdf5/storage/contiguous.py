@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.chunk_choice import divide
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import RegularGrid
 from manifestry.storage import Source
 
 from manifestry_hdf5.libhdf5.files import OpenFiles, library_errors
@@ -73,7 +73,11 @@ def _grid(dataset: Dataset, chunk_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _rows(dataset: Dataset, chunk_bytes: int | None) -> tuple[int, ...]:
     """The shape of chunks of about `chunk_bytes` that follow each other in the file; of all elements without it."""
-    return dataset.shape if chunk_bytes is None else divide(dataset.shape, dataset.stored_itemsize, chunk_bytes)
+    return (
+        dataset.shape
+        if chunk_bytes is None
+        else RegularGrid.divide(dataset.shape, dataset.stored_itemsize, chunk_bytes)
+    )
 
 
 def _aligned_rows(dataset: Dataset, step: int) -> tuple[int, ...]:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 
-from manifestry.storage.urls import split_url
-
 __all__ = ["MAX_LOCATION_BYTES", "clean_part", "common_directory", "encode", "location_fault"]
 
 MAX_LOCATION_BYTES: Final = 1024
@@ -23,8 +21,9 @@ def encode(location: str) -> str:
     """The location of a canonical URL."""
     if _UNRESERVED.fullmatch(location) or location.startswith("http"):  # those of http(s) are encoded already
         return location
-    origin, key = split_url(location)
-    return f"{origin}/{quote(key, safe='/', errors='surrogateescape')}"
+    scheme, _, rest = location.partition("://")
+    host, _, key = rest.partition("/")
+    return f"{scheme}://{host}/{quote(key, safe='/', errors='surrogateescape')}"
 
 
 def location_fault(url: str) -> str:

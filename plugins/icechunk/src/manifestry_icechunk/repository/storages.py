@@ -15,7 +15,6 @@ from typing import Any
 
 from manifestry.errors import OptionError, UnsupportedFeatureError
 from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.urls import split_url
 
 from manifestry_icechunk.options import StoreSettings
 from manifestry_icechunk.repository.constructors import Call
@@ -71,8 +70,8 @@ def repository_place(url: str, stores: StoreRegistry, settings: StoreSettings) -
     path = stores.local_path(url)
     if path is not None:
         return RepositoryPlace(url, path, Call("local_filesystem_storage", {"path": str(path)}))
-    origin, key = split_url(url)
-    scheme, _, host = origin.partition("://")
+    scheme, _, rest = url.partition("://")
+    host, _, key = rest.partition("/")
     prefix = key.strip("/")
     if scheme in ("http", "https"):
         return RepositoryPlace(url, None, Call("http_storage", {"base_url": url}), stores.policy.pauses)
