@@ -62,27 +62,29 @@ def test_equality_is_of_references_not_of_tables(manifest, random):
     new_row = np.append(np.argsort(rows).astype("u4"), INLINE).astype("u4")
     index, offsets, lengths = manifest.columns()
     moved = new_row[np.where(index == INLINE, len(rows), index)]
-    shuffled = ChunkManifest.from_columns(manifest.grid_shape, table, moved, offsets, lengths, manifest.inline)
+    shuffled = ChunkManifest.from_columns(manifest.grid_shape, table, moved, offsets, lengths, inline=manifest.inline)
     assert shuffled == manifest
     if manifest.stored_count:
         at = np.flatnonzero(lengths)[0]
         longer = lengths.copy()
         longer[at] += 1
         assert (
-            ChunkManifest.from_columns(manifest.grid_shape, table, moved, offsets, longer, manifest.inline) != manifest
+            ChunkManifest.from_columns(manifest.grid_shape, table, moved, offsets, longer, inline=manifest.inline)
+            != manifest
         )
     if (manifest.stored & ~manifest.inlined).any():
         other = FileTable([SourceFile(file.url + "x", file.size) for file in table])
         assert (
-            ChunkManifest.from_columns(manifest.grid_shape, other, moved, offsets, lengths, manifest.inline) != manifest
+            ChunkManifest.from_columns(manifest.grid_shape, other, moved, offsets, lengths, inline=manifest.inline)
+            != manifest
         )
 
 
 def test_equality_of_inline_chunks_is_of_bytes():
-    one = ChunkManifest.from_columns((2,), [], INLINE, [0, 1], [1, 1], b"ab")
-    other = ChunkManifest.from_columns((2,), [], INLINE, [3, 0], [1, 1], b"b..a")
+    one = ChunkManifest.from_columns((2,), [], INLINE, [0, 1], [1, 1], inline=b"ab")
+    other = ChunkManifest.from_columns((2,), [], INLINE, [3, 0], [1, 1], inline=b"b..a")
     assert one == other
-    assert one != ChunkManifest.from_columns((2,), [], INLINE, [3, 0], [1, 1], b"c..a")
+    assert one != ChunkManifest.from_columns((2,), [], INLINE, [3, 0], [1, 1], inline=b"c..a")
     assert one != ChunkManifest.from_columns((2,), [A], 0, [0, 1], [1, 1])
     assert one != "ab"
 
@@ -134,7 +136,7 @@ def test_columns_that_are_none(index, offsets, lengths, message):
     with pytest.raises(ManifestError, match=message):
         ChunkManifest.from_columns((2,), [A, B], index, offsets, lengths)
     with pytest.raises(ManifestError, match=message):
-        ChunkManifest.from_sparse((5,), [A, B], [1, 3], offsets, lengths, index)
+        ChunkManifest.from_sparse((5,), [A, B], [1, 3], offsets, lengths, file_index=index)
 
 
 def test_negative_grids():

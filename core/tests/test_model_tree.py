@@ -12,7 +12,7 @@ from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.provenance import Provenance, merge_provenance, provenance_from_json, provenance_to_json
+from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.testing.strategies import file_tables, virtual_groups
 
@@ -165,14 +165,14 @@ def test_order_does_not_count():
 @given(file_tables())
 def test_provenance_round_trip(files):
     parts = (Provenance("hdf5", "1.2", {"group": "x"}, files), Provenance("tiff", "3"))
-    assert provenance_from_json(provenance_to_json(parts)) == parts
+    assert Provenance.from_json(Provenance.to_json(parts)) == parts
 
 
 def test_provenance_is_merged_by_parser_and_options():
     one = Provenance("hdf5", "1", {}, FileTable([SourceFile("s3://b/1")]))
     two = Provenance("hdf5", "1", {}, FileTable([SourceFile("s3://b/2")]))
     other = Provenance("hdf5", "1", {"group": "x"}, FileTable([SourceFile("s3://b/1")]))
-    merged = merge_provenance([one, other, two, one])
+    merged = Provenance.merged([one, other, two, one])
     assert [(part.options, part.sources.urls) for part in merged] == [
         ({}, ("s3://b/1", "s3://b/2")),
         ({"group": "x"}, ("s3://b/1",)),
@@ -190,7 +190,7 @@ def test_provenance_is_merged_by_parser_and_options():
 )  # fmt: skip
 def test_provenance_documents_that_are_none(document):
     with pytest.raises(ManifestError):
-        provenance_from_json(document)
+        Provenance.from_json(document)
 
 
 def test_times_are_kept_to_the_microsecond():

@@ -25,7 +25,7 @@ def array(manifest=None, dtype="f4", codecs=(LITTLE, ZLIB), shape=(4,), chunks=(
 
 
 def stored(offsets, lengths, files=(FILE,), index=0, inline=b""):
-    return ChunkManifest.from_columns((2,), list(files), index, offsets, lengths, inline)
+    return ChunkManifest.from_columns((2,), list(files), index, offsets, lengths, inline=inline)
 
 
 @given(virtual_groups())

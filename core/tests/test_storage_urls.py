@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from manifestry.errors import SourceError
-from manifestry.storage.urls import canonical_url, encoded_url, is_url, join_url, local_path, shown, split_url
+from manifestry.storage.urls import canonical_url, is_url, join_url, local_path, shown, split_url
 
 ODD = [
     "with space",
@@ -125,12 +125,6 @@ def test_split():
 )
 def test_join(base, relative, joined):
     assert join_url(base, relative) == joined
-
-
-def test_encoded():
-    assert encoded_url("s3://b/a b#c%?ü/d") == "s3://b/a%20b%23c%25%3F%C3%BC/d"
-    assert encoded_url("file:///a b") == "file:///a%20b"
-    assert encoded_url("https://h/a%20b?x=1") == "https://h/a%20b?x=1"
 
 
 def test_messages_are_one_line():

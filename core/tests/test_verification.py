@@ -14,7 +14,7 @@ from manifestry.cli.application import run
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.report import pluralise
 from manifestry.model.manifest import ChunkManifest
-from manifestry.model.provenance import provenance_to_json
+from manifestry.model.provenance import Provenance
 from manifestry.testing.building import TreeBuilder
 from manifestry.verification import origins
 from manifestry.verification.comparing import sample_chunks
@@ -32,7 +32,7 @@ def raw(toy_formats, tmp_path):
 
 def boxed(tree: mf.VirtualGroup, target: Path, provenance=None) -> Path:
     """Write an output, right or wrong, without going through any check."""
-    metadata = provenance_to_json(tree.provenance if provenance is None else provenance)
+    metadata = Provenance.to_json(tree.provenance if provenance is None else provenance)
     target.write_bytes(b"BOXF" + pickle.dumps((tree.with_(provenance=()), metadata)))
     return target
 

@@ -13,7 +13,7 @@ from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import datatype_of, dtype_from_v2, fill_from_v2
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
-from manifestry.zarr_documents.v2 import array_documents, group_documents, metadata_from_documents
+from manifestry.zarr_documents.v2 import array_documents, group_documents, metadata_from_v2_documents
 from manifestry.zarr_documents.v3 import array_document
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.buffer.cpu import Buffer
@@ -92,7 +92,7 @@ def test_a_pipeline_decodes_in_v2_and_comes_back(name):
     chunk = encoded_v3(meta, NUMBERS)
     assert np.array_equal(decoded_v2(meta, chunk), NUMBERS)
     documents = array_documents(meta)
-    back = metadata_from_documents(json.loads(json.dumps(documents.zarray)), documents.zattrs)
+    back = metadata_from_v2_documents(json.loads(json.dumps(documents.zarray)), documents.zattrs)
     assert np.array_equal(decoded_v3(back, chunk), NUMBERS)
 
 
@@ -104,7 +104,7 @@ def test_rotated_dimensions_are_a_byte_transpose(kind, order, endian):
     meta = metadata(kind, [Codec("transpose", {"order": list(order)}), endian, ZLIB], values.shape)
     chunk = encoded_v3(meta, values)
     assert np.array_equal(decoded_v2(meta, chunk), values)
-    back = metadata_from_documents(array_documents(meta).zarray)
+    back = metadata_from_v2_documents(array_documents(meta).zarray)
     assert back.codecs[0] == meta.codecs[0]
     assert np.array_equal(decoded_v3(back, chunk), values)
 
@@ -124,7 +124,7 @@ def test_a_codec_that_counts_dimensions_keeps_them(order, axis):
     meta = metadata("u1", [Codec("transpose", {"order": order}), delta, Codec("bytes"), ZLIB], values.shape)
     chunk = encoded_v3(meta, values)
     assert np.array_equal(decoded_v2(meta, chunk), values)
-    back = metadata_from_documents(array_documents(meta).zarray)
+    back = metadata_from_v2_documents(array_documents(meta).zarray)
     assert np.array_equal(decoded_v3(back, chunk), values)
 
 
@@ -138,11 +138,11 @@ def test_images_of_imagecodecs_and_float_predictors():
     chunk = encoded_v3(short, halves)
     assert len(chunk) == 3 * 24
     assert np.array_equal(decoded_v2(short, chunk), halves)
-    assert np.array_equal(decoded_v3(metadata_from_documents(array_documents(short).zarray), chunk), halves)
+    assert np.array_equal(decoded_v3(metadata_from_v2_documents(array_documents(short).zarray), chunk), halves)
     meta = metadata("f4", [Codec("imagecodecs_floatpred", {"axis": -1, "dist": 1}), ZLIB])
     chunk = encoded_v3(meta, floats)
     assert np.array_equal(decoded_v2(meta, chunk), floats)
-    assert np.array_equal(decoded_v3(metadata_from_documents(array_documents(meta).zarray), chunk), floats)
+    assert np.array_equal(decoded_v3(metadata_from_v2_documents(array_documents(meta).zarray), chunk), floats)
 
 
 def test_the_last_codec_of_bytes_is_the_compressor():
@@ -222,7 +222,7 @@ def test_the_mask_is_the_fill_value_and_nothing_else():
     assert not masked.fill_is_stored
     same = array_documents(metadata("i4", [LITTLE], fill=np.int32(-9), attributes=own))
     assert same.fill_is_stored
-    back = metadata_from_documents(same.zarray, same.zattrs)
+    back = metadata_from_v2_documents(same.zarray, same.zattrs)
     assert (back.fill_value, back.attributes) == (-9, {"_FillValue": -9, "units": "m"})
     never = array_documents(metadata("i4", [LITTLE], attributes={"_FillValue": np.float64(1e20)}), "a")
     assert never.zarray["fill_value"] is None
@@ -234,12 +234,12 @@ def test_documents_of_other_writers():
         "zarr_format": 2, "shape": [4, 0], "chunks": [2, 0], "dtype": "<f8", "fill_value": None, "order": "F",
         "filters": None, "compressor": {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": -1, "blocksize": 0},
     }  # fmt: skip
-    found = metadata_from_documents(zarray, {"_FillValue": -1, "_ARRAY_DIMENSIONS": ["a", "b"]})
+    found = metadata_from_v2_documents(zarray, {"_FillValue": -1, "_ARRAY_DIMENSIONS": ["a", "b"]})
     assert [codec.name for codec in found.codecs] == ["transpose", "bytes", "blosc"]
     assert found.codecs[2].configuration["shuffle"] == "shuffle"
     assert (found.chunk_shape, found.dims, found.attributes) == ((2, 1), ("a", "b"), {"_FillValue": -1.0})
     with pytest.raises(UnsupportedFeatureError, match="filter 'grib'"):
-        metadata_from_documents({**zarray, "filters": [{"id": "grib"}]}, {}, "a")
+        metadata_from_v2_documents({**zarray, "filters": [{"id": "grib"}]}, {}, "a")
     for broken in (
         {**zarray, "zarr_format": 3},
         {**zarray, "dtype": "<q9"},
@@ -265,9 +265,9 @@ def test_documents_of_other_writers():
         {**zarray, "filters": [{"id": "delta"}]},
     ):
         with pytest.raises((ManifestError, UnsupportedFeatureError)):
-            metadata_from_documents(broken, {}, "a")
-    assert np.isnat(metadata_from_documents({**zarray, "dtype": "<m8"}).fill_value)
-    narrow = metadata_from_documents({**zarray, "compressor": {"id": "shuffle"}}).codecs[-1]
+            metadata_from_v2_documents(broken, {}, "a")
+    assert np.isnat(metadata_from_v2_documents({**zarray, "dtype": "<m8"}).fill_value)
+    narrow = metadata_from_v2_documents({**zarray, "compressor": {"id": "shuffle"}}).codecs[-1]
     assert narrow == Codec("numcodecs.shuffle", {"elementsize": 4})  # whatever the array has
 
 
@@ -292,9 +292,9 @@ def test_filters_of_numbers_of_another_type_are_no_codecs_of_v3(kind, filters, l
     }  # fmt: skip
     if last == "refused":
         with pytest.raises(UnsupportedFeatureError, match=f"filter {filters[0]['id']} that decodes to"):
-            metadata_from_documents(zarray, {}, "a")
+            metadata_from_v2_documents(zarray, {}, "a")
     else:
-        assert metadata_from_documents(zarray, {}, "a").codecs[-1].name == last
+        assert metadata_from_v2_documents(zarray, {}, "a").codecs[-1].name == last
 
 
 def test_a_group_has_two_documents():

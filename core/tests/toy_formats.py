@@ -26,7 +26,7 @@ from manifestry.formats.report import WriteReport
 from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.provenance import provenance_from_json
+from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 MODULE = "manifestry_toy_formats"
@@ -130,7 +130,7 @@ class BoxWriter:
 class BoxParser:
     def parse(self, source, options, context):
         tree, provenance = pickle.loads(source.range(4, source.size))
-        return tree.with_(provenance=provenance_from_json(provenance) if provenance["parsed"] else ())
+        return tree.with_(provenance=Provenance.from_json(provenance) if provenance["parsed"] else ())
 
 
 @hookimpl

@@ -57,6 +57,7 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
     )
     from manifestry.formats.report import WriteReport as WriteReport
     from manifestry.issues import Issue as Issue
+    from manifestry.model.attributes import Reference as Reference
     from manifestry.model.codecs import Codec as Codec
     from manifestry.model.files import (
         FileTable as FileTable,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
         VirtualGroup as VirtualGroup,
     )
     from manifestry.reading import parse as parse
+    from manifestry.storage.registry import Stores as Stores
     from manifestry.storage.source import Source as Source
     from manifestry.verification import (
         VerifyReport as VerifyReport,
@@ -121,10 +123,12 @@ _WHERE: Final = {
     "OptionError": "errors",
     "PluginError": "errors",
     "RectilinearGrid": "model.metadata",
+    "Reference": "model.attributes",
     "RegularGrid": "model.metadata",
     "Source": "storage.source",
     "SourceError": "errors",
     "SourceFile": "model.files",
+    "Stores": "storage.registry",
     "TargetExistsError": "errors",
     "UnknownFormatError": "errors",
     "UnsupportedFeatureError": "errors",

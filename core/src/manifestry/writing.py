@@ -25,7 +25,7 @@ from manifestry.formats.plugin_errors import PluginCall
 from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
 from manifestry.model.limits import Limits
-from manifestry.model.provenance import provenance_to_json
+from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualGroup
 from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
@@ -154,7 +154,7 @@ def write_tree(
                 report = WriteReport.of(str(target), entry.descriptor.name, [allowed])
             else:
                 session.write(allowed, at)
-                report = session.commit({"manifestry": provenance_to_json(tree.provenance)})
+                report = session.commit({"manifestry": Provenance.to_json(tree.provenance)})
                 undo.pop_all()  # committed: there is nothing left to undo
     return report if not issues else report.with_issues(issues)
 

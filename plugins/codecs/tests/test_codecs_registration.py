@@ -32,7 +32,7 @@ def test_the_data_type_is_found_by_its_name():
     assert kind.to_native_dtype() == np.dtype(("i2", (2, 3)))
     assert kind.to_json(3) == document
     assert data_type_registry.match_dtype(np.dtype("V6")).to_native_dtype() == np.dtype("V6")
-    with pytest.raises(TypeError, match="no list of 6 values"):
+    with pytest.raises(TypeError, match="is not a list of 6 values"):
         kind.from_json_scalar([1, 2], zarr_format=3)
     with pytest.raises(TypeError, match="does not have the shape"):
         kind.cast_scalar([1, 2])

@@ -19,7 +19,7 @@ def test_bit_order_reverses_every_byte(data):
 def test_trim_cuts_and_never_pads():
     assert bytes(Trim(3).decode(b"abcde")) == b"abc"
     assert bytes(Trim(3).decode(b"abc")) == b"abc"
-    with pytest.raises(DecodeError, match="2 bytes where 3 are needed"):
+    with pytest.raises(DecodeError, match="the chunk has 2 bytes, 3 are needed"):
         Trim(3).decode(b"ab")
     with pytest.raises(ValueError, match="nbytes is 0"):
         Trim(0)
@@ -44,7 +44,7 @@ def test_differences_are_summed_along_rows(size, endian, distance):
 
 
 def test_differences_of_broken_rows_are_refused():
-    with pytest.raises(DecodeError, match="23 bytes are no rows of 12 elements of 2 bytes"):
+    with pytest.raises(DecodeError, match="23 bytes are not whole rows of 12 elements of 2 bytes"):
         HorizontalDifference(2, "little", 12, 3).decode(bytes(23))
     with pytest.raises(ValueError, match="over 5 of 12 elements"):
         HorizontalDifference(2, "little", 12, 5)
@@ -70,7 +70,7 @@ def test_lerc_makes_alpha_of_its_mask():
     np.testing.assert_array_equal(decoded[..., 2], mask * 255)
     np.testing.assert_array_equal(decoded[mask][:, :2], values[mask])
     assert Lerc(3).decode(bytes(imagecodecs.lerc_encode(values, level=0.0)))[..., 2].min() == 255
-    with pytest.raises(DecodeError, match="2 components where 4 are needed"):
+    with pytest.raises(DecodeError, match="the chunk has 2 components, 4 are needed"):
         Lerc(4).decode(bytes(imagecodecs.lerc_encode(values, level=0.0)))
 
 

@@ -178,7 +178,7 @@ def test_sizes_of_blosc2_frames_are_looked_at(at):
 def test_elements_of_another_type_or_shape_are_not_cast():
     for values in (FLOATS.astype("f8"), FLOATS.reshape(50, 40), FLOATS[:20], FLOATS.astype("i4")):
         array = Stored(3, "manifestry.lerc", {"samples": 1}, FLOATS)
-        with pytest.raises(DecodeError, match="is due"):
+        with pytest.raises(DecodeError, match=r"the elements have the (type|shape) .*, expected"):
             array.read(bytes(imagecodecs.lerc_encode(np.ascontiguousarray(values), level=0.0)))
 
 
@@ -192,9 +192,9 @@ def test_out_is_of_the_same_elements():
         with pytest.raises(ValueError):
             codec.decode(chunk, out=out)
     objects = numcodecs.get_codec({"id": "manifestry.sequences", "dtype": "<i2"})
-    with pytest.raises(DecodeError, match="where"):
+    with pytest.raises(DecodeError, match=r"the elements have the shape \(1,\), expected \(3,\)"):
         objects.decode(np.array([b"\1\0"], object), out=np.empty(3, object))
-    with pytest.raises(DecodeError, match="3 bytes are no whole number"):
+    with pytest.raises(DecodeError, match="3 bytes are not a whole number"):
         objects.decode(np.array([b"\1\0\0"], object))
 
 

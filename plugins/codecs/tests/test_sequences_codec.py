@@ -45,7 +45,7 @@ def test_shape_and_out():
 
 def test_what_cannot_be():
     codec = numcodecs.get_codec({"id": "manifestry.sequences", "dtype": "<u2"})
-    with pytest.raises(DecodeError, match="3 bytes are no whole number of <u2"):
+    with pytest.raises(DecodeError, match="3 bytes are not a whole number of <u2"):
         codec.decode(objects(b"123"))
     with pytest.raises(ValueError, match="have no bytes"):
         numcodecs.get_codec({"id": "manifestry.sequences", "dtype": "|O"})

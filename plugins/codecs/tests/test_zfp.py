@@ -142,7 +142,7 @@ def test_versions_that_the_plugin_knows(version, codec):
     words = client_data(*header(2, "f4", 200, codec=codec), version=version)
     truth = by_the_plugin(2, "f4", words, chunk + bytes(1000))
     if truth is None:
-        with pytest.raises(DecodeError, match="no header of codec 5"):
+        with pytest.raises(DecodeError, match="the client data has no header of codec 5"):
             decoded(words, chunk + bytes(1000))
     else:
         assert decoded(words, chunk + bytes(1000)) == truth

@@ -204,7 +204,7 @@ def test_blocks_of_another_array(made, tmp_path, name, part):
             changed = bytearray(data)
             changed[at + place] ^= 1
             path.write_bytes(with_checksum(changed, at, length))
-            with pytest.raises(mf.MalformedFileError, match=rf"block at byte {at}: no .*block of this .* array"):
+            with pytest.raises(mf.MalformedFileError, match=rf"block at byte {at}: not one of this .* array"):
                 mf.parse(path)
 
 
@@ -239,7 +239,7 @@ def test_pages_that_are_not_there(made, tmp_path, name, part, place):
     assert not changed[last] & 1
     changed[last] |= 1
     path.write_bytes(with_checksum(changed, at, length))
-    with pytest.raises(mf.MalformedFileError, match=f"block at byte {at}: says more pages than it has"):
+    with pytest.raises(mf.MalformedFileError, match=f"block at byte {at}: it lists more pages than it has"):
         mf.parse(path)
 
 

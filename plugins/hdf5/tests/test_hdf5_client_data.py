@@ -63,8 +63,8 @@ def test_zfp_with_a_header_by_hand(tmp_path, mode, big):
 @pytest.mark.parametrize(
     ("client_data", "reason"),
     [
-        (header((30, 44), 300), "chunks of 5280 bytes where 4800 are due"),
-        (header((30, 40), 300, kind=3), "chunks of 9600 bytes where 4800 are due"),
+        (header((30, 44), 300), "chunks of 5280 bytes where 4800 are expected"),
+        (header((30, 40), 300, kind=3), "chunks of 9600 bytes where 4800 are expected"),
         (header((30, 40), 300)[:3], "breaks off"),
         (header((30, 40), (1, 300, 20, -10))[:5], "breaks off"),
         ([*header((30, 40), (1, 300, 20, -10)), 0, 0], "7 words are more"),
@@ -72,7 +72,7 @@ def test_zfp_with_a_header_by_hand(tmp_path, mode, big):
         (header((30, 40), (300, 200, 20, -10)), "300 to 200 bits"),
         ([0x10106111, *header((30, 40), 300)[1:]], "no header of codec 5"),
         ([0x10105111, 0x0670667A, 0, 0], "no header of codec 5"),
-        ([0x10105111], "no header"),
+        ([0x10105111], "the header of zfp is missing"),
     ],
 )
 def test_zfp_that_nothing_decodes_is_refused(tmp_path, client_data, reason):
@@ -85,7 +85,11 @@ def test_zfp_that_nothing_decodes_is_refused(tmp_path, client_data, reason):
 
 @pytest.mark.parametrize(
     ("at", "value", "reason"),
-    [(0, 1, "no scaling of the kind 1"), (2, 1199, "4796 bytes where 4800 are due"), (4, 3, "an element has 3 bytes")],
+    [
+        (0, 1, "no scaling of the kind 1"),
+        (2, 1199, "4796 bytes where 4800 are expected"),
+        (4, 3, "an element has 3 bytes"),
+    ],
 )
 def test_scaleoffset_of_another_chunk_is_refused(tmp_path, at, value, reason):
     path = tmp_path / "f.h5"

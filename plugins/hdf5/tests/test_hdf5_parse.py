@@ -336,3 +336,34 @@ def test_values_of_variable_length_of_which_there_are_none(tmp_path):
         mf.write(tree, tmp_path / target)
         back = mf.parse(tmp_path / target)
         assert {name: array.shape for name, array in back.walk_arrays()} == {n: s for n, (s, _) in found.items()}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        np.array([1, -2], ">i4"),
+        np.array([1 + 2j, 3j], ">c16"),
+        np.array([(1, 2.5), (3, 4.5)], [("a", "<i4"), ("b", ">f8")]),
+        np.array([((1, 2j),)], [("x", [("a", ">i2"), ("c", ">c8")])]),
+        np.array([(0, [1, 2])], [("n", ">u2"), ("s", ">i4", (2,))]),
+    ],
+    ids=lambda members: str(members.dtype),
+)
+def test_big_endian_sequences_in_attributes(tmp_path, members):
+    """Alone, in a list and in a record."""
+    path, kind = tmp_path / "file.h5", h5py.vlen_dtype(members.dtype)
+    alone, several = np.empty((), object), np.empty(2, object)
+    alone[()] = several[1] = members
+    several[0] = members[:1]
+    record = np.zeros((), [("v", kind), ("n", "i4")])
+    record["v"][()] = members
+    with h5py.File(path, "w") as file:
+        file.attrs.create("alone", alone, dtype=kind)
+        file.attrs.create("several", several, dtype=kind)
+        file.attrs.create("record", record, dtype=record.dtype)
+    tree = mf.parse(path)
+    assert not tree.issues
+    got = [tree.attributes["alone"], *tree.attributes["several"], tree.attributes["record"]["v"]]
+    little = members.dtype.newbyteorder("<")
+    for value, expected in zip(got, [members, members[:1], members, members], strict=True):
+        assert value.astype(little).tobytes() == expected.astype(little).tobytes()

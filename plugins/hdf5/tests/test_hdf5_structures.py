@@ -13,7 +13,7 @@ from manifestry.storage import Source
 from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile
 from manifestry_hdf5.libhdf5.files import OpenFiles
-from manifestry_hdf5.structures.blocks import Blocks, read_together, remote_fetch
+from manifestry_hdf5.structures.batched_reads import Blocks, read_together, remote_fetch
 from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
 from manifestry_hdf5.structures.chunks import Extent, read_chunks
 from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkIndex, parse_layout

@@ -95,7 +95,7 @@ def test_any_manifest_comes_back(tmp_path_factory, data):
     index = np.array([0 if kind is None else kind for kind in kinds], "u4")
     lengths = np.array([0 if kind is None else 4 for kind in kinds], "u8")
     offsets = np.arange(size, dtype="u8") * 4
-    manifest = ChunkManifest.from_columns(shape, files, index, offsets, lengths, bytes(range(256)) * 2)
+    manifest = ChunkManifest.from_columns(shape, files, index, offsets, lengths, inline=bytes(range(256)) * 2)
     codecs = (mf.Codec("bytes", {"endian": "little"}),)
     metadata = mf.ArrayMetadata(shape, np.dtype("i4"), mf.RegularGrid((1,) * len(shape)), codecs, np.int32(0))
     tree = mf.VirtualGroup({"x": mf.VirtualArray(metadata, manifest)})
@@ -103,7 +103,7 @@ def test_any_manifest_comes_back(tmp_path_factory, data):
     found = mf.parse(base / "out.icechunk")["x"].manifest
     known = manifest.files.relocate({})
     plain = ChunkManifest.from_columns(
-        shape, [mf.SourceFile(url) for url in known.urls], index, offsets, lengths, manifest.inline
+        shape, [mf.SourceFile(url) for url in known.urls], index, offsets, lengths, inline=manifest.inline
     )
     assert found == plain
 
@@ -122,7 +122,7 @@ def test_long_runs_that_begin_and_end_anywhere_come_back(tmp_path):
     metadata = mf.ArrayMetadata(shape, np.dtype("i4"), mf.RegularGrid((1, 1, 1)), codecs, np.int32(0))
 
     def tree(table):
-        manifest = ChunkManifest.from_columns(shape, table, index, offsets, lengths, bytes(range(64)))
+        manifest = ChunkManifest.from_columns(shape, table, index, offsets, lengths, inline=bytes(range(64)))
         return mf.VirtualGroup({"x": mf.VirtualArray(metadata, manifest)})
 
     mf.write(tree(files), tmp_path / "out.icechunk")

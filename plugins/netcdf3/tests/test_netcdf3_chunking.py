@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from manifestry.model.chunk_choice import divide
+from manifestry.model.metadata import RegularGrid
 
 shapes = st.lists(st.integers(1, 300), max_size=4).map(tuple)
 
 
 @given(shapes, st.sampled_from([1, 2, 4, 8]), st.integers(1, 1 << 20))
 def test_chunks_are_runs_of_contiguous_elements_that_divide_the_array(shape, itemsize, target):
-    chunks = divide(shape, itemsize, target)
+    chunks = RegularGrid.divide(shape, itemsize, target)
     assert all(n % c == 0 for n, c in zip(shape, chunks, strict=True))
     cut = [i for i, (n, c) in enumerate(zip(shape, chunks, strict=True)) if c != n]
     if cut:
@@ -27,8 +27,8 @@ def test_chunks_are_runs_of_contiguous_elements_that_divide_the_array(shape, ite
 
 
 def test_primes_are_not_read_whole():
-    assert divide((10_007, 100, 100), 4, 16 << 20) == (1, 100, 100)
-    assert divide((9_999_991,), 8, 16 << 20) == (9_999_991,)
+    assert RegularGrid.divide((10_007, 100, 100), 4, 16 << 20) == (1, 100, 100)
+    assert RegularGrid.divide((9_999_991,), 8, 16 << 20) == (9_999_991,)
 
 
 @pytest.mark.parametrize("records", [None, 12])

@@ -10,6 +10,8 @@
 `trees`          what trees are called, and trees made of paths
 `index`          the coordinate of the combined dimension, and its order
 `filling`        variables that some sources lack, as missing chunks
+`placement`      append and region: where each array goes in what is stored
+`stored`         what an output holds already, and whether a tree continues it
 `chunking`       arrays of different lengths in one chunk grid
 `dimensions`     arrays with one dimension more or less
 `manifests`      operations on chunk grids, whole columns at a time

@@ -11,7 +11,7 @@ from manifestry.combine.options import CombineOptions
 from manifestry.errors import OptionError
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
-from manifestry.model.provenance import merge_provenance
+from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 __all__ = [
@@ -95,7 +95,7 @@ def shared_parts(trees: Sequence[VirtualGroup], found: Sequence[Issue] = ()) -> 
     issues = dict.fromkeys([*(issue for tree in trees for issue in tree.issues), *found])
     return {
         "issues": tuple(issues),
-        "provenance": merge_provenance([part for tree in trees for part in tree.provenance]),
+        "provenance": Provenance.merged([part for tree in trees for part in tree.provenance]),
     }
 
 

@@ -22,7 +22,6 @@ from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
-from manifestry.storage.urls import local_path
 from manifestry.zarr_documents.v3 import array_document
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ def _result(array: VirtualArray | Future[VirtualArray]) -> VirtualArray:
 
 
 def _is_remote(array: VirtualArray, stores: StoreRegistry) -> bool:
-    return any(local_path(url) is None or stores.serves(url) for url in array.manifest.files.urls)
+    return any(stores.local_path(url) is None for url in array.manifest.files.urls)
 
 
 def decode_row(array: VirtualArray, stores: StoreRegistry) -> NDArray[Any] | None:

@@ -14,7 +14,7 @@ from manifestry.storage.errors import source_errors
 from manifestry.storage.objects import listed
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
-from manifestry.storage.urls import canonical_url, local_path, shown
+from manifestry.storage.urls import canonical_url, shown
 
 __all__ = ["SourceLike", "expand_sources"]
 
@@ -73,7 +73,7 @@ def _expand(given: SourceLike, registry: StoreRegistry) -> Iterator[Source]:
 
 def _lines(name: str, registry: StoreRegistry) -> Iterator[str]:
     source = Source(name, registry)
-    path = None if registry.serves(source.url) else local_path(source.url)
+    path = registry.local_path(source.url)
     with source_errors(source.url):  # a path may be a pipe, which has no size
         data = source.range(0, source.size) if path is None else path.read_bytes()
     text = data.decode(errors="surrogateescape")
@@ -138,7 +138,7 @@ def _glob_to_regex(pattern: str) -> str:
 
 def _objects(below: str, registry: StoreRegistry) -> list[str]:
     """URLs of all objects whose URL begins with `below` (which ends with a slash), sorted."""
-    path = None if registry.serves(below) else local_path(below)
+    path = registry.local_path(below)
     if path is not None:
         return sorted(f"file://{top.rstrip('/')}/{name}" for top, _, names in os.walk(path) for name in names)
     if below.startswith("http") and not registry.serves(below):

@@ -93,6 +93,35 @@ class ParseContext:
     issues: list[Issue] = field(default_factory=list)
     failures: list[ManifestryError] = field(default_factory=list)
 
+    @classmethod
+    def of(
+        cls, *, group: str = "", include: Sequence[str] = (), exclude: Sequence[str] = (), **more: Any
+    ) -> ParseContext:
+        """A context for reading what no caller of `manifestry.parse` gave: what is in memory, for example.
+
+        Parameters
+        ----------
+        include, exclude
+            Names, paths or shell patterns of arrays and groups.
+        **more
+            The other attributes.
+        """
+        return cls(group=group.strip("/"), selection=Selection(tuple(include), tuple(exclude)), **more)
+
+    def complete(self, tree: VirtualGroup) -> VirtualGroup:
+        """A tree that was read in this context, validated, with the issues; for callers that read without `parse`.
+
+        Raises
+        ------
+        ManifestryError
+            Something was refused and is not to be left out, or an array contradicts itself.
+        """
+        from manifestry.model.validation import validate_tree  # noqa: PLC0415 numpy is slow to import
+
+        self.raise_refusals()
+        validate_tree(tree, self.limits)
+        return tree.with_(issues=tuple(self.issues))
+
     def wants(self, path: str) -> bool:
         """Whether the array at `path` (relative to `group`) is to be parsed."""
         return self.selection.array(path)

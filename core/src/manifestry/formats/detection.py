@@ -9,7 +9,7 @@ from manifestry.errors import AmbiguousFormatError, SourceError, UnknownFormatEr
 from manifestry.formats.descriptors import Confidence, ParserDescriptor
 from manifestry.formats.loading import KNOWN_ELSEWHERE, Entry, FormatRegistry
 from manifestry.formats.plugin_errors import PluginBoundary, import_object
-from manifestry.storage.source import HEAD_BYTES, Source
+from manifestry.storage.source import Source
 
 __all__ = ["detect", "matches"]
 
@@ -67,7 +67,7 @@ def _matches(source: Source, formats: FormatRegistry, failures: list[str]) -> li
     if source.is_prefix:
         names = set(source.list())
         return _refine([e for e in entries if any(s in names or f"{s}/" in names for s in e.descriptor.sentinels)])
-    head = source.head(HEAD_BYTES)
+    head = source.head()
     certain, possible = [], []
     for entry in entries:
         match _confidence(entry, head, source, failures):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from manifestry.storage.registry import StoreRegistry, Stores
-from manifestry.storage.urls import canonical_url, local_path
+from manifestry.storage.urls import canonical_url
 
 __all__ = ["Mode", "OutputState", "Placement", "Target"]
 
@@ -57,7 +57,7 @@ class Target:
     @property
     def local_path(self) -> Path | None:
         """The path in the local file system, or None."""
-        return None if self.stores.serves(self.url) else local_path(self.url)
+        return self.stores.local_path(self.url)
 
     def __str__(self) -> str:
         return self.url or f"<{type(self.object).__name__}>"

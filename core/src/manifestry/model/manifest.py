@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -46,7 +46,7 @@ class FileRun(NamedTuple):
     file: int | None  # row of the file table, INLINE, or None: not stored
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class ChunkManifest:
     """Immutable columns over the chunk grid in C order.
 
@@ -93,6 +93,7 @@ class ChunkManifest:
         file_index: ArrayLike,
         offsets: ArrayLike,
         lengths: ArrayLike,
+        *,
         inline: bytes = b"",
     ) -> ChunkManifest:
         """Make a manifest from columns in C order; each may be one number for all chunks.
@@ -111,14 +112,15 @@ class ChunkManifest:
         given = np.dtype("u4" if getattr(lengths, "dtype", None) == np.uint32 else "u8")
         count = narrow(make_column("lengths", lengths, given, size))
         if size == 0:
-            return cls(shape, table, np.zeros((), "u4"), np.zeros((), "u8"), np.zeros((), "u4"), b"")
+            none, nowhere = np.zeros((), "u4"), np.zeros((), "u8")
+            return cls(grid_shape=shape, files=table, file_index=none, offsets=nowhere, lengths=none.copy())
         index, start = normalise_missing(index, start, count)
         index, start, count = collapse(index), collapse(start), collapse(count)
         if int(index.max()) >= len(table) and bool(count.any()):
             top = index[index != INLINE]
             if top.size and int(top.max()) >= len(table):
                 raise ManifestError(f"file index {int(top.max())} is outside the table of {len(table)} files")
-        return cls(shape, table, index, start, count, inline)
+        return cls(grid_shape=shape, files=table, file_index=index, offsets=start, lengths=count, inline=inline)
 
     @classmethod
     def missing(cls, grid_shape: Sequence[int]) -> ChunkManifest:
@@ -138,9 +140,9 @@ class ChunkManifest:
         chunks: ArrayLike,
         offsets: ArrayLike,
         lengths: ArrayLike,
+        *,
         file_index: ArrayLike = 0,
         inline: bytes = b"",
-        *,
         max_chunks: int = Limits().max_chunks,
     ) -> ChunkManifest:
         """Make a manifest from the stored chunks only; all others are missing.
@@ -179,7 +181,7 @@ class ChunkManifest:
                 ("lengths", lengths, "u8"),
             )
         )
-        return cls.from_columns(shape, files, index, start, count, inline)
+        return cls.from_columns(shape, files, index, start, count, inline=inline)
 
     @classmethod
     def from_inline(cls, grid_shape: Sequence[int], chunks: Mapping[int, bytes] | Sequence[bytes]) -> ChunkManifest:
@@ -193,7 +195,7 @@ class ChunkManifest:
         if data and not lengths.all():
             raise ManifestError("an inline chunk has no bytes")
         offsets = np.cumsum(lengths, dtype="u8") - lengths
-        return cls.from_sparse(grid_shape, (), list(items), offsets, lengths, INLINE, b"".join(data))
+        return cls.from_sparse(grid_shape, (), list(items), offsets, lengths, file_index=INLINE, inline=b"".join(data))
 
     @property
     def size(self) -> int:
@@ -285,8 +287,7 @@ class ChunkManifest:
 
     def relocate(self, prefixes: Mapping[str, str]) -> ChunkManifest:
         """The same references with other URLs; see `FileTable.relocate`."""
-        files = self.files.relocate(prefixes)
-        return ChunkManifest(self.grid_shape, files, self.file_index, self.offsets, self.lengths, self.inline)
+        return replace(self, files=self.files.relocate(prefixes))
 
     def to_dict(self) -> dict[str, ChunkReference]:
         """The stored chunks by their dotted coordinates (``"0.1"``; ``"0"`` for a scalar). For looking at."""
@@ -341,7 +342,12 @@ class ChunkManifest:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ChunkManifest, (self.grid_shape, self.files, self.file_index, self.offsets, self.lengths, self.inline)
+        return _rebuilt, (self.grid_shape, self.files, self.file_index, self.offsets, self.lengths, self.inline)
+
+
+def _rebuilt(*values: Any) -> ChunkManifest:
+    """A manifest out of a pickle: the values of its fields, whose names would take more than some manifests do."""
+    return ChunkManifest(**dict(zip(ChunkManifest.__slots__, values, strict=True)))
 
 
 def _at(column: NDArray[Any], flat: int) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import as_element, native, same_bits
 
 __all__ = ["ArrayMetadata", "ChunkGrid", "RectilinearGrid", "RegularGrid"]
+
+_MAX_ROOT: Final = 1 << 24
+"""Divisors are looked for up to the square root of a length, and no further than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,40 @@ class RegularGrid:
                 f"chunk shape {self.chunk_shape} does not match the shape {tuple(shape)}: numbers of dimensions differ"
             )
         return tuple([-(-n // c) for n, c in zip(shape, self.chunk_shape, strict=True)])
+
+    @staticmethod
+    def divide(shape: tuple[int, ...], itemsize: int, nbytes: int) -> tuple[int, ...]:
+        """The chunk shape that divides a contiguous array into equal runs of about `nbytes` bytes.
+
+        Leading dimensions are cut to one element, one dimension is cut by a divisor of its length, and the dimensions
+        behind it stay whole; so every chunk is one run of contiguous bytes, and none reaches beyond the array.
+
+        Parameters
+        ----------
+        shape
+            Elements along each dimension, all positive.
+        itemsize
+            Bytes of an element.
+        nbytes
+            Bytes that a chunk should have. An array of no more stays whole.
+
+        Examples
+        --------
+        >>> RegularGrid.divide((365, 720, 1440), 4, 16 << 20)
+        (5, 720, 1440)
+        >>> RegularGrid.divide((2, 50_000_000), 8, 16 << 20)
+        (1, 2000000)
+        >>> RegularGrid.divide((10, 10), 8, 16 << 20)
+        (10, 10)
+        """
+        run = itemsize * math.prod(shape)
+        if run <= nbytes:
+            return shape
+        for axis, length in enumerate(shape):
+            run //= length
+            if run <= nbytes:
+                return (1,) * axis + (_best_divisor(length, nbytes / run),) + shape[axis + 1 :]
+        return (1,) * len(shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +188,13 @@ class ArrayMetadata:
 
     def __hash__(self) -> int:
         return hash((self.shape, str(self.dtype), self.chunk_grid, self.codecs, self.dims))
+
+
+@lru_cache(maxsize=4096)
+def _best_divisor(number: int, wanted: float) -> int:
+    """The divisor of `number` nearest to `wanted` by ratio; too large counts twice as bad as too small."""
+    candidates = np.arange(1, min(math.isqrt(number), _MAX_ROOT) + 1)
+    small = candidates[number % candidates == 0]
+    divisors = np.concatenate([small, number // small])
+    ratio = np.log(divisors / wanted)
+    return int(divisors[np.argmin(np.where(ratio > 0, 2 * ratio, -ratio))])

@@ -10,7 +10,7 @@ from typing import Any
 from manifestry.errors import ManifestError
 from manifestry.model.files import FileTable, SourceFile
 
-__all__ = ["Provenance", "merge_provenance", "provenance_from_json", "provenance_to_json"]
+__all__ = ["Provenance"]
 
 SCHEMA_VERSION = 1
 
@@ -36,36 +36,58 @@ class Provenance:
     options: Mapping[str, Any] = field(default_factory=dict)
     sources: FileTable = field(default_factory=FileTable)
 
+    @staticmethod
+    def to_json(parts: Sequence[Provenance]) -> dict[str, Any]:
+        """Provenance as JSON, the form that outputs carry."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "parsed": [
+                {
+                    "parser": part.parser,
+                    "version": part.version,
+                    "options": dict(part.options),
+                    "sources": [_source_to_json(file) for file in part.sources],
+                }
+                for part in parts
+            ],
+        }
 
-def merge_provenance(parts: Sequence[Provenance]) -> tuple[Provenance, ...]:
-    """Join the entries of one parser with equal options; sources keep their order."""
-    groups: list[tuple[Provenance, list[FileTable]]] = []
-    for part in parts:
-        for first, tables in groups:
-            if (first.parser, first.version, first.options) == (part.parser, part.version, part.options):
-                tables.append(part.sources)
-                break
-        else:
-            groups.append((part, [part.sources]))
-    return tuple(
-        Provenance(first.parser, first.version, first.options, FileTable.union(tables)[0]) for first, tables in groups
-    )
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> tuple[Provenance, ...]:
+        """Provenance from the JSON that an output carries.
 
+        Raises
+        ------
+        ManifestError
+            The document is of a later schema version, or not such a document.
+        """
+        try:
+            if document.get("schema_version") != SCHEMA_VERSION:
+                raise ManifestError(f"provenance of schema version {document.get('schema_version')!r} cannot be read")
+            return tuple(
+                Provenance(
+                    part["parser"], part["version"], part["options"], FileTable(map(_source_from_json, part["sources"]))
+                )
+                for part in document["parsed"]
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ManifestError(f"not a provenance document: {error!r}") from error
 
-def provenance_to_json(parts: Sequence[Provenance]) -> dict[str, Any]:
-    """Provenance as JSON, the form that outputs carry."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "parsed": [
-            {
-                "parser": part.parser,
-                "version": part.version,
-                "options": dict(part.options),
-                "sources": [_source_to_json(file) for file in part.sources],
-            }
-            for part in parts
-        ],
-    }
+    @staticmethod
+    def merged(parts: Sequence[Provenance]) -> tuple[Provenance, ...]:
+        """Join the entries of one parser with equal options; sources keep their order."""
+        groups: list[tuple[Provenance, list[FileTable]]] = []
+        for part in parts:
+            for first, tables in groups:
+                if (first.parser, first.version, first.options) == (part.parser, part.version, part.options):
+                    tables.append(part.sources)
+                    break
+            else:
+                groups.append((part, [part.sources]))
+        return tuple(
+            Provenance(first.parser, first.version, first.options, FileTable.union(tables)[0])
+            for first, tables in groups
+        )
 
 
 def _source_to_json(file: SourceFile) -> dict[str, Any]:
@@ -76,27 +98,6 @@ def _source_to_json(file: SourceFile) -> dict[str, Any]:
         "last_modified": None if file.last_modified is None else file.last_modified.isoformat(),
     }
     return {key: value for key, value in known.items() if value is not None}
-
-
-def provenance_from_json(document: Mapping[str, Any]) -> tuple[Provenance, ...]:
-    """Provenance from the JSON that an output carries.
-
-    Raises
-    ------
-    ManifestError
-        The document is of a later schema version, or not such a document.
-    """
-    try:
-        if document.get("schema_version") != SCHEMA_VERSION:
-            raise ManifestError(f"provenance of schema version {document.get('schema_version')!r} cannot be read")
-        return tuple(
-            Provenance(
-                part["parser"], part["version"], part["options"], FileTable(map(_source_from_json, part["sources"]))
-            )
-            for part in document["parsed"]
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ManifestError(f"not a provenance document: {error!r}") from error
 
 
 def _source_from_json(entry: Mapping[str, Any]) -> SourceFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,7 +16,10 @@ from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.provenance import Provenance
 from manifestry.model.selection import Selection
 
-__all__ = ["VirtualArray", "VirtualGroup"]
+__all__ = ["UNNAMED_DIM", "VirtualArray", "VirtualGroup"]
+
+UNNAMED_DIM: Final = "unnamed_"
+"""What names of dimensions begin with that are made up, since the source has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,14 @@ class VirtualArray:
     def nbytes(self) -> int:
         """Bytes of memory that the references take, not the elements."""
         return self.manifest.nbytes
+
+    def named_dims(self, name: str) -> tuple[str, ...]:
+        """A name for every dimension: one that has none is called after the array's name and its position.
+
+        Such names begin with `UNNAMED_DIM`, by which they are known again.
+        """
+        dims = self.dims if self.dims is not None else (None,) * self.metadata.ndim
+        return tuple(f"{UNNAMED_DIM}{name}_{i}" if dim is None else dim for i, dim in enumerate(dims))
 
     def relocate(self, prefixes: Mapping[str, str]) -> VirtualArray:
         """The same array with its files under other URLs."""
@@ -192,8 +203,7 @@ class VirtualGroup:
         def move(_path: str, array: VirtualArray) -> VirtualArray:
             old = array.manifest
             files = tables.get(id(old.files)) or tables.setdefault(id(old.files), old.files.relocate(prefixes))
-            moved = ChunkManifest(old.grid_shape, files, old.file_index, old.offsets, old.lengths, old.inline)
-            return VirtualArray(array.metadata, moved)
+            return VirtualArray(array.metadata, replace(old, files=files))
 
         provenance = tuple(replace(part, sources=part.sources.relocate(prefixes)) for part in self.provenance)
         return replace(self.map_arrays(move), provenance=provenance)

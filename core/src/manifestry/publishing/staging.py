@@ -29,7 +29,7 @@ from manifestry.storage.objects import listed
 from manifestry.storage.retrying import answered
 from manifestry.storage.source import Source
 
-__all__ = ["StagedDirectory", "StagedFile", "check_target", "write_durably", "write_errors"]
+__all__ = ["StagedDirectory", "StagedFile"]
 
 _MULTIPART_BYTES: Final = 16 << 20
 _PARTIAL: Final = "partial"
@@ -42,7 +42,7 @@ _RENAME_EXCHANGE: Final = 2
 
 
 @contextmanager
-def write_errors(target: Target) -> Iterator[None]:
+def _write_errors(target: Target) -> Iterator[None]:
     """Inside, what the operating system says becomes `WriteError` naming the target."""
     try:
         yield
@@ -52,40 +52,12 @@ def write_errors(target: Target) -> Iterator[None]:
 
 
 @contextmanager
-def write_durably(path: Path) -> Iterator[BinaryIO]:
+def _write_durably(path: Path) -> Iterator[BinaryIO]:
     """A new file to write to, whose content is on the disk when the block ends."""
     with path.open("xb") as handle:
         yield handle
         handle.flush()
         os.fsync(handle.fileno())
-
-
-def check_target(target: Target, mode: Mode, title: str, is_output: Callable[[Source], bool]) -> None:
-    """Refuse a target that `mode` does not allow to touch.
-
-    Parameters
-    ----------
-    title
-        What an output of the format is called, for the message.
-    is_output
-        Whether something that exists is an output of the format.
-
-    Raises
-    ------
-    TargetExistsError
-        Something is there and may not be replaced.
-    WriteError
-        The directory that the target lies in does not exist.
-    """
-    source = Source.at(target.url, target.stores)
-    there = source.exists() or source.is_prefix
-    if there and mode is Mode.CREATE:
-        raise TargetExistsError(f"{target}: exists already; replace it with overwrite=True (--overwrite)")
-    if there and not is_output(source):
-        raise TargetExistsError(f"{target}: is no {title}, and is not replaced; choose another target")
-    path = _place(target)
-    if path is not None and not path.parent.is_dir():
-        raise WriteError(f"{target}: the directory {path.parent} does not exist")
 
 
 def _place(target: Target) -> Path | None:
@@ -94,8 +66,14 @@ def _place(target: Target) -> Path | None:
     return path if path is None or not path.is_symlink() else Path(os.path.realpath(path))
 
 
-class StagedFile:
-    """One file on its way to a target."""
+class _Staged:
+    """What an output that appears at once has, a file or a directory.
+
+    Parameters
+    ----------
+    target, mode
+        Where it goes, and whether it may replace something.
+    """
 
     def __init__(self, target: Target, mode: Mode) -> None:
         self._target, self._mode = target, mode
@@ -103,15 +81,52 @@ class StagedFile:
         self._staged: Path | None = None
         self._claim: Claim | None = None
 
+    def check(self, title: str, is_output: Callable[[Source], bool]) -> None:
+        """Refuse a target that the mode does not allow to touch; to be asked before anything is staged.
+
+        Parameters
+        ----------
+        title
+            What an output of the format is called, for the message.
+        is_output
+            Whether something that exists is an output of the format.
+
+        Raises
+        ------
+        TargetExistsError
+            Something is there and may not be replaced.
+        WriteError
+            The directory that the target lies in does not exist.
+        """
+        target = self._target
+        source = Source.at(target.url, target.stores)
+        there = source.exists() or source.is_prefix
+        if there and self._mode is Mode.CREATE:
+            raise TargetExistsError(f"{target}: exists already; replace it with overwrite=True (--overwrite)")
+        if there and not is_output(source):
+            raise TargetExistsError(f"{target}: is no {title}, and is not replaced; choose another target")
+        if self._place is not None and not self._place.parent.is_dir():
+            raise WriteError(f"{target}: the directory {self._place.parent} does not exist")
+
+
+class StagedFile(_Staged):
+    """One file on its way to a target: `open` and write it, then `publish` it, or `discard` it.
+
+    Parameters
+    ----------
+    target, mode
+        Where it goes, and whether it may replace something.
+    """
+
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """The file to write to; durable when the block ends."""
         path = self._place
-        with write_errors(self._target):
+        with _write_errors(self._target):
             if path is not None:
                 remove_leftovers(path, _PARTIAL)
             self._staged = staging_path(path, _PARTIAL) if path is not None else Path(tempfile.mkdtemp()) / "output"
-            with write_durably(self._staged) as handle:
+            with _write_durably(self._staged) as handle:
                 self._claim = Claim(self._staged)
                 yield handle
 
@@ -130,7 +145,7 @@ class StagedFile:
         if path is None:
             _upload(self._staged, self._target.url, self._target)
         else:
-            with write_errors(self._target):
+            with _write_errors(self._target):
                 _move_file(self._staged, path, self._mode)
         self.discard()
 
@@ -145,35 +160,45 @@ class StagedFile:
             self._staged = None
 
 
-class StagedDirectory:
-    """A directory of files on its way to a target.
+class StagedDirectory(_Staged):
+    """A directory of files on its way to a target: write to files of it, then `publish` it, or `discard` it.
 
     Parameters
     ----------
+    target, mode
+        Where it goes, and whether it may replace something.
     last
-        Name of the file that makes the directory an output: the last one uploaded to a remote target.
+        Name of the file that makes the directory an output: the last one uploaded to a remote target. Local ones need
+        none.
     """
 
-    def __init__(self, target: Target, mode: Mode, last: str) -> None:
-        self._target, self._mode, self._last = target, mode, last
-        self._place = _place(target)
-        self._staged: Path | None = None
-        self._claim: Claim | None = None
+    def __init__(self, target: Target, mode: Mode, last: str = "") -> None:
+        super().__init__(target, mode)
+        self._last = last
 
     @property
     def path(self) -> Path:
         """The directory to write to; made when first asked for."""
         if self._staged is None:
             path = self._place
-            with write_errors(self._target):
+            with _write_errors(self._target):
                 if path is None:
                     self._staged = Path(tempfile.mkdtemp())
                 else:
                     remove_leftovers(path, _PARTIAL)
                     self._staged = staging_path(path, _PARTIAL)
-                    self._staged.mkdir()
+                    self._staged.mkdir(parents=True)
                     self._claim = Claim(self._staged)
         return self._staged
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A new file of the directory to write to, at a path below it; durable when the block ends."""
+        path = self.path / name
+        with _write_errors(self._target):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _write_durably(path) as handle:
+                yield handle
 
     def publish(self) -> None:
         """Put the directory where it belongs, a local one at once.
@@ -192,7 +217,7 @@ class StagedDirectory:
         if path is None:
             self._upload()
         else:
-            with write_errors(self._target):
+            with _write_errors(self._target):
                 _sync_directories(self.path)
                 _move_directory(self.path, path, self._mode)
         self.discard()
@@ -247,10 +272,13 @@ def _link(staged: Path, path: Path) -> None:
 
 
 def _move_directory(staged: Path, path: Path, mode: Mode) -> None:
-    if path.exists() and mode is not Mode.OVERWRITE:
-        raise TargetExistsError(f"{path}: has appeared while it was being written; it is unchanged")
-    if not path.exists():
-        staged.rename(path)
+    if mode is not Mode.OVERWRITE or not path.exists():
+        try:
+            staged.rename(path)  # takes the place of an empty directory, and of nothing else
+        except OSError as error:
+            if path.exists():
+                raise TargetExistsError(f"{path}: has appeared while it was being written; it is unchanged") from error
+            raise
         _sync(path.parent)
         return
     if _exchange(staged, path):

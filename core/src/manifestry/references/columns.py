@@ -17,7 +17,7 @@ from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 
-__all__ = ["LocationTable", "ReferenceColumns", "whole_lengths"]
+__all__ = ["LocationTable", "ReferenceColumns"]
 
 _CONCURRENT: Final = 32
 
@@ -62,6 +62,17 @@ class LocationTable:
             self._by_location[location] = row
         return row
 
+    def sizes(self, rows: Sequence[int], stores: StoreRegistry) -> list[int]:
+        """Sizes of the files of some rows, asked for concurrently.
+
+        Raises
+        ------
+        SourceError
+            A file is not there.
+        """
+        with ThreadPoolExecutor(_CONCURRENT) as pool:
+            return list(pool.map(lambda row: Source.at(self.urls[row], stores).size, rows))
+
     def table(self) -> FileTable:
         """The file table of all rows."""
         known = {file.url: file for part in self.provenance for file in part.sources}
@@ -95,20 +106,14 @@ class ReferenceColumns:
         """The manifest of the array."""
         if self.positions is None:
             return ChunkManifest.from_columns(
-                self.grid_shape, files, self.file_index, self.offsets, self.lengths, self.inline
+                self.grid_shape, files, self.file_index, self.offsets, self.lengths, inline=self.inline
             )
         return ChunkManifest.from_sparse(
-            self.grid_shape, files, self.positions, self.offsets, self.lengths, self.file_index, self.inline
+            self.grid_shape,
+            files,
+            self.positions,
+            self.offsets,
+            self.lengths,
+            file_index=self.file_index,
+            inline=self.inline,
         )
-
-
-def whole_lengths(urls: Sequence[str], stores: StoreRegistry) -> list[int]:
-    """Sizes of whole files, asked for concurrently.
-
-    Raises
-    ------
-    SourceError
-        A file is not there.
-    """
-    with ThreadPoolExecutor(_CONCURRENT) as pool:
-        return list(pool.map(lambda url: Source.at(url, stores).size, urls))

@@ -8,32 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.errors import MalformedFileError, ManifestError, UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.limits import Limits
 from manifestry.model.metadata import ArrayMetadata
-from manifestry.model.provenance import Provenance, provenance_from_json
+from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.references.columns import LocationTable, ReferenceColumns
-from manifestry.zarr_documents.v2 import metadata_from_documents
-from manifestry.zarr_documents.v3 import metadata_from_document
+from manifestry.zarr_documents.nodes import metadata_from_documents
 
-__all__ = [
-    "DOCUMENT_NAMES",
-    "ArrayNode",
-    "ChunkKeys",
-    "Hierarchy",
-    "chunk_positions",
-    "positions_of",
-    "read_provenance",
-]
-
-DOCUMENT_NAMES: Final = (".zarray", ".zattrs", ".zgroup", "zarr.json")
+__all__ = ["ArrayNode", "ChunkKeys", "Hierarchy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +85,30 @@ class ArrayNode:
     metadata: ArrayMetadata
     keys: ChunkKeys
 
+    def positions(self, text: str, count: int) -> NDArray[np.int64]:
+        """C-order positions of `count` chunks from their keys, joined by line feeds; makes no object for a chunk.
+
+        Raises
+        ------
+        MalformedFileError
+            A key is none of this array's.
+        """
+        grid, where = self.metadata.grid_shape, self.path
+        first = text.partition("\n")[0]
+        if not grid:
+            if text != self.keys.scalar:
+                raise MalformedFileError(f"{where}: {first!r} is no chunk of a scalar")
+            return np.zeros(1, "i8")
+        coordinates = _whole_numbers(_coordinate_text(text, count, self.keys), self.keys.separator)
+        if coordinates.size != count * len(grid):
+            raise MalformedFileError(f"{where}: keys such as {first!r} are no chunks of {len(grid)} dimensions")
+        flat = np.zeros(count, "i8")
+        for axis, (column, length) in enumerate(zip(coordinates.reshape(-1, len(grid)).T, grid, strict=True)):
+            if column.size and int(column.max()) >= length:
+                raise MalformedFileError(f"{where}: chunk {int(column.max())} of {length} along dimension {axis}")
+            flat = flat * length + column
+        return flat
+
 
 @dataclass(slots=True)
 class Hierarchy:
@@ -112,6 +125,8 @@ class Hierarchy:
     root_name
         What an array is called that is the root of the store itself: a tree is a group, and its arrays have names.
     """
+
+    DOCUMENT_NAMES: ClassVar = (".zarray", ".zattrs", ".zgroup", "zarr.json")
 
     context: ParseContext
     groups: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -133,7 +148,7 @@ class Hierarchy:
         nodes: dict[str, dict[str, Any]] = {}
         for key, value in documents.items():
             path, _, name = key.rpartition("/")
-            if name in DOCUMENT_NAMES and f"{path}/".startswith(start):
+            if name in cls.DOCUMENT_NAMES and f"{path}/".startswith(start):
                 nodes.setdefault(path[len(start) :] if path else "", {})[name] = value
         if len(nodes) > context.limits.max_arrays:
             raise MalformedFileError(
@@ -204,14 +219,11 @@ class Hierarchy:
 
 
 def _array_node(path: str, documents: Mapping[str, Mapping[str, Any]]) -> ArrayNode:
-    if "zarr.json" in documents:
-        document = documents["zarr.json"]
-        if document.get("storage_transformers"):
-            raise UnsupportedFeatureError(f"storage transformers {document['storage_transformers']!r}", path)
-        return ArrayNode(path, metadata_from_document(document), ChunkKeys.of_v3(document))
-    zarray = documents[".zarray"]
-    metadata = metadata_from_documents(zarray, documents.get(".zattrs"), path)
-    return ArrayNode(path, metadata, ChunkKeys.of_v2(zarray))
+    v3 = documents.get("zarr.json")
+    if v3 is not None and v3.get("storage_transformers"):
+        raise UnsupportedFeatureError(f"storage transformers {v3['storage_transformers']!r}", path)
+    keys = ChunkKeys.of_v2(documents[".zarray"]) if v3 is None else ChunkKeys.of_v3(v3)
+    return ArrayNode(path, metadata_from_documents(documents, path), keys)
 
 
 def _json_object(value: Any, where: str) -> Mapping[str, Any]:
@@ -248,35 +260,6 @@ class _Branch:
         return VirtualGroup(self.arrays, groups, self.attributes)
 
 
-def chunk_positions(texts: Sequence[str], keys: ChunkKeys, grid: Sequence[int], where: str) -> NDArray[np.int64]:
-    """C-order positions of chunks from their keys below the path of the array; see `positions_of`."""
-    return positions_of("\n".join(texts), len(texts), keys, grid, where)
-
-
-def positions_of(text: str, count: int, keys: ChunkKeys, grid: Sequence[int], where: str) -> NDArray[np.int64]:
-    """C-order positions of `count` chunks from their keys, joined by line feeds; makes no object for a chunk.
-
-    Raises
-    ------
-    MalformedFileError
-        A key is none of this array's.
-    """
-    first = text.partition("\n")[0]
-    if not grid:
-        if text != keys.scalar:
-            raise MalformedFileError(f"{where}: {first!r} is no chunk of a scalar")
-        return np.zeros(1, "i8")
-    coordinates = _whole_numbers(_coordinate_text(text, count, keys), keys.separator)
-    if coordinates.size != count * len(grid):
-        raise MalformedFileError(f"{where}: keys such as {first!r} are no chunks of {len(grid)} dimensions")
-    flat = np.zeros(count, "i8")
-    for axis, (column, length) in enumerate(zip(coordinates.reshape(-1, len(grid)).T, grid, strict=True)):
-        if column.size and int(column.max()) >= length:
-            raise MalformedFileError(f"{where}: chunk {int(column.max())} of {length} along dimension {axis}")
-        flat = flat * length + column
-    return flat
-
-
 def _coordinate_text(text: str, count: int, keys: ChunkKeys) -> str:
     """All coordinates, each followed by the separator; nothing when a key has not the prefix."""
     start = "\n" + keys.prefix
@@ -310,14 +293,3 @@ def _whole_numbers(text: str, separator: str) -> NDArray[np.int64]:
         more = np.flatnonzero(lengths > place)
         numbers[more] = numbers[more] * 10 + digits[starts[more] + place]
     return numbers
-
-
-def read_provenance(value: Any, context: ParseContext) -> tuple[Provenance, ...]:
-    """The provenance that an output of references carries; what cannot be understood is reported."""
-    if value is None:
-        return ()
-    try:
-        return provenance_from_json(_json_object(value, "provenance")["manifestry"])
-    except (KeyError, ManifestError, MalformedFileError) as error:
-        context.report("", "provenance not understood", str(error))
-        return ()

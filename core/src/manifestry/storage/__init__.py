@@ -6,8 +6,10 @@
 `objects`     what stores and the file system say of an object
 `source`      Source: one object or prefix as parsers see it
 `blocks`      a seekable reader with a random-access block cache
-`faults`      the store library's exceptions as `SourceError`, and which of them may pass
+`errors`      the store library's exceptions as `SourceError`, and which of them may pass
 `retrying`    requests that are tried again, and for how long
+`policy`      what a document that points at other files may point at
+`hosts`       which hosts are not public, and where dots in paths lead
 ============  ==========================================================================
 """
 

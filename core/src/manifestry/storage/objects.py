@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import obstore
@@ -14,7 +15,7 @@ from manifestry.model.files import SourceFile
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import answered
 
-__all__ = ["file_from_metadata", "file_from_status", "listed", "read_at"]
+__all__ = ["file_from_metadata", "file_from_status", "files_below", "listed", "read_at"]
 
 
 def file_from_metadata(url: str, meta: Any) -> SourceFile:
@@ -27,6 +28,14 @@ def file_from_metadata(url: str, meta: Any) -> SourceFile:
 def file_from_status(url: str, status: os.stat_result) -> SourceFile:
     """A local file by its status."""
     return SourceFile(url, status.st_size, None, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def files_below(root: Path, url: str) -> Iterator[tuple[str, SourceFile]]:
+    """The files of a local directory and of those in it: the path below it, and their status."""
+    for directory, _, names in os.walk(root):
+        inner = "" if directory == str(root) else os.path.relpath(directory, root) + "/"
+        for name in names:
+            yield inner + name, file_from_status(f"{url}/{inner}{name}", Path(directory, name).stat())
 
 
 def listed(url: str, registry: StoreRegistry) -> Iterator[Any]:

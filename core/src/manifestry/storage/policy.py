@@ -10,7 +10,7 @@ from manifestry.storage.hosts import is_private, without_dots
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, join_url, split_url
 
-__all__ = ["ReferencePolicy", "allow_hint"]
+__all__ = ["ReferencePolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,32 @@ class ReferencePolicy:
         """
         if not self._may(url):
             document = "the references" if self.base is None else self.base.url
-            raise SourceError(f"{document}: points at {url}, which is not allowed{allow_hint(url)}")
+            raise SourceError(f"{document}: points at {url}, which is not allowed{self.allow_hint(url)}")
         return url
+
+    @staticmethod
+    def allow_hint(url: str) -> str:
+        """How a caller allows a document to point at a canonical URL, and at no more than that needs.
+
+        That is the directory of the file, or the file alone where the directory is a whole disk, bucket or host.
+
+        Returns
+        -------
+        str
+            The end of a message; ``""`` where nothing allows it.
+        """
+        meant = url if url.startswith("file://") else without_dots(url)
+        if meant is None:
+            return ""
+        needed = [_narrowest(url)]
+        if not f"{meant}/".startswith(_canonical_prefix(needed[0])):  # dots lead to another place
+            needed.append(_narrowest(meant))
+        return f"; if you trust it, add allow={needed}"
+
+    def is_near(self, url: str) -> bool:
+        """Whether a URL lies in the bucket or on the host of the document, or in a store of the caller's."""
+        assert self.base is not None
+        return split_url(url)[0] == split_url(self.base.url)[0] or self.base.registry.serves(url)
 
     def _may(self, url: str) -> bool:
         meant = url if url.startswith("file://") else without_dots(url)  # those of local paths are canonical already
@@ -77,26 +101,7 @@ class ReferencePolicy:
         if self.base.url.startswith("file://"):
             refused = self.public_hosts and url.startswith("http") and is_private(url)
             return not refused or self.base.registry.serves(url)
-        return split_url(url)[0] == split_url(self.base.url)[0] or self.base.registry.serves(url)
-
-
-def allow_hint(url: str) -> str:
-    """How a caller allows a document to point at a canonical URL, and at no more than that needs.
-
-    That is the directory of the file, or the file alone where the directory is a whole disk, bucket or host.
-
-    Returns
-    -------
-    str
-        The end of a message; ``""`` where nothing allows it.
-    """
-    meant = url if url.startswith("file://") else without_dots(url)
-    if meant is None:
-        return ""
-    needed = [_narrowest(url)]
-    if not f"{meant}/".startswith(_canonical_prefix(needed[0])):  # dots lead to another place
-        needed.append(_narrowest(meant))
-    return f"; if you trust it, add allow={needed}"
+        return self.is_near(url)
 
 
 def _narrowest(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -13,7 +14,7 @@ from obstore.store import HTTPStore, LocalStore, ObjectStore, from_url
 from manifestry.errors import OptionError, SourceError
 from manifestry.storage.errors import source_errors
 from manifestry.storage.retrying import RetryPolicy
-from manifestry.storage.urls import canonical_url, split_url
+from manifestry.storage.urls import canonical_url, local_path, split_url
 
 if TYPE_CHECKING:
     from obspec_utils.registry import ObjectStoreRegistry
@@ -113,6 +114,10 @@ class StoreRegistry:
     def serves(self, url: str) -> bool:
         """Whether one of the caller's stores covers a canonical URL."""
         return self._resolve_given(url) is not None
+
+    def local_path(self, url: str) -> Path | None:
+        """The path of a canonical URL in the local file system, None where there is none or a given store serves it."""
+        return None if self.serves(url) else local_path(url)
 
     def resolve(self, url: str) -> tuple[Any, str]:
         """The store that serves a canonical URL, and the key of the object in that store.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -103,6 +103,12 @@ class RetryPolicy:
         """As the store library takes them; its own limit counts the whole transfer, and cannot be turned off."""
         silence, connecting = timedelta(seconds=self.silence), timedelta(seconds=self.connecting)
         return {"read_timeout": silence, "connect_timeout": connecting, "timeout": timedelta(days=1)}
+
+    def pauses(self) -> Iterator[float]:
+        """Seconds to wait before each further attempt to reach a host that does not answer; ends when it had its time."""
+        attempts = Attempts(self)
+        while (pause := attempts.pause(Fault.UNREACHABLE)) is not None:
+            yield pause
 
 
 class Attempts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -18,10 +18,10 @@ from manifestry.errors import SourceError
 from manifestry.model.files import SourceFile
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.errors import Fault, fault_of, source_errors
-from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
+from manifestry.storage.objects import file_from_metadata, file_from_status, files_below, listed, read_at
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import answered
-from manifestry.storage.urls import canonical_url, join_url, local_path, shown
+from manifestry.storage.urls import canonical_url, join_url, shown
 
 __all__ = ["HEAD_BYTES", "Source"]
 
@@ -70,7 +70,7 @@ class Source:
     def __init__(self, location: str | os.PathLike[str], stores: Stores = None) -> None:
         self.url = canonical_url(location)
         self.registry = StoreRegistry.of(stores)
-        self.local_path = None if self.registry.serves(self.url) else local_path(self.url)
+        self.local_path = self.registry.local_path(self.url)
 
     @classmethod
     def at(cls, url: str, registry: StoreRegistry, known: SourceFile | None = None) -> Source:
@@ -82,7 +82,7 @@ class Source:
         if known is not None and known.size is not None:
             source.file = known
         source.url, source.registry = url, registry
-        source.local_path = None if registry.serves(url) else local_path(url)
+        source.local_path = registry.local_path(url)
         return source
 
     def __repr__(self) -> str:
@@ -172,9 +172,15 @@ class Source:
                 return False
             raise
 
-    def head(self, count: int = 4096) -> bytes:
-        """The first bytes: one read of at most `HEAD_BYTES`, shared by everybody who looks at the header."""
-        if count > HEAD_BYTES:
+    def head(self, count: int | None = None) -> bytes:
+        """The first bytes: one read of at most 64 KiB, shared by everybody who looks at the header.
+
+        Parameters
+        ----------
+        count
+            Bytes wanted; None for what that one read gives.
+        """
+        if count is not None and count > HEAD_BYTES:
             return self.range(0, min(count, self.size))
         if not self._head and self.size:
             self._head = self.range(0, min(HEAD_BYTES, self.size))
@@ -292,6 +298,23 @@ class Source:
         ]
         prefixes = [p.removeprefix(prefix).rstrip("/") + "/" for p in found["common_prefixes"]]
         return sorted(objects + prefixes)
+
+    def walk(self) -> Iterator[tuple[str, SourceFile]]:
+        """Everything below a prefix, in one pass: the key below the prefix, and what is known of the object.
+
+        Raises
+        ------
+        SourceError
+            The store cannot be listed.
+        """
+        if self.local_path is not None:
+            with source_errors(self.url):
+                yield from files_below(self.local_path, self.url)
+            return
+        prefix = self.path.rstrip("/") + "/" if self.path else ""
+        for meta in listed(self.url, self.registry):
+            key = meta["path"].removeprefix(prefix)
+            yield key, file_from_metadata(f"{self.url.rstrip('/')}/{key}", meta)
 
     def child(self, name: str) -> Source:
         """The object or prefix of a relative name below this prefix."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from manifestry.errors import SourceError
 
-__all__ = ["SCHEMES", "canonical_url", "encoded_url", "is_url", "join_url", "local_path", "shown", "split_url"]
+__all__ = ["SCHEMES", "canonical_url", "is_url", "join_url", "local_path", "shown", "split_url"]
 
 SCHEMES = ("file", "s3", "gs", "az", "http", "https", "memory")
 _ALIASES = {"s3a": "s3", "gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
@@ -102,11 +102,3 @@ def join_url(base: str, relative: str) -> str:
     origin, key = split_url(base.partition("?")[0] if base.startswith("http") else base)
     joined = relative if relative.startswith("/") else f"/{key.rpartition('/')[0]}/{relative}"
     return origin + os.path.normpath("/" + joined.lstrip("/"))
-
-
-def encoded_url(url: str) -> str:
-    """A canonical URL with its key percent-encoded, as RFC 3986 wants it; http(s) URLs are so already."""
-    origin, key = split_url(url)
-    if origin.startswith("http"):
-        return url
-    return f"{origin}/{quote(key, safe='/', errors='surrogateescape')}"

@@ -239,7 +239,9 @@ def _finish(planned: _Planned, table: FileTable, rows: Mapping[str | None, int])
     index = np.array([rows[name] for name in planned.files], "u4")
     offsets, lengths = np.array(planned.offsets, "u8"), np.array(planned.lengths, "u8")
     positions = np.array(planned.positions)
-    manifest = ChunkManifest.from_sparse(grid, table, positions, offsets, lengths, index, bytes(planned.inline))
+    manifest = ChunkManifest.from_sparse(
+        grid, table, positions, offsets, lengths, file_index=index, inline=bytes(planned.inline)
+    )
     return VirtualArray(planned.metadata, manifest)
 
 

@@ -190,7 +190,7 @@ def chunk_manifests(
     # One URL has one size, in whichever manifest of a tree it is.
     sources = [SourceFile(url, 2 * _FAR if len(url) % 2 else None) for url in names]
     return ChunkManifest.from_columns(
-        grid, sources, np.array(index, "u4"), np.array(offsets, "u8"), np.array(stored, "u8"), bytes(inline)
+        grid, sources, np.array(index, "u4"), np.array(offsets, "u8"), np.array(stored, "u8"), inline=bytes(inline)
     )
 
 

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from types import EllipsisType
-from typing import Final, cast
+from typing import cast
 
-from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.tree import UNNAMED_DIM, VirtualArray, VirtualGroup
 
-__all__ = ["base_group", "named_arrays", "original_dims", "unnamed_dims", "xarray_dims"]
-
-_UNNAMED: Final = "unnamed_"
-
-
-def xarray_dims(name: str, array: VirtualArray) -> tuple[str, ...]:
-    """The dimension names of an array; one without a name is called after the array and its position."""
-    dims = array.dims if array.dims is not None else (None,) * array.metadata.ndim
-    return tuple(f"{_UNNAMED}{name}_{i}" if dim is None else dim for i, dim in enumerate(dims))
+__all__ = ["base_group", "named_arrays", "original_dims", "unnamed_dims"]
 
 
 def original_dims(dims: Sequence[Hashable]) -> tuple[str | None, ...] | None:
     """The dimension names of the model: made-up names are none, and none at all is None."""
-    found = tuple(None if str(dim).startswith(_UNNAMED) else str(dim) for dim in dims)
+    found = tuple(None if str(dim).startswith(UNNAMED_DIM) else str(dim) for dim in dims)
     return None if found and all(dim is None for dim in found) else found
 
 
@@ -33,7 +25,7 @@ def unnamed_dims(array: VirtualArray) -> tuple[None, ...] | EllipsisType | None:
 def named_arrays(group: VirtualGroup) -> Mapping[str, VirtualArray]:
     """The arrays of a group with a name for every dimension."""
     return {
-        name: VirtualArray(array.metadata.with_(dims=xarray_dims(name, array)), array.manifest)
+        name: VirtualArray(array.metadata.with_(dims=array.named_dims(name)), array.manifest)
         for name, array in group.arrays.items()
     }
 

@@ -1,1 +1,11 @@
-"""The model as Zarr v3 and v2 metadata and back, and what readers of it have to install."""
+"""The model as Zarr v3 and v2 metadata and back, and what readers of it have to install.
+
+=================  ================================================================================
+`nodes`            the documents of an array or group in the version asked for, and back
+`v3`               ``zarr.json``
+`v2`               ``.zarray``, ``.zattrs`` and ``.zgroup``
+`v2_codecs`        the pipeline of codecs as filters and compressor, and back
+`numcodecs_chain`  codecs of Zarr v2 without a name in Zarr v3, as one codec that carries them
+`requirements`     distributions that readers need
+=================  ================================================================================
+"""

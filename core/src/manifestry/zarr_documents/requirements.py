@@ -11,22 +11,26 @@ from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualGroup
 from manifestry.zarr_documents.numcodecs_chain import distributions
 
-__all__ = ["packages_of_v2", "reader_packages"]
+__all__ = ["packages_of_v2", "packages_of_v3", "reader_packages"]
 
 
 def reader_packages(trees: Iterable[VirtualGroup]) -> tuple[str, ...]:
     """The distributions that readers of some trees as Zarr v3 need, sorted."""
     arrays = [array.metadata for tree in trees for _, array in tree.walk_arrays()]
-    found = {entry.package for one in arrays for name in _names(one) if (entry := codec_entry(name)) is not None}
-    found |= {datatype_of(one.dtype).package for one in arrays}
-    return tuple(sorted(found.union(*map(_of_chains, arrays)) - {""}))
+    return tuple(sorted(frozenset().union(*map(packages_of_v3, arrays))))
 
 
-def packages_of_v2(zarray: Mapping[str, Any], metadata: ArrayMetadata) -> set[str]:
+def packages_of_v3(metadata: ArrayMetadata) -> frozenset[str]:
+    """The distributions that readers of an array need as Zarr v3."""
+    found = {entry.package for name in _names(metadata) if (entry := codec_entry(name)) is not None}
+    return frozenset({*found, datatype_of(metadata.dtype).package, *_of_chains(metadata)} - {""})
+
+
+def packages_of_v2(zarray: Mapping[str, Any], metadata: ArrayMetadata) -> frozenset[str]:
     """The distributions that readers of an array need, whose ``.zarray`` is given, as Zarr v2."""
     steps = [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]
     found = {entry.package_v2 for step in steps if (entry := codec_of_v2(step["id"])) is not None}
-    return {*found, *_of_chains(metadata)} - {""}
+    return frozenset({*found, *_of_chains(metadata)} - {""})
 
 
 def _of_chains(metadata: ArrayMetadata) -> Iterator[str]:

@@ -21,7 +21,7 @@ from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGri
 from manifestry.zarr_documents.v2_codecs import pipeline_from_v2, pipeline_to_v2
 from manifestry.zarr_documents.v3 import lengths_from_json, names_from_json
 
-__all__ = ["ArrayDocuments", "array_documents", "group_documents", "metadata_from_documents"]
+__all__ = ["ArrayDocuments", "array_documents", "group_documents", "metadata_from_v2_documents"]
 
 DIMENSIONS: Final = "_ARRAY_DIMENSIONS"
 FILL_ATTRIBUTE: Final = "_FillValue"
@@ -114,7 +114,7 @@ def group_documents(attributes: Attributes, where: str = "") -> tuple[dict[str, 
     return {"zarr_format": 2}, zattrs, issues
 
 
-def metadata_from_documents(
+def metadata_from_v2_documents(
     zarray: Mapping[str, Any], zattrs: Mapping[str, Any] | None = None, where: str = ""
 ) -> ArrayMetadata:
     """The model of an array from its documents.

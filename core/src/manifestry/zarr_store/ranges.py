@@ -21,7 +21,7 @@ from manifestry.storage.errors import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import answered_async
-from manifestry.storage.urls import local_path, shown
+from manifestry.storage.urls import shown
 
 __all__ = ["RangeReader", "check_unchanged", "difference"]
 
@@ -119,7 +119,7 @@ class _Turn:
                 wanted.answer.set_result(data)
 
     async def _read(self, file: SourceFile, group: Sequence[_Request]) -> list[memoryview]:
-        path = None if self._registry.serves(file.url) else local_path(file.url)
+        path = self._registry.local_path(file.url)
         async with self._slots:
             if path is not None:
                 return await asyncio.to_thread(_read_local, file, path, group)

@@ -9,9 +9,9 @@ Kerchunk) and zarr-python (Zarr v3). Names and configurations are written into s
 `hdf5_filters`       filters of HDF5: scaleoffset, nbit, bitshuffle, blosc2, lzf, tolerant shuffle
 `zfp`                a filter of HDF5 that keeps the header of its streams apart
 `hdf5_storage`       how HDF5 stores elements: skipped filters, reduced precision, padded records and strings
-`hdf5_v3`            these codecs in Zarr v3 pipelines
-`chains`             codecs of numcodecs that Zarr v3 has no names for
-`chains_v3`          these in Zarr v3 pipelines
+`hdf5_v3`            the codecs of these three in Zarr v3 pipelines
+`numcodecs_chain`    codecs of numcodecs that Zarr v3 has no names for
+`numcodecs_v3`       these codecs in Zarr v3 pipelines
 `tiff`               bit order, superfluous bytes, predictors, masked LERC and complex integers of TIFF
 `tiff_v3`            these codecs in Zarr v3 pipelines
 `array_field_v3`     the one data type: fields of structs that are arrays

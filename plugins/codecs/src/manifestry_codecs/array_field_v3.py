@@ -1,7 +1,7 @@
 """A data type for zarr-python: fields of a struct that are arrays, as compound types of HDF5 have them.
 
-Zarr's ``struct`` describes each field by a data type; none of them is an array. This one is, and stands nowhere but in
-a struct::
+Zarr's ``struct`` describes each field by a data type; none of them is an array. This one is, and is used nowhere but
+in a struct::
 
     {"name": "manifestry.array", "configuration": {"data_type": "float32", "shape": [2, 3]}}
 
@@ -46,7 +46,7 @@ class ArrayField(ZDType[Any, Any], HasItemSize):
     def from_native_dtype(cls, dtype: np.dtype[Any]) -> Self:
         """The data type of a numpy dtype that has a shape."""
         if dtype.subdtype is None:
-            raise DataTypeValidationError(f"{dtype} has no shape")
+            raise DataTypeValidationError(f"{dtype} has no shape: a field must be an array")
         return cls(element=data_type_registry.match_dtype(dtype.base), shape=dtype.shape)
 
     def to_native_dtype(self) -> np.dtype[Any]:
@@ -60,7 +60,7 @@ class ArrayField(ZDType[Any, Any], HasItemSize):
     @classmethod
     def _from_json_v3(cls, data: Any) -> Self:
         if not isinstance(data, Mapping) or data.get("name") != cls._zarr_v3_name:
-            raise DataTypeValidationError(f"{data!r} is no {cls._zarr_v3_name}")
+            raise DataTypeValidationError(f"{data!r} is not the data type {cls._zarr_v3_name}")
         configuration = data["configuration"]
         element = data_type_registry.match_json(configuration["data_type"], zarr_format=3)
         return cls(element=element, shape=tuple(int(length) for length in configuration["shape"]))
@@ -68,7 +68,7 @@ class ArrayField(ZDType[Any, Any], HasItemSize):
     def to_json(self, zarr_format: Literal[2, 3]) -> Any:
         """The data type as Zarr v3 metadata."""
         if zarr_format == 2:
-            raise ValueError(f"{self._zarr_v3_name} is no data type of Zarr v2")
+            raise ValueError(f"{self._zarr_v3_name} is not a data type of Zarr v2")
         configuration = {"data_type": self.element.to_json(zarr_format=3), "shape": list(self.shape)}
         return {"name": self._zarr_v3_name, "configuration": configuration}
 
@@ -93,7 +93,7 @@ class ArrayField(ZDType[Any, Any], HasItemSize):
     def from_json_scalar(self, data: Any, *, zarr_format: Literal[2, 3]) -> NDArray[Any]:
         """The elements from a flat list of their fill values."""
         if not isinstance(data, list) or len(data) != math.prod(self.shape):
-            raise TypeError(f"{data!r} is no list of {math.prod(self.shape)} values")
+            raise TypeError(f"{data!r} is not a list of {math.prod(self.shape)} values")
         elements = [self.element.from_json_scalar(value, zarr_format=zarr_format) for value in data]
         return np.array(elements, self.element.to_native_dtype()).reshape(self.shape)
 

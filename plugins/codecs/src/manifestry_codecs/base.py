@@ -19,13 +19,13 @@ __all__ = [
     "DecodeError",
     "ObjectsCodec",
     "inner_codec",
-    "positive",
-    "whole_numbers",
+    "plain_integers",
+    "positive_integer",
 ]
 
 
 class DecodeError(ValueError):
-    """A chunk is not what the codec makes."""
+    """A chunk is not what the codec would have encoded."""
 
 
 class _ReadingCodec(Codec):  # type: ignore[misc]
@@ -69,7 +69,7 @@ class ClientDataCodec(BytesCodec):
     """
 
     def __init__(self, client_data: Sequence[int]) -> None:
-        self.client_data = whole_numbers(client_data)
+        self.client_data = plain_integers(client_data)
 
     def decoded_size(self) -> int | None:
         """Bytes of a decoded chunk, or None where the client data does not say.
@@ -100,9 +100,9 @@ class ArrayCodec(_ReadingCodec):
         decoded = self.decode_array(ensure_contiguous_ndarray(buf).view("u1").reshape(-1))
         if out is None:
             return decoded
-        due = ensure_ndarray_like(out).dtype
-        if due.itemsize > 1 and due != decoded.dtype:
-            raise DecodeError(f"{self.codec_id}: elements of type {decoded.dtype} where {due} is due")
+        wanted = ensure_ndarray_like(out).dtype
+        if wanted.itemsize > 1 and wanted != decoded.dtype:
+            raise DecodeError(f"{self.codec_id}: the elements have the type {decoded.dtype}, expected {wanted}")
         return ndarray_copy(decoded, out)
 
 
@@ -125,7 +125,7 @@ class ObjectsCodec(_ReadingCodec):
         if out is None:
             return decoded
         if np.shape(out) != decoded.shape:
-            raise DecodeError(f"{self.codec_id}: elements of shape {decoded.shape} where {np.shape(out)} is due")
+            raise DecodeError(f"{self.codec_id}: the elements have the shape {decoded.shape}, expected {np.shape(out)}")
         out[...] = decoded
         return out
 
@@ -139,16 +139,16 @@ def inner_codec(configuration: Mapping[str, Any]) -> Codec:
         It is ``pickle``: decoding would run what a chunk says, and chunks come from anywhere.
     """
     if configuration.get("id") == "pickle":
-        raise ValueError("the codec 'pickle' runs what a chunk says, and is refused")
+        raise ValueError("the codec 'pickle' runs what a chunk says: it is refused")
     return numcodecs.get_codec(dict(configuration))
 
 
-def whole_numbers(values: Sequence[int]) -> list[int]:
+def plain_integers(values: Sequence[int]) -> list[int]:
     """A configuration entry that is a list of integers, as plain ``int`` so that it is JSON."""
     return [int(value) for value in values]
 
 
-def positive(name: str, value: int) -> int:
+def positive_integer(name: str, value: int) -> int:
     """A configuration entry that counts something.
 
     Raises
@@ -157,5 +157,5 @@ def positive(name: str, value: int) -> int:
         It is less than one.
     """
     if int(value) < 1:
-        raise ValueError(f"{name} is {value}, and must be at least 1")
+        raise ValueError(f"{name} is {value}: must be at least 1")
     return int(value)

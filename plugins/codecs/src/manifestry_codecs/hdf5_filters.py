@@ -15,7 +15,7 @@ import numpy as np
 from numcodecs.shuffle import Shuffle as _WholeShuffle
 from numpy.typing import NDArray
 
-from manifestry_codecs.base import BytesCodec, ClientDataCodec, DecodeError, positive
+from manifestry_codecs.base import BytesCodec, ClientDataCodec, DecodeError, positive_integer
 
 __all__ = ["Bitshuffle", "Blosc2", "Lzf", "NBit", "ScaleOffset", "Shuffle"]
 
@@ -32,7 +32,7 @@ class Shuffle(BytesCodec):
     codec_id = "manifestry.shuffle"
 
     def __init__(self, elementsize: int) -> None:
-        self.elementsize = positive("elementsize", elementsize)
+        self.elementsize = positive_integer("elementsize", elementsize)
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Put the bytes of each element together again."""
@@ -66,19 +66,23 @@ class ScaleOffset(ClientDataCodec):
     def __init__(self, client_data: Sequence[int]) -> None:
         super().__init__(client_data)
         if len(self.client_data) < 8:
-            raise ValueError(f"client_data has {len(self.client_data)} values, and must have at least 8")
+            raise ValueError(f"client_data has {len(self.client_data)} values: must have at least 8")
         self._float = self.client_data[3] == 1
         self._size = self.client_data[4]
         if self._size not in ((4, 8) if self._float else (1, 2, 4, 8)):
-            raise ValueError(f"an element has {self._size} bytes")
+            sizes = "4 or 8" if self._float else "1, 2, 4 or 8"
+            raise ValueError(f"an element has {self._size} bytes: must have {sizes}")
 
     def decoded_size(self) -> int:
         """Bytes of a decoded chunk."""
-        kind, factor, count, of_floats, size = self.client_data[:5]
-        if kind != (0 if of_floats else 2) or of_floats not in (0, 1) or len(self.client_data) != 20:
-            raise DecodeError(f"{self.codec_id}: no scaling of the kind {kind} with {len(self.client_data)} values")
+        scaling, factor, count, of_floats, size = self.client_data[:5]
+        if scaling != (0 if of_floats else 2) or of_floats not in (0, 1) or len(self.client_data) != 20:
+            raise DecodeError(
+                f"{self.codec_id}: no scaling of the kind {scaling} with {len(self.client_data)} values: must be 0"
+                " (floats) or 2 (integers), with 20 values"
+            )
         if not of_floats and size * 8 < factor < 1 << 31:  # negative ones mean: as many bits as it takes
-            raise DecodeError(f"{self.codec_id}: {factor} bits are more than an element has")
+            raise DecodeError(f"{self.codec_id}: {factor} bits are more than the {size * 8} of an element")
         return count * size
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -97,7 +101,9 @@ class ScaleOffset(ClientDataCodec):
             raise DecodeError(f"{self.codec_id}: a chunk of {len(data)} bytes is shorter than its header")
         bits = int.from_bytes(data[:4].tobytes(), "little")
         if bits > size * 8 or len(data) < self._HEADER + (count * bits + 7) // 8:
-            raise DecodeError(f"{self.codec_id}: {count} elements of {bits} bits in a chunk of {len(data)} bytes")
+            raise DecodeError(
+                f"{self.codec_id}: a chunk of {len(data)} bytes cannot hold {count} elements of {bits} bits"
+            )
         if bits == size * 8:
             elements: NDArray[Any] = data[self._HEADER : self._HEADER + count * size].copy().view(f"<u{size}")
         else:
@@ -108,19 +114,19 @@ class ScaleOffset(ClientDataCodec):
         return stored
 
     def _restore(self, packed: NDArray[Any], bits: int, low: bytes) -> NDArray[Any]:
-        """Numbers from their distance to the minimum; the largest distance stands for the fill value."""
+        """Numbers from their distance to the minimum; the largest distance means the fill value."""
         _, factor, _, _, size, _, _, fill_defined = self.client_data[:8]
         if self._float:
-            kind = np.dtype(f"<f{size}")
-            scale = kind.type(10) ** kind.type(np.int32(np.uint32(factor)))
-            values: NDArray[Any] = packed.astype(kind) / scale + np.frombuffer(low[:size], kind)[0]
+            dtype = np.dtype(f"<f{size}")
+            scale = dtype.type(10) ** dtype.type(np.int32(np.uint32(factor)))
+            values: NDArray[Any] = packed.astype(dtype) / scale + np.frombuffer(low[:size], dtype)[0]
         else:
-            kind = np.dtype(f"<u{size}")
-            values = packed + np.frombuffer(low[:size], kind)[0]
+            dtype = np.dtype(f"<u{size}")
+            values = packed + np.frombuffer(low[:size], dtype)[0]
         if fill_defined:
             words = struct.pack(f"<{len(self.client_data) - 8}I", *self.client_data[8:])
-            values[packed == np.uint64((1 << bits) - 1)] = np.frombuffer(words[:size], kind)[0]
-        restored: NDArray[Any] = values.astype(kind, copy=False)
+            values[packed == np.uint64((1 << bits) - 1)] = np.frombuffer(words[:size], dtype)[0]
+        restored: NDArray[Any] = values.astype(dtype, copy=False)
         return restored
 
 
@@ -140,7 +146,7 @@ def _numbers(matrix: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 class _Atom(NamedTuple):
-    """One number inside an element: where it stands and which of its bits are stored."""
+    """One number inside an element: where it is and which of its bits are stored."""
 
     position: int  # bytes from the start of the element
     size: int  # bytes
@@ -164,13 +170,13 @@ class NBit(ClientDataCodec):
     def __init__(self, client_data: Sequence[int]) -> None:
         super().__init__(client_data)
         if len(self.client_data) < 5:
-            raise ValueError(f"client_data has {len(self.client_data)} values, and must have at least 5")
+            raise ValueError(f"client_data has {len(self.client_data)} values: must have at least 5")
         self._size = self.client_data[4]
         self._atoms = list(self._type(3, 0)[0])
         if any(a.precision + a.shift > a.size * 8 or a.position + a.size > self._size for a in self._atoms):
             raise ValueError("client_data describes numbers that do not fit into the element")
         if any(a.size not in range(1, 9) or not a.precision for a in self._atoms):
-            raise ValueError("client_data describes numbers of no bits, or of more than 64")
+            raise ValueError("client_data describes numbers of no bits, or of more than 64: must be 1 to 64")
 
     def decoded_size(self) -> int:
         """Bytes of a decoded chunk."""
@@ -181,26 +187,28 @@ class NBit(ClientDataCodec):
         code = self.client_data[at : at + 2]
         if len(code) < 2:
             raise ValueError("client_data ends inside a type")
-        kind, size = code
-        if kind == self._ATOMIC:
+        type_class, size = code
+        if type_class == self._ATOMIC:
             order, precision, shift = self.client_data[at + 2 : at + 5]
-            return iter([_Atom(position, size, order == 1, precision, shift)]), at + 5
-        if kind == self._NOOP:
-            return (_Atom(position + i, 1, big=False, precision=8, shift=0) for i in range(size)), at + 2
-        if kind == self._ARRAY:
+            atom = _Atom(position=position, size=size, big=order == 1, precision=precision, shift=shift)
+            return iter([atom]), at + 5
+        if type_class == self._NOOP:
+            octets = range(position, position + size)
+            return (_Atom(position=i, size=1, big=False, precision=8, shift=0) for i in octets), at + 2
+        if type_class == self._ARRAY:
             base = list(self._type(at + 2, 0)[0])
             end = self._type(at + 2, 0)[1]
             width = self.client_data[at + 3]
             steps = range(position, position + size, max(width, 1))
             return (a._replace(position=a.position + step) for step in steps for a in base), end
-        if kind == self._COMPOUND:
+        if type_class == self._COMPOUND:
             atoms: list[_Atom] = []
             end = at + 3
             for _ in range(self.client_data[at + 2]):
                 member, end = self._type(end + 1, position + self.client_data[end])
                 atoms += member
             return iter(atoms), end
-        raise ValueError(f"client_data has a type of the unknown class {kind}")
+        raise ValueError(f"client_data has a type of the unknown class {type_class}: must be 1 to 4")
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The elements with every stored bit where the type has it, and zero bits elsewhere."""
@@ -208,7 +216,9 @@ class NBit(ClientDataCodec):
             return data
         count, width = self.client_data[2], sum(a.precision for a in self._atoms)
         if len(data) * 8 < count * width:
-            raise DecodeError(f"{self.codec_id}: {count} elements of {width} bits in a chunk of {len(data)} bytes")
+            raise DecodeError(
+                f"{self.codec_id}: a chunk of {len(data)} bytes cannot hold {count} elements of {width} bits"
+            )
         matrix = np.unpackbits(data, count=count * width).reshape(count, width)
         elements = np.zeros((count, self._size), "u1")
         first = 0
@@ -238,7 +248,10 @@ class Bitshuffle(ClientDataCodec):
         padded = [*self.client_data, *[0] * 6]
         self._element, self._block, self._compression = padded[2], padded[3], padded[4]
         if not 0 < self._element <= 1 << 16 or self._block % 8 or self._compression not in (0, 2, 3):
-            raise ValueError(f"client_data is {self.client_data}")
+            raise ValueError(
+                f"client_data {self.client_data}: elements must have 1 to 65536 bytes, blocks a multiple of 8"
+                " elements, and the compression must be 0, 2 or 3"
+            )
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Undo the compression block by block, then the shuffling."""
@@ -253,7 +266,9 @@ class Bitshuffle(ClientDataCodec):
         total, block = struct.unpack(">QI", data[:12])
         eight = 8 * self._element
         if not block or block % eight:
-            raise DecodeError(f"{self.codec_id}: blocks of {block} bytes for elements of {self._element}")
+            raise DecodeError(
+                f"{self.codec_id}: blocks of {block} bytes: must be a multiple of 8 elements of {self._element}"
+            )
         at, left = 12, total
         while left >= eight:
             size = min(block, left - left % eight)
@@ -263,7 +278,7 @@ class Bitshuffle(ClientDataCodec):
                 raise DecodeError(f"{self.codec_id}: the chunk ends inside a block")
             plain = imagecodecs.lz4_decode(part, out=size) if self._compression == 2 else imagecodecs.zstd_decode(part)
             if len(plain) != size:
-                raise DecodeError(f"{self.codec_id}: a block of {len(plain)} bytes where {size} are due")
+                raise DecodeError(f"{self.codec_id}: a block decodes to {len(plain)} bytes, expected {size}")
             yield self._unshuffle(bytes(plain), size // self._element).tobytes()
             at, left = at + 4 + packed, left - size
         if len(data) < at + left:
@@ -286,16 +301,16 @@ class Blosc2(BytesCodec):
         """The elements of the frame as bytes."""
         frame = data.tobytes()
         if frame[2:10] != b"b2frame\0" or len(frame) < self._HEADER:
-            raise DecodeError(f"{self.codec_id}: {len(frame)} bytes that are no frame")
+            raise DecodeError(f"{self.codec_id}: the {len(frame)} bytes of the chunk are not a frame of Blosc2")
         start, size = struct.unpack(">ixQ", frame[11:24])
         if size != len(frame):
-            raise DecodeError(f"{self.codec_id}: a frame of {size} bytes in a chunk of {len(frame)}")
+            raise DecodeError(f"{self.codec_id}: the chunk has {len(frame)} bytes, its frame declares {size}")
         if b"b2nd" in frame[:start]:
             return np.ascontiguousarray(imagecodecs.b2nd_decode(frame)).reshape(-1).view("u1")
         return np.frombuffer(b"".join(self._chunks(frame, start)), "u1")
 
     def _chunks(self, frame: bytes, start: int) -> Iterator[bytes]:
-        """The decoded chunks of a frame: after its header and the chunks stands a chunk with their offsets."""
+        """The decoded chunks of a frame: a chunk with their offsets follows its header and the chunks."""
         total, stored, element, chunk = (
             int.from_bytes(frame[at : at + size], "big") for at, size in ((30, 8), (39, 8), (48, 4), (58, 4))
         )
@@ -306,11 +321,13 @@ class Blosc2(BytesCodec):
             size = min(chunk, total)
             plain = self._chunk(frame, start + offset) if offset >= 0 else self._special(offset, size, element)
             if len(plain) != size:
-                raise DecodeError(f"{self.codec_id}: a chunk of {len(plain)} bytes where {size} are due")
+                raise DecodeError(
+                    f"{self.codec_id}: a chunk of the frame decodes to {len(plain)} bytes, expected {size}"
+                )
             yield plain
             total -= size
         if total:
-            raise DecodeError(f"{self.codec_id}: {total} bytes less than the frame should have")
+            raise DecodeError(f"{self.codec_id}: the frame has {total} bytes less than it declares")
 
     def _chunk(self, frame: bytes, at: int) -> bytes:
         stored = int.from_bytes(frame[at + 12 : at + 16], "little")
@@ -320,16 +337,16 @@ class Blosc2(BytesCodec):
 
     def _special(self, offset: int, size: int, element: int) -> bytes:
         """A chunk of one value, which is not stored: the highest byte of its offset says which value."""
-        kind = offset >> 56 & 0x7F
-        if kind == 1:
+        value = offset >> 56 & 0x7F
+        if value == 1:
             return bytes(size)
-        if kind == 2 and element in (4, 8):
+        if value == 2 and element in (4, 8):
             return np.full(size // element, np.nan, f"<f{element}").tobytes()
-        raise DecodeError(f"{self.codec_id}: a special chunk of the unknown kind {kind}")
+        raise DecodeError(f"{self.codec_id}: a special chunk of the unknown value {value}")
 
 
 class Lzf(BytesCodec):
-    """HDF5 filter 32000: LZF without a header, so that nothing in the chunk tells how long it is decoded.
+    """HDF5 filter 32000: LZF without a header, so that nothing in the chunk says how long it is decoded.
 
     Parameters
     ----------
@@ -341,7 +358,7 @@ class Lzf(BytesCodec):
     codec_id = "manifestry.lzf"
 
     def __init__(self, size: int) -> None:
-        self.size = positive("size", size)
+        self.size = positive_integer("size", size)
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The decoded chunk."""
@@ -349,5 +366,5 @@ class Lzf(BytesCodec):
             return data
         decoded = np.frombuffer(imagecodecs.lzf_decode(data.tobytes(), header=False, out=self.size), "u1")
         if len(decoded) != self.size:
-            raise DecodeError(f"{self.codec_id}: {len(decoded)} bytes where {self.size} are due")
+            raise DecodeError(f"{self.codec_id}: a chunk decodes to {len(decoded)} bytes, expected {self.size}")
         return decoded

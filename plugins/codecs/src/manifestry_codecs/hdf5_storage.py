@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry_codecs.base import BytesCodec, DecodeError, ObjectsCodec, inner_codec, positive
+from manifestry_codecs.base import BytesCodec, DecodeError, ObjectsCodec, inner_codec, positive_integer
 
 __all__ = ["Bits", "FixedString", "Optional", "Record", "Sequences"]
 
@@ -27,7 +27,7 @@ class Optional(BytesCodec):
     codec_id = "manifestry.optional"
 
     def __init__(self, size: int, codec: Mapping[str, Any]) -> None:
-        self.size = positive("size", size)
+        self.size = positive_integer("size", size)
         self.codec = dict(codec)
         self._codec = inner_codec(codec)
 
@@ -37,7 +37,7 @@ class Optional(BytesCodec):
             return data
         decoded = np.frombuffer(np.ascontiguousarray(self._codec.decode(data.tobytes())), "u1")
         if len(decoded) != self.size:
-            raise DecodeError(f"{self.codec_id}: {len(decoded)} bytes where {self.size} are due")
+            raise DecodeError(f"{self.codec_id}: a chunk decodes to {len(decoded)} bytes, expected {self.size}")
         return decoded
 
 
@@ -62,9 +62,15 @@ class Bits(BytesCodec):
 
     def __init__(self, itemsize: int, precision: int, offset: int, signed: bool, order: str) -> None:  # noqa: FBT001 its form in stores
         if itemsize not in (1, 2, 4, 8) or not 0 < precision <= 8 * itemsize or not 0 <= offset <= 8 * itemsize:
-            raise ValueError(f"{precision} bits from bit {offset} on in {itemsize} bytes")
+            raise ValueError(
+                f"{precision} bits from bit {offset} on do not fit into {itemsize} bytes: elements must have"
+                " 1, 2, 4 or 8"
+            )
         if precision + offset > 8 * itemsize or order not in ("little", "big"):
-            raise ValueError(f"{precision} bits from bit {offset} on in {itemsize} bytes, byte order {order!r}")
+            raise ValueError(
+                f"{precision} bits from bit {offset} on in {itemsize} bytes, byte order {order!r}: the bits must"
+                " fit, and the byte order must be 'little' or 'big'"
+            )
         self.itemsize, self.precision, self.offset = int(itemsize), int(precision), int(offset)
         self.signed, self.order = bool(signed), order
 
@@ -92,9 +98,9 @@ class FixedString(BytesCodec):
     codec_id = "manifestry.fixed_string"
 
     def __init__(self, length: int, padding: str) -> None:
-        self.length = positive("length", length)
+        self.length = positive_integer("length", length)
         if padding not in ("space", "null-terminated"):
-            raise ValueError(f"padding is 'space' or 'null-terminated', not {padding!r}")
+            raise ValueError(f"padding is {padding!r}: must be 'space' or 'null-terminated'")
         self.padding = padding
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -122,7 +128,7 @@ class Record(BytesCodec):
     codec_id = "manifestry.record"
 
     def __init__(self, itemsize: int, fields: Sequence[Sequence[int]]) -> None:
-        self.itemsize = positive("itemsize", itemsize)
+        self.itemsize = positive_integer("itemsize", itemsize)
         self.fields = [[int(position), int(size), int(bool(swap))] for position, size, swap in fields]
         if any(position < 0 or size < 1 or position + size > itemsize for position, size, _ in self.fields):
             raise ValueError(f"a field lies outside the record of {itemsize} bytes")
@@ -132,7 +138,9 @@ class Record(BytesCodec):
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The fields of each record one after the other."""
         if len(data) % self.itemsize:
-            raise DecodeError(f"{self.codec_id}: {len(data)} bytes are no whole number of records of {self.itemsize}")
+            raise DecodeError(
+                f"{self.codec_id}: {len(data)} bytes are not a whole number of records of {self.itemsize} bytes"
+            )
         return np.ascontiguousarray(data.reshape(-1, self.itemsize)[:, self._gather]).reshape(-1)
 
 
@@ -152,7 +160,7 @@ class Sequences(ObjectsCodec):
         self.dtype = dtype
         self._dtype = _numpy_dtype(dtype)
         if self._dtype.hasobject or not self._dtype.itemsize:
-            raise ValueError(f"members of type {dtype!r} have no bytes")
+            raise ValueError(f"members of type {dtype!r} have no bytes: must be of fixed size")
 
     def decode_objects(self, data: NDArray[Any]) -> NDArray[Any]:
         """An array of one dimension, in native byte order, for each element; an empty one for no bytes."""
@@ -160,7 +168,7 @@ class Sequences(ObjectsCodec):
         native = self._dtype.newbyteorder("=")
         for i, octets in enumerate(data.reshape(-1).tolist()):
             if len(octets) % self._dtype.itemsize:
-                raise DecodeError(f"{self.codec_id}: {len(octets)} bytes are no whole number of {self.dtype}")
+                raise DecodeError(f"{self.codec_id}: {len(octets)} bytes are not a whole number of {self.dtype}")
             decoded[i] = np.frombuffer(octets, self._dtype).astype(native)
         return decoded.reshape(data.shape)
 
@@ -178,6 +186,7 @@ def _numpy_dtype(described: Any) -> np.dtype[Any]:
     if isinstance(described, str):
         return np.dtype(described)
     fields = [
-        (str(name), _numpy_dtype(kind), tuple(map(int, shape[0])) if shape else ()) for name, kind, *shape in described
+        (str(name), _numpy_dtype(member), tuple(map(int, shape[0])) if shape else ())
+        for name, member, *shape in described
     ]
     return np.dtype(fields)

@@ -44,7 +44,7 @@ class Numcodecs(ArrayCodec):
         Raises
         ------
         DecodeError
-            A codec is not installed, or what it makes are no elements of this type.
+            A codec is not installed, or what it makes is not a whole number of elements of this type.
         """
         decoded: Any = data
         for step in reversed(self._steps()):
@@ -53,7 +53,9 @@ class Numcodecs(ArrayCodec):
         try:
             return elements.view(_data_type(self.dtype))
         except (ValueError, TypeError) as error:
-            raise DecodeError(f"{self.codec_id}: elements of {self.dtype}: {error}") from error
+            raise DecodeError(
+                f"{self.codec_id}: the decoded bytes are not elements of {self.dtype}: {error}"
+            ) from error
 
     def encode(self, buf: Any) -> Any:
         """The chunk as the codecs make it."""
@@ -67,7 +69,7 @@ class Numcodecs(ArrayCodec):
 
 
 def _data_type(text: str | list[Any]) -> np.dtype[Any]:
-    return np.dtype(text if isinstance(text, str) else [(name, _data_type(kind)) for name, kind in text])
+    return np.dtype(text if isinstance(text, str) else [(name, _data_type(field)) for name, field in text])
 
 
 def _codec(step: Mapping[str, Any]) -> Any:

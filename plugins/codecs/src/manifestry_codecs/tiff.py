@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry_codecs.base import ArrayCodec, BytesCodec, DecodeError, positive
+from manifestry_codecs.base import ArrayCodec, BytesCodec, DecodeError, positive_integer
 
 __all__ = ["BitOrder", "ComplexInteger", "HorizontalDifference", "Lerc", "Trim"]
 
@@ -16,7 +16,7 @@ _ORDERS: Final = {"little": "<", "big": ">"}
 
 
 class BitOrder(BytesCodec):
-    """FillOrder 2: the bits of every byte, compressed or not, stand the other way round."""
+    """FillOrder 2: the bits of every byte, compressed or not, are in reverse order."""
 
     codec_id = "manifestry.bitorder"
 
@@ -30,7 +30,7 @@ class BitOrder(BytesCodec):
 
 
 class Trim(BytesCodec):
-    """Bytes behind the pixels: some writers compress more of them than a tile or strip has.
+    """Bytes after the pixels: some writers compress more of them than a tile or strip has.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Trim(BytesCodec):
     codec_id = "manifestry.trim"
 
     def __init__(self, nbytes: int) -> None:
-        self.nbytes = positive("nbytes", nbytes)
+        self.nbytes = positive_integer("nbytes", nbytes)
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The first `nbytes` bytes.
@@ -52,7 +52,7 @@ class Trim(BytesCodec):
             There are fewer: a truncated chunk is never padded.
         """
         if len(data) < self.nbytes:
-            raise DecodeError(f"{len(data)} bytes where {self.nbytes} are needed")
+            raise DecodeError(f"{self.codec_id}: the chunk has {len(data)} bytes, {self.nbytes} are needed")
         return data[: self.nbytes]
 
     def encode(self, buf: Any) -> Any:
@@ -82,12 +82,12 @@ class HorizontalDifference(BytesCodec):
     def __init__(self, elementsize: int, endian: str, row: int, distance: int) -> None:
         self.elementsize = int(elementsize)
         self.endian = endian
-        self.row = positive("row", row)
-        self.distance = positive("distance", distance)
+        self.row = positive_integer("row", row)
+        self.distance = positive_integer("distance", distance)
         if self.elementsize not in (1, 2, 4, 8) or endian not in _ORDERS or self.row % self.distance:
             raise ValueError(
-                f"differences of {elementsize} bytes, {endian}-endian, over {distance} of {row} elements: sizes are 1, 2,"
-                " 4 or 8, endian little or big, and a row holds a multiple of the distance"
+                f"differences of {elementsize} bytes, {endian}-endian, over {distance} of {row} elements: the size must"
+                " be 1, 2, 4 or 8, endian little or big, and the row a multiple of the distance"
             )
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -96,7 +96,7 @@ class HorizontalDifference(BytesCodec):
         Raises
         ------
         DecodeError
-            The bytes are no whole rows.
+            The bytes are not whole rows.
         """
         words = self._words(data)
         sums = np.cumsum(words, axis=1, dtype=words.dtype.newbyteorder("="))
@@ -112,7 +112,10 @@ class HorizontalDifference(BytesCodec):
     def _words(self, data: NDArray[np.uint8]) -> NDArray[Any]:
         """``(rows, elements of a row / distance, distance)``."""
         if len(data) % (self.row * self.elementsize):
-            raise DecodeError(f"{len(data)} bytes are no rows of {self.row} elements of {self.elementsize} bytes")
+            raise DecodeError(
+                f"{self.codec_id}: {len(data)} bytes are not whole rows of {self.row} elements of"
+                f" {self.elementsize} bytes"
+            )
         words = np.frombuffer(data.tobytes(), f"{_ORDERS[self.endian]}u{self.elementsize}")
         return words.reshape(-1, self.row // self.distance, self.distance)
 
@@ -131,7 +134,7 @@ class Lerc(ArrayCodec):
     codec_id = "manifestry.lerc"
 
     def __init__(self, samples: int) -> None:
-        self.samples = positive("samples", samples)
+        self.samples = positive_integer("samples", samples)
 
     def decode_array(self, data: NDArray[np.uint8]) -> NDArray[Any]:
         """Pixels ``(rows, columns, components)``.
@@ -141,17 +144,17 @@ class Lerc(ArrayCodec):
         DecodeError
             There are other components than `samples`.
         """
-        found: tuple[NDArray[Any], NDArray[Any] | None] = imagecodecs.lerc_decode(data.tobytes(), masks=True)
-        values = found[0][..., np.newaxis] if found[0].ndim == 2 else found[0]
-        mask = np.ones(values.shape[:2], bool) if found[1] is None else found[1]
-        if mask.shape != values.shape[:2]:  # bands whose masks differ are stored one behind the other
+        decoded: tuple[NDArray[Any], NDArray[Any] | None] = imagecodecs.lerc_decode(data.tobytes(), masks=True)
+        values = decoded[0][..., np.newaxis] if decoded[0].ndim == 2 else decoded[0]
+        mask = np.ones(values.shape[:2], bool) if decoded[1] is None else decoded[1]
+        if mask.shape != values.shape[:2]:  # bands whose masks differ are stored one after the other
             values = np.ascontiguousarray(np.moveaxis(values, 0, -1))
         mask = np.moveaxis(mask, 0, -1) if mask.ndim == 3 else mask[..., np.newaxis]
         if values.dtype == np.uint8 and values.shape[2] == self.samples - 1:
             return np.concatenate([values, np.where(mask, np.uint8(255), np.uint8(0))], axis=2)
         if values.shape[2] != self.samples:
-            raise DecodeError(f"{values.shape[2]} components where {self.samples} are needed")
-        if values.dtype.kind == "f":
+            raise DecodeError(f"{self.codec_id}: the chunk has {values.shape[2]} components, {self.samples} are needed")
+        if np.issubdtype(values.dtype, np.floating):
             values[~np.broadcast_to(mask, values.shape)] = np.nan
         return values
 
@@ -159,7 +162,7 @@ class Lerc(ArrayCodec):
         """The same pixels without loss; bytes without a mask."""
         values = np.asarray(buf).reshape(*np.shape(buf)[:2], self.samples)
         one = values[..., 0] if self.samples == 1 else values
-        mask = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+        mask = ~np.isnan(values) if np.issubdtype(values.dtype, np.floating) else np.ones(values.shape, bool)
         if mask.all():
             return imagecodecs.lerc_encode(one, level=0.0)
         if (mask == mask[..., :1]).all():
@@ -184,7 +187,7 @@ class ComplexInteger(ArrayCodec):
     def __init__(self, bits: int, endian: str) -> None:
         if bits not in (16, 32) or endian not in _ORDERS:
             raise ValueError(
-                f"complex integers of {bits} bits, {endian}-endian: bits are 16 or 32, endian little or big"
+                f"complex integers of {bits} bits, {endian}-endian: bits must be 16 or 32, endian little or big"
             )
         self.bits = bits
         self.endian = endian

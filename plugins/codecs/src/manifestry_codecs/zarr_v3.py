@@ -84,13 +84,15 @@ class ToArray(_Wrapped[NDBuffer, Buffer], ArrayBytesCodec):
 
     def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         decoded = self.codec.decode_array(_octets(chunk_data))
-        due = chunk_spec.dtype.to_native_dtype()
-        if decoded.dtype.newbyteorder("=") != due.newbyteorder("="):
-            raise base.DecodeError(f"{self.codec.codec_id}: elements of type {decoded.dtype} where {due} is due")
+        wanted = chunk_spec.dtype.to_native_dtype()
+        if decoded.dtype.newbyteorder("=") != wanted.newbyteorder("="):
+            raise base.DecodeError(
+                f"{self.codec.codec_id}: the elements have the type {decoded.dtype}, expected {wanted}"
+            )
         if decoded.ndim > 1 and _lengths(decoded.shape) != _lengths(chunk_spec.shape):
-            shapes = f"{decoded.shape} where {chunk_spec.shape} is due"
-            raise base.DecodeError(f"{self.codec.codec_id}: elements of shape {shapes}")
-        elements = decoded.astype(due, copy=False).reshape(chunk_spec.shape)
+            shapes = f"{decoded.shape}, expected {chunk_spec.shape}"
+            raise base.DecodeError(f"{self.codec.codec_id}: the elements have the shape {shapes}")
+        elements = decoded.astype(wanted, copy=False).reshape(chunk_spec.shape)
         return chunk_spec.prototype.nd_buffer.from_ndarray_like(elements)
 
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:

@@ -1,8 +1,8 @@
-"""ZFP as HDF5 filter 32013 keeps it: the header of the streams stands in the client data, apart from the chunks.
+"""ZFP as HDF5 filter 32013 keeps it: the header of the streams is in the client data, apart from the chunks.
 
 H5Z-ZFP writes a version word (bits 16-31 the ZFP library, 12-15 its codec since H5Z-ZFP 1.1, 0-11 the filter), and then
 the header as 32-bit words in the byte order of the machine: 32 bits of magic, 52 of type and shape, and 12 of mode, or
-64 where the parameters are none of the usual sets (the ``ZFP_HEADER_*`` and ``ZFP_MODE_*`` constants of ``zfp.h``).
+64 where the parameters are not one of the usual sets (the ``ZFP_HEADER_*`` and ``ZFP_MODE_*`` constants of ``zfp.h``).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _LONG: Final = (1 << _SHORT_BITS) - 1
 _PRECISIONS, _REVERSIBLE = 2048, 2048 + 128
 """Short modes: below the first are rates, up to the second precisions, beyond it accuracies."""
 
-_MOST_BITS, _MOST_PRECISION = 16658, 64
-_MOST_WORDS: Final = 6
+_MAX_BITS, _MAX_PRECISION = 16658, 64
+_MAX_WORDS: Final = 6
 _TYPES: Final = (("i4", 0), ("i8", 0), ("f4", 8), ("f8", 11))
 """Types in the order of their numbers, with the bits of an exponent."""
 
@@ -69,23 +69,23 @@ def read_zfp_header(client_data: Sequence[int]) -> ZfpHeader:
     Raises
     ------
     DecodeError
-        The words are no header that H5Z-ZFP decodes, or they end before the header does.
+        The words are not a header that H5Z-ZFP decodes, or they end before the header does.
     """
     words = np.array(client_data[1:], "<u4")
     header = words.tobytes()
     if header[:4] != _MAGIC:
         header = words.byteswap().tobytes()  # written on a big-endian machine
     if header[:4] != _MAGIC or client_data[0] >> 12 & 0xF > _CODEC:
-        raise DecodeError(f"no header of codec {_CODEC} of ZFP")
+        raise DecodeError(f"the client data has no header of codec {_CODEC} of ZFP")
     bits, size = int.from_bytes(header, "little") >> _MAGIC_BITS, len(header) * 8
     meta, mode = bits & (1 << _META_BITS) - 1, bits >> _META_BITS
     is_long = mode & _LONG == _LONG
     if size < _MAGIC_BITS + _META_BITS + (_LONG_BITS if is_long else _SHORT_BITS):
-        raise DecodeError("the header of ZFP breaks off")
-    if is_long and len(words) > _MOST_WORDS:
+        raise DecodeError("the header of ZFP in the client data breaks off")
+    if is_long and len(words) > _MAX_WORDS:
         raise DecodeError(f"{len(words)} words are more than a header of ZFP has")
-    kind, exponent_bits = _TYPES[meta & 3]
-    shape, dtype = _shape(meta >> 2), np.dtype(kind)
+    code, exponent_bits = _TYPES[meta & 3]
+    shape, dtype = _shape(meta >> 2), np.dtype(code)
     if is_long:
         mode &= (1 << _LONG_BITS) - 1
         stream = _MAGIC + mode.to_bytes(8, "little")
@@ -94,10 +94,13 @@ def read_zfp_header(client_data: Sequence[int]) -> ZfpHeader:
         stream = header[:12]
         minbits, maxbits, precision, reversible = _short_mode(mode & _LONG)
     needed = exponent_bits + (8 if reversible else 1)  # what precedes the values of a block
-    if minbits > maxbits or maxbits < needed or precision > _MOST_PRECISION:
-        raise DecodeError(f"ZFP of {minbits} to {maxbits} bits and {precision} bit planes")
+    if minbits > maxbits or maxbits < needed or precision > _MAX_PRECISION:
+        raise DecodeError(
+            f"the header of ZFP has blocks of {minbits} to {maxbits} bits with {precision} bit planes: must be"
+            f" {needed} bits at least, and {_MAX_PRECISION} bit planes at most"
+        )
     most = max(minbits, min(maxbits, _whole_block(dtype, len(shape), exponent_bits)))
-    return ZfpHeader(dtype, shape, minbits, most, stream, not is_long)
+    return ZfpHeader(dtype=dtype, shape=shape, least_bits=minbits, most_bits=most, stream=stream, complete=not is_long)
 
 
 def _shape(meta: int) -> tuple[int, ...]:
@@ -109,8 +112,8 @@ def _shape(meta: int) -> tuple[int, ...]:
 def _short_mode(mode: int) -> tuple[int, int, int, bool]:
     """Fewest and most bits of a block, its bit planes, and whether it is reversible."""
     if mode < _PRECISIONS:
-        return mode + 1, mode + 1, _MOST_PRECISION, False
-    return 1, _MOST_BITS, mode - _PRECISIONS + 1 if mode < _REVERSIBLE else _MOST_PRECISION, mode == _REVERSIBLE
+        return mode + 1, mode + 1, _MAX_PRECISION, False
+    return 1, _MAX_BITS, mode - _PRECISIONS + 1 if mode < _REVERSIBLE else _MAX_PRECISION, mode == _REVERSIBLE
 
 
 def _long_mode(mode: int) -> tuple[int, int, int, bool]:
@@ -141,7 +144,7 @@ class Zfp(ClientDataCodec):
     def __init__(self, client_data: Sequence[int], order: str = "little") -> None:
         super().__init__(client_data)
         if order not in ("little", "big"):
-            raise ValueError(f"order is 'little' or 'big', not {order!r}")
+            raise ValueError(f"order is {order!r}: must be 'little' or 'big'")
         self.order = order
 
     def decoded_size(self) -> int:
@@ -155,12 +158,12 @@ class Zfp(ClientDataCodec):
         Raises
         ------
         DecodeError
-            The client data is no header of ZFP, or the stream ends before the last block.
+            The client data is not a header of ZFP, or the stream ends before the last block.
         """
         header = read_zfp_header(self.client_data)
         least, most = (-(-header.blocks * bits // 8) for bits in (header.least_bits, header.most_bits))
         elements = self._elements(header, data, max(0, most - len(data)), 0) if least <= len(data) else None
-        # ZFP reads on behind the end. What it makes of a whole stream does not depend on what stands there.
+        # ZFP reads on after the end. What it makes of a whole stream does not depend on what follows it.
         if elements is None or (
             least < most and self._elements(header, data, most, 0xFF).tobytes() != elements.tobytes()
         ):
@@ -178,5 +181,8 @@ class Zfp(ClientDataCodec):
         shape, dtype = (None, None) if header.complete else (header.shape, header.dtype)
         elements: NDArray[Any] = np.ascontiguousarray(imagecodecs.zfp_decode(stream, shape=shape, dtype=dtype))
         if elements.shape != header.shape or elements.dtype != header.dtype:
-            raise DecodeError(f"{self.codec_id}: {elements.dtype} {elements.shape}, not {header.dtype} {header.shape}")
+            raise DecodeError(
+                f"{self.codec_id}: a chunk decodes to {elements.dtype} {elements.shape}, expected"
+                f" {header.dtype} {header.shape}"
+            )
         return elements

@@ -2,6 +2,7 @@
 
 ====================  ======================================================================================
 `parser`              from a document to a tree: the order of work
+`options`             options that only this format has
 `sidecars`            what a DMR++ document looks like, and where the sidecar of a data file lies
 `reading`             one streaming pass over the XML
 `document`            what the document declares, as plain data
@@ -11,7 +12,7 @@
 `elements`            DAP4 types → element types
 `fill`                fill values, whose text has lost digits
 `filters`             compressionType → codecs
-`payloads`            values that stand in the document itself
+`payloads`            values that are in the document itself
 `storage`             chunks → references
 `copying`             chunks whose bytes have to be put together
 `locations`           where the data is, and where a document may point

@@ -94,21 +94,21 @@ class ChunkList:
         if flat[0::2] != names * len(rows):
             return False
         offsets, sizes, positions = (flat[2 * names.index(name) + 1 :: 6] for name in _USUAL)
-        self.offsets.extend(_numbers(offsets))
-        self.sizes.extend(_numbers(sizes))
+        self.offsets.extend(_parse_numbers(offsets))
+        self.sizes.extend(_parse_numbers(sizes))
         self._take_positions(positions)
         return True
 
-    def _take_any(self, found: Mapping[str, str]) -> None:
+    def _take_any(self, values: Mapping[str, str]) -> None:
         """Take one chunk with whatever XML attributes it has, by their local names."""
-        if "offset" not in found or "nBytes" not in found:
-            raise MalformedFileError(f"a chunk without a byte range: {dict(found)}")
+        if "offset" not in values or "nBytes" not in values:
+            raise MalformedFileError(f"a chunk with {dict(values)}: must have offset and nBytes")
         before = len(self)
-        self.offsets.extend(_numbers([found["offset"]]))
-        self.sizes.extend(_numbers([found["nBytes"]]))
-        if "chunkPositionInArray" in found:
-            self._take_positions([found["chunkPositionInArray"]])
-        href, mask = found.get("href"), found.get("fm")
+        self.offsets.extend(_parse_numbers([values["offset"]]))
+        self.sizes.extend(_parse_numbers([values["nBytes"]]))
+        if "chunkPositionInArray" in values:
+            self._take_positions([values["chunkPositionInArray"]])
+        href, mask = values.get("href"), values.get("fm")
         if href is not None and not self.hrefs:
             self.href_index = array("L", [0]) * before
         if href is not None:
@@ -120,7 +120,7 @@ class ChunkList:
         if mask is not None and not self.masks:
             self.masks = array("Q", [0]) * before
         if mask is not None or self.masks:
-            self.masks.extend(_numbers([mask or "0"]))
+            self.masks.extend(_parse_numbers([mask or "0"]))
 
     def _take_positions(self, texts: Sequence[str]) -> None:
         """Lists like ``[0,12]``, all of one length: their shape is compared as a whole before numbers are read."""
@@ -133,7 +133,9 @@ class ChunkList:
         gaps = (b"[,", b",,", b",]", b"[]")
         regular = joined.translate(None, b"0123456789") == shape * len(texts) and not any(gap in joined for gap in gaps)
         if not regular or self._columns not in (-1, columns):
-            raise MalformedFileError(f"chunk positions that are no lists of coordinates, such as {texts[0]!r}")
+            raise MalformedFileError(
+                f"chunk positions such as {texts[0]!r}: must be lists of coordinates, all of one length"
+            )
         self._columns = columns
         numbers = np.fromstring(joined[1:-1].replace(b"][", b",").decode(), np.int64, sep=",")
         self._parts.append(numbers.reshape(-1, columns))
@@ -144,15 +146,20 @@ class ChunkList:
         Raises
         ------
         MalformedFileError
-            What is declared is no chunk shape for an array of this shape.
+            What is declared is not a chunk shape for an array of this shape.
         """
         if self.chunk_sizes is None:
             return tuple(max(1, n) for n in array_shape)
         texts = self.chunk_sizes.split()
         if not all(t.isascii() and t.isdecimal() and 0 < int(t) < 1 << 63 for t in texts):
-            raise MalformedFileError(f"chunkDimensionSizes {self.chunk_sizes.strip()!r}")
+            raise MalformedFileError(
+                f"chunkDimensionSizes {self.chunk_sizes.strip()!r}: must be positive integers below 2**63"
+            )
         if len(texts) != len(array_shape):
-            raise MalformedFileError(f"chunkDimensionSizes {self.chunk_sizes.strip()!r} for the shape {array_shape}")
+            raise MalformedFileError(
+                f"chunkDimensionSizes {self.chunk_sizes.strip()!r}: must have one for each dimension of the"
+                f" shape {array_shape}"
+            )
         return tuple(map(int, texts))
 
     def positions(self) -> NDArray[np.int64] | None:
@@ -161,26 +168,26 @@ class ChunkList:
         Raises
         ------
         MalformedFileError
-            They are no such lists, or some chunks have none.
+            Some chunks have none.
         """
         if not self._parts:
             return None
-        found = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
-        self._parts = [found]
-        if len(found) != len(self):
-            raise MalformedFileError(f"{len(self)} chunks, and {len(found)} of them have a position")
-        return found
+        positions = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
+        self._parts = [positions]
+        if len(positions) != len(self):
+            raise MalformedFileError(f"{len(positions)} of {len(self)} chunks have a position: all must have one")
+        return positions
 
 
 def _pairs(row: Sequence[str]) -> zip[tuple[str, str]]:
     return zip(row[0::2], row[1::2], strict=True)
 
 
-def _numbers(texts: Sequence[str]) -> array[int]:
+def _parse_numbers(texts: Sequence[str]) -> array[int]:
     joined = "".join(texts)
     if not joined.isascii() or not joined.isdecimal():
-        raise MalformedFileError(f"a number of a chunk that is none: {joined[:40]!r}")
+        raise MalformedFileError(f"offset, nBytes or fm of a chunk is {joined[:40]!r}: must be an integer")
     try:
         return array("Q", map(int, texts))
     except (ValueError, OverflowError) as error:
-        raise MalformedFileError(f"a number of a chunk that is none: {error}") from error
+        raise MalformedFileError(f"offset, nBytes or fm of a chunk is not an integer below 2**64: {error}") from error

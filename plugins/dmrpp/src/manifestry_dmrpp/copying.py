@@ -53,19 +53,19 @@ class Copier:
         """
         self._left -= sum(length for _, _, length in segments)
         if self._left < 0:
-            raise UnsupportedFeatureError("more bytes to copy than allowed", hint="limits.max_inline_bytes")
+            raise UnsupportedFeatureError("more bytes to copy than allowed", hint="raise limits.max_inline_bytes")
         rows_of: dict[str, list[int]] = {}
         for row, (url, _, _) in enumerate(segments):
             rows_of.setdefault(url, []).append(row)
-        found = [b""] * len(segments)
+        contents = [b""] * len(segments)
         try:
             for url, rows in rows_of.items():
                 ranges = [(segments[row][1], segments[row][1] + segments[row][2]) for row in rows]
                 for row, data in zip(rows, self._locations.source(url).ranges(ranges), strict=True):
-                    found[row] = data
+                    contents[row] = data
         except SourceError as error:
             raise UnsupportedFeatureError("values to copy from a file that cannot be read", hint=str(error)) from error
-        return found
+        return contents
 
 
 def recode(data: bytes, stored: Sequence[Codec], wanted: Sequence[Codec]) -> bytes:
@@ -83,7 +83,7 @@ def recode(data: bytes, stored: Sequence[Codec], wanted: Sequence[Codec]) -> byt
         for codec in wanted:
             buffer = _numcodec(codec).encode(buffer)
     except (ValueError, RuntimeError, TypeError, zlib.error) as error:
-        raise MalformedFileError(f"a chunk that does not decode: {error}") from error
+        raise MalformedFileError(f"a chunk to copy does not decode: {error}") from error
     return bytes(memoryview(buffer).cast("B"))  # type: ignore[arg-type]
 
 

@@ -23,21 +23,21 @@ def axis_lengths(variable: Variable) -> tuple[int, ...]:
     Raises
     ------
     MalformedFileError
-        A dimension is not declared, or its length is no number.
+        A dimension is not declared, or its length is not a number.
     """
     return tuple(_length(dim, variable.group) for dim in variable.dims)
 
 
 def _length(dim: Dim, group: Group) -> int:
-    size = _declared(dim.name, group) if dim.name is not None else dim.size
+    size = _declared_length(dim.name, group) if dim.name is not None else dim.size
     if size is None or not (size.isascii() and size.isdecimal()):
-        raise MalformedFileError(f"the dimension {dim.name or ''!r} has the length {size!r}")
+        raise MalformedFileError(f"the dimension {dim.name or ''!r} has the length {size!r}: must be an integer")
     if int(size) >= 1 << 63:
-        raise MalformedFileError(f"a dimension of length {size}")
+        raise MalformedFileError(f"the dimension {dim.name or ''!r} has the length {size}: must be less than 2**63")
     return int(size)
 
 
-def _declared(name: str, group: Group) -> str:
+def _declared_length(name: str, group: Group) -> str:
     """The length of a shared dimension as the document has it."""
     path, _, last = name.rpartition("/")
     scopes = [list(group.above())[-1]] if name.startswith("/") else list(group.above())
@@ -60,8 +60,8 @@ class DimensionNames:
     """
 
     def __init__(self, root: Group, top: Group) -> None:
-        self._known = {g.path: [(n, s) for n, s in g.dimensions.items()] for g in root.walk()}
-        self._next = sum(map(len, self._known.values()))
+        self._dimensions = {g.path: [(n, s) for n, s in g.dimensions.items()] for g in root.walk()}
+        self._next = sum(map(len, self._dimensions.values()))
         self._names: dict[int, tuple[str, ...]] = {}
         self._name_all(top)
 
@@ -73,18 +73,18 @@ class DimensionNames:
         for child in group.groups:
             self._name_all(child)
         for variable in group.variables:
-            with suppress(MalformedFileError):  # told when the variable is made
-                self._names[id(variable)] = self._of(variable, axis_lengths(variable))
+            with suppress(MalformedFileError):  # reported when the variable is made
+                self._names[id(variable)] = self._name_axes(variable, axis_lengths(variable))
 
-    def _of(self, variable: Variable, shape: Sequence[int]) -> tuple[str, ...]:
+    def _name_axes(self, variable: Variable, shape: Sequence[int]) -> tuple[str, ...]:
         names = [None if dim.name is None else dim.name.rpartition("/")[2] for dim in variable.dims]
-        pool = self._known[variable.group.path]
+        pool = self._dimensions[variable.group.path]
         for axis, length in enumerate(shape):
             if names[axis] is None:
-                names[axis] = self._phony(pool, str(length), names)
+                names[axis] = self._name_phony(pool, str(length), names)
         return tuple(name or "" for name in names)
 
-    def _phony(self, pool: list[tuple[str, str]], length: str, taken: Sequence[str | None]) -> str:
+    def _name_phony(self, pool: list[tuple[str, str]], length: str, taken: Sequence[str | None]) -> str:
         match = next((name for name, size in pool if size == length and name not in taken), None)
         if match is None:
             match = f"phony_dim_{self._next}"

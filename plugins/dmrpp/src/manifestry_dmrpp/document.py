@@ -42,7 +42,7 @@ class Enumeration:
 
 @dataclass(frozen=True, slots=True)
 class StringRun:
-    """A value of a vlsa element, how often it stands there, and its size where it is compressed."""
+    """A value of a vlsa element, how often it is repeated, and its size where it is compressed."""
 
     text: str
     count: str | None
@@ -53,7 +53,7 @@ class StringRuns(list[StringRun]):
     """The values of a vlsa element."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Variable:
     """A variable, or a member of a Structure.
 
@@ -64,7 +64,7 @@ class Variable:
     path
         Path from the root of the document, without a leading slash.
     chunks
-        Chunks of the ``chunks`` element, or those that stand directly in the variable; None where there is neither.
+        Chunks of the ``chunks`` element, or those directly in the variable; None where there is neither.
     payloads
         Text of ``compact``, ``missingdata`` and ``specialstructuredata`` elements by name.
     strings
@@ -95,7 +95,7 @@ class Variable:
         return self.chunks is not None or self.strings is not None or bool(self.payloads)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Group:
     """A group, or the Dataset itself.
 

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec, serializer
-from manifestry.model.datatypes import has_byte_order, is_integer
 from manifestry.model.records import record_layout
 
 from manifestry_dmrpp.dimensions import axis_lengths
@@ -29,15 +28,15 @@ TEXT_TYPES: Final = frozenset({"String", "Url", "URL", "URI"})
 VARIABLE_TYPES: Final = frozenset({*ATOMIC, *TEXT_TYPES, "Structure", "Sequence", "Enum", "Opaque"})
 
 _HEAP_REFERENCES: Final = (12, 16)
-"""Bytes that HDF5 stores in place of a variable-length string; documents of old list them as if they were the string."""
+"""Bytes that HDF5 stores in place of a variable-length string; older documents list them as if they were the string."""
 
-_MOST_RECORD_BYTES: Final = 16 << 20
+_MAX_RECORD_BYTES: Final = 16 << 20
 _OFFSET_DIGITS: Final = 12
 
 _PADDING: Final = {"space_pad": "space", "null_term": "null-terminated"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ElementType:
     """What one element is.
 
@@ -75,7 +74,7 @@ def element_type(variable: Variable) -> ElementType:
     UnsupportedFeatureError
         Zarr has no such type, or the document does not say how long the elements are.
     MalformedFileError
-        An enumeration is not declared, a length or offset is no number.
+        An enumeration is not declared, a length or offset is not a number.
     """
     chunks = variable.chunks
     order: Literal["little", "big"] = (
@@ -88,23 +87,23 @@ def element_type(variable: Variable) -> ElementType:
         return _structure(variable, order, offsets)
     if variable.type == "Opaque":
         size = _bytes_per_element(variable)
-        return ElementType(np.dtype(f"V{size}"), None, size)
+        return ElementType(dtype=np.dtype(f"V{size}"), stored_size=size)
     return _number(variable, order)
 
 
 def _number(variable: Variable, order: Literal["little", "big"]) -> ElementType:
     if variable.type == "Enum":
         dtype, attributes = _enum(_enumeration(variable.enum, variable.group))
-        return replace(_plain(dtype, order), attributes=attributes)
+        return replace(_number_type(dtype, order), attributes=attributes)
     if variable.type not in ATOMIC:
         raise UnsupportedFeatureError(f"variables of type {variable.type}", variable.path, "Zarr has no such type")
-    return _plain(np.dtype(ATOMIC[variable.type]), order)
+    return _number_type(np.dtype(ATOMIC[variable.type]), order)
 
 
 @lru_cache(maxsize=64)
-def _plain(dtype: np.dtype[Any], order: Literal["little", "big"]) -> ElementType:
+def _number_type(dtype: np.dtype[Any], order: Literal["little", "big"]) -> ElementType:
     """One number or character."""
-    return ElementType(dtype, order if has_byte_order(dtype) else None, dtype.itemsize)
+    return ElementType(dtype=dtype, endian=order, stored_size=dtype.itemsize)
 
 
 def _enumeration(name: str, group: Group) -> Enumeration:
@@ -120,13 +119,16 @@ def _enumeration(name: str, group: Group) -> Enumeration:
 def _enum(enumeration: Enumeration) -> tuple[np.dtype[Any], Mapping[str, Any]]:
     """The integer type, and the labels as CF has them; truth values as h5py writes them are booleans."""
     code = ATOMIC.get(enumeration.base, "")
-    if not is_integer(np.dtype(code or "S1")):
-        raise MalformedFileError(f"an enumeration of {enumeration.base!r}")
+    if not np.issubdtype(code or "S1", np.integer):
+        raise MalformedFileError(f"an enumeration has the base type {enumeration.base!r}: must be an integer type")
     dtype = np.dtype(code)
     try:
         values = np.array([int(value) for _, value in enumeration.labels], "O").astype(dtype)
     except (ValueError, OverflowError) as error:
-        raise MalformedFileError(f"an enumeration with the values {enumeration.labels[:5]}") from error
+        raise MalformedFileError(
+            f"an enumeration has the labels and values {enumeration.labels[:5]}: the values must be of type"
+            f" {enumeration.base}"
+        ) from error
     names = [name for name, _ in enumeration.labels]
     if dtype.itemsize == 1 and dict(zip(names, values.tolist(), strict=True)) == {"FALSE": 0, "TRUE": 1}:
         return np.dtype("?"), {}
@@ -135,25 +137,27 @@ def _enum(enumeration: Enumeration) -> tuple[np.dtype[Any], Mapping[str, Any]]:
 
 
 def _string(variable: Variable) -> ElementType:
-    """Strings of fixed length; where none is declared, the size of the chunks tells it."""
+    """Strings of fixed length; where no length is declared, it follows from the size of the chunks."""
     if variable.string_length is not None:
         if not variable.string_length.isdecimal() or not 0 < int(variable.string_length) < 1 << 31:
-            raise MalformedFileError(f"strings of length {variable.string_length!r}")
+            raise MalformedFileError(
+                f"strings of length {variable.string_length!r}: must be a positive integer below 2**31"
+            )
         size = int(variable.string_length)
         padding = _PADDING.get(variable.string_padding or "")
         trimmed = padding == "space" or (padding is not None and size > 1)
         storage = (Codec("manifestry.fixed_string", {"length": size, "padding": padding}),) if trimmed else ()
-        return ElementType(np.dtype(f"S{size}"), None, size, storage)
+        return ElementType(dtype=np.dtype(f"S{size}"), stored_size=size, storage=storage)
     if variable.chunks is None or not len(variable.chunks):
-        return ElementType(np.dtypes.StringDType())
+        return ElementType(dtype=np.dtypes.StringDType())
     size = _bytes_per_element(variable)
     if size in _HEAP_REFERENCES and "version" not in list(variable.group.above())[-1].properties:
         raise UnsupportedFeatureError(
             f"strings of {size} bytes in a document without a version",
             variable.path,
-            "they may be references to strings elsewhere; make the document anew with BES 3.21 or later",
+            "they may be references to strings elsewhere; make the document again with BES 3.21 or later",
         )
-    return ElementType(np.dtype(f"S{size}"), None, size)
+    return ElementType(dtype=np.dtype(f"S{size}"), stored_size=size)
 
 
 def _bytes_per_element(variable: Variable) -> int:
@@ -161,44 +165,49 @@ def _bytes_per_element(variable: Variable) -> int:
     chunks = variable.chunks
     if chunks is None or not len(chunks) or chunks.properties.get("compressionType"):
         raise UnsupportedFeatureError(
-            f"{variable.type} without a length", variable.path, "the document does not tell it"
+            f"{variable.type} without a length", variable.path, "the document does not have it"
         )
     shape = chunks.shape(axis_lengths(variable))
     size, rest = divmod(chunks.sizes[0], math.prod(shape))
     if rest or not 0 < size < 1 << 31 or any(n != chunks.sizes[0] for n in chunks.sizes):
-        raise MalformedFileError(f"{len(chunks)} chunks of {chunks.sizes[0]} bytes, and more, for elements of one size")
+        raise MalformedFileError(
+            f"chunks of {chunks.sizes[0]} bytes cannot be divided among the elements: must all have one size, a"
+            " multiple of the number of elements, for elements of one size"
+        )
     return int(size)
 
 
 def _structure(variable: Variable, order: Literal["little", "big"], offsets: str | None) -> ElementType:
     stored = _complex_or_same(_stored_record(variable, offsets)).newbyteorder(order)
     if stored.names is None:
-        return ElementType(stored.newbyteorder("="), order, stored.itemsize)
+        return ElementType(dtype=stored.newbyteorder("="), endian=order, stored_size=stored.itemsize)
     layout = record_layout(stored)
-    return ElementType(layout.dtype, layout.endian, stored.itemsize, layout.codecs)
+    return ElementType(dtype=layout.dtype, endian=layout.endian, stored_size=stored.itemsize, storage=layout.codecs)
 
 
 def _stored_record(variable: Variable, offsets: str | None) -> np.dtype[Any]:
     """A record with its members at their offsets; without offsets they follow each other."""
     if not variable.members:
         raise UnsupportedFeatureError("a Structure without members", variable.path)
-    kinds = [_stored_member(member) for member in variable.members]
-    ends = np.cumsum([kind.itemsize for kind in kinds], dtype="O").tolist()
+    dtypes = [_stored_member(member) for member in variable.members]
+    ends = np.cumsum([dtype.itemsize for dtype in dtypes], dtype="O").tolist()
     starts, size = [0, *ends[:-1]], ends[-1]
     if offsets is not None:
-        starts, size = _offsets(offsets, len(kinds))
-        for member, kind, start, end in zip(variable.members, kinds, starts, [*starts[1:], size], strict=True):
-            if start + kind.itemsize > end:
-                raise MalformedFileError(f"structOffset {offsets!r}: members overlap or reach beyond the record")
-            if start + kind.itemsize < end and kind.base.names is not None:
-                hint = "the document does not tell where its members are; read it from the data file"
+        starts, size = _parse_offsets(offsets, len(dtypes))
+        for member, dtype, start, end in zip(variable.members, dtypes, starts, [*starts[1:], size], strict=True):
+            if start + dtype.itemsize > end:
+                raise MalformedFileError(
+                    f"structOffset {offsets!r}: members must not overlap or reach beyond the record"
+                )
+            if start + dtype.itemsize < end and dtype.base.names is not None:
+                hint = "the document does not say where its members are; read it from the data file"
                 raise UnsupportedFeatureError("a Structure in a Structure, with room to spare", member.path, hint)
-    if size > _MOST_RECORD_BYTES:
+    if size > _MAX_RECORD_BYTES:
         raise UnsupportedFeatureError(f"records of {size} bytes", variable.path)
-    return record_of(variable, kinds, offsets=starts, itemsize=size)
+    return record_of(variable, dtypes, offsets=starts, itemsize=size)
 
 
-def record_of(variable: Variable, kinds: Sequence[np.dtype[Any]], **layout: Any) -> np.dtype[Any]:
+def record_of(variable: Variable, dtypes: Sequence[np.dtype[Any]], **layout: Any) -> np.dtype[Any]:
     """The record dtype of a Structure; without offsets its members follow each other.
 
     Raises
@@ -209,16 +218,18 @@ def record_of(variable: Variable, kinds: Sequence[np.dtype[Any]], **layout: Any)
     names = [member.name for member in variable.members]
     if "" in names or len(set(names)) < len(names):
         raise UnsupportedFeatureError(f"a Structure with members named {names!r}", variable.path)
-    described: Any = {"names": names, "formats": kinds, **layout}
+    described: Any = {"names": names, "formats": dtypes, **layout}
     record: np.dtype[Any] = np.dtype(described)
     return record
 
 
-def _offsets(text: str, count: int) -> tuple[list[int], int]:
+def _parse_offsets(text: str, count: int) -> tuple[list[int], int]:
     """Where the members of a record begin, and its size; ``structOffset`` leaves out the first, which is at 0."""
     offsets = text.split()
     if len(offsets) != count or not all(o.isascii() and o.isdecimal() and len(o) < _OFFSET_DIGITS for o in offsets):
-        raise MalformedFileError(f"structOffset {text!r} for {count} members")
+        raise MalformedFileError(
+            f"structOffset {text!r}: must be {count} integers, one for each member, of less than {_OFFSET_DIGITS} digits"
+        )
     return [0, *map(int, offsets[:-1])], int(offsets[-1])
 
 
@@ -227,7 +238,7 @@ def _stored_member(member: Variable) -> np.dtype[Any]:
         raise UnsupportedFeatureError(f"a Structure with a {member.type}", member.path, "its length is not declared")
     dtype = _stored_record(member, None) if member.type == "Structure" else _number(member, "little").dtype
     shape = axis_lengths(member)
-    if math.prod(shape) * dtype.itemsize > _MOST_RECORD_BYTES:
+    if math.prod(shape) * dtype.itemsize > _MAX_RECORD_BYTES:
         raise UnsupportedFeatureError(f"a member of shape {shape}", member.path)
     return np.dtype((_complex_or_same(dtype), shape))
 

@@ -25,7 +25,7 @@ def fill_value(text: str | None, dtype: np.dtype[Any], attributes: Mapping[str, 
     Parameters
     ----------
     text
-        ``fillValue`` of the document, or None: documents of old do not have it, whatever the file has.
+        ``fillValue`` of the document, or None: older documents do not have it, whatever the file has.
     attributes
         Attributes of the variable: ``_FillValue`` has the digits that the text lacks.
 
@@ -43,23 +43,23 @@ def fill_value(text: str | None, dtype: np.dtype[Any], attributes: Mapping[str, 
 
 
 def _from_text(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tuple[Any, bool]:
-    match dtype.kind:
-        case "i" | "u":
-            return _integer(text, dtype)
-        case "b":
-            return np.bool_(int(text)), True
-        case "f":
-            return _float(text, dtype, attributes)
-        case "S":
-            data = text.encode("utf-8")
-            return np.array(data, dtype)[()], len(data) <= dtype.itemsize
-        case "T":
-            return text, True
-        case "c":
-            part = np.dtype(f"f{dtype.itemsize // 2}")
-            record, sure = _record(text, np.dtype([("r", part), ("i", part)]))
-            return np.frombuffer(record.tobytes(), dtype)[0], sure
-    if dtype.fields is not None:
+    scalar = dtype.type
+    if issubclass(scalar, np.floating):
+        return _float(text, dtype, attributes)
+    if issubclass(scalar, np.integer):
+        return _integer(text, dtype)
+    if issubclass(scalar, np.bool_):
+        return np.bool_(int(text)), True
+    if issubclass(scalar, np.bytes_):
+        data = text.encode("utf-8")
+        return np.array(data, dtype)[()], len(data) <= dtype.itemsize
+    if issubclass(scalar, np.complexfloating):
+        part = np.dtype(f"f{dtype.itemsize // 2}")
+        record, sure = _record(text, np.dtype([("r", part), ("i", part)]))
+        return np.frombuffer(record.tobytes(), dtype)[0], sure
+    if isinstance(dtype, np.dtypes.StringDType):
+        return text, True
+    if dtype.names is not None:
         return _record(text, dtype)
     return default_fill(dtype), not text.strip("0 ")
 
@@ -87,11 +87,11 @@ def _float(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tu
         info.min,
     )
     for candidate in usual:
-        if isinstance(candidate, np.number) and text.strip() in _printed(float(candidate)):
+        if isinstance(candidate, np.number) and text.strip() in _print_number(float(candidate)):
             with np.errstate(all="ignore"):
-                own = dtype.type(candidate)
-            if own == candidate:
-                return own, True
+                number = dtype.type(candidate)
+            if number == candidate:
+                return number, True
     with np.errstate(over="ignore"):
         number = dtype.type(printed)
     mantissa = text.strip().lower().partition("e")[0].lstrip("+-")
@@ -102,7 +102,7 @@ def _float(text: str, dtype: np.dtype[Any], attributes: Mapping[str, Any]) -> tu
 
 
 @lru_cache(maxsize=256)
-def _printed(number: float) -> tuple[str, ...]:
+def _print_number(number: float) -> tuple[str, ...]:
     """A number as C++ prints it: by ``ostream``, as for HDF5, and by ``to_string``, as for HDF4."""
     if not math.isfinite(number):
         return (str(number), f"-{number}")
@@ -113,22 +113,22 @@ def _printed(number: float) -> tuple[str, ...]:
 def _record(text: str, dtype: np.dtype[Any]) -> tuple[Any, bool]:
     """One number for each number of a record, member after member; or a single 0 for all of them."""
     texts = text.split()
-    kinds = list(islice(_numbers(dtype), len(texts) + 1))
+    dtypes = list(islice(_number_types(dtype), len(texts) + 1))
     record = np.zeros((), dtype)
-    if texts == ["0"] or len(texts) != len(kinds):
+    if texts == ["0"] or len(texts) != len(dtypes):
         return record[()], texts == ["0"]
-    found = [_from_text(item, kind, {}) for item, kind in zip(texts, kinds, strict=True)]
-    data = b"".join(np.asarray(number, kind).tobytes() for (number, _), kind in zip(found, kinds, strict=True))
-    return np.frombuffer(data, dtype)[0], all(sure for _, sure in found)
+    numbers = [_from_text(item, own, {}) for item, own in zip(texts, dtypes, strict=True)]
+    data = b"".join(np.asarray(number, own).tobytes() for (number, _), own in zip(numbers, dtypes, strict=True))
+    return np.frombuffer(data, dtype)[0], all(sure for _, sure in numbers)
 
 
-def _numbers(dtype: np.dtype[Any]) -> Iterator[np.dtype[Any]]:
+def _number_types(dtype: np.dtype[Any]) -> Iterator[np.dtype[Any]]:
     """The types of the numbers of a packed record, one after the other."""
     if dtype.names is not None:
         for name in dtype.names:
-            yield from _numbers(dtype[name])
+            yield from _number_types(dtype[name])
     elif dtype.subdtype is not None:
         for _ in range(math.prod(dtype.shape)):
-            yield from _numbers(dtype.base)
+            yield from _number_types(dtype.base)
     else:
         yield dtype

@@ -52,7 +52,7 @@ def filter_codecs(
     Raises
     ------
     UnsupportedFeatureError
-        There is no codec for a filter.
+        A filter has no codec.
     """
     codecs: list[Codec] = []
     size: int | None = chunk_bytes  # bytes that reach the next filter, while the data does not decide
@@ -83,7 +83,7 @@ def filter_codecs(
 
 
 def _shuffle(itemsize: int, size: int | None) -> Codec:
-    """The usual codec, except where the bytes are no whole number of elements: HDF5 leaves the rest as it is."""
+    """The usual codec, except where the bytes are not a whole number of elements: HDF5 leaves the rest as it is."""
     whole = itemsize == 1 or (size is not None and size % itemsize == 0)
     return Codec("numcodecs.shuffle" if whole else "manifestry.shuffle", {"elementsize": itemsize})
 
@@ -94,9 +94,9 @@ def deflate_levels(properties: Mapping[str, str]) -> tuple[int, ...]:
     Raises
     ------
     MalformedFileError
-        One of them is no number.
+        One of them is not a number.
     """
     texts = (properties.get("deflateLevel") or properties.get("deflate_level") or "").split()
     if not all(text.isascii() and text.isdecimal() for text in texts):
-        raise MalformedFileError(f"deflateLevel {' '.join(texts)!r}")
+        raise MalformedFileError(f"deflateLevel {' '.join(texts)!r}: must be integers")
     return tuple(min(int(text), 9) for text in texts)

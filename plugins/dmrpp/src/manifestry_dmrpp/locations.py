@@ -1,7 +1,7 @@
 """Where the data is, and where a document may point.
 
 In order: what the caller says (`href_map`, `data_url`), the href of a chunk, the href of the Dataset, the name of the
-document. BES's templates stand for the data file beside the document, and for its companion of missing values.
+document. BES's templates mean the data file next to the document, and its companion of missing values.
 
 A document that came from elsewhere must not decide which of our files or internal hosts are read:
 
@@ -22,9 +22,9 @@ from typing import Final
 import numpy as np
 from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.model.files import FileTable, SourceFile
-from manifestry.storage.policy import ReferencePolicy, allow_hint
+from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.source import Source
-from manifestry.storage.urls import canonical_url, is_url, join_url, split_url
+from manifestry.storage.urls import canonical_url
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.options import DmrppOptions
@@ -35,7 +35,7 @@ __all__ = ["Locations"]
 _DATA_TEMPLATE: Final = "OPeNDAP_DMRpp_DATA_ACCESS_URL"
 _MISSING_VALUES_TEMPLATE: Final = "OPeNDAP_DMRpp_SC_DATA_ACCESS_URL"
 _MISSING_VALUES_SUFFIX: Final = "_mvs.h5"
-_MOST_ASKED: Final = 64
+_MAX_ASKED: Final = 64
 """Of documents that point at many files, the sizes of no more than this many are asked for."""
 
 
@@ -53,7 +53,7 @@ class Locations:
     data
         The data file when the caller gave that instead of the document.
     report
-        Told, once, of a data file that cannot be asked for its size.
+        Called, once, for a data file that cannot be asked for its size.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Locations:
         self._document = document
         self._href = properties.get("href")
         bucket = properties.get("s3")
-        self._place = bucket if bucket and (options.prefer_s3 or not self._href) else self._href
+        self._preferred_href = bucket if bucket and (options.prefer_s3 or not self._href) else self._href
         self._map = options.href_map
         self._policy = ReferencePolicy.of(document, options.allow, public_hosts=True)
         self._report = report
-        self._given_data = data.url if data is not None else None
+        self._data_url = data.url if data is not None else None
         if options.data_url is not None:
-            self._given_data = canonical_url(options.data_url)
+            self._data_url = canonical_url(options.data_url)
         self._files: dict[str, SourceFile] = {}
         self._urls: dict[str | None, str] = {}
         self._tables: dict[tuple[str, ...], FileTable] = {}
@@ -105,7 +105,7 @@ class Locations:
         return Source.at(url, self._document.registry)
 
     def url(self, href: str | None) -> str:
-        """The canonical URL that an href stands for; None means the Dataset's own.
+        """The canonical URL that an href means; None is the Dataset's own.
 
         Raises
         ------
@@ -123,17 +123,17 @@ class Locations:
 
     def _resolve(self, href: str | None) -> str:
         is_own = href is None or href in (self._href, _DATA_TEMPLATE)
-        for key in (href, self._href, self._place) if is_own else (href,):
-            mapped = None if key is None else self._mapped(key)
+        for key in (href, self._href, self._preferred_href) if is_own else (href,):
+            mapped = None if key is None else self._apply_map(key)
             if mapped is not None:
                 return mapped
         if href is None or is_own:
-            return self._given_data or self._of_document(self._place)
+            return self._data_url or self._of_document(self._preferred_href)
         if href == _MISSING_VALUES_TEMPLATE or (self._href and href == self._href + _MISSING_VALUES_SUFFIX):
             return self.url(None) + _MISSING_VALUES_SUFFIX
         return self._of_document(href)
 
-    def _mapped(self, href: str) -> str | None:
+    def _apply_map(self, href: str) -> str | None:
         if href in self._map:
             return canonical_url(self._map[href])
         prefix = max((k for k in self._map if k.endswith("/") and href.startswith(k)), key=len, default=None)
@@ -148,20 +148,20 @@ class Locations:
             if beside == self._document.url:
                 raise UnsupportedFeatureError("a document that does not say where its data is", hint="give data_url")
             return beside
-        if is_url(href):
-            return self._permitted(canonical_url(href))
+        if "://" in href:
+            return self._check_permitted(canonical_url(href))
         # Relative paths of documents start at the root of some server more often than here: then only the name counts.
-        url = join_url(self._document.url, href)
-        beside = join_url(self._document.url, href.rstrip("/").rpartition("/")[2])
-        return url if url != beside and self._may(url) and self._exists(url) else self._permitted(beside)
+        url = self._document.resolve(href).url
+        beside = self._document.resolve(href.rstrip("/").rpartition("/")[2]).url
+        return url if url != beside and self._may_point_at(url) and self._exists(url) else self._check_permitted(beside)
 
-    def _permitted(self, url: str) -> str:
-        if not self._may(url):
-            hint = f"the document points at {url}{allow_hint(url)}"
+    def _check_permitted(self, url: str) -> str:
+        if not self._may_point_at(url):
+            hint = f"the document points at {url}{ReferencePolicy.allow_hint(url)}"
             raise UnsupportedFeatureError("an href that is not allowed", hint=hint)
         return url
 
-    def _may(self, url: str) -> bool:
+    def _may_point_at(self, url: str) -> bool:
         try:
             self._policy.permit(url)
         except SourceError:
@@ -178,14 +178,13 @@ class Locations:
             return False
 
     def _file(self, url: str) -> SourceFile:
-        """What is known of a file; asked for only where the document itself lies or the caller points."""
+        """What is known of a file; asked for only where the document itself is or the caller points."""
         if url not in self._files:
-            self._files[url] = self._asked(url) if len(self._files) < _MOST_ASKED else SourceFile(url)
+            self._files[url] = self._describe(url) if len(self._files) < _MAX_ASKED else SourceFile(url)
         return self._files[url]
 
-    def _asked(self, url: str) -> SourceFile:
-        near = split_url(url)[0] == split_url(self._document.url)[0] or self._document.registry.serves(url)
-        if not near and url != self._given_data:
+    def _describe(self, url: str) -> SourceFile:
+        if not self._policy.is_near(url) and url != self._data_url:
             return SourceFile(url)
         try:
             return self.source(url).file

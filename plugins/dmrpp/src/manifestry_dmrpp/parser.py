@@ -33,11 +33,11 @@ class DmrppParser:
         Raises
         ------
         SourceError
-            The source is a data file, and there is no document beside it.
+            The source is a data file, and there is no document next to it.
         MalformedFileError, UnsupportedFeatureError
             The document as a whole.
         OptionError
-            There is no such group.
+            The document does not have the group.
         """
         document, data = _document_of(source)
         below = f"{context.group}/" if context.group else ""
@@ -61,11 +61,11 @@ def _document_of(source: Source) -> tuple[Source, Source | None]:
     if sniff(source.head(), source) is not Confidence.NO:
         return source, None
     if source.name.endswith(SUFFIXES) or source.head(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return source, None  # no document, or no sound one: reading it says what is wrong
+        return source, None  # not a document, or a damaged one: reading it says what is wrong
     sidecar = find_sidecar(source)
     if sidecar is None:
         names = ", ".join(source.name + suffix for suffix in SUFFIXES)
-        raise SourceError(f"{source.url}: no DMR++ document, and none beside it ({names})")
+        raise SourceError(f"{source.url}: not a DMR++ document, and none beside it ({names})")
     return sidecar, source
 
 
@@ -112,8 +112,8 @@ def _is_only_dimension(variable: Variable) -> bool:
     return len(variable.dims) == 1 and variable.dims[0].name in (path, variable.name)
 
 
-def _check_name(name: str, path: str, known: AbstractSet[str]) -> None:
+def _check_name(name: str, path: str, earlier: AbstractSet[str]) -> None:
     if not is_node_name(name):
         raise UnsupportedFeatureError(f"the name {name!r}", path, "Zarr has no such names")
-    if name in known:
-        raise MalformedFileError(f"{path}: the name is there twice")
+    if name in earlier:
+        raise MalformedFileError(f"{path}: two variables or groups have the name: names must differ")

@@ -1,4 +1,4 @@
-"""Values that stand in the document itself.
+"""Values that are in the document itself.
 
 ========================  ===========================================================================================
 ``compact``               base64 of the elements as the data file has them, in little-endian order
@@ -58,12 +58,12 @@ def payload(variable: Variable, shape: tuple[int, ...], limits: Limits) -> Paylo
     count = math.prod(shape)
     if variable.strings is not None:
         data = _strings(variable.strings, count, limits)
-        return Payload(ElementType(np.dtypes.StringDType()), (Codec("vlen-utf8"),), data)
+        return Payload(ElementType(dtype=np.dtypes.StringDType()), (Codec("vlen-utf8"),), data)
     if "specialstructuredata" in variable.payloads:
         return _records(variable, count, limits)
     if "compact" in variable.payloads:
         data = _base64(variable.payloads["compact"])
-        return _elements(variable, data, count, limits, given=len(data))
+        return _elements(variable, data, count, limits, text_size=len(data))
     if "missingdata" in variable.payloads:
         data = _base64(variable.payloads["missingdata"])
         return _elements(variable, data, count, limits, compressed=bool(shape) and count != 1)
@@ -71,12 +71,12 @@ def payload(variable: Variable, shape: tuple[int, ...], limits: Limits) -> Paylo
 
 
 def _elements(
-    variable: Variable, data: bytes, count: int, limits: Limits, *, given: int = 0, compressed: bool = False
+    variable: Variable, data: bytes, count: int, limits: Limits, *, text_size: int = 0, compressed: bool = False
 ) -> Payload:
     if variable.type in TEXT_TYPES and variable.string_length is None:
-        if variable.dims or not given:
-            raise UnsupportedFeatureError("strings without a length", variable.path, "the document does not tell it")
-        element = ElementType(np.dtype(f"S{given}"), None, given)
+        if variable.dims or not text_size:
+            raise UnsupportedFeatureError("strings without a length", variable.path, "the document does not have it")
+        element = ElementType(dtype=np.dtype(f"S{text_size}"), stored_size=text_size)
     else:
         element = element_type(variable)
         element = replace(element, endian=element.endian and "little")
@@ -84,7 +84,7 @@ def _elements(
     _check_size(expected, limits)
     plain = _inflate(data, expected) if compressed else data
     if len(plain) != expected:
-        raise MalformedFileError(f"{len(plain)} bytes in the document where {count} elements take {expected}")
+        raise MalformedFileError(f"the values in the document are not the {expected} bytes that {count} elements take")
     return Payload(element, element.codecs, plain)
 
 
@@ -92,29 +92,29 @@ def _strings(runs: list[StringRun], count: int, limits: Limits) -> bytes:
     """The strings in the form of the ``vlen-utf8`` codec."""
     _check_size(count * _COUNT_BYTES, limits)
     parts = [count.to_bytes(_COUNT_BYTES, "little")]
-    total, found = _COUNT_BYTES, 0
+    total, strings = _COUNT_BYTES, 0
     for run in runs:
-        times = _number(run.count or "1", "the count of a string")
+        times = _parse_size(run.count or "1", "the count of a string")
         text = _text(run, limits).encode("utf-8")
-        found += times
+        strings += times
         total += times * (_COUNT_BYTES + len(text))
-        if found > count:
-            raise MalformedFileError(f"more strings than the {count} elements of the variable")
+        if strings > count:
+            raise MalformedFileError(f"the document has more strings than the {count} elements of the variable")
         _check_size(total, limits)
         parts += [len(text).to_bytes(_COUNT_BYTES, "little") + text] * times
-    if found != count:
-        raise MalformedFileError(f"{found} strings for {count} elements")
+    if strings != count:
+        raise MalformedFileError(f"the document has {strings} strings: the variable has {count} elements")
     return b"".join(parts)
 
 
 def _text(run: StringRun, limits: Limits) -> str:
     if not run.size:
         return run.text
-    size = _number(run.size, "the size of a string")
+    size = _parse_size(run.size, "the size of a string")
     _check_size(size, limits)
     data = _inflate(_base64(run.text), size)
     if len(data) != size:
-        raise MalformedFileError(f"a string that does not have its size of {size} bytes")
+        raise MalformedFileError(f"a string does not inflate to its declared size of {size} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -125,8 +125,8 @@ def _records(variable: Variable, count: int, limits: Limits) -> Payload:
     """Records; their strings become strings of the length of the longest."""
     data = _base64(variable.payloads["specialstructuredata"])
     _check_size(len(data), limits)
-    if count > len(data):  # records have a byte at least; members without elements would let a loop run for ever
-        raise MalformedFileError(f"{len(data)} bytes in the document for {count} records")
+    if count > len(data):  # records have a byte at least; members without elements would let a loop run without end
+        raise MalformedFileError(f"the document has {len(data)} bytes of values: too few for {count} records")
     shapes = [axis_lengths(member) for member in variable.members]
     columns: list[list[bytes]] = [[] for _ in variable.members]
     at = 0
@@ -135,16 +135,16 @@ def _records(variable: Variable, count: int, limits: Limits) -> Payload:
             values, at = _member(member, math.prod(shape), data, at)
             column.extend(values)
     if at != len(data):
-        raise MalformedFileError(f"{len(data) - at} bytes behind the last of {count} records")
+        raise MalformedFileError(f"{len(data) - at} bytes follow the last of {count} records: none must")
     fields = [_field(member, column) for member, column in zip(variable.members, columns, strict=True)]
-    kinds = [np.dtype((field.dtype, shape)) for field, shape in zip(fields, shapes, strict=True)]
-    stored = record_of(variable, kinds)
+    dtypes = [np.dtype((field.dtype, shape)) for field, shape in zip(fields, shapes, strict=True)]
+    stored = record_of(variable, dtypes)
     layout = record_layout(stored)
     _check_size(count * layout.dtype.itemsize, limits)
     records = np.zeros(count, stored)
     for member, field, shape in zip(variable.members, fields, shapes, strict=True):
         records[member.name] = field.reshape(count, *shape)
-    element = ElementType(layout.dtype, layout.endian, layout.dtype.itemsize)
+    element = ElementType(dtype=layout.dtype, endian=layout.endian, stored_size=layout.dtype.itemsize)
     return Payload(element, element.codecs, records.tobytes())
 
 
@@ -153,13 +153,13 @@ def _member(member: Variable, count: int, data: bytes, at: int) -> tuple[list[by
     if member.type not in TEXT_TYPES:
         end = at + count * _number_type(member).itemsize
         if end > len(data):
-            raise MalformedFileError("the records end too early")
+            raise MalformedFileError(f"the {len(data)} bytes of the records end inside a record")
         return [data[at:end]], end
     texts = []
     for _ in range(count):
         end = data.find(b";", at)
         if end < 0:
-            raise MalformedFileError("a string of a record that does not end")
+            raise MalformedFileError("a string of a record does not end: a semicolon must follow it")
         texts.append(_base64(data[at:end]))
         at = end + 1
     return texts, at
@@ -184,7 +184,7 @@ def _base64(text: str | bytes) -> bytes:
         compact = b"".join(text.encode("ascii").split()) if isinstance(text, str) else text
         return base64.b64decode(compact, validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
-        raise MalformedFileError(f"no base64: {error}") from error
+        raise MalformedFileError(f"the values in the document are not base64: {error}") from error
 
 
 def _inflate(data: bytes, expected: int) -> bytes:
@@ -192,12 +192,12 @@ def _inflate(data: bytes, expected: int) -> bytes:
     try:
         return zlib.decompressobj().decompress(data, expected + 1)
     except zlib.error as error:
-        raise MalformedFileError(f"data in the document that does not inflate: {error}") from error
+        raise MalformedFileError(f"the values in the document do not inflate: {error}") from error
 
 
-def _number(text: str, what: str) -> int:
+def _parse_size(text: str, what: str) -> int:
     if not (text.isascii() and text.isdecimal()) or len(text) > 20:
-        raise MalformedFileError(f"{what} is {text[:40]!r}")
+        raise MalformedFileError(f"{what} is {text[:40]!r}: must be an integer of 20 digits at most")
     return int(text)
 
 

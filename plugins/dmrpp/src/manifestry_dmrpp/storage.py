@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.chunk_choice import divide
 from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.model.metadata import RegularGrid
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.chunk_list import ChunkList
@@ -78,14 +78,23 @@ class StorageBuilder:
         if not any(chunks.sizes):
             return Storage(chunk_shape, (*element.codecs, *filters), ChunkManifest.missing(grid))
         if not math.prod(grid):
-            raise MalformedFileError(f"{len(chunks)} chunks of an array without elements, of shape {shape}")
+            raise MalformedFileError(
+                f"{len(chunks)} chunks are listed for the shape {shape}: an array without elements must have none"
+            )
         self._check_grid(math.prod(grid), len(chunks))
         files, index = self._files(chunks)
         if chunks.is_block or "LBChunk" in chunks.properties:
             if bool((masks != common).any()):
                 raise UnsupportedFeatureError("linked blocks with different filter masks")
-            linked = self._linked(chunks, shape, chunk_shape, files, index, chunk_bytes if not filters else None)
-            return Storage(linked[0], (*element.codecs, *filters), linked[1])
+            chunk_shape, manifest = self._join_blocks(
+                chunks,
+                shape,
+                chunk_shape,
+                files=files,
+                index=index,
+                plain_bytes=chunk_bytes if not filters else None,
+            )
+            return Storage(chunk_shape, (*element.codecs, *filters), manifest)
         flat = _grid_positions(chunks, chunk_shape, grid)
         offsets, sizes = _column(chunks.offsets), _column(chunks.sizes)
         inline = b""
@@ -94,16 +103,18 @@ class StorageBuilder:
             def codecs_of(mask: int) -> tuple[Codec, ...]:
                 return filter_codecs(names, levels, element.stored_size, chunk_bytes, mask)
 
-            index, offsets, sizes, inline = self._recoded(chunks, files, index, masks, codecs_of, filters)
+            index, offsets, sizes, inline = self._recode_inline(
+                chunks, files, index, masks=masks, codecs_of=codecs_of, wanted=filters
+            )
         elif not filters and len(flat) == 1 == math.prod(grid) and self._context.chunk_bytes:
-            return self._divided(chunks, shape, element, files)
+            return self._divide(chunks, shape, element, files)
         if len(flat) == math.prod(grid) and bool((flat == np.arange(len(flat))).all()):
-            manifest = ChunkManifest.from_columns(grid, files, index, offsets, sizes, inline)
+            manifest = ChunkManifest.from_columns(grid, files, index, offsets, sizes, inline=inline)
         else:
-            manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, index, inline)
+            manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, file_index=index, inline=inline)
         return Storage(chunk_shape, (*element.codecs, *filters), manifest)
 
-    def inlined(self, manifest: ChunkManifest) -> ChunkManifest:
+    def copy_inline(self, manifest: ChunkManifest) -> ChunkManifest:
         """The same chunks, all of them inline, encoded as they are.
 
         Raises
@@ -112,10 +123,10 @@ class StorageBuilder:
             There is too much to copy, or a file cannot be read.
         """
         rows, offsets, lengths = manifest.columns()
-        there = np.flatnonzero(manifest.stored & ~manifest.inlined).tolist()
-        segments = [(manifest.files.urls[int(rows[n])], int(offsets[n]), int(lengths[n])) for n in there]
+        stored = np.flatnonzero(manifest.stored & ~manifest.inlined).tolist()
+        segments = [(manifest.files.urls[int(rows[n])], int(offsets[n]), int(lengths[n])) for n in stored]
         copier = Copier(self._locations, self._context.limits)
-        copied = dict(zip(there, copier.read_each(segments), strict=True))
+        copied = dict(zip(stored, copier.read_each(segments), strict=True))
         return ChunkManifest.from_inline(manifest.grid_shape, copied | manifest.inline_chunks())
 
     def _check_grid(self, size: int, listed: int) -> None:
@@ -130,23 +141,24 @@ class StorageBuilder:
         index = np.array(chunks.href_index) if chunks.hrefs else None
         return self._locations.files_of(chunks.hrefs, index)
 
-    def _divided(self, chunks: ChunkList, shape: tuple[int, ...], element: ElementType, files: FileTable) -> Storage:
+    def _divide(self, chunks: ChunkList, shape: tuple[int, ...], element: ElementType, files: FileTable) -> Storage:
         """One contiguous run of elements, in chunks of about the size that was asked for."""
         assert self._context.chunk_bytes is not None
         total = math.prod(shape) * element.stored_size
         if chunks.sizes[0] != total:
-            raise MalformedFileError(f"{chunks.sizes[0]} bytes where {total} are needed")
-        chunk_shape = divide(shape, element.stored_size, self._context.chunk_bytes)
+            raise MalformedFileError(f"the values have {chunks.sizes[0]} bytes: {total} are needed")
+        chunk_shape = RegularGrid.divide(shape, element.stored_size, self._context.chunk_bytes)
         grid = tuple(n // c for n, c in zip(shape, chunk_shape, strict=True))
         size = math.prod(chunk_shape) * element.stored_size
         offsets = chunks.offsets[0] + np.arange(math.prod(grid), dtype="u8") * np.uint64(size)
         return Storage(chunk_shape, element.codecs, ChunkManifest.from_columns(grid, files, 0, offsets, size))
 
-    def _linked(
+    def _join_blocks(
         self,
         chunks: ChunkList,
         shape: tuple[int, ...],
         chunk_shape: tuple[int, ...],
+        *,
         files: FileTable,
         index: NDArray[np.uint32] | int,
         plain_bytes: int | None,
@@ -168,13 +180,14 @@ class StorageBuilder:
             parts.setdefault(at, []).append((files.urls[row], offset, size))
         return chunk_shape, ChunkManifest.from_inline(grid, {at: copier.read(p) for at, p in parts.items()})
 
-    def _recoded(
+    def _recode_inline(
         self,
         chunks: ChunkList,
         files: FileTable,
         index: NDArray[np.uint32] | int,
+        *,
         masks: NDArray[np.uint64],
-        codecs_of: Any,
+        codecs_of: Callable[[int], tuple[Codec, ...]],
         wanted: Sequence[Codec],
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64], bytes]:
         """Columns in which the chunks that skipped a filter are inline, encoded as the others are."""
@@ -200,20 +213,22 @@ def _grid_positions(chunks: ChunkList, chunk_shape: tuple[int, ...], grid: tuple
     positions = chunks.positions() if chunk_shape else None
     if positions is None:
         if len(chunks) != 1 or math.prod(grid) != 1:
-            raise MalformedFileError(f"{len(chunks)} chunks without positions in a grid of {grid}")
+            raise MalformedFileError(f"{len(chunks)} chunks have no positions: they must have, in a grid of {grid}")
         return np.zeros(1, "i8")
     ndim = len(chunk_shape)
     if positions.shape[1] == ndim + 1 and not positions[:, ndim].any():
         positions = positions[:, :ndim]  # HDF5 counts the bytes of an element as one more dimension
     if positions.shape[1] != ndim:
-        raise MalformedFileError(f"chunk positions of {positions.shape[1]} coordinates in {ndim} dimensions")
+        raise MalformedFileError(
+            f"chunk positions have {positions.shape[1]} coordinates: must have {ndim}, one for each dimension"
+        )
     flat = np.zeros(len(positions), "i8")
     for axis, (length, count) in enumerate(zip(chunk_shape, grid, strict=True)):
         at, rest = np.divmod(positions[:, axis], length)
         if rest.any():
-            raise MalformedFileError(f"a chunk position is no multiple of the chunk length {length} of axis {axis}")
+            raise MalformedFileError(f"a chunk position on axis {axis} is not a multiple of the chunk length {length}")
         if bool((at >= count).any()):
-            raise MalformedFileError(f"a chunk at {int(positions[:, axis].max())} lies outside axis {axis}")
+            raise MalformedFileError(f"the chunk position {int(positions[:, axis].max())} lies outside axis {axis}")
         flat = flat * count + at
     return flat
 

@@ -1,26 +1,18 @@
 """HDF5 and netCDF-4 parser: the entry point of the plugin.
 
-====================  ======================================================================================
-`parser`              from a file to a tree: the order of work
-`library`             the file opened by libhdf5; its exceptions as ours
-`sidecar`             a DMR++ document beside the file in its place
-`walk`                groups, links and datasets as plain data
-`datasets`            what the creation properties of one dataset say
-`datatypes`           datatype message → element type of an array
-`filters`             filter pipeline message → codecs
-`fill`                fill value message → fill value
-`attributes`          attribute messages → typed attributes
-`dimensions`          dimension scales and netCDF-4's conventions → dimension names
-`structures`          structures of the file format that are read from its bytes: chunk indexes, attributes
-`arrays`              all of that together: an array of each dataset
-`chunked`             references to the chunks of chunked datasets
-`contiguous`          references to contiguous elements, in the file or in raw files beside it
-`reach`               which other files libhdf5 comes to when it reads values itself
-`virtual`             references to the chunks of the sources of virtual datasets
-`copying`             values copied where there are no references
-`reencoding`          chunks that are stored unlike the others, encoded anew
-`native`              arrays read by libhdf5 itself, to check against
-====================  ======================================================================================
+===================  ===========================================================
+`parser`             from a file to a tree: the order of work
+`options`            the options of the parser
+`walk`               groups, links and datasets of a file as plain data
+`arrays`             from datasets to arrays: references, or copied values
+`sidecar`            a DMR++ document beside the file, read in its place
+`native`             arrays read by libhdf5 itself, to check references against
+`file_dependencies`  which other files values depend on when libhdf5 reads them
+`objects`            datasets and attributes, and what they consist of
+`storage`            from where elements are stored to references
+`structures`         structures of the file format, read from the bytes
+`libhdf5`            what is asked of libhdf5, and the checks before it is asked
+===================  ===========================================================
 """
 
 from __future__ import annotations

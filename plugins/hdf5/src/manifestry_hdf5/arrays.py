@@ -13,11 +13,11 @@ from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
+from manifestry_hdf5.file_dependencies import check_dependencies, check_extent
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles
 from manifestry_hdf5.objects.datasets import Dataset, read_dataset
 from manifestry_hdf5.objects.filters import Chain
 from manifestry_hdf5.objects.values import chunk_codecs
-from manifestry_hdf5.reach import check_extent, check_reach
 from manifestry_hdf5.storage.chunked import chunked_storage, read_tables
 from manifestry_hdf5.storage.contiguous import contiguous_storage
 from manifestry_hdf5.storage.copying import SMALL, copy_chunks, copy_values
@@ -37,7 +37,7 @@ class ArrayBuilder:
     datasets
         All that will be asked for: their chunk indexes are read together, at once.
     files
-        The files that are open; sources of virtual datasets are opened beside them.
+        The files that are open; sources of virtual datasets are opened and kept there too.
     follow
         Gives the object that a path in a file leads to, and the file that it is in (`Walker.follow`).
     context
@@ -92,7 +92,7 @@ class ArrayBuilder:
             table = self._tables.get(dataset.identity)
             if isinstance(table, MalformedFileError):  # libhdf5 may not survive what is wrong with it
                 raise table
-            check_reach(dataset, self._files, self._sources)
+            check_dependencies(dataset, self._files, self._sources)
             return copy_values(dataset, self._context, reason)
         if dataset.layout == h5d.CHUNKED:
             return self._chunked(dataset)
@@ -108,7 +108,7 @@ class ArrayBuilder:
             storage = virtual_storage(dataset, read_mappings(dataset, sources), self.build)
         except UnsupportedFeatureError as error:
             try:
-                check_reach(dataset, self._files, self._sources)
+                check_dependencies(dataset, self._files, self._sources)
             except UnsupportedFeatureError as unreadable:
                 raise error from unreadable
             return copy_values(dataset, self._context, error.feature)
@@ -120,11 +120,12 @@ class ArrayBuilder:
 
     def _describe(self, file: OpenFile, path: str, where: str) -> Dataset:
         """The dataset at a path of a file."""
-        there, identifier = self._follow(file, path.encode(), where)
+        target, identifier = self._follow(file, path.encode(), where)
         if not isinstance(identifier, h5d.DatasetID):
-            raise MalformedFileError(f"{where}: {path} is no dataset")
-        identity = there.identity(identifier)
-        return read_dataset(there, identifier, identity, where, {}, there.header(identity[1]), self._context)
+            raise MalformedFileError(f"{where}: {path} is not a dataset")
+        identity = target.identity(identifier)
+        header = target.header(identity[1])
+        return read_dataset(target, identifier, where, self._context, identity=identity, attributes={}, header=header)
 
     def _chunked(self, dataset: Dataset) -> VirtualArray:
         table = self._tables[dataset.identity]
@@ -172,12 +173,11 @@ def _array(
     element = dataset.element
     front = () if chain and chain.replaces_bytes else (element.bytes_codec, *element.storage)
     metadata = ArrayMetadata(
-        dataset.shape + element.shape,
-        element.dtype,
-        _grid(dataset, chunk_shape),
-        front + (chain.codecs if chain else ()),
-        dataset.fill,
-        None,
-        dict(element.attributes) | dataset.attributes,
+        shape=dataset.shape + element.shape,
+        dtype=element.dtype,
+        chunk_grid=_grid(dataset, chunk_shape),
+        codecs=front + (chain.codecs if chain else ()),
+        fill_value=dataset.fill,
+        attributes=dict(element.attributes) | dataset.attributes,
     )
     return VirtualArray(metadata, manifest)

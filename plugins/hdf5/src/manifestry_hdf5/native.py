@@ -63,10 +63,12 @@ class NativeHdf5:
         return model_values(values, element)[inside]
 
     def _require_own(self, path: str) -> None:
-        """Make sure that libhdf5 comes to no other file when it reads a dataset."""
-        file, found = Walker(self._files, ParseContext(), follow_external=False).follow(self._file, path.encode(), path)
+        """Make sure that libhdf5 opens no other file when it reads a dataset."""
+        file, identifier = Walker(self._files, ParseContext(), follow_external=False).follow(
+            self._file, path.encode(), path
+        )
         with library_errors(path):
-            properties = found.get_create_plist()
+            properties = identifier.get_create_plist()
             if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
                 raise UnsupportedFeatureError("values in other files", path, f"{file.source.url} is read alone")
 

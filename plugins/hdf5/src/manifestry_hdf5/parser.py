@@ -84,8 +84,8 @@ class _Assembly:
     def _name(self, group: Group, name: str) -> None:
         """Name the dimensions of one dataset."""
         path, axes = f"{group.path}/{name}".lstrip("/"), group.axes[name]
-        names, several = self._names.named(name, group.scales[name], len(axes.lengths))
-        self._names.phony(group.path, axes.lengths, axes.unlimited, names)
+        names, several = self._names.axis_names(name, group.scales[name], len(axes.lengths))
+        self._names.add_phony_names(group.path, axes.lengths, axes.unlimited, names)
         if name in group.datasets:
             self._dims[path] = tuple(names)
             for axis in several:

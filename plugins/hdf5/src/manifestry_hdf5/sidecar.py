@@ -5,16 +5,17 @@ The document is found and read by the parser of its own format, through the core
 
 from __future__ import annotations
 
+from typing import Any
+
+import manifestry as mf
 from manifestry.errors import (
     MalformedFileError,
     OptionError,
     SourceError,
-    UnknownFormatError,
     UnsupportedFeatureError,
 )
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualGroup
-from manifestry.reading import parse_source
 from manifestry.storage.source import Source
 
 __all__ = ["tree_of_sidecar"]
@@ -37,7 +38,7 @@ def tree_of_sidecar(source: Source, allow: tuple[str, ...] | None, context: Pars
         No parser of DMR++ is installed.
     """
     selection = context.selection
-    options = {
+    options: dict[str, Any] = {
         "group": context.group,
         "include": selection.include,
         "exclude": selection.exclude,
@@ -45,8 +46,8 @@ def tree_of_sidecar(source: Source, allow: tuple[str, ...] | None, context: Pars
         "inline_below": context.inline_below,
     } | ({} if allow is None else {"allow": allow})
     try:
-        tree = parse_source(source, "dmrpp", "skip", options, limits=context.limits, progress=context.progress)
-    except UnknownFormatError as error:
+        tree = mf.parse(source, format="dmrpp", on_unsupported="skip", limits=context.limits, **options)
+    except mf.UnknownFormatError as error:
         raise UnsupportedFeatureError("prefer_sidecar", source.url, "pip install manifestry-dmrpp") from error
     except (SourceError, MalformedFileError, UnsupportedFeatureError, OptionError) as error:
         context.report("", "DMR++ sidecar that is not used", str(error))

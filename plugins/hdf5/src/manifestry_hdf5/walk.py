@@ -26,7 +26,7 @@ __all__ = ["Group", "Walker"]
 _OBJECT_HEADER_BYTES: Final = 512
 """What is fetched ahead of an object header; most are shorter."""
 
-_MOST_LINKS: Final = 16
+_MAX_LINKS: Final = 16
 """Links that may be followed one after the other to get to one object, as many as libhdf5 follows."""
 
 _KINDS_OF_LINKS: Final = {h5l.TYPE_SOFT: "soft", h5l.TYPE_EXTERNAL: "external"}
@@ -36,9 +36,9 @@ class _NowhereError(Exception):
     """A soft or external link leads nowhere."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Group:
-    """A group as found in the file.
+    """A group as it is in the file.
 
     Attributes
     ----------
@@ -99,24 +99,24 @@ class Walker:
         MalformedFileError
             There is no such group, or it cannot be read.
         """
-        there, identifier = self._group_at(file, path)
+        group_file, identifier = self._group_at(file, path)
         parts = path.split("/") if path else []
         for depth in range(len(parts)):
             above = "/".join(parts[:depth])
             self.outer.append(self._scales_of(*self._group_at(file, above), f"/{above}"))
-        return self._group(there, identifier, "")
+        return self._group(group_file, identifier, "")
 
     def _group_at(self, file: OpenFile, path: str) -> tuple[OpenFile, Any]:
         """The group at a path, and the file that it is in."""
         where = f"{file.source.url}: group {path or '/'}"
-        there, found = self.follow(file, path.encode(), where)
-        if not isinstance(found, h5g.GroupID):
-            raise MalformedFileError(f"{where}: is no group")
-        return there, found
+        group_file, identifier = self.follow(file, path.encode(), where)
+        if not isinstance(identifier, h5g.GroupID):
+            raise MalformedFileError(f"{where}: not a group")
+        return group_file, identifier
 
     def _scales_of(self, file: OpenFile, identifier: Any, path: str) -> Group:
         """A group above the one asked for: only what it says about dimensions matters."""
-        group = Group(path)
+        group = Group(path=path)
         with library_errors(f"group {path}"):
             group.attributes = read_attributes(file, identifier, path, self._context)
             for name, kind, address in self._links(file, identifier, path):
@@ -129,23 +129,24 @@ class Walker:
 
     def _links(self, file: OpenFile, identifier: Any, path: str) -> list[tuple[bytes, int, int]]:
         """Name and kind of each link of a group, and the address a hard one leads to; those headers are fetched ahead."""
-        found: list[tuple[bytes, int, int]] = []
+        links: list[tuple[bytes, int, int]] = []
 
-        def take(name: bytes, info: Any) -> None:  # libhdf5 fills the same `info` again for the next link
-            found.append((name, int(info.type), int(info.u) if info.type == h5l.TYPE_HARD else 0))
+        def add(name: bytes, info: Any) -> None:  # libhdf5 fills the same `info` again for the next link
+            links.append((name, int(info.type), int(info.u) if info.type == h5l.TYPE_HARD else 0))
 
         with library_errors(f"group {path or '/'}"):
             file.check_names(identifier)
-            identifier.links.iterate(take, info=True)
-        file.prefetch([address for _, kind, address in found if kind == h5l.TYPE_HARD], _OBJECT_HEADER_BYTES)
-        return found
+            identifier.links.iterate(add, info=True)
+        file.prefetch([address for _, kind, address in links if kind == h5l.TYPE_HARD], _OBJECT_HEADER_BYTES)
+        return links
 
     def _group(self, file: OpenFile, identifier: Any, path: str) -> Group:
-        group = Group(path)
+        group = Group(path=path)
         identity = file.identity(identifier)
         self._above.append(identity)
         try:
-            group.attributes = read_attributes(file, identifier, path, self._context, file.header(identity[1]))
+            header = file.header(identity[1])
+            group.attributes = read_attributes(file, identifier, path, self._context, header=header)
             links = self._links(file, identifier, path)
             times = Counter(raw for raw, _, _ in links)
             for raw, kind, address in links:
@@ -153,8 +154,8 @@ class Walker:
                 if name is not None:
                     with self._context.isolate(f"{path}/{name}".lstrip("/")):
                         if times[raw] > 1:  # libhdf5 opens either of them
-                            raise MalformedFileError(f"group {path or '/'}: {times[raw]} links of the name {name!r}")
-                        self._link(file, group, identifier, name, kind, address)
+                            raise MalformedFileError(f"group {path or '/'}: {times[raw]} links have the name {name!r}")
+                        self._link(file, group, identifier, name, kind=kind, address=address)
         finally:
             self._above.pop()
         return group
@@ -172,7 +173,7 @@ class Walker:
             return None
         return name
 
-    def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, kind: int, address: int) -> None:
+    def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, *, kind: int, address: int) -> None:
         path = f"{group.path}/{name}".lstrip("/")
         if kind == h5l.TYPE_EXTERNAL and not self._follow_external:
             self._context.report(path, "external link", "not followed because follow_external is false")
@@ -180,16 +181,16 @@ class Walker:
             file.check(address, path)
             with library_errors(path):
                 child = h5o.open(identifier, name.encode())
-            self._take(file, group, child, (file.source.url, address), path)
+            self._add_object(file, group, child, (file.source.url, address), path)
         elif kind in _KINDS_OF_LINKS:
             try:
                 other, child = self._target(file, identifier, name.encode(), path)
             except _NowhereError as error:
                 self._context.report(path, f"{_KINDS_OF_LINKS[kind]} link that leads nowhere", str(error))
             else:
-                self._take(other, group, child, other.identity(child), path)
+                self._add_object(other, group, child, other.identity(child), path)
         else:
-            self._context.report(path, "user-defined link", "what it leads to is known to the program that made it")
+            self._context.report(path, "user-defined link", "only the program that made it knows what it leads to")
 
     def follow(self, file: OpenFile, target: bytes, path: str) -> tuple[OpenFile, Any]:
         """The object that a path from the root of a file leads to, and the file that it is in.
@@ -206,10 +207,12 @@ class Walker:
         except _NowhereError as error:
             raise MalformedFileError(f"{path}: {error}") from error
 
-    def _target(self, file: OpenFile, here: Any, target: bytes, path: str, followed: int = 0) -> tuple[OpenFile, Any]:
+    def _target(
+        self, file: OpenFile, start: Any, target: bytes, path: str, *, followed: int = 0
+    ) -> tuple[OpenFile, Any]:
         """The object that a path leads to, seen from a group, and the file that it is in.
 
-        libhdf5 is not let go to other files, since it looks for them in other places than we do.
+        libhdf5 may not follow links to other files itself, since it looks for them in other places than we do.
 
         Raises
         ------
@@ -220,40 +223,42 @@ class Walker:
         MalformedFileError
             Something on the way is damaged.
         """
-        if followed > _MOST_LINKS:
+        if followed > _MAX_LINKS:
             raise _NowhereError("links lead in a circle")
         with library_errors(path):
-            here = h5g.open(file.id, b"/") if target.startswith(b"/") else here
+            location = h5g.open(file.id, b"/") if target.startswith(b"/") else start
             for name in target.split(b"/"):
                 if name in (b"", b"."):
                     continue
-                if isinstance(here, h5g.GroupID):
-                    file.check_names(here)
-                if not isinstance(here, h5g.GroupID) or not here.links.exists(name):
+                if isinstance(location, h5g.GroupID):
+                    file.check_names(location)
+                if not isinstance(location, h5g.GroupID) or not location.links.exists(name):
                     raise _NowhereError(f"{decode_text(name)} is not there")
-                kind = here.links.get_info(name).type
+                kind = location.links.get_info(name).type
                 if kind == h5l.TYPE_SOFT:
-                    file, here = self._target(file, here, here.links.get_val(name), path, followed + 1)
+                    inside = location.links.get_val(name)
+                    file, location = self._target(file, location, inside, path, followed=followed + 1)
                 elif kind == h5l.TYPE_EXTERNAL:
-                    url, inside = here.links.get_val(name)
-                    other = self._other_file(file, url, path)
-                    file, here = self._target(other, h5g.open(other.id, b"/"), inside, path, followed + 1)
+                    url, inside = location.links.get_val(name)
+                    file = self._other_file(file, url, path)
+                    root = h5g.open(file.id, b"/")
+                    file, location = self._target(file, root, inside, path, followed=followed + 1)
                 else:
-                    file.check(address_of(here, name), path)
-                    here = h5o.open(here, name)
-        return file, here
+                    file.check(address_of(location, name), path)
+                    location = h5o.open(location, name)
+        return file, location
 
     def _other_file(self, file: OpenFile, url: bytes, path: str) -> OpenFile:
         """The file that an external link names."""
         if not self._follow_external:
             raise UnsupportedFeatureError("soft link through an external link", path, "set follow_external")
         try:
-            return self._files.open(self._files.linked(file, decode_text(url), "external link", path))
+            return self._files.open(self._files.link_target(file, decode_text(url), "external link", path))
         except (MalformedFileError, SourceError) as error:
             raise _NowhereError(str(error)) from error
 
-    def _take(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
-        """What a link leads to."""
+    def _add_object(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
+        """Add the group or dataset that a link leads to."""
         self._count += 1
         if self._count > self._context.limits.max_arrays:
             raise MalformedFileError(f"{path}: more than {self._context.limits.max_arrays} objects")
@@ -280,14 +285,18 @@ class Walker:
                 with library_errors(path):
                     group.axes[name] = read_axes(child)
             return
-        known = self._datasets.get(identity)
+        earlier = self._datasets.get(identity)  # the same dataset under another name
         with library_errors(path):
-            header = known.header if known else file.header(identity[1])
-            attributes = known.attributes if known else read_attributes(file, child, path, self._context, header)
+            header = earlier.header if earlier else file.header(identity[1])
+            attributes = (
+                earlier.attributes if earlier else read_attributes(file, child, path, self._context, header=header)
+            )
             scale = group.scales[name] = read_scale(child, identity, attributes)
         if not scale.only_dimension:
             try:
-                dataset = known or read_dataset(file, child, identity, path, attributes, header, self._context)
+                dataset = earlier or read_dataset(
+                    file, child, path, self._context, identity=identity, attributes=attributes, header=header
+                )
             except UnsupportedFeatureError:
                 group.axes[name] = read_axes(child)
                 raise
@@ -298,5 +307,5 @@ class Walker:
         """What a dataset that is not wanted says about dimensions."""
         with library_errors(path):
             header = file.header(identity[1])
-            attributes = read_attributes(file, child, path, self._context, header, SCALE_ATTRIBUTES)
+            attributes = read_attributes(file, child, path, self._context, header=header, only=SCALE_ATTRIBUTES)
             return read_scale(child, identity, attributes)

@@ -20,7 +20,7 @@ from manifestry.formats.contracts import Mode, Target, WriteContext
 from manifestry.formats.options import make_options
 from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
-from manifestry.model.provenance import Provenance, merge_provenance, provenance_to_json
+from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualGroup
 from manifestry.storage.registry import Stores
 from manifestry.storage.urls import canonical_url
@@ -109,8 +109,8 @@ def write_parts[T](
         work = _Work(make, group, {name: value for name, value in options.items() if name in _OF_PARTS})
         filled = _fill_all(begun, parts, work, executor, workers)
         session.merge(part.fork for part in filled)
-        provenance = merge_provenance([*layout.provenance, *(p for part in filled for p in part.provenance)])
-        report = session.commit({"manifestry": provenance_to_json(provenance)})
+        provenance = Provenance.merged([*layout.provenance, *(p for part in filled for p in part.provenance)])
+        report = session.commit({"manifestry": Provenance.to_json(provenance)})
         undo.pop_all()
     return _joined(report, [r for part in filled for r in part.reports])
 

@@ -11,7 +11,7 @@ from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.source import Source
-from manifestry.zarr_documents.v3 import metadata_from_document
+from manifestry.zarr_documents.nodes import metadata_from_documents
 
 from manifestry_icechunk.options import IcechunkReadOptions, StoreSettings
 from manifestry_icechunk.reading.chunks import ChunkReader
@@ -103,7 +103,7 @@ class _Builder:
         return VirtualGroup(arrays, groups, self._documents[path].get("attributes") or {})
 
     def _array(self, path: str) -> VirtualArray:
-        metadata = metadata_from_document(self._documents[path])
+        metadata = metadata_from_documents({"zarr.json": self._documents[path]}, path)
         where = f"{self._context.group}/{path}".strip("/")
         inline = self._context.inline_below is not None and metadata.nbytes < self._context.inline_below
         return VirtualArray(metadata, self._reader.manifest(where, metadata.grid_shape, inline=inline))

@@ -13,6 +13,7 @@ from manifestry.formats.contracts import Mode, OutputState, Placement, Target, W
 from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
+from manifestry.publishing.staging import StagedDirectory
 
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.reader_snippet import reader_lines
@@ -23,7 +24,6 @@ from manifestry_icechunk.repository.repositories import open_repository, state_o
 from manifestry_icechunk.repository.storages import container_access, repository_place
 from manifestry_icechunk.writing.caller_session import BorrowedTransaction
 from manifestry_icechunk.writing.checks import tree_issues
-from manifestry_icechunk.writing.comparing import order_issues
 from manifestry_icechunk.writing.nodes import Nodes
 from manifestry_icechunk.writing.staging import Staging, refuse_occupied
 from manifestry_icechunk.writing.transactions import OwnTransaction, Transaction
@@ -137,7 +137,10 @@ class IcechunkSession:
                 branch = self._options.branch if self._options.branch in repository.list_branches() else "main"
                 refuse_occupied(Nodes(repository.readonly_session(branch).store), self._target)
         create = state == "nothing"
-        return OwnTransaction(self._place, self._options, self._target.stores, create=create, meanwhile=meanwhile)
+        staged = StagedDirectory(self._target, Mode.CREATE) if create and self._place.path is not None else None
+        return OwnTransaction(
+            self._place, self._options, self._target.stores, create=create, meanwhile=meanwhile, staged=staged
+        )
 
     def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
         """What of `tree` Icechunk cannot hold.
@@ -161,10 +164,7 @@ class IcechunkSession:
         assert store is not None
         urls = [url for part in tree.provenance for url in part.sources.urls]
         names = (str(self._target), urls[0] if len(urls) == 1 else "what is appended")
-        for path, array in tree.walk_arrays():
-            if path.rpartition("/")[2] == dim and array.dims == (dim,) and array.shape[0]:
-                where = f"{self._target.group}/{path}".strip("/")
-                yield from order_issues(store, where, array, self._target.stores, names)
+        return self._staging.stored(store).order_issues(tree, dim, names)
 
     def write(self, tree: VirtualGroup, at: Placement | None = None) -> None:
         """Stage a tree that `check` has nothing against."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from manifestry.formats.contracts import OnUnsupported, ParseContext
+from manifestry.formats.contracts import ParseContext
 from manifestry.formats.options import make_options
 from manifestry.model.limits import Limits
-from manifestry.model.selection import Selection
 from manifestry.model.tree import VirtualGroup
-from manifestry.model.validation import validate_tree
 from manifestry.references.columns import LocationTable
-from manifestry.references.hierarchy import Hierarchy, read_provenance
+from manifestry.references.hierarchy import Hierarchy
 from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
+from manifestry_kerchunk.provenance import read_provenance
 
 from manifestry_kerchunk_json.document import Document, document_of, read_document
 from manifestry_kerchunk_json.options import KerchunkJsonParserOptions
@@ -41,20 +40,16 @@ def tree_from_references(
     exclude: tuple[str, ...] = (),
     group: str = "",
     limits: Limits | None = None,
-    on_unsupported: OnUnsupported = "raise",
+    on_unsupported: Literal["raise", "skip"] = "raise",
     **options: Any,
 ) -> VirtualGroup:
     """See `manifestry_kerchunk_json.from_references`."""
     own = make_options(KerchunkJsonParserOptions, options, "kerchunk-json", call=tree_from_references)
-    selection = Selection(tuple(include), tuple(exclude))
-    context = ParseContext(
-        group=group.strip("/"), selection=selection, limits=limits or Limits(), on_unsupported=on_unsupported
+    context = ParseContext.of(
+        group=group, include=include, exclude=exclude, limits=limits or Limits(), on_unsupported=on_unsupported
     )
     document = document_of(references, own.templates, context.limits)
-    tree = _tree(document, None, StoreRegistry.of(stores), own, context)
-    context.raise_refusals()
-    validate_tree(tree, context.limits)
-    return tree.with_(issues=tuple(context.issues))
+    return context.complete(_tree(document, None, StoreRegistry.of(stores), own, context))
 
 
 def _tree(

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from manifestry.formats.descriptors import Confidence
-from manifestry.storage.source import HEAD_BYTES, Source
+from manifestry.storage.source import Source
 
 __all__ = ["ZSTD_MAGIC", "is_document", "sniff"]
 
@@ -21,9 +21,9 @@ def sniff(head: bytes, source: Source) -> Confidence:
     if head.startswith(ZSTD_MAGIC):
         from manifestry_kerchunk_json.compression import decompressed_head  # noqa: PLC0415 every file is sniffed, few are zstd
 
-        head = decompressed_head(source.head(HEAD_BYTES))
-    elif len(head) < HEAD_BYTES and head.lstrip()[:1] == b"{":
-        head = source.head(HEAD_BYTES)
+        head = decompressed_head(source.head())
+    elif head.lstrip()[:1] == b"{":
+        head = source.head()
     text = head.lstrip()
     if not text.startswith(b"{"):
         return Confidence.NO

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from manifestry.errors import MalformedFileError
-from manifestry.references.hierarchy import DOCUMENT_NAMES, Hierarchy
+from manifestry.references.hierarchy import Hierarchy
 from numpy.typing import NDArray
 
 from manifestry_kerchunk_json.reference import Reference, with_references
@@ -22,7 +22,7 @@ CONSOLIDATED: Final = ".zmetadata"
 OTHER: Final = np.uint32(0xFFFFFFFF)
 """Location of what is no well-formed reference into a file: the bytes themselves, or a mistake."""
 
-_DOCUMENT_NAMES: Final = frozenset(DOCUMENT_NAMES)
+_DOCUMENT_NAMES: Final = frozenset(Hierarchy.DOCUMENT_NAMES)
 _TOGETHER: Final = 256
 """Members that are looked at together."""
 _BLOCK: Final = 1 << 13

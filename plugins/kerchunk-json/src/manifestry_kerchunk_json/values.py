@@ -13,8 +13,8 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE
-from manifestry.references.columns import LocationTable, ReferenceColumns, whole_lengths
-from manifestry.references.hierarchy import ArrayNode, positions_of
+from manifestry.references.columns import LocationTable, ReferenceColumns
+from manifestry.references.hierarchy import ArrayNode
 from manifestry.storage.registry import StoreRegistry
 from numpy.typing import NDArray
 
@@ -64,7 +64,7 @@ class Reading:
         if not rows.size:
             none = np.empty(0, "u8")
             return ReferenceColumns(grid, np.empty(0, "i8"), none.astype("u4"), none, none)
-        positions = positions_of(chunks.keys, rows.size, node.keys, grid, where)
+        positions = node.positions(chunks.keys, rows.size)
         all_which, all_starts, all_counts = self.references.columns()
         which, starts, counts = all_which[rows], all_starts[rows], all_counts[rows]
         odd = np.flatnonzero(which == OTHER)
@@ -93,7 +93,7 @@ class Reading:
             raise MalformedFileError(f"{where}: a reference with offset {starts[at]} and length {counts[at]}")
         if bool(whole.any()):
             needed, back = np.unique(which[whole], return_inverse=True)
-            sizes = whole_lengths([self.locations.urls[row] for row in needed.tolist()], self.stores)
+            sizes = self.locations.sizes(needed.tolist(), self.stores)
             starts[whole], counts[whole] = 0, np.array(sizes, "i8")[back]
 
     def _row(self, text: str | None, where: str) -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from manifestry.formats.contracts import Mode, Target, WriteContext
-from manifestry.publishing.staging import StagedFile, check_target
+from manifestry.publishing.staging import StagedFile
 from manifestry_kerchunk.documents import PreparedArray, to_strict_json, zarr_format_of
 from manifestry_kerchunk.session import ReferenceSession
 
@@ -27,8 +27,9 @@ class KerchunkJsonWriter:
         self, target: Target, mode: Mode, options: KerchunkJsonWriterOptions, context: WriteContext
     ) -> KerchunkJsonSession:
         """Begin; the target is looked at and not touched."""
-        check_target(target, mode, "document of Kerchunk references", is_document)
-        return KerchunkJsonSession(target, mode, options, context)
+        staged = StagedFile(target, mode)
+        staged.check("document of Kerchunk references", is_document)
+        return KerchunkJsonSession(target, staged, options, context)
 
 
 class KerchunkJsonSession(ReferenceSession):
@@ -36,11 +37,13 @@ class KerchunkJsonSession(ReferenceSession):
 
     format_name = "kerchunk-json"
 
-    def __init__(self, target: Target, mode: Mode, options: KerchunkJsonWriterOptions, context: WriteContext) -> None:
+    def __init__(
+        self, target: Target, staged: StagedFile, options: KerchunkJsonWriterOptions, context: WriteContext
+    ) -> None:
         zarr_format = zarr_format_of(options.zarr_format)
         super().__init__(target, context, zarr_format, options.inline_below, copies_share_bytes=False)
         self._options = options
-        self._file = StagedFile(target, mode)
+        self._file = staged
 
     def abort(self) -> None:
         """Forget the document."""

@@ -14,7 +14,7 @@ from manifestry.errors import MalformedFileError
 from manifestry.model.datatypes import is_float, is_integer
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE
-from manifestry.references.columns import LocationTable, ReferenceColumns, whole_lengths
+from manifestry.references.columns import LocationTable, ReferenceColumns
 from manifestry.references.hierarchy import ArrayNode
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
@@ -104,7 +104,7 @@ class ColumnsBuilder:
             raise MalformedFileError(f"{where}: a reference of no bytes")
         if bool(whole.any()):
             needed, which = np.unique(index[whole], return_inverse=True)
-            sizes = whole_lengths([self.locations.urls[row] for row in needed.tolist()], self.stores)
+            sizes = self.locations.sizes(needed.tolist(), self.stores)
             lengths[whole] = np.array(sizes, "u8")[which]
         return pointing
 

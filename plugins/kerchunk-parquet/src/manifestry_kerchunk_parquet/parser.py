@@ -8,10 +8,10 @@ from manifestry.errors import MalformedFileError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualGroup
 from manifestry.references.columns import LocationTable, ReferenceColumns
-from manifestry.references.hierarchy import ArrayNode, Hierarchy, read_provenance
+from manifestry.references.hierarchy import ArrayNode, Hierarchy
 from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.source import Source
-from manifestry_kerchunk.documents import PROVENANCE_KEY
+from manifestry_kerchunk.provenance import PROVENANCE_KEY, read_provenance
 
 from manifestry_kerchunk_parquet.columns import ColumnsBuilder
 from manifestry_kerchunk_parquet.options import KerchunkParquetParserOptions

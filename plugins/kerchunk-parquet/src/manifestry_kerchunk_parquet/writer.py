@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,8 +10,9 @@ from manifestry.errors import UnsupportedFeatureError, WriteError
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
-from manifestry.publishing.staging import StagedDirectory, check_target, write_durably, write_errors
-from manifestry_kerchunk.documents import PROVENANCE_KEY, PreparedArray, to_strict_json, zarr_format_of
+from manifestry.publishing.staging import StagedDirectory
+from manifestry_kerchunk.documents import PreparedArray, to_strict_json, zarr_format_of
+from manifestry_kerchunk.provenance import PROVENANCE_KEY
 from manifestry_kerchunk.session import ReferenceSession
 
 from manifestry_kerchunk_parquet.options import KerchunkParquetWriterOptions
@@ -41,8 +41,9 @@ class KerchunkParquetWriter:
             raise UnsupportedFeatureError(
                 "'.json' in the path of Kerchunk Parquet", target.url, "fsspec takes it for JSON; choose another name"
             )
-        check_target(target, mode, "store of Kerchunk Parquet and nothing else", is_store)
-        return KerchunkParquetSession(target, mode, options, context)
+        staged = StagedDirectory(target, mode, METADATA)
+        staged.check("store of Kerchunk Parquet and nothing else", is_store)
+        return KerchunkParquetSession(target, staged, options, context)
 
 
 class KerchunkParquetSession(ReferenceSession):
@@ -51,12 +52,12 @@ class KerchunkParquetSession(ReferenceSession):
     format_name = "kerchunk-parquet"
 
     def __init__(
-        self, target: Target, mode: Mode, options: KerchunkParquetWriterOptions, context: WriteContext
+        self, target: Target, staged: StagedDirectory, options: KerchunkParquetWriterOptions, context: WriteContext
     ) -> None:
         zarr_format = zarr_format_of(options.zarr_format)
         super().__init__(target, context, zarr_format, options.inline_below, copies_share_bytes=True)
         self._record_size = options.record_size
-        self._directory = StagedDirectory(target, mode, METADATA)
+        self._directory = staged
 
     def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
         """What has no form in Zarr metadata, and names that no directory can have."""
@@ -69,21 +70,20 @@ class KerchunkParquetSession(ReferenceSession):
     def _publish(
         self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray], metadata: Mapping[str, Any]
     ) -> None:
-        root = self._directory.path
-        with write_errors(self._target):
-            for array in prepared:
-                self._write_records(root, array)
-                self._context.progress.advance(references=array.array.manifest.stored_count)
-            _write_json(root / PROVENANCE_KEY, dict(metadata))
-            _write_json(root / METADATA, {"metadata": documents, "record_size": self._record_size})
+        for array in prepared:
+            self._write_records(array)
+            self._context.progress.advance(references=array.array.manifest.stored_count)
+        self._write_json(PROVENANCE_KEY, dict(metadata))
+        self._write_json(METADATA, {"metadata": documents, "record_size": self._record_size})
         self._directory.publish()
 
-    def _write_records(self, root: Path, array: PreparedArray) -> None:
-        place = root / array.path
-        place.mkdir(parents=True, exist_ok=True)
+    def _write_json(self, name: str, value: Any) -> None:
+        with self._directory.open(name) as handle:
+            handle.write(to_strict_json(value).encode("ascii"))
+
+    def _write_records(self, array: PreparedArray) -> None:
         for number, table in enumerate(record_tables(array.array.manifest, self._record_size, array.path)):
-            path = place / record_name(number)
-            with write_durably(path) as handle:
+            with self._directory.open(f"{array.path}/{record_name(number)}") as handle:
                 try:
                     write_record(table, handle)
                 except pa.ArrowException as error:
@@ -98,9 +98,3 @@ def _impossible_directories(tree: VirtualGroup) -> Iterator[Issue]:
                 yield Issue(
                     f"{path}/{name}".strip("/"), "name that no directory can have", limit, "write another format"
                 )
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_durably(path) as handle:
-        handle.write(to_strict_json(value).encode("ascii"))

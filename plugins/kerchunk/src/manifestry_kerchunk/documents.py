@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -17,14 +17,11 @@ from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
-from manifestry.zarr_documents.v2 import array_documents, group_documents
-from manifestry.zarr_documents.v3 import array_document, group_document
+from manifestry.zarr_documents.nodes import documents_of
 
 from manifestry_kerchunk.inlining import encoded_fill_chunk, with_inline_chunks, with_missing_chunks
 
-__all__ = ["PROVENANCE_KEY", "Preparation", "PreparedArray", "ZarrFormat", "to_strict_json", "zarr_format_of"]
-
-PROVENANCE_KEY: Final = ".manifestry/provenance.json"
+__all__ = ["Preparation", "PreparedArray", "ZarrFormat", "to_strict_json", "zarr_format_of"]
 
 type ZarrFormat = Literal[2, 3, "both"]
 
@@ -32,7 +29,7 @@ _RESERVED: Final = frozenset({".manifestry", "zarr.json"})
 """And everything that begins with ``.z``: fsspec takes it for metadata."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedArray:
     """An array as a writer of references stores it.
 
@@ -50,6 +47,8 @@ class PreparedArray:
         Key of the only chunk of a scalar.
     issues
         Attributes without a place.
+    packages
+        Distributions that readers need.
     """
 
     path: str
@@ -59,9 +58,10 @@ class PreparedArray:
     separator: str
     scalar_key: str
     issues: tuple[Issue, ...]
+    packages: frozenset[str]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Preparation:
     """Prepares arrays and groups, and remembers what it prepared: `check` and `write` of a session ask for the same.
 
@@ -135,14 +135,16 @@ class Preparation:
     def _group_at(self, at: str, path: str, group: VirtualGroup) -> tuple[dict[str, Any], list[Issue]]:
         documents: dict[str, Any] = {}
         start = f"{at}/" if at else ""
-        issues: list[Issue] = []
-        if self.zarr_format != 3:
-            zgroup, zattrs, issues = group_documents(group.attributes, path)
-            documents |= {f"{start}.zgroup": zgroup, f"{start}.zattrs": zattrs}
-        if self.zarr_format != 2:
-            document, issues = group_document(group.attributes, path)
-            documents[f"{start}zarr.json"] = document
-        return documents, issues
+        issues: tuple[Issue, ...] = ()
+        for version in self._versions:
+            found = documents_of(group, path, zarr_format=version)
+            documents |= {f"{start}{name}": value for name, value in found.json.items()}
+            issues = found.issues
+        return documents, list(issues)
+
+    @property
+    def _versions(self) -> tuple[Literal[2, 3], ...]:
+        return (2, 3) if self.zarr_format == "both" else (self.zarr_format,)
 
     def _below(self, path: str) -> str:
         return "/".join(filter(None, [self.prefix, path]))
@@ -156,20 +158,28 @@ class Preparation:
             )
         at = self._below(path)
         documents: dict[str, Any] = {}
-        issues: Sequence[Issue] = ()
-        if self.zarr_format != 2:
-            document, issues = array_document(array.metadata, path)
-            if self.zarr_format == "both":
-                document["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}
-            documents[f"{at}/zarr.json"] = document
+        packages: frozenset[str] = frozenset()
+        issues: tuple[Issue, ...] = ()
         array = with_inline_chunks(array, self.inline_below, self.stores, self.limits, path)
-        if self.zarr_format == 3:
-            return PreparedArray(at, documents, array, f"{at}/c/", "/", f"{at}/c", tuple(issues))
-        found = array_documents(array.metadata, path)
-        documents |= {f"{at}/.zarray": found.zarray, f"{at}/.zattrs": found.zattrs}
-        if not found.fill_is_stored and array.manifest.stored_count < array.manifest.size:
-            array = self._fill(path, array, found.zarray)
-        return PreparedArray(at, documents, array, f"{at}/", ".", f"{at}/0", found.issues)
+        for version in self._versions:
+            found = documents_of(array.metadata, path, zarr_format=version)
+            documents |= {f"{at}/{name}": value for name, value in found.json.items()}
+            packages, issues = packages | found.packages, issues or found.issues
+            if not found.fill_is_stored and array.manifest.stored_count < array.manifest.size:
+                array = self._fill(path, array, found.json[".zarray"])
+        keys_of_v2 = self.zarr_format != 3
+        if self.zarr_format == "both":
+            documents[f"{at}/zarr.json"]["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}
+        return PreparedArray(
+            path=at,
+            documents=documents,
+            array=array,
+            chunk_prefix=f"{at}/" if keys_of_v2 else f"{at}/c/",
+            separator="." if keys_of_v2 else "/",
+            scalar_key=f"{at}/0" if keys_of_v2 else f"{at}/c",
+            issues=issues,
+            packages=packages,
+        )
 
     def _fill(self, path: str, array: VirtualArray, zarray: dict[str, Any]) -> VirtualArray:
         size = math.prod(array.metadata.chunk_shape) * array.dtype.itemsize

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.datatypes import is_variable_length, stored_dtype
+from manifestry.model.datatypes import is_variable_length
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
@@ -56,8 +56,13 @@ def _fill_chunk(metadata: ArrayMetadata, zarray: dict[str, Any]) -> np.ndarray[A
         chunk = np.empty(count, object)
         chunk[:] = metadata.fill_value
         return chunk
-    stored = stored_dtype(zarray["dtype"])
+    stored = _stored_dtype(zarray["dtype"])
     return np.full(count, np.asarray(metadata.fill_value, metadata.dtype).astype(stored)[()], stored)
+
+
+def _stored_dtype(dtype: Any) -> np.dtype[Any]:
+    """The numpy dtype of the ``dtype`` of a ``.zarray``: a text, or a list of fields."""
+    return np.dtype(dtype if isinstance(dtype, str) else [(name, _stored_dtype(field)) for name, field in dtype])
 
 
 def _there_and_back(chunk: np.ndarray[Any, Any], zarray: dict[str, Any]) -> tuple[bytes, Any]:
@@ -109,7 +114,7 @@ def with_missing_chunks(array: VirtualArray, chunk: bytes) -> VirtualArray:
         np.where(missing, np.uint32(INLINE), index),
         np.where(missing, np.uint64(len(manifest.inline)), offsets),
         np.where(missing, np.uint64(len(chunk)), lengths),
-        manifest.inline + chunk,
+        inline=manifest.inline + chunk,
     )
     return VirtualArray(array.metadata, filled)
 
@@ -147,5 +152,7 @@ def with_inline_chunks(
         index[mine] = INLINE
         parts += data
         end += int(counts.sum())
-    copied = ChunkManifest.from_columns(manifest.grid_shape, manifest.files, index, offsets, lengths, b"".join(parts))
+    copied = ChunkManifest.from_columns(
+        manifest.grid_shape, manifest.files, index, offsets, lengths, inline=b"".join(parts)
+    )
     return VirtualArray(array.metadata, copied)

@@ -13,7 +13,6 @@ from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.tree import VirtualGroup
-from manifestry.zarr_documents.requirements import packages_of_v2
 
 from manifestry_kerchunk.documents import Preparation, PreparedArray, ZarrFormat
 from manifestry_kerchunk.reader_snippet import reader_lines
@@ -45,8 +44,8 @@ class ReferenceSession(ABC):
     ) -> None:
         self._target, self._context = target, context
         self._preparation = Preparation(
-            zarr_format,
-            inline_below,
+            zarr_format=zarr_format,
+            inline_below=inline_below,
             copies_share_bytes=copies_share_bytes,
             stores=target.stores,
             limits=context.limits,
@@ -78,13 +77,10 @@ class ReferenceSession(ABC):
         stored = VirtualGroup({array.path: array.array for array in prepared}, issues=tree.issues)
         version = self._preparation.zarr_format
         report = WriteReport.of(str(self._target), self.format_name, [stored])
-        of_v2: set[str] = set()
-        for array in prepared if version != 3 else ():
-            of_v2 |= packages_of_v2(array.documents[f"{array.path}/.zarray"], array.array.metadata)
         return replace(
             report,
             described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared),
-            packages=tuple(sorted({*of_v2, *(() if version == 2 else report.packages)})),
+            packages=tuple(sorted(frozenset().union(*(array.packages for array in prepared)))),
             reader=reader_lines(
                 self._target,
                 tree.files.urls,

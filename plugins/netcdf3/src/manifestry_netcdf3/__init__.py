@@ -1,5 +1,15 @@
 """netCDF classic (CDF-1, CDF-2, CDF-5) as a format of manifestry.
 
+====================  ======================================================================================
+`parser`              header, layout, arrays: the order of work
+`options`             options that only this format has
+`header`              the header, parsed by the grammar of the specification
+`external_types`      ``nc_type``: stored and native types, and default fill values
+`layout`              where the data of each variable lies, and the records that interleave
+`arrays`              from the extent of a variable to a virtual array
+`native`              arrays as netCDF-C reads them, for `verify`
+====================  ======================================================================================
+
 Only descriptors here: nothing heavy is imported before a file is parsed.
 """
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.chunk_choice import divide
 from manifestry.model.files import FileTable
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
@@ -29,8 +28,8 @@ CHUNK_BYTES: Final = 16 << 20
 _FORGED_BYTES: Final = 1 << 30
 _FORGED_CHUNKS: Final = 1 << 16
 _FORGED_RATIO: Final = 1024
-"""An array of more than this many bytes or chunks, of which the file has less than this part, is no truncated file any
-more."""
+"""Where an array has more than this many bytes or chunks, and the file holds less than one part in 1024,
+the header is forged; otherwise the file is truncated."""
 
 
 class ArrayBuilder:
@@ -43,7 +42,7 @@ class ArrayBuilder:
     options
         Options of the format.
     context
-        Common options; told of variables that are cut off.
+        Common options; variables that are cut off are reported to it.
     """
 
     def __init__(self, source: Source, options: NetCDF3Options, context: ParseContext) -> None:
@@ -65,19 +64,27 @@ class ArrayBuilder:
         OptionError
             `records_per_chunk` does not divide the number of records.
         """
-        kind = variable.type
+        external = variable.type
         missing = self._missing_bytes(variable, extent)
         attributes = dict(variable.attributes)
-        fill = _fill_value(kind, attributes)
+        fill = _fill_value(external, attributes)
         if missing and self._options.truncated == "zeros":
-            fill = np.zeros((), kind.native)[()]
-        total = math.prod(extent.shape) * kind.stored.itemsize
+            fill = np.zeros((), external.native)[()]
+        total = math.prod(extent.shape) * external.stored.itemsize
         if 0 < total < (self._context.inline_below or 0) and not missing:
-            grid, manifest = RegularGrid(extent.shape), self._copied(extent)
+            grid, manifest = RegularGrid(extent.shape), self._copy_inline(extent)
         else:
-            grid = RegularGrid(self._chunk_shape(extent, kind, cut_off=missing > 0))
-            manifest = self._references(extent, grid, kind, fill)
-        metadata = ArrayMetadata(extent.shape, kind.native, grid, (kind.codec,), fill, dims, attributes)
+            grid = RegularGrid(self._chunk_shape(extent, external, cut_off=missing > 0))
+            manifest = self._references(extent, grid, external, fill)
+        metadata = ArrayMetadata(
+            shape=extent.shape,
+            dtype=external.native,
+            chunk_grid=grid,
+            codecs=(external.codec,),
+            fill_value=fill,
+            dims=dims,
+            attributes=attributes,
+        )
         return VirtualArray(metadata, manifest)
 
     def _missing_bytes(self, variable: Variable, extent: Extent) -> int:
@@ -89,7 +96,7 @@ class ArrayBuilder:
         claimed = extent.end - extent.begin
         if claimed > max(_FORGED_BYTES, _FORGED_RATIO * held):
             raise MalformedFileError(
-                f"variable {variable.name!r} claims {claimed} bytes, and the file holds {held} behind its begin"
+                f"variable {variable.name!r} claims {claimed} bytes: the file holds {held} from its begin on"
             )
         if self._options.truncated == "refuse":
             raise UnsupportedFeatureError(
@@ -102,15 +109,15 @@ class ArrayBuilder:
         self._context.report(variable.name, "truncated file", message, "fetch the file again")
         return missing
 
-    def _chunk_shape(self, extent: Extent, kind: ExternalType, *, cut_off: bool) -> tuple[int, ...]:
+    def _chunk_shape(self, extent: Extent, external: ExternalType, *, cut_off: bool) -> tuple[int, ...]:
         if not math.prod(extent.shape):
             return tuple(max(1, n) for n in extent.shape)
         records = self._records_per_chunk(extent, cut_off=cut_off)
         if records is None:
-            return divide(extent.shape, kind.stored.itemsize, self._chunk_bytes)
+            return RegularGrid.divide(extent.shape, external.stored.itemsize, self._chunk_bytes)
         if records > 1:
             return (records, *extent.shape[1:])
-        return (1, *divide(extent.shape[1:], kind.stored.itemsize, self._chunk_bytes))
+        return (1, *RegularGrid.divide(extent.shape[1:], external.stored.itemsize, self._chunk_bytes))
 
     def _records_per_chunk(self, extent: Extent, *, cut_off: bool) -> int | None:
         """Records of a chunk where that is fixed; None where contiguous bytes may be divided freely."""
@@ -125,10 +132,10 @@ class ArrayBuilder:
             raise OptionError(f"records_per_chunk={wanted} does not divide the {extent.shape[0]} records of the file")
         return wanted
 
-    def _references(self, extent: Extent, chunks: RegularGrid, kind: ExternalType, fill: Any) -> ChunkManifest:
+    def _references(self, extent: Extent, chunks: RegularGrid, external: ExternalType, fill: Any) -> ChunkManifest:
         """The byte range of every chunk: an affine function of its position."""
         grid = chunks.grid_shape(extent.shape)
-        length = math.prod(chunks.chunk_shape) * kind.stored.itemsize
+        length = math.prod(chunks.chunk_shape) * external.stored.itemsize
         count = math.prod(grid)
         if not count:
             return ChunkManifest.missing(grid)
@@ -136,7 +143,8 @@ class ArrayBuilder:
         if count == 1 and extent.end <= self._source.size:
             # The constructor itself: files may have thousands of small variables, and these columns are canonical.
             offset, size = np.array(extent.begin, "u8"), np.array(length, "u8")
-            return ChunkManifest(grid, self._files, np.zeros((), "u4"), offset, size)
+            index = np.zeros((), "u4")
+            return ChunkManifest(grid_shape=grid, files=self._files, file_index=index, offsets=offset, lengths=size)
         if extent.is_contiguous:
             offsets = extent.begin + length * np.arange(count, dtype="u8")
         else:
@@ -145,7 +153,7 @@ class ArrayBuilder:
             inner = length * np.arange(math.prod(grid[1:]), dtype="u8")
             offsets = np.add.outer(records, inner).reshape(-1)
         if extent.end > self._source.size:
-            return self._cut_off(grid, offsets, length, np.array(fill, kind.stored))
+            return self._cut_at_end(grid, offsets, length, np.array(fill, external.stored))
         offsets.flags.writeable = False  # handed over, not copied
         return ChunkManifest.from_columns(grid, self._files, 0, offsets, length)
 
@@ -156,9 +164,9 @@ class ArrayBuilder:
             raise UnsupportedFeatureError(f"{count} chunks", hint=f"the limit is {limit} (limits.max_chunks)")
         held = max(0, self._source.size - extent.begin) // (extent.record_bytes or length)
         if extent.end > self._source.size and count > max(_FORGED_CHUNKS, _FORGED_RATIO * held):
-            raise MalformedFileError(f"{count} chunks, and the file holds about {held}")
+            raise MalformedFileError(f"{count} chunks are claimed: the file holds about {held}")
 
-    def _cut_off(
+    def _cut_at_end(
         self, grid: tuple[int, ...], offsets: NDArray[np.uint64], length: int, fill: NDArray[Any]
     ) -> ChunkManifest:
         """Only the chunks that the file still has; the one that the end cuts is completed with fill values, inline."""
@@ -175,9 +183,9 @@ class ArrayBuilder:
         chunk[: len(part)] = part
         index = np.zeros(len(offsets), "u4")
         index[at], offsets[at], lengths[at] = INLINE, 0, length
-        return ChunkManifest.from_columns(grid, self._files, index, offsets, lengths, bytes(chunk))
+        return ChunkManifest.from_columns(grid, self._files, index, offsets, lengths, inline=bytes(chunk))
 
-    def _copied(self, extent: Extent) -> ChunkManifest:
+    def _copy_inline(self, extent: Extent) -> ChunkManifest:
         """All elements as one inline chunk, gathered by coalesced reads."""
         grid = (1,) * len(extent.shape)
         if extent.is_contiguous:
@@ -197,20 +205,20 @@ class ArrayBuilder:
             )
 
 
-def _fill_value(kind: ExternalType, attributes: dict[str, Any]) -> Any:
+def _fill_value(external: ExternalType, attributes: dict[str, Any]) -> Any:
     """The fill value of the array: ``_FillValue`` where it is an element of the array, else the default of its type.
 
     ``_FillValue`` itself takes the type of the array where that changes no value; else it stays as the file has it.
     """
-    given = attributes.get("_FillValue")
-    if isinstance(given, str):
-        text = given.encode("latin-1", "replace")
-        return np.bytes_(text) if kind.stored.type is np.bytes_ and len(text) <= 1 else kind.fill
-    if not isinstance(given, np.generic) or kind.stored.type is np.bytes_:
-        return kind.fill
+    attribute = attributes.get("_FillValue")
+    if isinstance(attribute, str):
+        text = attribute.encode("latin-1", "replace")
+        return np.bytes_(text) if external.stored.type is np.bytes_ and len(text) <= 1 else external.fill
+    if not isinstance(attribute, np.generic) or external.stored.type is np.bytes_:
+        return external.fill
     with np.errstate(all="ignore"):
-        own = given.astype(kind.native)
-    if own != given and not (np.isnan(own) and np.isnan(given)):
-        return kind.fill
-    attributes["_FillValue"] = own
-    return own
+        fill = attribute.astype(external.native)
+    if fill != attribute and not (np.isnan(fill) and np.isnan(attribute)):
+        return external.fill
+    attributes["_FillValue"] = fill
+    return fill

@@ -16,7 +16,7 @@ __all__ = ["EXTERNAL_TYPES", "NC_CHAR", "ExternalType"]
 NC_CHAR: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalType:
     """One ``nc_type``.
 
@@ -43,7 +43,13 @@ class ExternalType:
 
 def _external(name: str, code: str, fill: float | bytes) -> ExternalType:
     native = np.dtype(code)
-    return ExternalType(name, native.newbyteorder(">"), native, serializer(native, "big"), np.array(fill, native)[()])
+    return ExternalType(
+        name=name,
+        stored=native.newbyteorder(">"),
+        native=native,
+        codec=serializer(native, "big"),
+        fill=np.array(fill, native)[()],
+    )
 
 
 EXTERNAL_TYPES: Final = {
@@ -59,4 +65,4 @@ EXTERNAL_TYPES: Final = {
     10: _external("NC_INT64", "i8", -9223372036854775806),
     11: _external("NC_UINT64", "u8", 18446744073709551614),
 }
-"""By the number that stands in the header."""
+"""By the number in the header."""

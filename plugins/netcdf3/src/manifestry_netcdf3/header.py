@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.limits import Limits
-from manifestry.storage.source import HEAD_BYTES, Source
+from manifestry.storage.source import Source
 
 from manifestry_netcdf3.external_types import EXTERNAL_TYPES, NC_CHAR, ExternalType
 
@@ -43,7 +43,7 @@ class Dimension:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
     """A variable as the header declares it.
 
@@ -68,7 +68,7 @@ class Variable:
     begin: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """The header of a file.
 
@@ -115,7 +115,7 @@ class _HeaderReader:
     def __init__(self, source: Source, limits: Limits) -> None:
         self._source = source
         self._limits = limits
-        self._data = source.head(HEAD_BYTES)
+        self._data = source.head()
         self._at = 0
         self._set_widths(4, 4)
 
@@ -127,17 +127,27 @@ class _HeaderReader:
 
     def header(self) -> Header:
         """``header = magic numrecs dim_list gatt_list var_list``."""
-        magic = self._padded(4)
+        magic = self._padded_bytes(4)
         version = magic[3]
         if magic[:3] != b"CDF" or version not in _VERSIONS:
-            raise MalformedFileError(f"{self._source.url}: no netCDF classic file: it begins with {magic.hex(' ')}")
+            raise MalformedFileError(
+                f"{self._source.url}: not a netCDF classic file: it begins with {magic.hex(' ')}, expected 43 44 46 and"
+                " version 1, 2 or 5"
+            )
         self._set_widths(8 if version == 5 else 4, 4 if version == 1 else 8)
         numrecs = self._count()
         streaming = numrecs == (1 << 8 * self._count_bytes) - 1
         dimensions = tuple(self._dimension() for _ in range(self._list(_NC_DIMENSION, 2 * self._count_bytes)))
         attributes = self._attributes()
-        variables = tuple(self._variable(len(dimensions)) for _ in range(self._variables_count()))
-        return Header(version, None if streaming else numrecs, dimensions, attributes, variables, self._at)
+        variables = tuple(self._variable(len(dimensions)) for _ in range(self._variable_count()))
+        return Header(
+            version=version,
+            numrecs=None if streaming else numrecs,
+            dimensions=dimensions,
+            attributes=attributes,
+            variables=variables,
+            length=self._at,
+        )
 
     def _dimension(self) -> Dimension:
         return Dimension(self._name(), self._count())
@@ -153,18 +163,18 @@ class _HeaderReader:
         if start > len(self._data):
             self._fetch(start)
         code, count = self._read_type_and_count(self._data, self._at)
-        kind = EXTERNAL_TYPES.get(code) or self._type(code, name)
-        end = start + count * kind.stored.itemsize
+        external = EXTERNAL_TYPES.get(code) or self._type(code, name)
+        end = start + count * external.stored.itemsize
         if end > len(self._data):
             self._fetch(end)
         data = self._data[start:end]
         self._at = end + 3 & -4
         if code == NC_CHAR:
             return name, _text(data.rstrip(b"\0"))
-        values = np.frombuffer(data, kind.stored).astype(kind.native)
+        values = np.frombuffer(data, external.stored).astype(external.native)
         return name, values[0] if values.size == 1 else values
 
-    def _variables_count(self) -> int:
+    def _variable_count(self) -> int:
         count = self._list(_NC_VARIABLE, 4 * self._count_bytes + 8 + self._offset_bytes)
         if count > self._limits.max_arrays:
             raise UnsupportedFeatureError(
@@ -175,31 +185,37 @@ class _HeaderReader:
     def _variable(self, dimensions: int) -> Variable:
         name = self._name()
         rank = self._count()
-        self._fits(rank, self._count_bytes, f"the dimension ids of variable {name!r}")
+        self._check_fits(rank, self._count_bytes, f"the dimension ids of variable {name!r}")
         dimids = tuple([self._count() for _ in range(rank)])
         if dimids and max(dimids) >= dimensions:
-            raise self._malformed(f"variable {name!r} has dimension ids {dimids}, and there are {dimensions}")
+            raise self._error(
+                f"variable {name!r} has the dimension ids {dimids}: must be less than {dimensions}, the number of"
+                " dimensions"
+            )
         attributes = self._attributes()
-        kind = self._type(self._number(4), name)
+        external = self._type(self._number(4), name)
         self._count()  # vsize: redundant, and wrong where it does not fit
-        return Variable(name, dimids, attributes, kind, self._number(self._offset_bytes))
+        begin = self._number(self._offset_bytes)
+        return Variable(name=name, dimids=dimids, attributes=attributes, type=external, begin=begin)
 
     def _list(self, tag: int, item_bytes: int) -> int:
         """The number of items of a list, whose every item takes at least `item_bytes` in the header."""
         at = self._at
-        found, count = self._number(4), self._count()
-        if found != tag and (found, count) != (0, 0):
-            raise self._malformed(f"at byte {at} stands the tag {found:#x} of {count} items where {tag:#x} is due")
-        self._fits(count, item_bytes, f"the list at byte {at}")
+        stored, count = self._number(4), self._count()
+        if stored != tag and (stored, count) != (0, 0):
+            raise self._error(
+                f"the list at byte {at} has the tag {stored:#x} and {count} items: the tag must be {tag:#x}"
+            )
+        self._check_fits(count, item_bytes, f"the list at byte {at}")
         return count
 
-    def _fits(self, count: int, item_bytes: int, what: str) -> None:
+    def _check_fits(self, count: int, item_bytes: int, what: str) -> None:
         if count * item_bytes > self._source.size - self._at:
-            raise self._malformed(f"{what} has {count} items, more than the rest of the file can hold")
+            raise self._error(f"{what}: {count} items are more than the rest of the file can hold")
 
     def _type(self, code: int, name: str) -> ExternalType:
         if code not in EXTERNAL_TYPES:
-            raise self._malformed(f"{name!r} has the unknown nc_type {code}")
+            raise self._error(f"{name!r} has the unknown nc_type {code}")
         return EXTERNAL_TYPES[code]
 
     def _name(self) -> str:
@@ -230,7 +246,7 @@ class _HeaderReader:
         self._at = end
         return number
 
-    def _padded(self, size: int) -> bytes:
+    def _padded_bytes(self, size: int) -> bytes:
         end = self._at + size
         if end > len(self._data):
             self._fetch(end)
@@ -241,7 +257,7 @@ class _HeaderReader:
     def _fetch(self, end: int) -> None:
         have, size = len(self._data), self._source.size
         if end > size:
-            raise self._malformed(f"the header is cut off: it goes on to byte {end} at least, the file has {size}")
+            raise self._error(f"the header is cut off: it goes on to byte {end} at least, the file has {size}")
         if end > self._limits.max_metadata_bytes:
             limit = self._limits.max_metadata_bytes
             raise UnsupportedFeatureError(
@@ -249,7 +265,7 @@ class _HeaderReader:
             )
         self._data += self._source.range(have, min(size, max(end, _GROWTH * have)))
 
-    def _malformed(self, message: str) -> MalformedFileError:
+    def _error(self, message: str) -> MalformedFileError:
         return MalformedFileError(f"{self._source.url}: {message}")
 
 

@@ -52,7 +52,7 @@ class Extent:
 
     @property
     def end(self) -> int:
-        """Byte offset behind the last element."""
+        """Byte offset after the last element."""
         if self.record_bytes is None:
             return self.begin + self.slice_bytes
         return self.begin + (self.shape[0] - 1) * self.record_bytes + self.slice_bytes if self.shape[0] else self.begin
@@ -86,11 +86,11 @@ class Layout:
         unlimited = [i for i, dimension in enumerate(header.dimensions) if dimension.length == 0]
         if len(unlimited) > 1:
             names = ", ".join(header.dimensions[i].name for i in unlimited)
-            raise MalformedFileError(f"there is one record dimension at most, and here are {names}")
+            raise MalformedFileError(f"the record dimensions {names}: there must be one at most")
         self._record_dimension = unlimited[0] if unlimited else None
         self._pieces = [self._piece(variable) for variable in header.variables]
         sizes = [piece.size for piece in self._pieces if piece.is_record]
-        self.record_bytes = sizes[0] if len(sizes) == 1 else sum(_padded(size) for size in sizes)
+        self.record_bytes = sizes[0] if len(sizes) == 1 else sum(_padded_size(size) for size in sizes)
         if header.numrecs is not None:
             self.numrecs = header.numrecs
         elif self.record_bytes:
@@ -110,11 +110,13 @@ class Layout:
         """
         variable, piece = self._header.variables[index], self._pieces[index]
         if self._record_dimension in variable.dimids[1:]:
-            raise MalformedFileError(f"variable {variable.name!r} has the record dimension in another than first place")
+            raise MalformedFileError(
+                f"variable {variable.name!r} has the record dimension in another place: must be the first"
+            )
         if variable.begin < self._header.length:
             raise MalformedFileError(
-                f"variable {variable.name!r} begins at byte {variable.begin}, inside the header of "
-                f"{self._header.length} bytes"
+                f"variable {variable.name!r} begins at byte {variable.begin}: must not begin inside the header"
+                f" of {self._header.length} bytes"
             )
         if piece.is_record:
             return Extent((self.numrecs, *piece.shape), variable.begin, piece.size, self.record_bytes)
@@ -131,7 +133,8 @@ class Layout:
             start, end = records[0][0], max(stop for _, stop, _ in records)
             if end - start > self.record_bytes:
                 raise MalformedFileError(
-                    f"the first record goes from byte {start} to {end}: {self.record_bytes} are due"
+                    f"the first record goes from byte {start} to {end}: must not be longer than"
+                    f" {self.record_bytes} bytes"
                 )
             fixed = sorted([*fixed, (start, start + self.numrecs * self.record_bytes, "(the records)")])
             _check_disjoint(records)
@@ -153,7 +156,7 @@ class _Piece(NamedTuple):
     is_record: bool
 
 
-def _padded(size: int) -> int:
+def _padded_size(size: int) -> int:
     return size + -size % 4
 
 
@@ -161,4 +164,6 @@ def _check_disjoint(spans: list[tuple[int, int, str]]) -> None:
     """Spans in ascending order: each begins where the one before has ended, or later."""
     for (_, end, one), (begin, _, other) in pairwise(spans):
         if begin < end:
-            raise MalformedFileError(f"the bytes {begin} to {end} belong to two variables, {one!r} and {other!r}")
+            raise MalformedFileError(
+                f"the bytes {begin} to {end} belong to both {one!r} and {other!r}: variables must not overlap"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
-from manifestry.formats.contracts import NativeReader, ParseContext
+from manifestry.formats.contracts import ParseContext
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import is_node_name
 from manifestry.storage.source import Source
@@ -11,6 +11,7 @@ from manifestry.storage.source import Source
 from manifestry_netcdf3.arrays import ArrayBuilder
 from manifestry_netcdf3.header import read_header
 from manifestry_netcdf3.layout import Layout
+from manifestry_netcdf3.native import NetCDFReader
 from manifestry_netcdf3.options import NetCDF3Options
 
 __all__ = ["NetCDF3Parser"]
@@ -47,16 +48,14 @@ class NetCDF3Parser:
                 arrays[variable.name] = builder.build(variable, layout.extent(index), dims)
         return VirtualGroup(arrays, attributes=header.attributes)
 
-    def open_native(self, source: Source, options: NetCDF3Options) -> NativeReader:  # noqa: ARG002 the contract
+    def open_native(self, source: Source, options: NetCDF3Options) -> NetCDFReader:  # noqa: ARG002 the contract
         """The arrays as netCDF-C reads them; needs netCDF4-python (``manifestry-netcdf3[native]``)."""
-        from manifestry_netcdf3.native import NetCDFReader  # noqa: PLC0415 an optional dependency
-
         return NetCDFReader(source)
 
 
-def _check_name(name: str, known: dict[str, VirtualArray]) -> None:
-    """Names that Zarr cannot have, and names that are there twice."""
+def _check_name(name: str, earlier: dict[str, VirtualArray]) -> None:
+    """Refuse names that Zarr cannot have, and names that another variable has."""
     if not is_node_name(name):
         raise UnsupportedFeatureError(f"the name {name!r}", name, "Zarr has no such names; rename it with ncrename")
-    if name in known:
-        raise MalformedFileError(f"two variables have the name {name!r}")
+    if name in earlier:
+        raise MalformedFileError(f"two variables have the name {name!r}: names must differ")

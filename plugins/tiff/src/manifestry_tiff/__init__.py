@@ -1,4 +1,18 @@
-"""TIFF, COG and GeoTIFF parser."""
+"""TIFF, BigTIFF, COG and GeoTIFF as a format of manifestry.
+
+====================  ======================================================================================
+`parser`              from a file to a tree: the order of work
+`options`             options that only TIFF files have
+`structure`           header, directories, tags, and the images that they describe
+`pixels`              from an image to a virtual array
+`geo`                 coordinate systems, transforms, coordinates
+`descriptions`        what text in a file says about its images
+`layout`              images as a tree of groups and arrays
+`series_layout`       series of pages as arrays with an axis for each of their dimensions
+`native`              pixels as tifffile decodes them, for `verify`
+`tifffile_guard`      tifffile's log silenced, its exceptions translated
+====================  ======================================================================================
+"""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,8 @@
 """Images as a tree of groups and arrays.
 
 ====================================  ==========================================================================
-one image                             array ``0`` at the root, ``mask`` beside it
-a pyramid                             groups ``0``, ``1``, ... with an array ``data`` each, ``mask`` beside it
+one image                             array ``0`` at the root, ``mask`` next to it
+a pyramid                             groups ``0``, ``1``, ... with an array ``data`` each, ``mask`` next to it
 pages or a series that are alike      one array with a dimension for each axis, in the places above
 other images                          groups ``0``, ``1``, ... for the images, each as above
 ====================================  ==========================================================================
@@ -24,9 +24,9 @@ from manifestry_tiff.geo.georeference import GeoReference, read_georeference
 from manifestry_tiff.geo.geozarr import multiscales_attributes, with_conventions
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.pixels.arrays import image_array
-from manifestry_tiff.pixels.stacking import shared_attributes, stack_pages, stackable
+from manifestry_tiff.pixels.stacking import can_stack, shared_attributes, stack_pages
 from manifestry_tiff.structure.image import Image
-from manifestry_tiff.structure.pyramids import Family
+from manifestry_tiff.structure.pyramids import Pyramid
 
 __all__ = ["Layout"]
 
@@ -42,7 +42,7 @@ class Layout:
     Attributes
     ----------
     options, context
-        As the parser was called with.
+        What the parser was called with.
     pages
         Filled while arrays are made: offsets of the directories behind each array of pixels.
     """
@@ -56,37 +56,37 @@ class Layout:
         below = f"{self.context.group}/" if self.context.group else ""
         return path.startswith(below) and self.context.wants(path.removeprefix(below))
 
-    def single(self, image: Image, name: str) -> VirtualGroup:
-        """One image as an array of that name, with its coordinates beside it."""
+    def one_image(self, image: Image, name: str) -> VirtualGroup:
+        """One image as an array of that name, with its coordinates next to it."""
         return VirtualGroup(self._level_arrays(image, None, name, "", self._reference(image, name)))
 
-    def images(self, families: Sequence[Family]) -> VirtualGroup:
+    def all_images(self, pyramids: Sequence[Pyramid]) -> VirtualGroup:
         """All images of a file."""
-        if not families:
+        if not pyramids:
             return VirtualGroup()
-        if len(families) == 1:
-            return self._family(families[0], "0", "")
-        pages = self._pages(families)
+        if len(pyramids) == 1:
+            return self._pyramid(pyramids[0], "0", "")
+        pages = self._stack(pyramids)
         if pages is not None:
             return pages
-        groups = {str(i): self._family(family, DATA, f"{i}/") for i, family in enumerate(families)}
+        groups = {str(i): self._pyramid(pyramid, DATA, f"{i}/") for i, pyramid in enumerate(pyramids)}
         return VirtualGroup({}, {name: group for name, group in groups.items() if group.arrays or group.groups})
 
-    def _family(self, family: Family, name: str, prefix: str) -> VirtualGroup:
-        """One image: an array of that name, or a pyramid."""
-        reference = None if family.full is None else self._reference(family.full, prefix + name)
-        if len(family.levels) == 1:
-            level = family.levels[0]
+    def _pyramid(self, pyramid: Pyramid, name: str, prefix: str) -> VirtualGroup:
+        """One image: an array of that name, or a group for each level."""
+        reference = None if pyramid.full is None else self._reference(pyramid.full, prefix + name)
+        if len(pyramid.levels) == 1:
+            level = pyramid.levels[0]
             return VirtualGroup(self._level_arrays(level.image, level.mask, name, prefix, reference))
-        sizes = [(0, 0) if (image := level.image) is None else (image.width, image.length) for level in family.levels]
-        references = [None if reference is None or not any(size) else reference.level(*size) for size in sizes]
+        sizes = [(0, 0) if (image := level.image) is None else (image.width, image.length) for level in pyramid.levels]
+        references = [None if reference is None or not any(size) else reference.at_size(*size) for size in sizes]
         levels = [
-            self._level_arrays(level.image, level.mask, DATA, f"{prefix}{i}/", known)
-            for i, (level, known) in enumerate(zip(family.levels, references, strict=True))
+            self._level_arrays(level.image, level.mask, DATA, f"{prefix}{i}/", level_reference)
+            for i, (level, level_reference) in enumerate(zip(pyramid.levels, references, strict=True))
         ]
-        return self.pyramid(levels, sizes, references)
+        return self.join_levels(levels, sizes, references)
 
-    def pyramid(
+    def join_levels(
         self,
         levels: Sequence[dict[str, VirtualArray]],
         sizes: Sequence[tuple[int, int]],
@@ -97,62 +97,67 @@ class Layout:
         groups = {str(i): VirtualGroup(arrays) for i, arrays in enumerate(levels) if arrays}
         if 0 not in kept:
             return VirtualGroup({}, groups)
-        own = [{} if (known := references[i]) is None else known.conventions() for i in kept]
-        transforms = [found.get("spatial:transform") for found in own]
+        conventions = [{} if (reference := references[i]) is None else reference.conventions() for i in kept]
+        transforms = [convention.get("spatial:transform") for convention in conventions]
         resampling = str(levels[0][DATA].attributes.get("OVERVIEW_RESAMPLING", "")).lower()
         attributes: dict[str, Any] = {}
-        attributes |= {k: v for k, v in own[0].items() if k not in ("spatial:shape", "spatial:transform")}
+        attributes |= {k: v for k, v in conventions[0].items() if k not in ("spatial:shape", "spatial:transform")}
         attributes |= multiscales_attributes([sizes[i] for i in kept], transforms, resampling, [str(i) for i in kept])
         return VirtualGroup({}, groups, with_conventions(attributes))
 
-    def _pages(self, families: Sequence[Family]) -> VirtualGroup | None:
+    def _stack(self, pyramids: Sequence[Pyramid]) -> VirtualGroup | None:
         """Pages that are alike as one array, None where they are not."""
-        images = [family.full for family in families if family.full is not None]
-        if len(images) < len(families):
+        images = [pyramid.full for pyramid in pyramids if pyramid.full is not None]
+        if len(images) < len(pyramids):
             return None
         first = images[0]
-        if any(len(f.levels) > 1 or f.levels[0].masked for f in families) or not all(_same(first, i) for i in images):
+        if any(len(p.levels) > 1 or p.levels[0].masked for p in pyramids):
             return None
-        shared = self._shared(images)
+        if not all(_have_same_tags(first, image) for image in images):
+            return None
+        shared = self._shared_attributes(images)
         if shared is None:
             return None
         wanted = self.wants("0")
-        context = self.context if wanted else self._silent()
+        context = self.context if wanted else self._silent_context()
         pages: list[VirtualArray] = []
         for image in images:
             with context.isolate("0"):
                 pages.append(image_array(image, "0", self.options, context))
-        if wanted and len(pages) < len(families):
+        if wanted and len(pages) < len(pyramids):
             return VirtualGroup()
-        if len(pages) < len(families) or not stackable(pages):
+        if len(pages) < len(pyramids) or not can_stack(pages):
             return None
         self.pages["0"] = tuple(image.directory.offset for image in images)
         stacked = stack_pages(pages, (len(pages),), (PAGE,))
         reference = self._reference(first, "0")
-        attributes = {k: v for k, v in self.described(first, "0", reference).items() if k in shared}
-        return VirtualGroup(self._beside({"0": _with(stacked, attributes)} if wanted else {}, "", reference))
+        attributes = {k: v for k, v in self.attributes_of(first, "0", reference).items() if k in shared}
+        arrays = {"0": _add_attributes(stacked, attributes)} if wanted else {}
+        return VirtualGroup(self._add_coordinates(arrays, "", reference))
 
-    def _shared(self, images: Sequence[Image]) -> dict[str, Any] | None:
+    def _shared_attributes(self, images: Sequence[Image]) -> dict[str, Any] | None:
         """The attributes that pages have in common, None where they differ in what their values mean or where they lie.
 
-        What cannot be understood of them is reported by who makes the arrays.
+        Nothing is reported here: what cannot be understood is reported when the arrays are made.
         """
-        silent = replace(self, context=self._silent())
+        silent = replace(self, context=self._silent_context())
         pages = [(image, silent._reference(image, "")) for image in images]  # noqa: SLF001 of this class
-        return shared_attributes([silent.described(image, "", reference) for image, reference in pages])
+        return shared_attributes([silent.attributes_of(image, "", reference) for image, reference in pages])
 
-    def _silent(self) -> ParseContext:
-        """A context for what must not be reported."""
+    def _silent_context(self) -> ParseContext:
+        """A context whose issues nobody sees."""
         return ParseContext(on_unsupported="skip", limits=self.context.limits)
 
-    def described(self, image: Image, path: str, reference: GeoReference | None) -> dict[str, Any]:
+    def attributes_of(self, image: Image, path: str, reference: GeoReference | None) -> dict[str, Any]:
         """The attributes of an image, and those that say where it lies."""
-        found = describe(image, path, self.context)
-        return found if reference is None else found | reference.array_attributes()
+        attributes = describe(image, path, self.context)
+        return attributes if reference is None else attributes | reference.array_attributes()
 
-    def pixels(self, array: VirtualArray, image: Image, path: str, reference: GeoReference | None) -> VirtualArray:
+    def describe_array(
+        self, array: VirtualArray, image: Image, path: str, reference: GeoReference | None
+    ) -> VirtualArray:
         """An array with the attributes of its image."""
-        return _with(array, self.described(image, path, reference))
+        return _add_attributes(array, self.attributes_of(image, path, reference))
 
     def _level_arrays(
         self, image: Image | None, mask: Image | None, name: str, prefix: str, reference: GeoReference | None
@@ -163,39 +168,38 @@ class Layout:
         if image is not None and self.wants(path):
             with self.context.isolate(path):
                 array = image_array(image, path, self.options, self.context)
-                arrays[name] = self.pixels(array, image, path, reference)
+                arrays[name] = self.describe_array(array, image, path, reference)
                 self.pages[path] = (image.directory.offset,)
         if name in arrays or not self.wants(path):
-            arrays = self._beside(arrays, prefix, reference)
+            arrays = self._add_coordinates(arrays, prefix, reference)
         if mask is not None and self.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
                 array = image_array(mask, prefix + MASK, self.options, self.context)
-                arrays[MASK] = _with(array, {} if reference is None else reference.array_attributes())
+                arrays[MASK] = _add_attributes(array, {} if reference is None else reference.array_attributes())
                 self.pages[prefix + MASK] = (mask.directory.offset,)
         return arrays
 
-    def _beside(
+    def _add_coordinates(
         self, arrays: dict[str, VirtualArray], prefix: str, reference: GeoReference | None
     ) -> dict[str, VirtualArray]:
         """The array of an image and its coordinates, as far as those are wanted."""
         if reference is None:
             return arrays
-        found = reference.variables(self.context, coordinates=self.options.coordinates)
-        return arrays | {name: array for name, array in found.items() if self.wants(prefix + name)}
+        variables = reference.variables(self.context, coordinates=self.options.coordinates)
+        return arrays | {name: array for name, array in variables.items() if self.wants(prefix + name)}
 
     def _reference(self, image: Image, path: str) -> GeoReference | None:
-        found: list[GeoReference | None] = [None]
         with self.context.isolate(path):
-            found[0] = read_georeference(image, path, self.options, self.context)
-        return found[0]
+            return read_georeference(image, path, self.options, self.context)
+        return None
 
 
-def _with(array: VirtualArray, attributes: dict[str, Any]) -> VirtualArray:
-    """An array with attributes of its image beside its own."""
+def _add_attributes(array: VirtualArray, attributes: dict[str, Any]) -> VirtualArray:
+    """An array with the attributes of its image and its own."""
     return replace(array, metadata=array.metadata.with_(attributes={**attributes, **array.attributes}))
 
 
-def _same(mine: Image, other: Image) -> bool:
+def _have_same_tags(first: Image, other: Image) -> bool:
     """Whether two images can be pages of one array, by their tags alone."""
     names = ("shape", "bits", "sample_format", "compression", "photometric")
-    return all(getattr(mine, name) == getattr(other, name) for name in names)
+    return all(getattr(first, name) == getattr(other, name) for name in names)

@@ -61,12 +61,12 @@ class TiffReader:
         offsets = self._offsets[path]
         leading = array.metadata.ndim - (2 if array.dims is None or "band" not in array.dims else 3)
         numbers = np.arange(len(offsets)).reshape(array.shape[:leading])
-        found = np.empty([len(r) for r in box], array.dtype)
+        elements = np.empty([len(r) for r in box], array.dtype)
         with quiet_library(), library_errors(path):
             for at in itertools.product(*(enumerate(r) for r in box[:leading])):
                 page = self._page(offsets[int(numbers[tuple(i for _, i in at)])])
-                found[tuple(i for i, _ in at)] = _read_page(page, box[leading:], array)
-        return found
+                elements[tuple(i for i, _ in at)] = _read_page(page, box[leading:], array)
+        return elements
 
     def _page(self, offset: int) -> Any:
         if offset not in self._pages:

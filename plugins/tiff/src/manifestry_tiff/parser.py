@@ -36,9 +36,9 @@ class TiffParser:
         Raises
         ------
         MalformedFileError
-            There is no TIFF header, or no directory.
+            The file has no TIFF header, or no directory.
         OptionError
-            There is no directory of the number, or no group of the name asked for.
+            The file does not have the directory or the group that is asked for.
         """
         tree = _read(source, Layout(options, context))
         return _subgroup(tree, source, context) if context.group else tree
@@ -64,7 +64,7 @@ class TiffParser:
 
 
 def _subgroup(tree: VirtualGroup, source: Source, context: ParseContext) -> VirtualGroup:
-    """The group that becomes the root; issues are told by paths below it."""
+    """The group that becomes the root; the paths of issues become those below it."""
     below = f"{context.group}/"
     context.issues[:] = [replace(issue, path=issue.path.removeprefix(below)) for issue in context.issues]
     node = tree
@@ -84,15 +84,15 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
         return _one_directory(_directory(file, header, options.ifd, context), str(options.ifd), layout)
     directories = list(_all_directories(file, header, context))
     if not directories:
-        raise MalformedFileError(f"{source.url}: no image file directory")
+        raise MalformedFileError(f"{source.url}: the file has no image file directory")
     if not follows_convention(directories[0]):
-        return layout.images(group_images(directories, context))
+        return layout.all_images(group_images(directories, context))
     # Of damaged pages tifffile makes other series, and would follow a chain that is a loop without end.
     if directories[-1].next == 0 and _all_readable(directories, context):
         series = read_series(directories[0], context)
         if series is not None:
             return series_group(series, file, header, layout)
-    found = group_images(directories, context)
+    pyramids = group_images(directories, context)
     if any(issue.severity == "refused" for issue in context.issues):
         context.refuse(
             "",
@@ -101,7 +101,7 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
             "read each page by itself with ifd=N",
         )
         return VirtualGroup()
-    return layout.images(found)
+    return layout.all_images(pyramids)
 
 
 def _all_readable(directories: list[Directory], context: ParseContext) -> bool:
@@ -118,7 +118,7 @@ def _one_directory(directory: Directory, name: str, layout: Layout) -> VirtualGr
     """One image as an array at the root; nothing of the others is read."""
     directory.prefetch()
     with layout.context.isolate(name):
-        return layout.single(read_image(directory), name)
+        return layout.one_image(read_image(directory), name)
     return VirtualGroup()
 
 
@@ -132,7 +132,7 @@ def _directory(file: TiffFile, header: Header, number: int, context: ParseContex
 
 
 def _all_directories(file: TiffFile, header: Header, context: ParseContext) -> Iterator[Directory]:
-    """The main chain; where it breaks off behind the first directory, that is an issue of the next image."""
+    """The main chain; where it breaks off after the first directory, that is an issue of the next image."""
     chain = read_chain(file, header, header.first, limit=context.limits.max_arrays)
     directory = next(chain, None)
     count = 0
@@ -140,10 +140,10 @@ def _all_directories(file: TiffFile, header: Header, context: ParseContext) -> I
         directory.prefetch(*_rest_of_cog(directory))
         yield directory
         count += 1
-        directory = _next(chain, str(count), context)
+        directory = _next_directory(chain, str(count), context)
 
 
-def _next(chain: Iterator[Directory], path: str, context: ParseContext) -> Directory | None:
+def _next_directory(chain: Iterator[Directory], path: str, context: ParseContext) -> Directory | None:
     with context.isolate(path):
         return next(chain, None)
     return None
@@ -152,8 +152,8 @@ def _next(chain: Iterator[Directory], path: str, context: ParseContext) -> Direc
 def _rest_of_cog(directory: Directory) -> list[tuple[int, int]]:
     """Where the offsets of the overviews of a cloud optimized GeoTIFF probably are, so that one request brings them all.
 
-    Its directories stand in front of all data, and so do their arrays behind them, from fine to coarse; every overview
-    has a quarter of the tiles, so what follows takes a third of what the full image takes.
+    Its directories come before all data, and so do their arrays after them, from fine to coarse; every overview has a
+    quarter of the tiles, so what follows takes a third of what the full image takes.
     """
     ends = [entry.offset + entry.nbytes for entry in directory.entries.values()]
     own = sum(entry.nbytes for entry in directory.entries.values())

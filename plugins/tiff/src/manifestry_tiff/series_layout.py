@@ -13,7 +13,7 @@ from manifestry_tiff.descriptions.ome import ngff_attributes
 from manifestry_tiff.descriptions.series import Series, SeriesLevel
 from manifestry_tiff.layout import DATA, Layout
 from manifestry_tiff.pixels.arrays import image_array, plane_array
-from manifestry_tiff.pixels.stacking import stack_pages, stackable
+from manifestry_tiff.pixels.stacking import can_stack, stack_pages
 from manifestry_tiff.structure.file import TiffFile
 from manifestry_tiff.structure.ifd import Header, read_directory
 from manifestry_tiff.structure.image import Image, read_image
@@ -40,12 +40,12 @@ class _SeriesReader:
         """One series: an array of that name, or a pyramid of arrays."""
         if len(series.levels) == 1:
             arrays, _ = self._level(series.levels[0], name, prefix)
-            return VirtualGroup(arrays, {}, _described(series, [name], [arrays]))
-        found = [self._level(level, DATA, f"{prefix}{i}/") for i, level in enumerate(series.levels)]
-        levels = [arrays for arrays, _ in found]
-        pyramid = self._layout.pyramid(levels, [size for _, size in found], [None] * len(levels))
-        described = _described(series, [f"{i}/{DATA}" for i in range(len(levels))], levels)
-        return VirtualGroup(pyramid.arrays, pyramid.groups, described) if described else pyramid
+            return VirtualGroup(arrays, {}, _ngff_of(series, [name], [arrays]))
+        read = [self._level(level, DATA, f"{prefix}{i}/") for i, level in enumerate(series.levels)]
+        levels = [arrays for arrays, _ in read]
+        pyramid = self._layout.join_levels(levels, [size for _, size in read], [None] * len(levels))
+        ngff = _ngff_of(series, [f"{i}/{DATA}" for i in range(len(levels))], levels)
+        return VirtualGroup(pyramid.arrays, pyramid.groups, ngff) if ngff else pyramid
 
     def _level(self, level: SeriesLevel, name: str, prefix: str) -> tuple[dict[str, VirtualArray], tuple[int, int]]:
         """The array of one resolution and the width and length of its pages; none if it is not wanted or is refused."""
@@ -53,7 +53,7 @@ class _SeriesReader:
         if self._layout.wants(path):
             with self._layout.context.isolate(path):
                 images = [self._image(offset) for offset in level.offsets]
-                array = self._layout.pixels(self._pages(level, images, path), images[0], path, None)
+                array = self._layout.describe_array(self._pages(level, images, path), images[0], path, None)
                 if level.data_offset is None:
                     self._layout.pages[path] = level.offsets
                 return {name: array}, (images[0].width, images[0].length)
@@ -72,27 +72,27 @@ class _SeriesReader:
             pages = [plane_array(images[0], level.data_offset + i * plane) for i in range(count)]
         else:
             pages = [image_array(image, path, options, context) for image in images]
-        if not stackable(pages):
+        if not can_stack(pages):
             raise UnsupportedFeatureError(
                 "pages of a series that are stored in different ways", path, "read the pages with ifd=N"
             )
-        return stack_pages(pages, level.shape, _distinct(level.dims)) if level.shape else pages[0]
+        return stack_pages(pages, level.shape, _number_repeated(level.dims)) if level.shape else pages[0]
 
 
-def _described(series: Series, paths: Sequence[str], levels: Sequence[dict[str, VirtualArray]]) -> dict[str, Any]:
+def _ngff_of(series: Series, paths: Sequence[str], levels: Sequence[dict[str, VirtualArray]]) -> dict[str, Any]:
     """NGFF attributes of a series that OME-XML describes, whose arrays are at some paths below its group."""
     if series.ome is None or not levels[0]:
         return {}
-    found = [
+    described = [
         (path, array.shape, tuple(dim or "" for dim in array.dims or ()))
         for path, arrays in zip(paths, levels, strict=True)
         for array in arrays.values()
     ]
-    return ngff_attributes(series.ome, found)
+    return ngff_attributes(series.ome, described)
 
 
-def _distinct(dims: tuple[str, ...]) -> tuple[str, ...]:
-    """Dimension names of which none is there twice."""
+def _number_repeated(dims: tuple[str, ...]) -> tuple[str, ...]:
+    """Dimension names of which each is there once: repeated ones get a number."""
     seen: dict[str, int] = {}
     names = []
     for dim in dims:

@@ -1,4 +1,4 @@
-"""tifffile at arm's length: its log kept quiet, its exceptions made ours."""
+"""What keeps tifffile apart: its log is silenced, its exceptions become ours."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def library_errors(where: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_library() -> Iterator[None]:
-    """Inside, tifffile tells its logger nothing: what matters here becomes an issue or an error."""
+    """Inside, tifffile logs nothing: what matters here becomes an issue or an error."""
     logger = logging.getLogger("tifffile")
     before = logger.disabled
     logger.disabled = True

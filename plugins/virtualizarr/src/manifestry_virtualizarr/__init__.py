@@ -1,11 +1,13 @@
 """The bridge to VirtualiZarr: the entry point of the plugin, and its public names, imported on first use.
 
-=====================  =======================================================================================
-`ManifestryParser`     any manifestry parser as a VirtualiZarr parser
-`to_manifest_group`    a tree as a VirtualiZarr ManifestGroup
-`from_manifest_group`  a VirtualiZarr ManifestGroup as a tree
-`from_dataset`         a virtual dataset of VirtualiZarr as a tree
-=====================  =======================================================================================
+====================  ======================================================================================
+`adapter`             `ManifestryParser`: any manifestry parser as a VirtualiZarr parser
+`parser`              VirtualiZarr's parsers as parsers of manifestry
+`options`             which parser of VirtualiZarr, and what it is made with
+`groups`              `to_manifest_group`, `from_manifest_group`, `from_dataset`: trees, both ways
+`manifests`           chunk manifests, both ways
+`stores`              the object stores of a source as the registry that VirtualiZarr asks
+====================  ======================================================================================
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ManifestryParser", "from_dataset", "from_manifest_group", "to_manifest_group"]
 
-_PLACES: Final = {
+_MODULES: Final = {
     "ManifestryParser": "adapter",
     "from_dataset": "groups",
     "from_manifest_group": "groups",
@@ -32,9 +34,9 @@ _PLACES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 @hookimpl

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from manifestry.formats.contracts import OnUnsupported
-from manifestry.model.tree import VirtualGroup
-from manifestry.reading import parse
-from manifestry.xarray_bridge.naming import named_arrays
+import manifestry as mf
+from manifestry.model.tree import VirtualArray, VirtualGroup
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestStore
 
@@ -47,7 +45,7 @@ class ManifestryParser:
         self,
         format: str | None = None,  # noqa: A002 as in manifestry.parse
         *,
-        on_unsupported: OnUnsupported = "raise",
+        on_unsupported: Literal["raise", "skip"] = "raise",
         **options: Any,
     ) -> None:
         self.format = format
@@ -62,14 +60,18 @@ class ManifestryParser:
         ManifestryError
             As `manifestry.parse`; an array that VirtualiZarr cannot hold is refused.
         """
-        tree = parse(url, format=self.format, stores=registry, on_unsupported=self.on_unsupported, **self.options)
-        return ManifestStore(to_manifest_group(_named(tree)), registry=registry)
+        tree = mf.parse(url, format=self.format, stores=registry, on_unsupported=self.on_unsupported, **self.options)
+        return ManifestStore(to_manifest_group(_name_dimensions(tree)), registry=registry)
 
     def __repr__(self) -> str:
         return f"ManifestryParser({self.format!r})"
 
 
-def _named(group: VirtualGroup) -> VirtualGroup:
+def _name_dimensions(group: VirtualGroup) -> VirtualGroup:
     """A tree in which every dimension has a name."""
-    groups = {name: _named(child) for name, child in group.groups.items()}
-    return group.with_(arrays=dict(named_arrays(group)), groups=groups)
+    groups = {name: _name_dimensions(child) for name, child in group.groups.items()}
+    arrays = {
+        name: VirtualArray(array.metadata.with_(dims=array.named_dims(name)), array.manifest)
+        for name, array in group.arrays.items()
+    }
+    return group.with_(arrays=arrays, groups=groups)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import manifestry as mf
+import numpy as np
 import xarray as xr
 import zarr
 from manifestry.errors import UnsupportedFeatureError
@@ -20,9 +22,7 @@ from manifestry.model.files import SourceFile
 from manifestry.model.metadata import RectilinearGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.urls import canonical_url
-from manifestry.xarray_bridge.datasets import from_virtual_dataset, mark_coordinates
-from manifestry.xarray_bridge.naming import original_dims
-from manifestry.zarr_documents.v3 import array_document, group_document, metadata_from_document
+from manifestry.zarr_documents.nodes import documents_of, metadata_from_documents
 from virtualizarr.manifests import ManifestArray, ManifestGroup
 from zarr.storage import MemoryStore, StorePath
 
@@ -45,34 +45,34 @@ def to_manifest_group(tree: VirtualGroup) -> ManifestGroup:
     Raises
     ------
     UnsupportedFeatureError
-        An array has a rectilinear chunk grid, or lies in a file whose URL VirtualiZarr cannot express.
+        An array has a rectilinear chunk grid, or is in a file whose URL VirtualiZarr cannot express.
     """
     return _to_group(tree, "")
 
 
 def _to_group(group: VirtualGroup, prefix: str) -> ManifestGroup:
-    document, issues = group_document(group.attributes, prefix.rstrip("/"))
-    _warn(issues)
+    documents = documents_of(group, prefix.rstrip("/"))
+    _warn(documents.issues)
     return ManifestGroup(
         arrays={name: _to_array(array, prefix + name) for name, array in group.arrays.items()},
         groups={name: _to_group(child, f"{prefix}{name}/") for name, child in group.groups.items()},
-        attributes=document["attributes"],
+        attributes=documents.json["zarr.json"]["attributes"],
     )
 
 
 def _to_array(array: VirtualArray, path: str) -> ManifestArray:
     if isinstance(array.metadata.chunk_grid, RectilinearGrid):
         raise UnsupportedFeatureError("a rectilinear chunk grid in VirtualiZarr", path, "use a regular chunk grid")
-    document, issues = array_document(array.metadata, path)
-    _warn(issues)
-    metadata: Any = zarr.Array.from_dict(StorePath(MemoryStore()), document).metadata
+    documents = documents_of(array.metadata, path)
+    _warn(documents.issues)
+    metadata: Any = zarr.Array.from_dict(StorePath(MemoryStore()), dict(documents.json["zarr.json"])).metadata
     try:
         return ManifestArray(metadata, to_peer_manifest(array.manifest))
     except UnsupportedFeatureError as error:
         raise UnsupportedFeatureError(error.feature, path, error.hint) from error
 
 
-def _warn(issues: list[Issue]) -> None:
+def _warn(issues: Iterable[Issue]) -> None:
     for issue in issues:
         warnings.warn(f"{issue.path}: {issue.feature}: {issue.message}", UserWarning, stacklevel=2)
 
@@ -115,12 +115,12 @@ def convert_group(
 
 
 def _from_array(
-    array: ManifestArray, describe: Callable[[str], SourceFile], more: Mapping[str, Any] | None = None
+    array: ManifestArray, describe: Callable[[str], SourceFile], overrides: Mapping[str, Any] | None = None
 ) -> VirtualArray:
-    document: dict[str, Any] = {**array.metadata.to_dict(), **(more or {})}
+    document: dict[str, Any] = {**array.metadata.to_dict(), **(overrides or {})}
     document["codecs"] = json.loads(json.dumps(document["codecs"]))  # zarr keeps lists of JSON as tuples
-    metadata = metadata_from_document(document)
-    if metadata.dtype.kind in "fc":  # zarr writes every NaN alike; the scalar that it holds has its bits
+    metadata = metadata_from_documents({"zarr.json": document})
+    if np.issubdtype(metadata.dtype, np.inexact):  # zarr writes every NaN alike; the scalar that it holds has its bits
         metadata = metadata.with_(fill_value=array.metadata.fill_value)
     return VirtualArray(metadata, from_peer_manifest(array.manifest, describe))
 
@@ -139,9 +139,11 @@ def from_dataset(dataset: xr.Dataset, describe: Callable[[str], SourceFile] = un
     for name, variable in dataset.variables.items():
         if isinstance(variable.data, ManifestArray):
             attributes = {str(key): value for key, value in variable.attrs.items()}
-            own = {"dimension_names": original_dims(variable.dims), "attributes": attributes}
-            virtual[str(name)] = _from_array(variable.data, describe, own)
-    rest = from_virtual_dataset(dataset.drop_vars(virtual))
-    arrays = {**virtual, **rest.arrays}
-    tree = VirtualGroup({str(name): arrays[str(name)] for name in dataset.variables}, {}, rest.attributes)
-    return mark_coordinates(tree, dataset.coords)
+            overrides = {"dimension_names": [str(dim) for dim in variable.dims], "attributes": attributes}
+            virtual[str(name)] = _from_array(variable.data, describe, overrides)
+    ours = mf.to_xarray(VirtualGroup(virtual)).variables
+    coordinates = {name: variable for name, variable in ours.items() if name in dataset.coords}
+    data = {name: variable for name, variable in ours.items() if name not in coordinates}
+    whole = dataset.drop_vars(virtual).assign_coords(xr.Coordinates(coordinates, indexes={})).assign(data)
+    tree: VirtualGroup = whole.manifestry.to_tree()
+    return tree.with_(arrays={str(name): tree.arrays[str(name)] for name in dataset.variables})

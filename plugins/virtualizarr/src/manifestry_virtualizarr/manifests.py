@@ -1,7 +1,7 @@
 """Chunk manifests, both ways: whole columns at a time, no Python object for a chunk that is stored in a file.
 
 VirtualiZarr keeps three arrays over the chunk grid: paths (text, once for every chunk), offsets and lengths. Two paths
-are no paths: ``""`` is a chunk that is not stored, ``"__inlined__"`` one whose bytes stand in a dictionary beside them.
+name no file: ``""`` is a chunk that is not stored, ``"__inlined__"`` one whose bytes are in a dictionary next to them.
 Where a chunk is not stored, offset and length may hold anything.
 """
 
@@ -15,7 +15,6 @@ import numpy as np
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.storage.urls import split_url
 from numpy.typing import NDArray
 from virtualizarr.manifests import ChunkManifest as PeerManifest
 
@@ -23,7 +22,7 @@ __all__ = ["from_peer_manifest", "to_peer_manifest"]
 
 _MISSING_PATH: Final = ""
 _INLINED_PATH: Final = "__inlined__"
-_MISSING: Final = 0xFFFF_FFFE  # a row of no table
+_MISSING: Final = 0xFFFF_FFFE  # no table has this row
 
 type _Inlined = dict[tuple[int, ...], bytes]
 
@@ -56,8 +55,8 @@ def from_peer_manifest(manifest: PeerManifest, describe: Callable[[str], SourceF
         index[at], starts[at], counts[at] = INLINE, np.cumsum(sizes) - sizes, sizes
         blob = b"".join(inlined.values())
     if int(np.count_nonzero(index == INLINE)) != len(inlined):
-        raise ManifestError("a chunk is said to be inlined, and its bytes are not there")
-    return ChunkManifest.from_columns(grid, files, index, starts, counts, blob)
+        raise ManifestError("a chunk is said to be inlined: its bytes are not there")
+    return ChunkManifest.from_columns(grid, files, index, starts, counts, inline=blob)
 
 
 def _columns(manifest: PeerManifest) -> tuple[NDArray[Any], NDArray[np.uint64], NDArray[np.uint64], _Inlined]:
@@ -73,13 +72,13 @@ def _rows(paths: NDArray[Any], describe: Callable[[str], SourceFile]) -> tuple[l
     if not paths.size:
         return [], np.empty(0, "u4")
     starts = np.concatenate([[0], np.flatnonzero(paths[1:] != paths[:-1]) + 1])
-    known = {_MISSING_PATH: _MISSING, _INLINED_PATH: INLINE}
+    row_of = {_MISSING_PATH: _MISSING, _INLINED_PATH: INLINE}
     files: dict[str, tuple[int, SourceFile]] = {}
     for path in paths[starts].tolist():
-        if path not in known:
+        if path not in row_of:
             file = describe(path)
-            known[path] = files.setdefault(file.url, (len(files), file))[0]
-    rows = np.fromiter((known[path] for path in paths[starts].tolist()), "u4", starts.size)
+            row_of[path] = files.setdefault(file.url, (len(files), file))[0]
+    rows = np.fromiter((row_of[path] for path in paths[starts].tolist()), "u4", starts.size)
     return [file for _, file in files.values()], np.repeat(rows, np.diff(starts, append=paths.size))
 
 
@@ -117,7 +116,7 @@ def _check_url(url: str) -> None:
     if url.startswith("http"):
         whole = not (parts.params or parts.query or parts.fragment)
     else:
-        whole = parts.path.lstrip("/") == split_url(url)[1].lstrip("/")
+        whole = parts.path.lstrip("/") == url.partition("://")[2].partition("/")[2].lstrip("/")
     if not whole:
         raise UnsupportedFeatureError(
             f"the URL {url} in VirtualiZarr",

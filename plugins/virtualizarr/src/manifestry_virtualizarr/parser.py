@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import virtualizarr.parsers
-from manifestry.errors import OptionError, PluginError, UnsupportedFeatureError
+from manifestry.errors import OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.files import SourceFile
 from manifestry.model.tree import VirtualGroup
 from manifestry.storage.source import Source
-from manifestry.storage.urls import local_path
 from virtualizarr.manifests import ManifestGroup, ManifestStore
 
 from manifestry_virtualizarr.groups import convert_group, unknown_file
@@ -36,15 +35,15 @@ class VirtualizarrParser:
         Raises
         ------
         OptionError
-            There is no such parser, it does not take these arguments, or there is no such group.
+            VirtualiZarr has no such parser, it does not take these arguments, or the group does not exist.
         UnsupportedFeatureError
             The parser says that it cannot do this.
         """
-        made = _make(options)
+        parser = _make_parser(options)
         if not source.is_prefix:
-            _ = source.file  # a file that is not there is told by us, not by whatever the parser does then
+            _ = source.file  # a missing file is our error, not whatever the parser makes of it
         try:
-            store = made(url=source.url, registry=SharedStores(source.registry))
+            store = parser(url=source.url, registry=SharedStores(source.registry))
         except NotImplementedError as error:
             raise UnsupportedFeatureError(
                 f"{options.parser}: {str(error) or 'what this file needs'}", source.url
@@ -53,25 +52,25 @@ class VirtualizarrParser:
         return convert_group(group, context, lambda path: _describe(path, source))
 
 
-def _make(options: VirtualizarrOptions) -> Callable[..., Any]:
+def _make_parser(options: VirtualizarrOptions) -> Callable[..., Any]:
     """The parser that the options name."""
-    kind = _find(options.parser)
+    factory = _find_parser(options.parser)
     try:
-        inspect.signature(kind).bind(**options.arguments)
+        inspect.signature(factory).bind(**options.arguments)
     except TypeError as error:
         raise OptionError(f"arguments of {options.parser}: {error}") from error
-    made: Callable[..., Any] = kind(**options.arguments)
-    return made
+    parser: Callable[..., Any] = factory(**options.arguments)
+    return parser
 
 
-def _find(name: str) -> Any:
-    known = sorted(virtualizarr.parsers.__all__)
-    if name in known:
+def _find_parser(name: str) -> Any:
+    names = sorted(virtualizarr.parsers.__all__)
+    if name in names:
         return getattr(virtualizarr.parsers, name)
     module, _, attribute = name.rpartition(".")
     if not module:
         raise OptionError(
-            f"{name or 'no parser'!r} is not in virtualizarr.parsers (there are: {', '.join(known)}); "
+            f"{name or 'no parser'!r} is not in virtualizarr.parsers (there are: {', '.join(names)}); "
             "give its module too (package.Parser) for one of another package"
         )
     try:
@@ -87,7 +86,7 @@ def _group(store: Any, name: str) -> ManifestGroup:
     dimension names and whatever lies in subgroups.
     """
     if not isinstance(store, ManifestStore):
-        raise PluginError(f"{name} returned {type(store).__name__}, and a VirtualiZarr parser returns a ManifestStore")
+        raise TypeError(f"{name} returned {type(store).__name__}: a VirtualiZarr parser must return a ManifestStore")
     return store._group  # noqa: SLF001 see above
 
 
@@ -103,6 +102,6 @@ def _describe(path: str, source: Source) -> SourceFile:
     """What is known of the file at a path of a manifest."""
     if path == source.url and not source.is_prefix:
         return source.file
-    named = unknown_file(path)
-    beside = Source.at(named.url, source.registry)
-    return beside.file if local_path(named.url) is not None and beside.exists() else named
+    file = unknown_file(path)
+    other = Source.at(file.url, source.registry)
+    return other.file if other.local_path is not None and other.exists() else file

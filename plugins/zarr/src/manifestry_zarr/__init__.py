@@ -1,4 +1,10 @@
-"""Native Zarr stores: the entry point of the plugin. The parser is imported on first use."""
+"""Native Zarr stores as a format of manifestry: the entry point of the plugin. The parser is imported on first use.
+
+====================  ======================================================================================
+`parser`              from the documents and objects of a store to a tree
+`listing`             everything below a prefix, with sizes, times and entity tags, in one pass
+====================  ======================================================================================
+"""
 
 from __future__ import annotations
 

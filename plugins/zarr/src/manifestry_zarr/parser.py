@@ -15,10 +15,8 @@ from manifestry.formats.contracts import ParseContext
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.references.hierarchy import DOCUMENT_NAMES, ArrayNode, Hierarchy, chunk_positions
+from manifestry.references.hierarchy import ArrayNode, Hierarchy
 from manifestry.storage.source import Source
-
-from manifestry_zarr.listing import list_objects
 
 __all__ = ["ZarrParser"]
 
@@ -34,33 +32,35 @@ class ZarrParser:
     def parse(self, source: Source, options: None, context: ParseContext) -> VirtualGroup:  # noqa: ARG002 has none
         """List the store once, and read its metadata."""
         if not source.is_prefix:
-            raise MalformedFileError(f"{source.url}: a Zarr store is a directory that can be listed")
-        documents, directories = _sorted_objects(source)
-        found = Hierarchy.of(_read_documents(source, documents, context), context, source.name.removesuffix(".zarr"))
-        objects: dict[str, _Objects] = {path: {} for path in found.arrays}
-        for place, names in directories.items():
-            owner = found.owner(place)
+            raise MalformedFileError(f"{source.url}: not a Zarr store: it must be a directory that can be listed")
+        documents, directories = _sort_objects(source)
+        hierarchy = Hierarchy.of(
+            _read_documents(source, documents, context), context, source.name.removesuffix(".zarr")
+        )
+        objects: dict[str, _Objects] = {path: {} for path in hierarchy.arrays}
+        for directory, names in directories.items():
+            owner = hierarchy.owner(directory)
             if owner is not None:
                 path, inner = owner
                 objects[path] |= {inner + name: file for name, file in names.items()}
         arrays = {}
-        for path, node in found.arrays.items():
+        for path, node in hierarchy.arrays.items():
             with context.isolate(path):
                 manifest = _manifest(node, objects[path])
                 arrays[path] = VirtualArray(node.metadata, manifest)
-        return found.tree_of(arrays)
+        return hierarchy.tree_of(arrays)
 
 
-def _sorted_objects(source: Source) -> tuple[list[Source], dict[str, _Objects]]:
-    """The documents of the store, and all other objects by the directory that they lie in."""
+def _sort_objects(source: Source) -> tuple[list[Source], dict[str, _Objects]]:
+    """The documents of the store, and all other objects by the directory that they are in."""
     documents: list[Source] = []
     directories: dict[str, _Objects] = {}
-    for key, file in list_objects(source):
-        place, _, name = key.rpartition("/")
-        if name in DOCUMENT_NAMES:
+    for key, file in source.walk():
+        directory, _, name = key.rpartition("/")
+        if name in Hierarchy.DOCUMENT_NAMES:
             documents.append(source.child(key))
         else:
-            directories.setdefault(place, {})[name] = file
+            directories.setdefault(directory, {})[name] = file
     return documents, directories
 
 
@@ -69,7 +69,9 @@ def _read_documents(source: Source, documents: list[Source], context: ParseConte
 
     def read(document: Source) -> tuple[str, bytes]:
         if document.size > context.limits.max_metadata_bytes:
-            raise MalformedFileError(f"{document.url}: {document.size} bytes, more than the limit for a document")
+            raise MalformedFileError(
+                f"{document.url}: the document has {document.size} bytes, more than limits.max_metadata_bytes"
+            )
         return document.url.removeprefix(source.url.rstrip("/") + "/"), document.range(0, document.size)
 
     with ThreadPoolExecutor(_CONCURRENT) as pool:
@@ -77,14 +79,18 @@ def _read_documents(source: Source, documents: list[Source], context: ParseConte
 
 
 def _manifest(node: ArrayNode, objects: _Objects) -> ChunkManifest:
-    """One reference for each object that is a chunk of the array; others that lie there are none of its business."""
+    """One reference for each object that is a chunk of the array; other objects next to them are ignored."""
     grid = node.metadata.grid_shape
     names = [name for name in objects if node.keys.may_be(name)]
     if not names:
         return ChunkManifest.missing(grid)
-    positions = chunk_positions(names, node.keys, grid, node.path)
+    positions = node.positions("\n".join(names), len(names))
     files = FileTable(objects[name] for name in names)
     if not files.sizes.all():
-        raise MalformedFileError(f"{files.urls[int(np.argmin(files.sizes))]}: a chunk of no bytes")
+        raise MalformedFileError(
+            f"{files.urls[int(np.argmin(files.sizes))]}: the chunk has no bytes: a chunk must have at least one"
+        )
     rows = np.arange(len(names), dtype="u4")
-    return ChunkManifest.from_sparse(grid, files, positions, 0, files.sizes.astype("u8"), rows)
+    return ChunkManifest.from_sparse(
+        grid, files, positions, offsets=0, lengths=files.sizes.astype("u8"), file_index=rows
+    )

@@ -28,7 +28,7 @@ def read_chunks_by_library(
     coordinates = np.array([info.chunk_offset for info in infos], "i8").reshape(len(infos), ndim) // np.array(
         chunk_shape
     )
-    growing = [axis for axis, n in enumerate(extent.most) if n is None]
+    growing = [axis for axis, n in enumerate(extent.max_grid) if n is None]
     if extensible and growing and growing[0] > 0:
         coordinates = _repair(coordinates, extent, growing[0])
     inside = ((coordinates >= 0) & (coordinates < np.array(extent.grid))).all(axis=1)
@@ -36,8 +36,8 @@ def read_chunks_by_library(
     for axis, n in enumerate(extent.grid):
         positions = positions * n + coordinates[:, axis]
     columns = [
-        np.array([getattr(info, name) for info in infos], kind)
-        for name, kind in (("byte_offset", "u8"), ("size", "u8"), ("filter_mask", "u4"))
+        np.array([getattr(info, name) for info in infos], dtype)
+        for name, dtype in (("byte_offset", "u8"), ("size", "u8"), ("filter_mask", "u4"))
     ]
     return ChunkTable(positions[inside], *(column[inside] for column in columns))
 
@@ -45,10 +45,10 @@ def read_chunks_by_library(
 def _repair(coordinates: np.ndarray[Any, Any], extent: Extent, unlimited: int) -> np.ndarray[Any, Any]:
     """True coordinates from those that libhdf5 reports."""
     numbers = coordinates[:, unlimited].copy()
-    for axis in range(unlimited + 1, len(extent.most)):
-        numbers = numbers * (extent.most[axis] or 1) + coordinates[:, axis]
+    for axis in range(unlimited + 1, len(extent.max_grid)):
+        numbers = numbers * (extent.max_grid[axis] or 1) + coordinates[:, axis]
     repaired = coordinates.copy()
-    for axis in reversed([a for a in range(len(extent.most)) if a != unlimited]):
-        numbers, repaired[:, axis] = np.divmod(numbers, extent.most[axis] or 1)
+    for axis in reversed([a for a in range(len(extent.max_grid)) if a != unlimited]):
+        numbers, repaired[:, axis] = np.divmod(numbers, extent.max_grid[axis] or 1)
     repaired[:, unlimited] = numbers
     return repaired

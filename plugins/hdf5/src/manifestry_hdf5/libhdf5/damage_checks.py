@@ -64,7 +64,9 @@ def check_symbol_table(header: Sequence[Message], superblock: Superblock, read: 
             start = superblock.base + address + 8
             length = int.from_bytes(read(start, start + n), "little")
             if length > size:
-                raise MalformedFileError(f"local heap at {address:#x}: {length} bytes in a file of {size}")
+                raise MalformedFileError(
+                    f"local heap at {address:#x}: {length} bytes are more than the {size} of the file"
+                )
 
 
 def check_lengths(elements: bytes, width: int, size: int) -> None:
@@ -85,7 +87,7 @@ def check_lengths(elements: bytes, width: int, size: int) -> None:
     count = len(elements) // width
     lengths = np.frombuffer(elements, [("length", "<u4"), ("where", "V", width - 4)], count)["length"]
     if count and lengths.max() > size:
-        raise MalformedFileError(f"an element of {lengths.max()} members in a file of {size} bytes")
+        raise MalformedFileError(f"an element of {lengths.max()} members is larger than the file of {size} bytes")
 
 
 def check_type(datatype: Any) -> None:
@@ -106,7 +108,7 @@ def check_type(datatype: Any) -> None:
     match datatype.get_class():
         case h5t.VLEN:
             if datatype.encode()[_ENCODED_FLAGS] & 0x0F:
-                raise MalformedFileError("variable-length type that is neither a sequence nor a text")
+                raise MalformedFileError("variable-length type: it is neither a sequence nor a text")
             if datatype.get_super().equal(h5t.STD_REF_DSETREG):
                 raise UnsupportedFeatureError("sequences of region references")
             check_type(datatype.get_super())
@@ -132,9 +134,9 @@ def check_fill(header: Sequence[Message], size: int) -> None:
     """
     for message in header:
         if message.kind in (_OLD_FILL_MESSAGE, _FILL_MESSAGE) and not message.shared:
-            given = _fill_size(message)
-            if 0 < given < size:  # a pointer in memory may be shorter than what the file has in its place
-                raise MalformedFileError(f"fill value message: {given} bytes for elements of {size}")
+            stored = _fill_size(message)
+            if 0 < stored < size:  # a pointer in memory may be shorter than what the file has in its place
+                raise MalformedFileError(f"fill value message: {stored} bytes are too few for elements of {size}")
 
 
 def _fill_size(message: Message) -> int:
@@ -158,4 +160,4 @@ def _check_mappings(layout: bytes, superblock: Superblock, heap: GlobalHeap, whe
     block = heap.object(layout[2 : 6 + o])
     stored = int.from_bytes(block[-4:], "little")
     if len(block) < 5 or lookup3_of(block[:-4]) != stored:
-        raise MalformedFileError(f"{where}: the mappings of a virtual dataset do not have their checksum")
+        raise MalformedFileError(f"{where}: the mappings of a virtual dataset do not match their checksum")

@@ -15,7 +15,7 @@ from manifestry.errors import MalformedFileError
 from manifestry.storage import Source
 from numpy.typing import NDArray
 
-from manifestry_hdf5.structures.blocks import Blocks, Fetch, remote_fetch
+from manifestry_hdf5.structures.batched_reads import Blocks, Fetch, remote_fetch
 from manifestry_hdf5.structures.global_heap import SIGNATURE, check_collection
 
 __all__ = ["LocalFile", "RemoteFile"]
@@ -47,24 +47,24 @@ class LocalFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file. Arrays that were given out keep the map for as long as they live."""
+        """Close the file. Arrays made from it keep the map for as long as they live."""
         self._map = None
         self._file.close()
 
     def read_range(self, start: int, stop: int) -> bytes:
         """Bytes by absolute position, fewer where the file ends."""
         if self._map is not None:
-            found: bytes = self._map[start:stop]
-            return found
+            data: bytes = self._map[start:stop]
+            return data
         self._file.seek(start)
         return self._file.read(max(0, min(stop, self.size) - start))
 
     def fetch(self, wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
-        """Blocks of the file, as `structures.blocks.Fetch`."""
+        """Blocks of the file, as `structures.batched_reads.Fetch`."""
         return [self._gather(blocks) for blocks in wanted]
 
     def find(self, signature: bytes) -> Iterator[int]:
-        """Where a signature stands in the file; nowhere, for all that is known, in one that is not mapped."""
+        """Where a signature is in the file; nothing is found in a file that is not mapped."""
         at = -1 if self._map is None else self._map.find(signature)
         while at >= 0:
             yield at
@@ -80,15 +80,15 @@ class LocalFile:
                 start = int(positions[0])
                 return file[start : start + length].reshape(1, length)
             return np.lib.stride_tricks.sliding_window_view(file, length)[positions]
-        found = np.zeros((len(positions), length), "u1")
+        data = np.zeros((len(positions), length), "u1")
         for row, start in enumerate(positions.tolist()):
             part = self.read_range(start, start + length) if start < self.size else b""
-            found[row, : len(part)] = np.frombuffer(part, "u1")
-        return found
+            data[row, : len(part)] = np.frombuffer(part, "u1")
+        return data
 
 
 class RemoteFile(io.RawIOBase):
-    """A remote file as libhdf5 reads it: block by block, each checked for damage that would keep libhdf5 for ever.
+    """A remote file as libhdf5 reads it: block by block, each checked for damage that would keep libhdf5 in an endless loop.
 
     Parameters
     ----------
@@ -105,11 +105,11 @@ class RemoteFile(io.RawIOBase):
         self.length_size = 8
 
     def readable(self) -> bool:
-        """It is."""
+        """Whether it can be read: always."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Whether it can be sought: always."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.libhdf5.damage_checks import check_layout, check_lengths, check_symbol_table, check_type
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile, RemoteFile
-from manifestry_hdf5.structures.blocks import Blocks, Fetch
+from manifestry_hdf5.structures.batched_reads import Blocks, Fetch
 from manifestry_hdf5.structures.dense import ATTRIBUTES, LINKS, check_dense
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
 from manifestry_hdf5.structures.object_header import (
@@ -33,19 +33,19 @@ from manifestry_hdf5.structures.object_header import (
 )
 from manifestry_hdf5.structures.superblock import Superblock, read_superblock
 
-__all__ = ["HEAD_BYTES", "LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
+__all__ = ["LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
 
 type Identity = tuple[str, int]
 """URL of a file and address of an object header in it: the same for every path to an object."""
 
-HEAD_BYTES: Final = 256 << 10
+_HEAD_BYTES: Final = 256 << 10
 """Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
 
 _CHUNK_SLOTS: Final = 7
 """Places in the chunk cache of an open dataset. Values are read once if at all, and a table of the usual size for each
 of thousands of open datasets takes more memory than all references."""
 
-_MOST_CHECKED_BYTES: Final = 256 << 20
+_MAX_CHECKED_BYTES: Final = 256 << 20
 """Local files up to this size are searched for damage in the global heap; that takes a fraction of a second."""
 
 LIBRARY_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError)
@@ -73,7 +73,7 @@ class OpenFile:
         h5py's low-level identifier.
     files
         The file as the table that manifests share.
-    kinds
+    common
         Type, filters and fill value by the messages that say them: many datasets have few of these.
     """
 
@@ -81,7 +81,7 @@ class OpenFile:
         self.source = source
         self.id = fid
         self.files = FileTable([source.file])
-        self.kinds: dict[tuple[tuple[int, int, bytes], ...], Any] = {}
+        self.common: dict[tuple[tuple[int, int, bytes], ...], Any] = {}
         self._octets = octets
         if isinstance(octets, RemoteFile):
             octets.length_size = int(fid.get_create_plist().get_sizes()[1])
@@ -147,7 +147,7 @@ class OpenFile:
     def offset_of(self, dataset: Any) -> int | None:
         """Absolute position of the elements of an open contiguous dataset; None where none are stored.
 
-        libhdf5 (up to 2.0 at least) adds the length of the user block also to the address that stands for none.
+        libhdf5 (up to 2.0 at least) adds the length of the user block also to the address that means none.
         """
         offset = dataset.get_offset()
         return None if offset is None or offset < self.superblock.base else int(offset)
@@ -179,14 +179,14 @@ class OpenFile:
         """Blocks that libhdf5 reads next: through the cache that it reads through."""
         if not isinstance(self._octets, RemoteFile):
             return self._octets.fetch(wanted)
-        found = []
+        parts = []
         for blocks in wanted:
             self._octets.prefetch([(start, start + blocks.length) for start in blocks.positions.tolist()])
-            found.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
-            for row, start in zip(found[-1], blocks.positions.tolist(), strict=True):
+            parts.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
+            for row, start in zip(parts[-1], blocks.positions.tolist(), strict=True):
                 part = self.read(start, start + blocks.length)
                 row[: len(part)] = np.frombuffer(part, "u1")
-        return found
+        return parts
 
     def check_lengths(self, dataset: Any) -> None:
         """Check how long the elements of an open dataset of variable length are, before libhdf5 makes room for them.
@@ -213,7 +213,7 @@ class OpenFile:
         """Bytes by absolute position, fewer where the file ends."""
         return self._octets.read_range(start, stop)
 
-    def require_sound_values(self, datatype: Any) -> None:
+    def check_values(self, datatype: Any) -> None:
         """Check type and global heap before libhdf5 reads elements of variable length or references to regions.
 
         The heap of a remote file is checked where libhdf5 reads it, that of a local one here, as a whole: only libhdf5
@@ -222,18 +222,18 @@ class OpenFile:
         Raises
         ------
         MalformedFileError
-            The type is damaged in a way that ends the process, or a collection in one that keeps libhdf5 busy for ever.
+            The type is damaged in a way that ends the process, or a collection in one that keeps libhdf5 in an endless loop.
         UnsupportedFeatureError
             h5py cannot read elements of the type.
         """
         check_type(datatype)
         if self._damage is None:
-            self._damage = self._damaged_heap()
+            self._damage = self._find_heap_damage()
         if self._damage:
             raise MalformedFileError(self._damage)
 
-    def _damaged_heap(self) -> str:
-        if not isinstance(self._octets, LocalFile) or self._octets.size > _MOST_CHECKED_BYTES:
+    def _find_heap_damage(self) -> str:
+        if not isinstance(self._octets, LocalFile) or self._octets.size > _MAX_CHECKED_BYTES:
             return ""
         for at in self._octets.find(SIGNATURE):
             length = self._octets.read_range(at + 8, at + 8 + self.superblock.length_size)
@@ -253,7 +253,7 @@ class OpenFile:
     def identity(self, identifier: Any) -> Identity:
         """What an open object of this file is known by; for the target of a hard link, the link tells its address.
 
-        ``H5Oget_info`` would tell as well, but reads the whole chunk index of a dataset to do so.
+        ``H5Oget_info`` gives it as well, but reads the whole chunk index of a dataset to do so.
         """
         with library_errors("object header"):
             return self.source.url, address_of(identifier, b".")
@@ -299,7 +299,7 @@ class OpenFiles:
             self._open[source.url] = self._stack.enter_context(_open_file(source, first=not self._open))
         return self._open[source.url]
 
-    def linked(self, file: OpenFile, name: str, what: str, where: str) -> Source:
+    def link_target(self, file: OpenFile, name: str, what: str, where: str) -> Source:
         """The source that a file points at by a name; nothing is asked of it yet.
 
         The file itself must be allowed to point there, and so must the one that the caller gave.
@@ -327,7 +327,7 @@ class OpenFiles:
 
     @property
     def restricted(self) -> bool:
-        """Whether the caller says where files may point: libhdf5, which asks nobody, may follow nothing then."""
+        """Whether the caller says where files may point: libhdf5, which does not ask, may follow nothing then."""
         return self._allow is not None
 
 
@@ -346,7 +346,7 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
             octets = LocalFile(source.local_path)
         else:
             octets = RemoteFile(source)
-            octets.prefetch([(0, min(size, HEAD_BYTES))])
+            octets.prefetch([(0, min(size, _HEAD_BYTES))])
             wrapper = h5py.File(octets, "r", rdcc_nslots=_CHUNK_SLOTS)
             fid = wrapper.id
     try:

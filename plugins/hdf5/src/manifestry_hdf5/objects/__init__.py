@@ -1,1 +1,13 @@
-"""Datasets, attributes and what they consist of."""
+"""Datasets and attributes, and what they consist of.
+
+============  ====================================================================
+`datasets`    what the header of one dataset says
+`datatypes`   datatype message → element type of an array
+`fill`        fill value message → fill value
+`filters`     filter pipeline message → codecs
+`attributes`  attribute messages → typed attributes
+`dimensions`  dimension scales and netCDF-4's conventions → dimension names
+`values`      values as libhdf5 gives them → elements, and those → bytes of chunks
+`sequences`   members of variable-length sequences in their true byte order
+============  ====================================================================
+"""

@@ -26,15 +26,15 @@ from manifestry_hdf5.structures.attribute_message import (
 )
 from manifestry_hdf5.structures.object_header import Message
 
-__all__ = ["PLUMBING", "decode_text", "first_elements", "read_attributes", "visible_attributes"]
+__all__ = ["decode_text", "read_attributes", "visible_attributes"]
 
 _SCALE_PLUMBING: Final = frozenset({"CLASS", "NAME"})
 _FORWARD, _BACKWARD = "DIMENSION_LIST", "REFERENCE_LIST"
 _REFERENCE_LISTS: Final = frozenset({_FORWARD, _BACKWARD})
 _NETCDF_PLUMBING: Final = frozenset({"_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict"})
 
-PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _NETCDF_PLUMBING
-"""Attributes by which the dimension scale interface and netCDF-4 keep their books: no attributes of the model."""
+_PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _NETCDF_PLUMBING
+"""Attributes that only the dimension scale interface and netCDF-4 use: no attributes of the model."""
 
 
 def read_attributes(
@@ -42,6 +42,7 @@ def read_attributes(
     identifier: Any,
     path: str,
     context: ParseContext,
+    *,
     header: Sequence[Message] = (),
     only: frozenset[str] | None = None,
 ) -> dict[str, Any]:
@@ -59,12 +60,12 @@ def read_attributes(
     dict
         ``DIMENSION_LIST`` as addresses of object headers, a tuple for each dimension; ``REFERENCE_LIST`` is left out.
     """
-    found, left = _from_header(file, path, header, context, only)
-    if left is None:
-        left = _names(file, identifier, path, only, context)
-    for name in left:
-        _by_library(file, identifier, name, path, found, context)
-    return found
+    values, others = _from_header(file, path, header, context, only)
+    if others is None:
+        others = _names(file, identifier, path, only, context)
+    for which in others:
+        values.update(_from_library(file, identifier, which, path, context))
+    return values
 
 
 def _names(
@@ -88,10 +89,10 @@ def _from_header(
 
     A damaged one is reported and not left to libhdf5.
     """
-    found: dict[str, Any] = {}
-    left: list[bytes | int] = []
+    values: dict[str, Any] = {}
+    others: list[bytes | int] = []
     if not header:
-        return found, None
+        return values, None
     for message in header:
         if message.kind == ATTRIBUTE_INFO_MESSAGE and is_dense(message.data, file.superblock):
             return {}, None
@@ -107,14 +108,14 @@ def _from_header(
                 continue
             where = f"{path}@{name}"
             if name == _FORWARD:
-                found[name] = parse_reference_lists(parts, file.superblock, file.heap)
+                values[name] = parse_reference_lists(parts, file.superblock, file.heap)
             else:
-                found[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
+                values[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
         except UnusualError:
-            left.append(parts.name)
+            others.append(parts.name)
         except (MalformedFileError, IndexError, ValueError) as error:
             context.report(where, "attribute that cannot be read", str(error))
-    return found, left
+    return values, others
 
 
 def _as_text(value: Any) -> Any:
@@ -124,39 +125,41 @@ def _as_text(value: Any) -> Any:
     return [_as_text(v) for v in value] if isinstance(value, list) else value
 
 
-def _by_library(
-    file: OpenFile, identifier: Any, which: bytes | int, path: str, found: dict[str, Any], context: ParseContext
-) -> None:
-    """Add one attribute as libhdf5 reads it."""
+def _from_library(
+    file: OpenFile, identifier: Any, which: bytes | int, path: str, context: ParseContext
+) -> dict[str, Any]:
+    """One attribute by name as libhdf5 reads it; none where it cannot be read."""
     name = decode_text(which) if isinstance(which, bytes) else f"attribute {which}"
     try:
         attribute = h5a.open(identifier, which) if isinstance(which, bytes) else h5a.open(identifier, index=which)
         name = decode_text(attribute.get_name())
         if name == _BACKWARD:
-            return
+            return {}
         if attribute.dtype.hasobject:
-            file.require_sound_values(attribute.get_type())
-        found[name] = _attached(file, attribute) if name == _FORWARD else _value(attribute, file.source.size)
+            file.check_values(attribute.get_type())
+        value = _read_dimension_list(file, attribute) if name == _FORWARD else _value(attribute, file.source.size)
     except (MalformedFileError, UnsupportedFeatureError, *LIBRARY_ERRORS) as error:
         first = (str(error).splitlines() or [""])[0]
         context.report(f"{path}@{name}", "attribute that cannot be read", first)
+        return {}
+    return {name: value}
 
 
-def _attached(file: OpenFile, attribute: Any) -> tuple[tuple[int, ...], ...]:
+def _read_dimension_list(file: OpenFile, attribute: Any) -> tuple[tuple[int, ...], ...]:
     """The scales of each dimension by the address of their headers; a reference whose target is gone is left out."""
-    if attribute.shape is None or len(attribute.shape) != 1 or attribute.dtype.kind != "O":
+    if attribute.shape is None or len(attribute.shape) != 1 or attribute.dtype != object:
         return ()
     values = np.zeros(attribute.shape, attribute.dtype)
     attribute.read(values)
     axes = []
     for references in values:
-        found = []
+        addresses = []
         for reference in references if isinstance(references, np.ndarray) else ():
             try:
-                found.append(file.identity(h5r.dereference(reference, attribute))[1])
+                addresses.append(file.identity(h5r.dereference(reference, attribute))[1])
             except (MalformedFileError, *LIBRARY_ERRORS):
                 continue
-        axes.append(tuple(found))
+        axes.append(tuple(addresses))
     return tuple(axes)
 
 
@@ -171,12 +174,12 @@ def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bo
         Whether netCDF-4 wrote the file: every name of the plumbing is reserved, and attributes of one number are
         scalars, because netCDF knows no difference.
     """
-    hidden = PLUMBING if netcdf else _REFERENCE_LISTS | _NETCDF_PLUMBING | (_SCALE_PLUMBING if scale else frozenset())
+    hidden = _PLUMBING if netcdf else _REFERENCE_LISTS | _NETCDF_PLUMBING | (_SCALE_PLUMBING if scale else frozenset())
     visible = {name: value for name, value in attributes.items() if name not in hidden}
-    return dict(first_elements(visible)) if netcdf else visible
+    return dict(_first_elements(visible)) if netcdf else visible
 
 
-def first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Attributes with the only element in place of an array or list of one."""
     for name, value in attributes.items():
         if isinstance(value, np.ndarray) and value.ndim and value.size == 1:
@@ -188,49 +191,49 @@ def first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def decode_text(value: bytes) -> str:
-    """UTF-8, or else Latin-1: what files of old declare ASCII and are not."""
+    """UTF-8, or else Latin-1: what old files declare as ASCII and is not."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")
 
 
-def _value(attribute: Any, most: int) -> Any:
-    """The value of an attribute, which takes less than `most` bytes in the file."""
+def _value(attribute: Any, max_bytes: int) -> Any:
+    """The value of an attribute, which takes no more than `max_bytes` in the file."""
     shape, dtype = attribute.shape, attribute.dtype
-    if shape is not None and math.prod(max(n, 1) for n in shape) * attribute.get_type().get_size() > most:
-        raise ValueError("larger than the file")
+    if shape is not None and math.prod(max(n, 1) for n in shape) * attribute.get_type().get_size() > max_bytes:
+        raise ValueError(f"shape {shape}: the value is larger than the file")
     text = h5t.check_string_dtype(dtype)
     if shape is None:  # null dataspace: an attribute without a value
-        return "" if text else np.empty(0, dtype if dtype.kind != "O" else "f8")
-    opaque = dtype.kind == "V" and not dtype.fields and dtype.subdtype is None
+        return "" if text else np.empty(0, "f8" if np.issubdtype(dtype, np.object_) else dtype)
+    opaque = np.issubdtype(dtype, np.void) and not dtype.fields and dtype.subdtype is None
     memory = attribute.get_type() if opaque else h5t.py_create(dtype)  # h5py's own choice knows no tags and no arrays
     if dtype.subdtype is not None:
         dtype, inner = dtype.subdtype
         shape += inner
     values = np.zeros(shape, dtype)
     attribute.read(values, memory)
-    if dtype.kind not in "OSV" and dtype.metadata is None:
+    if dtype.metadata is None and not issubclass(dtype.type, (np.object_, np.bytes_, np.void)):
         return values if values.ndim else values[()]
-    if dtype.kind == "S":
-        values = _without_padding(values, attribute.get_type())
-    return _plain(values, dtype, attribute)
+    if np.issubdtype(dtype, np.bytes_):
+        values = _strip_padding(values, attribute.get_type())
+    return _to_plain(values, dtype, attribute)
 
 
-def _without_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, Any]:
+def _strip_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, Any]:
     """Fixed strings without the blanks that their type calls padding."""
     padded = tid.get_class() == h5t.STRING and tid.get_strpad() == h5t.STR_SPACEPAD
     return np.strings.rstrip(values, b" ") if padded else values
 
 
-def _plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
+def _to_plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
     """Strings as text, references as paths, sequences as lists; numbers, enumerations and records as they are."""
-    if isinstance(values, np.ndarray) and values.dtype.kind != "O" and (members := h5t.check_vlen_dtype(dtype)):
+    if isinstance(values, np.ndarray) and values.dtype != object and (members := h5t.check_vlen_dtype(dtype)):
         dtype = members  # one variable-length sequence
         values = in_file_order(values, "big" if dtype.byteorder == ">" else "little")
     if isinstance(values, np.ndarray) and values.ndim:
-        if dtype.kind in "OS" or dtype.hasobject:
-            return [_plain(row, dtype, origin) for row in values]
+        if np.issubdtype(dtype, np.bytes_) or dtype.hasobject:
+            return [_to_plain(row, dtype, origin) for row in values]
         return values.astype(_base_type(dtype), copy=False)
     item = values[()] if isinstance(values, np.ndarray | np.void) and not dtype.fields else values
     if isinstance(item, h5py.Reference | h5py.RegionReference):
@@ -238,12 +241,13 @@ def _plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
     if isinstance(item, bytes):
         return decode_text(item)
     if isinstance(item, np.ndarray) and item.ndim:
-        return _plain(item, dtype, origin)
+        return _to_plain(item, dtype, origin)
     if dtype.fields and dtype.hasobject:
-        return {name: _plain(item[name], dtype[name], origin) for name in dtype.names or ()}
+        return {name: _to_plain(item[name], dtype[name], origin) for name in dtype.names or ()}
     if dtype.fields:
         return item[()] if isinstance(item, np.ndarray) else item
-    return np.asarray(item).astype(_base_type(dtype), copy=False)[()] if dtype.kind in "biuf" else item
+    real = issubclass(dtype.type, (np.bool_, np.integer, np.floating))
+    return np.asarray(item).astype(_base_type(dtype), copy=False)[()] if real else item
 
 
 def _base_type(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -11,7 +11,7 @@ import h5py
 from h5py import h5d, h5s, h5t
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.datatypes import default_fill
+from manifestry.model.datatypes import default_fill, is_variable_length
 
 from manifestry_hdf5.libhdf5.damage_checks import check_fill
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, library_errors
@@ -45,7 +45,7 @@ class Axes(NamedTuple):
     numbered: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Dataset:
     """A dataset as its header describes it.
 
@@ -115,7 +115,7 @@ class _Form(NamedTuple):
     chunks: ChunkLayout | None
 
 
-class _Kind(NamedTuple):
+class _Common(NamedTuple):
     """What many datasets of a file have in common."""
 
     element: ElementType
@@ -129,11 +129,12 @@ class _Kind(NamedTuple):
 def read_dataset(
     file: OpenFile,
     identifier: Any,
-    identity: Identity,
     path: str,
+    context: ParseContext,
+    *,
+    identity: Identity,
     attributes: dict[str, Any],
     header: Sequence[Message],
-    context: ParseContext,
 ) -> Dataset:
     """Describe an open dataset.
 
@@ -145,9 +146,9 @@ def read_dataset(
         libhdf5 cannot read its header.
     """
     with library_errors(path):
-        kind = _kind(file, identifier, header)
+        common = _common(file, identifier, header)
         form = _form_from_header(file, header) or _form_by_library(identifier)
-        element, fill, numbered = kind.element, kind.fill, kind.numbered and not form.space.null
+        element, fill, numbered = common.element, common.fill, common.numbered and not form.space.null
         if element.members is not None and not form.space.shape and not form.space.null:
             file.check_lengths(identifier)
             element = _only_sequence(identifier, element)
@@ -156,16 +157,30 @@ def read_dataset(
     maximum = (0,) if form.space.null else form.space.maximum
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
         raise UnsupportedFeatureError(f"shape {shape}", path, "more bytes than Zarr readers can count")
-    if kind.fill_undefined:
+    if common.fill_undefined:
         context.report(path, "fill value undefined", "what was never written reads as the default of the type")
     if form.space.null:
-        context.report(path, "null dataspace", "an array without elements stands for it")
+        context.report(path, "null dataspace", "it becomes an array without elements")
     unlimited = tuple(n == UNLIMITED for n in maximum) + (False,) * len(element.shape)
     return Dataset(
-        identifier, path, file, identity, shape, maximum, form.layout, form.chunk_shape, element, kind.filters,
-        fill, attributes, kind.itemsize, header, form.chunks, form.space.null,
-        Axes(shape + element.shape, unlimited, numbered),
-    )  # fmt: skip
+        id=identifier,
+        path=path,
+        file=file,
+        identity=identity,
+        shape=shape,
+        maximum=maximum,
+        layout=form.layout,
+        chunk_shape=form.chunk_shape,
+        element=element,
+        filters=common.filters,
+        fill=fill,
+        attributes=attributes,
+        stored_itemsize=common.itemsize,
+        header=header,
+        index=form.chunks,
+        null=form.space.null,
+        axes=Axes(shape + element.shape, unlimited, numbered),
+    )
 
 
 def read_axes(identifier: Any) -> Axes:
@@ -182,10 +197,10 @@ def read_axes(identifier: Any) -> Axes:
 
 def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None:
     """From the messages of the header; None where it is for libhdf5 to read them."""
-    found = {message.kind: message for message in header if message.kind in (DATASPACE_MESSAGE, LAYOUT_MESSAGE)}
-    if len(found) < 2 or any(message.shared for message in found.values()):
+    messages = {message.kind: message for message in header if message.kind in (DATASPACE_MESSAGE, LAYOUT_MESSAGE)}
+    if len(messages) < 2 or any(message.shared for message in messages.values()):
         return None
-    layout = found[LAYOUT_MESSAGE].data
+    layout = messages[LAYOUT_MESSAGE].data
     try:
         number = layout_class(layout)
         if number == h5d.VIRTUAL:  # libhdf5 finds its dimensions among its sources
@@ -193,7 +208,7 @@ def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None
         index = parse_layout(layout, file.superblock) if number == h5d.CHUNKED else None
     except UnsupportedFeatureError:
         return None
-    space = parse_dataspace(found[DATASPACE_MESSAGE].data, file.superblock)
+    space = parse_dataspace(messages[DATASPACE_MESSAGE].data, file.superblock)
     return _Form(space, number, None if index is None else index.chunk_shape, index)
 
 
@@ -204,34 +219,37 @@ def _form_by_library(identifier: Any) -> _Form:
     if space.get_simple_extent_type() == h5s.NULL:
         return _Form(Dataspace((), (), null=True), layout, chunk_shape, None)
     shape = tuple(map(int, space.get_simple_extent_dims()))
-    most = space.get_simple_extent_dims(maxdims=True)
-    maximum = tuple(UNLIMITED if n in (UNLIMITED, h5s.UNLIMITED) else int(n) for n in most)
+    limits = space.get_simple_extent_dims(maxdims=True)
+    maximum = tuple(UNLIMITED if n in (UNLIMITED, h5s.UNLIMITED) else int(n) for n in limits)
     return _Form(Dataspace(shape, maximum), layout, chunk_shape, None)
 
 
-def _kind(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Kind:
+def _common(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Common:
     """Type, filters and fill value as libhdf5 reads them; once for all datasets with the same messages."""
-    messages = tuple((m.kind, m.flags, m.data) for m in header if m.kind in _KIND_MESSAGES)
-    known = file.kinds.get(messages) if messages else None
-    if known is None:
+    messages = tuple((m.kind, m.flags, m.data) for m in header if m.kind in _COMMON_MESSAGES)
+    common: _Common | None = file.common.get(messages) if messages else None
+    if common is None:
         datatype = identifier.get_type()
         size = int(datatype.get_size())
         check_fill(header, size)
         element = element_type(datatype)
-        if element.dtype.kind in "TO" or element.texts:
-            file.require_sound_values(datatype)
+        if is_variable_length(element.dtype) or element.texts:
+            file.check_values(datatype)
         properties = identifier.get_create_plist()  # libhdf5 reads fill values of variable length here
-        fill = fill_value(properties, element, datatype)
-        undefined = is_undefined(properties)
-        known = _Kind(
-            element, datatype.get_class() not in _PASSED_OVER, size, read_pipeline(properties), fill, undefined
+        common = _Common(
+            element=element,
+            numbered=datatype.get_class() not in _PASSED_OVER,
+            itemsize=size,
+            fill=fill_value(properties, element, datatype),
+            fill_undefined=is_undefined(properties),
+            filters=read_pipeline(properties),
         )
         if messages:
-            file.kinds[messages] = known
-    return known
+            file.common[messages] = common
+    return common
 
 
-_KIND_MESSAGES: Final = frozenset({0x03, 0x04, 0x05, 0x0B})
+_COMMON_MESSAGES: Final = frozenset({0x03, 0x04, 0x05, 0x0B})
 """Datatype, fill value (old and new) and filter pipeline."""
 
 

@@ -10,15 +10,16 @@ import numpy as np
 from h5py import h5t
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec, serializer
+from manifestry.model.datatypes import is_variable_length
 from manifestry.model.records import record_layout
 from numpy.lib.recfunctions import repack_fields
 
-__all__ = ["ElementType", "Endian", "element_type"]
+__all__ = ["ElementType", "Endian", "element_type", "is_integer"]
 
 Endian = Literal["little", "big"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ElementType:
     """What one element of a dataset is, and how the file stores it.
 
@@ -37,7 +38,7 @@ class ElementType:
     attributes
         Attributes that the type brings along (the labels of an enumeration).
     texts
-        Whether records have texts in them whose length is not known before they are read.
+        Whether records hold texts whose length is not known before they are read.
     members
         Type of the members of variable-length sequences; None where elements are no sequences. `dtype` is ``object``
         then, or in a dataset of one sequence the same.
@@ -56,6 +57,11 @@ class ElementType:
     def bytes_codec(self) -> Codec:
         """The codec that makes bytes of elements."""
         return serializer(self.dtype, self.endian or "little")
+
+
+def is_integer(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are integers; numpy has time differences among them, which are none."""
+    return issubclass(dtype.type, np.integer) and not issubclass(dtype.type, np.timedelta64)
 
 
 _IEEE: Final = {2: (15, 10, 5, 0, 10, 15), 4: (31, 23, 8, 0, 23, 127), 8: (63, 52, 11, 0, 52, 1023)}
@@ -94,7 +100,7 @@ def _integer(tid: Any) -> ElementType:
 
 
 def _bitfield(tid: Any) -> ElementType:
-    """As an unsigned integer. h5py does not tell its properties, so they are read from the message itself."""
+    """As an unsigned integer. h5py does not offer its properties, so they are read from the message itself."""
     message = tid.encode()[2:]
     order: Endian | None = ("big" if message[1] & 1 else "little") if tid.get_size() > 1 else None
     offset, precision = int.from_bytes(message[8:10], "little"), int.from_bytes(message[10:12], "little")
@@ -106,29 +112,29 @@ def _fixed_point(size: int, precision: int, offset: int, endian: Endian | None, 
         raise UnsupportedFeatureError(f"integers of {size} bytes", hint="repack with a type that Zarr has")
     dtype = np.dtype(f"{'i' if signed else 'u'}{size}")
     if (precision, offset) == (8 * size, 0):
-        return ElementType(dtype, endian)
+        return ElementType(dtype=dtype, endian=endian)
     bits = {"itemsize": size, "precision": precision, "offset": offset, "signed": signed, "order": endian or "little"}
-    return ElementType(dtype, endian, storage=(Codec("manifestry.bits", bits),))
+    return ElementType(dtype=dtype, endian=endian, storage=(Codec("manifestry.bits", bits),))
 
 
 def _float(tid: Any) -> ElementType:
     size, fields = tid.get_size(), tid.get_fields()
     usual = (*fields, tid.get_ebias()) == _IEEE.get(size) and tid.get_precision() == 8 * size and not tid.get_offset()
     if usual and tid.get_norm() == h5t.NORM_IMPLIED:
-        return ElementType(np.dtype(f"f{size}"), _order(tid))
+        return ElementType(dtype=np.dtype(f"f{size}"), endian=_order(tid))
     if fields == (15, 7, 8, 0, 7):
         raise UnsupportedFeatureError("bfloat16", hint="Zarr has no such type")
     if size > 8:
         raise UnsupportedFeatureError("long double", hint="Zarr has no such type")
-    return ElementType(_holding(tid), by_value="floats that are not IEEE 754")
+    return ElementType(dtype=_ieee_dtype(tid), by_value="floats that are not IEEE 754")
 
 
-def _holding(tid: Any) -> np.dtype[Any]:
+def _ieee_dtype(tid: Any) -> np.dtype[Any]:
     """The IEEE type that holds every value of a float with other fields: the one h5py reads it into."""
     _, _, exponent, _, mantissa = tid.get_fields()
     dtype: np.dtype[Any] = tid.dtype
     room = {2: (5, 10), 4: (8, 23), 8: (11, 52)}.get(dtype.itemsize)
-    if dtype.kind != "f" or room is None or exponent > room[0] or mantissa > room[1]:
+    if not np.issubdtype(dtype, np.floating) or room is None or exponent > room[0] or mantissa > room[1]:
         raise UnsupportedFeatureError("floats that no IEEE 754 type holds", hint="Zarr has no such type")
     return dtype.newbyteorder("=")
 
@@ -137,14 +143,14 @@ def _complex(tid: Any) -> ElementType:
     part = _float(tid.get_super())
     if part.dtype.itemsize == 2:
         raise UnsupportedFeatureError("complex numbers of half precision", hint="Zarr has no such type")
-    return ElementType(np.dtype(f"c{2 * part.dtype.itemsize}"), part.endian)
+    return ElementType(dtype=np.dtype(f"c{2 * part.dtype.itemsize}"), endian=part.endian)
 
 
 def _string(tid: Any) -> ElementType:
     if tid.is_variable_str():
-        return ElementType(np.dtypes.StringDType(), by_value="variable-length strings")
+        return ElementType(dtype=np.dtypes.StringDType(), by_value="variable-length strings")
     size, padding = tid.get_size(), tid.get_strpad()
-    element = ElementType(np.dtype(f"S{size}"))
+    element = ElementType(dtype=np.dtype(f"S{size}"))
     if padding == h5t.STR_SPACEPAD:
         return replace(element, storage=(_fixed_string(size, "space"),))
     if padding == h5t.STR_NULLTERM and size > 1:
@@ -162,9 +168,13 @@ def _enumeration(tid: Any) -> ElementType:
     values = np.array([tid.get_member_value(i) for i in range(len(names))], base.dtype)
     if dict(zip(names, values.tolist(), strict=True)) == {"FALSE": 0, "TRUE": 1}:  # as h5py writes booleans, in a byte
         size = base.dtype.itemsize
-        return ElementType(np.dtype("?"), by_value="" if size == 1 else f"booleans of {size} bytes")
+        return ElementType(dtype=np.dtype("?"), by_value="" if size == 1 else f"booleans of {size} bytes")
     flags = {"flag_values": values, "flag_meanings": " ".join(name.replace(" ", "_") for name in names)}
     return replace(base, attributes=flags if names else {})
+
+
+_NUMPY_ONLY: Final = (np.datetime64, np.timedelta64, np.str_)
+"""Types that numpy has and HDF5 has not."""
 
 
 def _opaque(tid: Any) -> ElementType:
@@ -172,12 +182,12 @@ def _opaque(tid: Any) -> ElementType:
         dtype = tid.dtype
     except (TypeError, ValueError, SyntaxError) as error:
         raise UnsupportedFeatureError(f"opaque elements tagged {tid.get_tag()!r}") from error
-    if dtype.kind == "V" and dtype.fields is None:
-        return ElementType(np.dtype(f"V{tid.get_size()}"))
-    if dtype.kind in "MmU":  # numpy's own types, as h5py stores them
-        return ElementType(dtype.newbyteorder("="), "big" if dtype.byteorder == ">" else "little")
-    if dtype.kind == "S":
-        return ElementType(dtype)
+    if np.issubdtype(dtype, np.void) and dtype.fields is None:
+        return ElementType(dtype=np.dtype(f"V{tid.get_size()}"))
+    if issubclass(dtype.type, _NUMPY_ONLY):  # as h5py stores them
+        return ElementType(dtype=dtype.newbyteorder("="), endian="big" if dtype.byteorder == ">" else "little")
+    if np.issubdtype(dtype, np.bytes_):
+        return ElementType(dtype=dtype)
     raise UnsupportedFeatureError(f"opaque elements tagged {tid.get_tag()!r}")
 
 
@@ -194,21 +204,21 @@ def _compound(tid: Any) -> ElementType:
         raise UnsupportedFeatureError("compound without fields")
     if _is_complex(tid):
         part = _float(tid.get_member_type(0))
-        return ElementType(np.dtype(f"c{2 * part.dtype.itemsize}"), part.endian)
-    reasons: list[str] = []
+        return ElementType(dtype=np.dtype(f"c{2 * part.dtype.itemsize}"), endian=part.endian)
+    obstacles = _Obstacles()
     try:
-        stored = _stored(tid, reasons)
+        stored = _stored_dtype(tid, obstacles)
     except ValueError as error:
         raise UnsupportedFeatureError("compound whose field names Zarr cannot hold", hint=str(error)) from error
-    if not reasons:
+    if not obstacles.reasons:
         try:
             layout = record_layout(stored)
         except UnsupportedFeatureError as error:  # too much for a codec
-            reasons.append(error.feature)
+            obstacles.reasons.append(error.feature)
         else:
-            return ElementType(layout.dtype, layout.endian, storage=layout.codecs)
+            return ElementType(dtype=layout.dtype, endian=layout.endian, storage=layout.codecs)
     packed = repack_fields(stored, recurse=True).newbyteorder("=")
-    return ElementType(packed, by_value=reasons[0], texts=_TEXTS in reasons)
+    return ElementType(dtype=packed, by_value=obstacles.reasons[0], texts=obstacles.texts)
 
 
 def _is_complex(tid: Any) -> bool:
@@ -222,42 +232,49 @@ def _is_complex(tid: Any) -> bool:
     return (tid.get_member_offset(0), tid.get_member_offset(1), tid.get_size()) == (0, half, 2 * half)
 
 
-_TEXTS: Final = "compound with variable-length strings"
+@dataclass(slots=True)
+class _Obstacles:
+    """Why there are no references to a record, and whether texts of variable length are among the reasons."""
+
+    reasons: list[str] = field(default_factory=list)
+    texts: bool = False
 
 
-def _stored(tid: Any, reasons: list[str]) -> np.dtype[Any]:
-    """The dtype of a record or of a field as the file has it; with reasons why there are no references to it, packed.
+def _stored_dtype(tid: Any, obstacles: _Obstacles) -> np.dtype[Any]:
+    """The dtype of a record or of a field as the file has it; packed when there are obstacles to references to it.
 
     Variable-length strings are texts of one character here: how long they are is seen when they are copied.
     """
     if tid.get_class() == h5t.ARRAY:
-        return np.dtype((_stored(tid.get_super(), reasons), tuple(int(n) for n in tid.get_array_dims())))
+        return np.dtype((_stored_dtype(tid.get_super(), obstacles), tuple(int(n) for n in tid.get_array_dims())))
     if tid.get_class() == h5t.COMPOUND and not _is_complex(tid):
         members = range(tid.get_nmembers())
         names = [tid.get_member_name(i).decode() for i in members]
-        kinds: list[Any] = [_stored(tid.get_member_type(i), reasons) for i in members]
-        if reasons:  # fields may have another size than in the file
-            return np.dtype(list(zip(names, kinds, strict=True)))
+        dtypes: list[Any] = [_stored_dtype(tid.get_member_type(i), obstacles) for i in members]
+        if obstacles.reasons:  # fields may have another size than in the file
+            return np.dtype(list(zip(names, dtypes, strict=True)))
         offsets = [tid.get_member_offset(i) for i in members]
-        layout = {"names": names, "formats": kinds, "offsets": offsets, "itemsize": tid.get_size()}
+        layout = {"names": names, "formats": dtypes, "offsets": offsets, "itemsize": tid.get_size()}
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
     element = element_type(tid)
     if element.members is not None:
         raise UnsupportedFeatureError(f"compound with {element.by_value}", hint="Zarr's structs have none")
-    if element.dtype.kind == "T":
-        reasons.append(_TEXTS)
+    if is_variable_length(element.dtype):
+        obstacles.texts = True
+        obstacles.reasons.append("compound with variable-length strings")
         return np.dtype("U1")
     if element.by_value:
-        reasons.append(f"compound with {element.by_value}")
+        obstacles.reasons.append(f"compound with {element.by_value}")
     if element.storage:
-        reasons.append("compound with fields that need a codec")
+        obstacles.reasons.append("compound with fields that need a codec")
     return element.dtype.newbyteorder(">" if element.endian == "big" else "<")
 
 
 def _sequence(tid: Any) -> ElementType:
     """Sequences of members that have bytes of their own; how many there are differs from element to element."""
     members = element_type(tid.get_super())
-    if members.shape or members.texts or members.dtype.kind not in "biufcSV":
+    times_or_texts = is_variable_length(members.dtype) or issubclass(members.dtype.type, _NUMPY_ONLY)
+    if members.shape or members.texts or times_or_texts:
         raise UnsupportedFeatureError("variable-length sequences of texts, arrays or sequences")
     return replace(
         members, dtype=np.dtype(object), storage=(), by_value="variable-length sequences", members=members.dtype

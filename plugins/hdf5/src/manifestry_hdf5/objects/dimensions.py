@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry_hdf5.libhdf5.files import Identity
+from manifestry_hdf5.objects.datatypes import is_integer
 
 __all__ = ["ONLY_DIMENSION", "SCALE_ATTRIBUTES", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
 
@@ -32,7 +33,7 @@ _NOT_COORDINATE: Final = "_nc4_non_coord_"
 """What netCDF-4 puts before the name of a variable that has the name of a dimension and is not its coordinate."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Scale:
     """What a dataset says about dimensions.
 
@@ -76,7 +77,7 @@ def read_scale(identifier: Any, identity: Identity, attributes: Mapping[str, Any
     attributes
         At least those of `SCALE_ATTRIBUTES` that it has.
     """
-    scale = Scale(identity)
+    scale = Scale(identity=identity)
     scale.is_scale = attributes.get("CLASS") == "DIMENSION_SCALE"
     if scale.is_scale:
         name = attributes.get("NAME")
@@ -95,8 +96,10 @@ def read_scale(identifier: Any, identity: Identity, attributes: Mapping[str, Any
 
 def _integers(value: Any) -> tuple[int, ...]:
     """The numbers of an attribute; none where it is missing or something else."""
+    if value is None:
+        return ()
     values = np.asarray(value)
-    return tuple(map(int, values.reshape(-1))) if values.dtype.kind in "iu" else ()
+    return tuple(map(int, values.reshape(-1))) if is_integer(values.dtype) else ()
 
 
 def scale_name(path: str) -> str:
@@ -105,18 +108,9 @@ def scale_name(path: str) -> str:
 
 
 def is_netcdf(attributes: Mapping[str, Any], scales: Iterable[Scale]) -> bool:
-    """Whether netCDF-4 wrote a file, judged by the attributes of its root group and the books of its dimensions."""
+    """Whether netCDF-4 wrote a file, judged by the attributes of its root group and of its dimension scales."""
     marked = "_NCProperties" in attributes or "_nc3_strict" in attributes
     return marked or any(s.number is not None or s.coordinates is not None or s.only_dimension for s in scales)
-
-
-@dataclass(slots=True)
-class _Variable:
-    """An array whose dimensions are being named."""
-
-    shape: tuple[int, ...]
-    unlimited: tuple[bool, ...]
-    names: list[str | None]
 
 
 class DimensionNames:
@@ -151,8 +145,8 @@ class DimensionNames:
         """Keep a dimension of a group; one without elements is unlimited to netCDF-C, whatever the file says."""
         self._sizes.setdefault(group, []).append((name, size, grows or not size))
 
-    def named(self, name: str, scale: Scale, ndim: int) -> tuple[list[str | None], list[int]]:
-        """The names that the file gives to the axes of one array, and the axes with several scales."""
+    def axis_names(self, name: str, scale: Scale, ndim: int) -> tuple[list[str | None], list[int]]:
+        """The names that the file has for the axes of one array, and the axes with several scales."""
         names: list[str | None] = [None] * ndim
         if scale.coordinates is not None and len(scale.coordinates) == ndim:
             names = [self._by_number.get(number) for number in scale.coordinates]
@@ -160,14 +154,16 @@ class DimensionNames:
             names[0] = scale_name(name)
         several = []
         for axis, targets in enumerate((scale.attached or ())[:ndim]):
-            known = [self._by_identity[t] for t in targets if t in self._by_identity]
-            if names[axis] is None and known:
-                names[axis] = known[0]
-            if len(known) > 1:
+            attached = [self._by_identity[t] for t in targets if t in self._by_identity]
+            if names[axis] is None and attached:
+                names[axis] = attached[0]
+            if len(attached) > 1:
                 several.append(axis)
         return names, several
 
-    def phony(self, group: str, shape: Sequence[int], unlimited: Sequence[bool], names: list[str | None]) -> None:
+    def add_phony_names(
+        self, group: str, shape: Sequence[int], unlimited: Sequence[bool], names: list[str | None]
+    ) -> None:
         """Name the axes that have none; call it for the groups below before those above."""
         pool = self._sizes.setdefault(group, [])
         taken = {name for name in names if name is not None}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from h5py import h5d
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.datatypes import default_fill
+from manifestry.model.datatypes import default_fill, is_variable_length
 
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datatypes import ElementType
@@ -20,14 +20,14 @@ def is_undefined(properties: Any) -> bool:
     return bool(properties.fill_value_defined() == h5d.FILL_VALUE_UNDEFINED)
 
 
-def fill_value(properties: Any, element: ElementType, kind: Any) -> Any:
-    """The fill value of a dataset as a scalar of the element type: zero where nobody chose one.
+def fill_value(properties: Any, element: ElementType, datatype: Any) -> Any:
+    """The fill value of a dataset as a scalar of the element type: zero where none was chosen.
 
     Parameters
     ----------
     properties
         Creation properties of the dataset.
-    kind
+    datatype
         The datatype of the dataset.
 
     Raises
@@ -38,13 +38,14 @@ def fill_value(properties: Any, element: ElementType, kind: Any) -> Any:
     copied = element.members is not None or element.texts  # no element of these is ever missing
     if copied or properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
         return default_fill(element.dtype)
-    memory = kind.dtype
-    given = np.zeros(1 if element.shape or element.dtype.kind == "T" else (), memory)
-    properties.get_fill_value(given)
-    if element.dtype.kind == "T":
-        raw: Any = given[0]
+    memory = datatype.dtype
+    text = is_variable_length(element.dtype)  # sequences have returned above
+    stored = np.zeros(1 if element.shape or text else (), memory)
+    properties.get_fill_value(stored)
+    if text:
+        raw: Any = stored[0]
         return decode_text(raw) if isinstance(raw, bytes) else ""
-    values = np.asarray(given, memory.base).reshape(-1)
+    values = np.asarray(stored, memory.base).reshape(-1)
     if element.shape and values.tobytes() != values[:1].tobytes() * len(values):
         raise UnsupportedFeatureError("fill value that differs inside an array datatype")
     return values[0].astype(element.dtype) if element.dtype.fields is None else values.astype(element.dtype)[0]

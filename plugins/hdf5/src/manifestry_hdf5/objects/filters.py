@@ -1,6 +1,6 @@
 """Filter pipeline message → codecs (HDF5 File Format Specification, section IV.A.2.l).
 
-A pipeline is read from the creation properties by position: a filter may stand in it twice. HDF5 applies its filters in
+A pipeline is read from the creation properties by position: a filter may occur in it twice. HDF5 applies its filters in
 the order of Zarr's codecs after ``bytes``.
 """
 
@@ -18,7 +18,7 @@ from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
 from numpy.typing import NDArray
 
-from manifestry_hdf5.objects.datatypes import ElementType
+from manifestry_hdf5.objects.datatypes import ElementType, is_integer
 
 __all__ = ["Chain", "Filter", "codec_chain", "optional_chain", "read_pipeline"]
 
@@ -54,14 +54,14 @@ def read_pipeline(properties: Any) -> tuple[Filter, ...]:
     MalformedFileError
         Elements that are shuffled have no bytes.
     """
-    found = []
+    filters = []
     for position in range(properties.get_nfilters()):
         number, flags, client_data, name = properties.get_filter(position)
         text = name.decode("utf-8", "replace").split("\0")[0]
         if number == h5z.FILTER_SHUFFLE and client_data[:1] == (0,):
-            raise MalformedFileError("shuffle of elements of 0 bytes")
-        found.append(Filter(int(number), int(flags), tuple(int(v) for v in client_data), text))
-    return tuple(found)
+            raise MalformedFileError("shuffle filter: elements of 0 bytes where 1 or more are expected")
+        filters.append(Filter(int(number), int(flags), tuple(int(v) for v in client_data), text))
+    return tuple(filters)
 
 
 @lru_cache(maxsize=256)
@@ -100,7 +100,7 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
                 raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another compression")
             codecs.append(Codec("manifestry.lzf", {"size": length}))
         else:
-            codecs.append(_checked(item, _codec(item, element), length))
+            codecs.append(_check_client_data(item, _codec(item, element), length))
         if item.number == h5z.FILTER_FLETCHER32 and length is not None:
             length += 4
         elif item.number != h5z.FILTER_SHUFFLE:
@@ -109,7 +109,7 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
 
 
 def _image_codecs(item: Filter, element: ElementType, ndim: int) -> list[Codec]:
-    if element.dtype.kind not in "iub":
+    if not (is_integer(element.dtype) or np.issubdtype(element.dtype, np.bool_)):
         raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) of elements that are no integers")
     codec = Codec(_IMAGE_CODECS[item.number])
     if item.number != _JPEG_LS or len(item.client_data) <= 5 or item.client_data[5] <= 1:
@@ -124,6 +124,7 @@ def optional_chain(
     element: ElementType,
     chunk_bytes: int,
     ndim: int,
+    *,
     masks: NDArray[np.uint32],
     sizes: NDArray[np.uint64],
 ) -> Chain | None:
@@ -162,7 +163,7 @@ _CHECKSUM_BYTES: Final = 4
 
 
 def _numcodecs_configuration(codec: Codec) -> dict[str, Any]:
-    """A codec as numcodecs has it; what blosc needs for decoding stands in the chunks."""
+    """A codec as numcodecs has it; what blosc needs for decoding is in the chunks."""
     if codec.name == "blosc":
         return {"id": "blosc"}
     if codec.name == "zstd":
@@ -178,10 +179,10 @@ def _codec(item: Filter, element: ElementType) -> Codec:
     try:
         return make(item.client_data, element)
     except (IndexError, ValueError) as error:
-        raise _of_client_data(item, str(error)) from error
+        raise _client_data_error(item, str(error)) from error
 
 
-def _checked(item: Filter, codec: Codec, length: int | None) -> Codec:
+def _check_client_data(item: Filter, codec: Codec, length: int | None) -> Codec:
     """A codec of ours that can be made, and gives as many bytes as a chunk has.
 
     Raises
@@ -194,13 +195,13 @@ def _checked(item: Filter, codec: Codec, length: int | None) -> Codec:
     try:
         nbytes = numcodecs.get_codec({"id": codec.name, **codec.configuration}).decoded_size()
     except ValueError as error:
-        raise _of_client_data(item, str(error)) from error
+        raise _client_data_error(item, str(error)) from error
     if None not in (nbytes, length) and nbytes != length:
-        raise _of_client_data(item, f"chunks of {nbytes} bytes where {length} are due")
+        raise _client_data_error(item, f"chunks of {nbytes} bytes where {length} are expected")
     return codec
 
 
-def _of_client_data(item: Filter, reason: str) -> UnsupportedFeatureError:
+def _client_data_error(item: Filter, reason: str) -> UnsupportedFeatureError:
     feature = f"filter {item.number} ({_label(item)}) with client data {item.client_data}"
     return UnsupportedFeatureError(feature, hint=reason)
 
@@ -265,7 +266,7 @@ def _blosc2(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG0
 def _zfp(data: tuple[int, ...], element: ElementType) -> Codec:  # noqa: ARG001 as above
     """The filter gives elements in the byte order of the machine that wrote its header, whatever the datatype says."""
     if len(data) < 2:
-        raise ValueError("no header")
+        raise ValueError("the header of zfp is missing")
     little = data[1].to_bytes(4, "little")[:3] == b"zfp"
     return Codec("manifestry.zfp", {"client_data": list(data), "order": "little" if little else "big"})
 
@@ -287,7 +288,7 @@ _CODECS: Final[dict[int, Callable[[tuple[int, ...], ElementType], Codec]]] = {
 _LZF: Final = 32000
 _JPEG_LS: Final = 32018
 _IMAGE_CODECS: Final = {_JPEG_LS: "imagecodecs_jpegls", 32033: "imagecodecs_htj2k"}
-"""Filters whose codec gives an array, so that it stands in the place of ``bytes``."""
+"""Filters whose codec gives an array, so that it takes the place of ``bytes``."""
 
 _NAMES: Final = {
     4: "szip",

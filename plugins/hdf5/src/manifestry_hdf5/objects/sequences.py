@@ -1,7 +1,7 @@
 """Members of variable-length sequences as h5py gives them.
 
 h5py (3.16 and before) reads the members of big-endian sequences as the file has them, and calls them native: 1.0 comes
-out as 4.6e-41. Whether the installed h5py does so is tried once, on a file in memory.
+out as 4.6e-41. Those of records are right. Whether the installed h5py does so is tried once, on a file in memory.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["in_file_order"]
 
 
 def in_file_order(members: np.ndarray[Any, Any], endian: Endian | None) -> np.ndarray[Any, Any]:
-    """The members of one sequence of numbers, in the byte order that they really have.
+    """The members of one sequence, in the byte order that they really have.
 
     Parameters
     ----------
     endian
         Byte order that the datatype declares.
     """
-    if endian is None or members.dtype.itemsize == 1 or not _order_is_lost():
+    if endian is None or members.dtype.itemsize == 1 or members.dtype.names is not None or not _order_is_lost():
         return members
     return members.view(members.dtype.newbyteorder(endian))
 
@@ -33,6 +33,6 @@ def in_file_order(members: np.ndarray[Any, Any], endian: Endian | None) -> np.nd
 @cache
 def _order_is_lost() -> bool:
     with h5py.File("manifestry-probe", "w", driver="core", backing_store=False) as file:
-        kind = h5py.vlen_dtype(np.dtype(">i2"))
-        file.create_dataset("probe", (1,), kind)[0] = np.array([1], ">i2")
+        dtype = h5py.vlen_dtype(np.dtype(">i2"))
+        file.create_dataset("probe", (1,), dtype)[0] = np.array([1], ">i2")
         return int(file["probe"][0][0]) != 1

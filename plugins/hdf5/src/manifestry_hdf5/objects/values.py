@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from manifestry.model.codecs import Codec, serializer
+from manifestry.model.datatypes import is_variable_length
 
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datatypes import ElementType
@@ -29,11 +30,11 @@ type Values = np.ndarray[Any, Any]
 
 def model_values(values: Values, element: ElementType) -> Values:
     """Values as h5py gives them in the element type of the array; texts as objects."""
-    if element.dtype.kind == "O":
+    if element.dtype == object:
         return _objects((_members(v, element) for v in values.reshape(-1)), values.shape)
     if element.members is not None:  # the only sequence of a dataset without dimensions
         return _members(values, element)
-    if element.dtype.kind == "T":
+    if is_variable_length(element.dtype):  # texts
         return _objects(map(_text, values.reshape(-1).tolist()), values.shape)
     if element.dtype.names is None:
         return values.astype(element.dtype, copy=False)
@@ -42,8 +43,8 @@ def model_values(values: Values, element: ElementType) -> Values:
     return packed
 
 
-def _objects(found: Iterable[Any], shape: tuple[int, ...]) -> Values:
-    elements = list(found)
+def _objects(items: Iterable[Any], shape: tuple[int, ...]) -> Values:
+    elements = list(items)
     objects = np.empty(len(elements), object)
     for i, one in enumerate(elements):  # numpy would make one array of several of the same length
         objects[i] = one
@@ -71,13 +72,13 @@ def _with_lengths(values: Values, dtype: np.dtype[Any]) -> np.dtype[Any]:
     """A record type with room for the longest text of each field."""
     fields: list[tuple[str, np.dtype[Any]]] = []
     for name in dtype.names or ():
-        kind, column = dtype[name], values[name]
-        base = kind.base
+        member, column = dtype[name], values[name]
+        base = member.base
         if base.names is not None:
             base = _with_lengths(column, base)
-        elif column.dtype.kind == "O":
+        elif column.dtype == object:
             base = np.dtype(f"U{max((len(_text(v)) for v in column.reshape(-1).tolist()), default=1) or 1}")
-        fields.append((name, np.dtype((base, kind.shape))))
+        fields.append((name, np.dtype((base, member.shape))))
     return np.dtype(fields)
 
 
@@ -87,7 +88,7 @@ def _assign(target: Values, values: Values) -> None:
         column = values[name]
         if target.dtype[name].base.names is not None:
             _assign(target[name], column)
-        elif column.dtype.kind == "O":
+        elif column.dtype == object:
             target[name] = _objects(map(_text, column.reshape(-1).tolist()), column.shape)
         else:
             target[name] = column
@@ -95,31 +96,31 @@ def _assign(target: Values, values: Values) -> None:
 
 def chunk_codecs(element: ElementType, dtype: np.dtype[Any]) -> tuple[Codec, ...]:
     """The codecs that decode what `chunk_bytes` makes of elements of a type."""
-    if element.members is not None and dtype.kind == "O":
-        return Codec("manifestry.sequences", {"dtype": _described(element.members)}), Codec("vlen-bytes")
+    if element.members is not None and np.issubdtype(dtype, np.object_):
+        return Codec("manifestry.sequences", {"dtype": _describe(element.members)}), Codec("vlen-bytes")
     return (serializer(dtype),)
 
 
-def _described(dtype: np.dtype[Any]) -> Any:
+def _describe(dtype: np.dtype[Any]) -> Any:
     """A dtype as JSON, little-endian: its name, or names, types and shapes of the fields."""
     if dtype.names is None:
         return dtype.newbyteorder("<").str
     fields = [(name, dtype[name]) for name in dtype.names]
-    return [[name, _described(kind.base), *([list(kind.shape)] if kind.shape else [])] for name, kind in fields]
+    return [[name, _describe(member.base), *([list(member.shape)] if member.shape else [])] for name, member in fields]
 
 
 def chunk_bytes(chunk: Values, element: ElementType) -> bytes:
     """The bytes of a chunk."""
-    if chunk.dtype.kind != "O":
+    if chunk.dtype != object:
         return np.ascontiguousarray(chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)).tobytes()
     flat = chunk.reshape(-1).tolist()
     if element.members is None:
-        return _framed([text.encode() for text in flat])
+        return _frame([text.encode() for text in flat])
     stored = element.members.newbyteorder("<")
-    return _framed([members.astype(stored).tobytes() if len(members) else b"" for members in flat])
+    return _frame([members.astype(stored).tobytes() if len(members) else b"" for members in flat])
 
 
-def _framed(items: list[bytes]) -> bytes:
+def _frame(items: list[bytes]) -> bytes:
     """The form of ``vlen-utf8`` and ``vlen-bytes``: how many there are, and each after its length."""
     parts = [len(items).to_bytes(4, "little")]
     for item in items:

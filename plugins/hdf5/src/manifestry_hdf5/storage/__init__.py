@@ -1,1 +1,10 @@
-"""Where the elements of a dataset lie, as chunk manifests."""
+"""From where the elements of datasets are stored to references.
+
+============  ========================================================================
+`chunked`     references to the chunks of chunked datasets
+`contiguous`  references to contiguous elements, in the file or in raw files beside it
+`virtual`     references to the chunks of the sources of virtual datasets
+`copying`     values copied where there are no references
+`reencoding`  chunks that are stored unlike the others, encoded anew
+============  ========================================================================
+"""

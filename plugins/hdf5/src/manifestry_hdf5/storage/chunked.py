@@ -17,7 +17,7 @@ from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.filters import Chain, Filter, codec_chain, optional_chain
 from manifestry_hdf5.storage.copying import SMALL
 from manifestry_hdf5.storage.reencoding import reencode
-from manifestry_hdf5.structures.blocks import IndexReader, read_together
+from manifestry_hdf5.structures.batched_reads import IndexReader, read_together
 from manifestry_hdf5.structures.chunks import ChunkTable, Extent, read_chunks
 
 __all__ = ["chunked_storage", "read_tables"]
@@ -37,12 +37,12 @@ def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[Chun
         try:
             readers[number] = _reader(dataset, context)
         except UnsupportedFeatureError:
-            results[number] = _by_library(dataset)
+            results[number] = _table_by_library(dataset)
         except ManifestryError as error:
             results[number] = error
     if readers:
-        found = read_together(list(readers.values()), datasets[0].file.fetch)
-        results |= dict(zip(readers, found, strict=True))
+        tables = read_together(list(readers.values()), datasets[0].file.fetch)
+        results |= dict(zip(readers, tables, strict=True))
     return [results[number] for number in range(len(datasets))]
 
 
@@ -57,12 +57,12 @@ def _extent(dataset: Dataset) -> Extent:
     return Extent.of(dataset.shape, dataset.maximum, dataset.chunk_shape)
 
 
-def _by_library(dataset: Dataset) -> ChunkTable | ManifestryError:
-    """The chunks as libhdf5 lists them, where the layout is one that this package does not know."""
+def _table_by_library(dataset: Dataset) -> ChunkTable | ManifestryError:
+    """The chunks as libhdf5 lists them, where this package does not know the layout."""
     extent = _extent(dataset)
-    growing = [axis for axis, n in enumerate(extent.most) if n is None]
+    growing = [axis for axis, n in enumerate(extent.max_grid) if n is None]
     try:
-        if len(growing) == 1 and growing[0]:  # libhdf5's coordinates may be wrong, and nothing tells whether they are
+        if len(growing) == 1 and growing[0]:  # libhdf5's coordinates may be wrong, unnoticed
             raise UnsupportedFeatureError("unknown chunk index with an unlimited dimension that is not the first")
         with library_errors(dataset.path):
             assert dataset.chunk_shape is not None
@@ -89,29 +89,35 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     masks = table.masks & np.uint32((1 << len(dataset.filters)) - 1)
     usual = 0
     if masks.any():
-        kinds, counts = np.unique(masks, return_counts=True)
-        usual = int(kinds[int(np.argmax(counts))])
+        distinct, counts = np.unique(masks, return_counts=True)
+        usual = int(distinct[int(np.argmax(counts))])
     odd = masks != usual
-    kept = _without(dataset.filters, usual)
+    kept = _remaining_filters(dataset.filters, usual)
     chunk_bytes = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
     ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
     chain = codec_chain(kept, dataset.element, chunk_bytes, ndim)
     if not odd.any():
         return _references(dataset, grid, table), chain
-    few = int(np.count_nonzero(odd)) * chunk_bytes <= SMALL
-    optional = None if few else optional_chain(dataset.filters, dataset.element, chunk_bytes, ndim, masks, table.sizes)
+    small = int(np.count_nonzero(odd)) * chunk_bytes <= SMALL
+    optional = None if small else _optional_chain(dataset, chunk_bytes, masks, table)
     if optional is not None:
         return _references(dataset, grid, table), optional
     encoded = _encode_odd(dataset, table.positions[odd], grid, kept, context)
     if encoded is None:
-        optional = optional_chain(dataset.filters, dataset.element, chunk_bytes, ndim, masks, table.sizes)
+        optional = _optional_chain(dataset, chunk_bytes, masks, table)
         if optional is None:
             raise UnsupportedFeatureError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
         return _references(dataset, grid, table), optional
     return _with_inline(dataset, grid, table, odd, encoded), chain
 
 
-def _without(filters: Sequence[Filter], mask: int) -> tuple[Filter, ...]:
+def _optional_chain(dataset: Dataset, chunk_bytes: int, masks: NDArray[np.uint32], table: ChunkTable) -> Chain | None:
+    """The codecs that decode all chunks where one filter is optional; see `optional_chain`."""
+    ndim = len(dataset.shape) + len(dataset.element.shape)
+    return optional_chain(dataset.filters, dataset.element, chunk_bytes, ndim, masks=masks, sizes=table.sizes)
+
+
+def _remaining_filters(filters: Sequence[Filter], mask: int) -> tuple[Filter, ...]:
     return tuple(item for bit, item in enumerate(filters) if not mask >> bit & 1)
 
 
@@ -130,7 +136,9 @@ def _with_inline(
     offsets, sizes = table.offsets.copy(), table.sizes.copy()
     offsets[odd], sizes[odd] = np.cumsum(lengths) - lengths, lengths
     rows = np.where(odd, np.uint32(INLINE), np.uint32(0))
-    return ChunkManifest.from_sparse(grid, dataset.file.files, table.positions, offsets, sizes, rows, b"".join(encoded))
+    return ChunkManifest.from_sparse(
+        grid, dataset.file.files, table.positions, offsets, sizes, file_index=rows, inline=b"".join(encoded)
+    )
 
 
 def _encode_odd(

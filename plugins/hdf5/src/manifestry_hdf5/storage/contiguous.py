@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import SourceError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
-from manifestry.model.chunk_choice import divide
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import RegularGrid
 from manifestry.storage import Source
 
 from manifestry_hdf5.libhdf5.files import OpenFiles, library_errors
@@ -73,7 +73,11 @@ def _grid(dataset: Dataset, chunk_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _rows(dataset: Dataset, chunk_bytes: int | None) -> tuple[int, ...]:
     """The shape of chunks of about `chunk_bytes` that follow each other in the file; of all elements without it."""
-    return dataset.shape if chunk_bytes is None else divide(dataset.shape, dataset.stored_itemsize, chunk_bytes)
+    return (
+        dataset.shape
+        if chunk_bytes is None
+        else RegularGrid.divide(dataset.shape, dataset.stored_itemsize, chunk_bytes)
+    )
 
 
 def _aligned_rows(dataset: Dataset, step: int) -> tuple[int, ...]:
@@ -100,8 +104,8 @@ def raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
         count = properties.get_external_count()
         if not count:
             return None
-        found: list[Any] = [properties.get_external(i) for i in range(count)]
-    return [(decode_text(name), int(offset), int(size)) for name, offset, size in found]
+        entries: list[Any] = [properties.get_external(i) for i in range(count)]
+    return [(decode_text(name), int(offset), int(size)) for name, offset, size in entries]
 
 
 def raw_sources(dataset: Dataset, files: OpenFiles) -> list[Source]:
@@ -114,7 +118,7 @@ def raw_sources(dataset: Dataset, files: OpenFiles) -> list[Source]:
     """
     names = [name for name, _, _ in raw_files(dataset) or ()]
     try:
-        return [files.linked(dataset.file, name, "external raw file", dataset.path) for name in names]
+        return [files.link_target(dataset.file, name, "external raw file", dataset.path) for name in names]
     except SourceError as error:
         raise UnsupportedFeatureError("external raw file that cannot be read", dataset.path, str(error)) from error
 

@@ -23,9 +23,9 @@ from manifestry_hdf5.objects.values import chunk_bytes, chunk_codecs, model_valu
 __all__ = ["SMALL", "copy_chunks", "copy_values"]
 
 SMALL: Final = 64 << 10
-"""Arrays of fewer bytes than this are copied rather than given a codec that readers would have to install."""
+"""Arrays of fewer bytes than this are copied, so that readers need not install a codec for them."""
 
-_MANY_CHUNKS: Final = 10_000
+_MAX_CHUNKS: Final = 10_000
 """Beyond this number of chunks a copied array becomes one chunk."""
 
 
@@ -60,7 +60,9 @@ def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> Virtual
         raise _too_much(reason, dataset, limit)
     attributes = dict(dataset.element.attributes) | dataset.attributes
     codecs = chunk_codecs(dataset.element, dtype)
-    metadata = ArrayMetadata(plain.shape, dtype, grid, codecs, fill, None, attributes)
+    metadata = ArrayMetadata(
+        shape=plain.shape, dtype=dtype, chunk_grid=grid, codecs=codecs, fill_value=fill, attributes=attributes
+    )
     return VirtualArray(metadata, ChunkManifest.from_inline(grid.grid_shape(plain.shape), chunks))
 
 
@@ -71,7 +73,7 @@ def _too_much(reason: str, dataset: Dataset, limit: int) -> UnsupportedFeatureEr
 def _chunk_shape(dataset: Dataset) -> tuple[int, ...]:
     """The chunks of the file, or one where there are none or too many."""
     shape = dataset.chunk_shape
-    if shape is None or math.prod(-(-n // c) for n, c in zip(dataset.shape, shape, strict=True)) > _MANY_CHUNKS:
+    if shape is None or math.prod(-(-n // c) for n, c in zip(dataset.shape, shape, strict=True)) > _MAX_CHUNKS:
         return tuple(max(1, n) for n in dataset.shape)
     return shape
 
@@ -86,7 +88,7 @@ def _values(dataset: Dataset, limit: int, reason: str) -> np.ndarray[Any, Any]:
     with library_errors(dataset.path):
         variable = source.dtype.hasobject
         if variable:
-            dataset.file.require_sound_values(dataset.id.get_type())
+            dataset.file.check_values(dataset.id.get_type())
             dataset.file.check_lengths(dataset.id)
         if not dataset.shape or not variable:
             return np.asarray(source[()])
@@ -105,7 +107,7 @@ def _content(values: np.ndarray[Any, Any]) -> int:
     """Bytes of values with those that objects in them have."""
     if values.dtype.names is not None:
         return sum(_content(values[name]) for name in values.dtype.names)
-    if values.dtype.kind != "O":
+    if values.dtype != object:
         return values.nbytes
     return sum(v.nbytes if isinstance(v, np.ndarray) else len(v) for v in values.reshape(-1).tolist() if v is not None)
 
@@ -122,9 +124,9 @@ def copy_chunks(array: VirtualArray, dataset: Dataset) -> VirtualArray:
     if not manifest.stored_count or manifest.files.urls != (dataset.file.source.url,):
         return array
     _, offsets, lengths = manifest.columns()
-    there = np.flatnonzero(manifest.stored & ~manifest.inlined).tolist()
-    ranges = [(int(offsets[n]), int(offsets[n]) + int(lengths[n])) for n in there]
-    copied = dict(zip(there, dataset.file.source.ranges(ranges), strict=True))
+    referenced = np.flatnonzero(manifest.stored & ~manifest.inlined).tolist()
+    ranges = [(int(offsets[n]), int(offsets[n]) + int(lengths[n])) for n in referenced]
+    copied = dict(zip(referenced, dataset.file.source.ranges(ranges), strict=True))
     return VirtualArray(
         array.metadata, ChunkManifest.from_inline(manifest.grid_shape, copied | manifest.inline_chunks())
     )

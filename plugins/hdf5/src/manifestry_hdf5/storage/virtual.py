@@ -39,7 +39,7 @@ __all__ = [
 _SOURCE: Final = "virtual dataset with a source"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Mapping:
     """One box of a virtual dataset and the box of a source that it shows.
 
@@ -73,7 +73,7 @@ class VirtualStorage:
 
 
 def source_names(dataset: Dataset) -> list[tuple[str, str]]:
-    """The file and the path of the source of each mapping of a virtual dataset, as they stand in the file."""
+    """The file and the path of the source of each mapping of a virtual dataset, as the file has them."""
     properties = dataset.properties
     with library_errors(dataset.path):
         return [
@@ -90,7 +90,7 @@ def endless_names(dataset: Dataset) -> list[str]:
     properties = dataset.properties
     with library_errors(dataset.path):
         spaces = [properties.get_virtual_vspace(i) for i in range(properties.get_virtual_count())]
-        return [name for (name, _), space in zip(source_names(dataset), spaces, strict=True) if _endless(space)]
+        return [name for (name, _), space in zip(source_names(dataset), spaces, strict=True) if _is_endless(space)]
 
 
 def open_sources(
@@ -108,18 +108,18 @@ def open_sources(
     UnsupportedFeatureError
         A source is missing, or the file may not point at it.
     """
-    found: list[Dataset | None] = []
+    sources: list[Dataset | None] = []
     for name, path in source_names(dataset):
         try:
-            there = None if name == "." else files.linked(dataset.file, name, _SOURCE, dataset.path)
+            target = None if name == "." else files.link_target(dataset.file, name, _SOURCE, dataset.path)
             if "%" in name or "%" in path:
-                found.append(None)
+                sources.append(None)
             else:
-                file = dataset.file if there is None else files.open(there)
-                found.append(describe(file, path, dataset.path))
+                file = dataset.file if target is None else files.open(target)
+                sources.append(describe(file, path, dataset.path))
         except (MalformedFileError, SourceError) as error:
             raise UnsupportedFeatureError(f"{_SOURCE} that is missing", dataset.path, str(error)) from error
-    return found
+    return sources
 
 
 def read_mappings(dataset: Dataset, sources: Sequence[Dataset | None]) -> list[Mapping]:
@@ -130,20 +130,20 @@ def read_mappings(dataset: Dataset, sources: Sequence[Dataset | None]) -> list[M
     UnsupportedFeatureError
         A selection is no box, or a name is a pattern.
     """
-    found = []
+    mappings = []
     properties = dataset.properties
     with library_errors(dataset.path):
         for i, source in enumerate(sources):
             if source is None:
                 raise UnsupportedFeatureError("virtual dataset whose sources are a pattern", dataset.path)
-            here, there = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
-            start, size = _box(here, dataset.shape, dataset.path)
-            source_start, source_size = _box(there, source.shape, dataset.path)
-            if len(size) == len(source_size) and (_endless(here) or _endless(there)):
+            space, source_space = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
+            start, size = _box(space, dataset.shape, dataset.path)
+            source_start, source_size = _box(source_space, source.shape, dataset.path)
+            if len(size) == len(source_size) and (_is_endless(space) or _is_endless(source_space)):
                 size = source_size = tuple(map(min, size, source_size))  # what both have at present
             axes = _axes(size, source_size, dataset.path)
-            found.append(Mapping(start, size, source, source_start, axes))
-    return found
+            mappings.append(Mapping(start=start, size=size, source=source, source_start=source_start, axes=axes))
+    return mappings
 
 
 def _raw(text: Any) -> bytes:
@@ -156,7 +156,7 @@ def _box(space: Any, shape: Sequence[int], path: str) -> tuple[tuple[int, ...], 
         return (0,) * len(shape), tuple(shape)
     if space.get_select_type() != h5s.SEL_HYPERSLABS:
         raise UnsupportedFeatureError("virtual dataset with a selection that is no box", path)
-    if _endless(space):
+    if _is_endless(space):
         return _endless_box(space.get_regular_hyperslab(), shape, path)
     low, high = space.get_select_bounds()
     size = tuple(int(b) - int(a) + 1 for a, b in zip(low, high, strict=True))
@@ -165,7 +165,7 @@ def _box(space: Any, shape: Sequence[int], path: str) -> tuple[tuple[int, ...], 
     return tuple(map(int, low)), size
 
 
-def _endless(space: Any) -> bool:
+def _is_endless(space: Any) -> bool:
     """Whether a selection has no end along some dimension."""
     return bool(
         space.get_select_type() == h5s.SEL_HYPERSLABS
@@ -272,10 +272,10 @@ def _chunk_shape(dataset: Dataset, mappings: Sequence[Mapping]) -> tuple[int, ..
         return shapes.pop()
     if not mappings:
         return tuple(max(1, n) for n in dataset.shape)
-    return _divided(dataset, mappings)
+    return _common_rows(dataset, mappings)
 
 
-def _divided(dataset: Dataset, mappings: Sequence[Mapping]) -> tuple[int, ...]:
+def _common_rows(dataset: Dataset, mappings: Sequence[Mapping]) -> tuple[int, ...]:
     """The longest rows that contiguous sources have in common."""
     shape = []
     first = True  # a run of bytes can be divided along its first dimension only
@@ -322,21 +322,21 @@ def _place(
     dataset: Dataset, mapping: Mapping, chunk_shape: Sequence[int], manifest: ChunkManifest
 ) -> tuple[tuple[slice, ...], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Where in the grid of the virtual dataset the chunks of a source go, and their columns in that shape."""
-    there: list[slice | int] = [0] * len(mapping.source.shape)
+    source_grid: list[slice | int] = [0] * len(mapping.source.shape)
     for axis, start in enumerate(mapping.source_start):
         if axis not in mapping.axes:
-            there[axis] = start  # chunks have length one here
-    here = []
+            source_grid[axis] = start  # chunks have length one here
+    box = []
     for axis, (start, size, chunk) in enumerate(zip(mapping.start, mapping.size, chunk_shape, strict=True)):
         end, count = start + size, -(-size // chunk)
         follow = mapping.axes[axis]
         first = 0 if follow is None else mapping.source_start[follow]
         if start % chunk or first % chunk or (end % chunk and end != dataset.shape[axis]):
             raise UnsupportedFeatureError("virtual dataset whose boxes end inside chunks", dataset.path)
-        here.append(slice(start // chunk, start // chunk + count))
+        box.append(slice(start // chunk, start // chunk + count))
         if follow is not None:
-            there[follow] = slice(first // chunk, first // chunk + count)
+            source_grid[follow] = slice(first // chunk, first // chunk + count)
     grid = manifest.grid_shape[: len(mapping.source.shape)]
-    shape = tuple(s.stop - s.start for s in here)
-    picked = [column.reshape(grid)[tuple(there)].reshape(shape) for column in manifest.columns()]
-    return tuple(here), (picked[0], picked[1], picked[2])
+    shape = tuple(s.stop - s.start for s in box)
+    picked = [column.reshape(grid)[tuple(source_grid)].reshape(shape) for column in manifest.columns()]
+    return tuple(box), (picked[0], picked[1], picked[2])

@@ -29,7 +29,7 @@ def integers(octets: NDArray[np.uint8]) -> NDArray[np.uint64]:
         One needs more than 64 bits.
     """
     if octets.shape[1] > 8 and octets[:, 8:].any():
-        raise MalformedFileError("an address or length of more than 64 bits")
+        raise MalformedFileError("an address or length does not fit in 64 bits")
     wide = np.zeros((len(octets), 8), "u1")
     wide[:, : octets.shape[1]] = octets[:, :8]
     return wide.view("<u8")[:, 0].astype("u8", copy=False)
@@ -55,14 +55,14 @@ def decode_entries(
     """
     count, size = octets.shape
     if size < offset_size + 5 if filtered else size != offset_size:
-        raise MalformedFileError(f"chunk array: elements of {size} bytes are not those of its kind")
+        raise MalformedFileError(f"chunk array: elements of {size} bytes do not fit its kind")
     defined = np.flatnonzero(~(octets[:, :offset_size] == 255).all(axis=1))
     if len(defined) != count:
         octets = octets[defined]
     addresses = integers(octets[:, :offset_size])
-    where = defined if places is None else places[defined]
+    places = defined if places is None else places[defined]
     if not filtered:
-        return Entries(where, addresses, np.full(len(addresses), chunk_bytes, "u8"), np.zeros(len(addresses), "u4"))
+        return Entries(places, addresses, np.full(len(addresses), chunk_bytes, "u8"), np.zeros(len(addresses), "u4"))
     sizes = integers(octets[:, offset_size : size - 4])
     masks = integers(octets[:, size - 4 :]).astype("u4")
-    return Entries(where, addresses, sizes, masks)
+    return Entries(places, addresses, sizes, masks)

@@ -40,13 +40,13 @@ class UnusualError(Exception):
 
 
 def _plain_types() -> dict[bytes, np.dtype[Any]]:
-    """Datatype messages of the numbers that numpy has, without the version that stands in the first byte."""
-    found = {}
+    """Datatype messages of the numbers that numpy has, without the version, which is in the first byte."""
+    types = {}
     for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
         for order in "<>":
             dtype = np.dtype(order + code)
-            found[_without_version(h5t.py_create(dtype).encode()[2:])] = dtype
-    return found
+            types[_without_version(h5t.py_create(dtype).encode()[2:])] = dtype
+    return types
 
 
 def _without_version(message: bytes) -> bytes:
@@ -77,12 +77,15 @@ def attribute_parts(message: bytes) -> AttributeParts:
     version = message[0]
     at = 9 if version == 3 else 8
     parts = []
-    for where in (2, 4, 6):
-        size = message[where] | message[where + 1] << 8
+    for field in (2, 4, 6):
+        size = message[field] | message[field + 1] << 8
         parts.append(message[at : at + size])
         at += -(-size // 8) * 8 if version == 1 else size
     plain = version in (1, 2, 3) and not (version > 1 and message[1])
-    return AttributeParts(parts[0].split(b"\0")[0], parts[1], parts[2], message[at:], plain)
+    name, datatype, dataspace = parts
+    return AttributeParts(
+        name=name.split(b"\0")[0], datatype=datatype, dataspace=dataspace, data=message[at:], plain=plain
+    )
 
 
 def parse_attribute(parts: AttributeParts, superblock: Superblock, heap: GlobalHeap) -> Any:
@@ -122,7 +125,9 @@ def parse_reference_lists(
         raise UnusualError
     size = int.from_bytes(datatype[4:8], "little")
     if len(parts.data) < shape[0] * size or size != 8 + o:
-        raise MalformedFileError(f"attribute message: {len(parts.data)} bytes for {shape[0]} lists of references")
+        raise MalformedFileError(
+            f"attribute message: {len(parts.data)} bytes do not hold {shape[0]} lists of references"
+        )
     lists = []
     for at in range(0, shape[0] * size, size):
         count = int.from_bytes(parts.data[at : at + 4], "little")
@@ -143,33 +148,33 @@ def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Sup
     if not size or not count:
         raise UnusualError
     if len(data) < size * count:
-        raise MalformedFileError(f"attribute message: {len(data)} bytes where {size * count} are due")
-    kind = datatype[0] & 0x0F
-    if kind == _STRING:
+        raise MalformedFileError(f"attribute message: {len(data)} bytes where {size * count} are expected")
+    datatype_class = datatype[0] & 0x0F
+    if datatype_class == _STRING:
         padding = datatype[1] & 0x0F
-        texts = [_fixed(data[i * size : (i + 1) * size], padding) for i in range(count)]
-        return _nested(texts, shape)
-    if kind == _VARIABLE_LENGTH and datatype[1] & 0x0F == 1:
-        texts = [_variable(data[i * size : (i + 1) * size], superblock, heap) for i in range(count)]
-        return _nested(texts, shape)
-    if kind == _VARIABLE_LENGTH:
+        texts = [_fixed_text(data[i * size : (i + 1) * size], padding) for i in range(count)]
+        return _nest(texts, shape)
+    if datatype_class == _VARIABLE_LENGTH and datatype[1] & 0x0F == 1:
+        texts = [_variable_text(data[i * size : (i + 1) * size], superblock, heap) for i in range(count)]
+        return _nest(texts, shape)
+    if datatype_class == _VARIABLE_LENGTH:
         member = int.from_bytes(datatype[12:16], "little")
         for i in range(count):
             _check_sequence(data[i * size : (i + 1) * size], member, superblock, heap)
-    dtype = _PLAIN.get(_without_version(datatype[: 12 if kind == 0 else 20]))
+    dtype = _PLAIN.get(_without_version(datatype[: 12 if datatype_class == 0 else 20]))
     if dtype is None:
         raise UnusualError
     values = np.frombuffer(data, dtype, count).astype(dtype.newbyteorder("=")).reshape(shape)
     return values if shape else values[()]
 
 
-def _fixed(text: bytes, padding: int) -> bytes:
+def _fixed_text(text: bytes, padding: int) -> bytes:
     if padding == _NULL_TERMINATED:
         return text.split(b"\0")[0]
     return text.rstrip(b" " if padding == _SPACE_PADDED else b"\0")
 
 
-def _variable(descriptor: bytes, superblock: Superblock, heap: GlobalHeap) -> bytes:
+def _variable_text(descriptor: bytes, superblock: Superblock, heap: GlobalHeap) -> bytes:
     length = int.from_bytes(descriptor[:4], "little")
     if not length or not any(descriptor[4 : 4 + superblock.offset_size]):
         return b""
@@ -177,19 +182,21 @@ def _variable(descriptor: bytes, superblock: Superblock, heap: GlobalHeap) -> by
 
 
 def _check_sequence(descriptor: bytes, member: int, superblock: Superblock, heap: GlobalHeap) -> None:
-    """Check that a sequence is as long as it says, since libhdf5 makes room for it before it looks."""
+    """Check that a sequence is as long as it says, since libhdf5 allocates it before it looks."""
     count = int.from_bytes(descriptor[:4], "little")
     if count and any(descriptor[4 : 4 + superblock.offset_size]):
         stored = len(heap.object(descriptor[4:]))
         if stored < count * member:
-            raise MalformedFileError(f"attribute message: {count} members of {member} bytes in an object of {stored}")
+            raise MalformedFileError(
+                f"attribute message: {count} members of {member} bytes do not fit in an object of {stored}"
+            )
 
 
-def _nested(texts: list[bytes], shape: tuple[int, ...]) -> Any:
+def _nest(texts: list[bytes], shape: tuple[int, ...]) -> Any:
     """Texts in lists of the shape of their dataspace; one text alone for a scalar."""
     if not shape:
         return texts[0]
     if len(shape) == 1:
         return texts
     step = math.prod(shape[1:])
-    return [_nested(texts[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]
+    return [_nest(texts[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]

@@ -9,8 +9,8 @@ from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import integers
-from manifestry_hdf5.structures.blocks import Blocks, IndexReader
-from manifestry_hdf5.structures.order import before, check_ascending, ends
+from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
+from manifestry_hdf5.structures.order import check_ascending, ends, precedes
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["Leaves", "read_btree_v1"]
@@ -31,14 +31,14 @@ class Leaves(NamedTuple):
     masks: NDArray[np.uint32]
 
 
-def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: int) -> IndexReader[list[Leaves]]:
+def read_btree_v1(superblock: Superblock, address: int, ndim: int, max_chunks: int) -> IndexReader[list[Leaves]]:
     """The leaves of the B-tree at an address, level by level.
 
     Raises
     ------
     MalformedFileError
-        A node is no node, is on the wrong level, is there twice or has chunks where nobody looks for them, or there are
-        more chunks than allowed.
+        A node is not a node, is on the wrong level, is listed twice or has chunks where a search does not come, or there
+        are more chunks than allowed.
     """
     node = _Node(superblock, ndim)
     positions = np.array([superblock.base + address], "i8")
@@ -49,8 +49,8 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: 
         for start in range(0, len(positions), BATCH):
             batch = positions[start : start + BATCH]
             [data] = yield [Blocks(batch, node.length)]
-            while (most := node.check(data, batch, level)) > node.rank * 2:
-                node.grow(most)
+            while (entries := node.check(data, batch, level)) > node.rank * 2:
+                node.grow(entries)
                 [data] = yield [Blocks(batch, node.length)]
             level = int(data[0, 5])
             records = node.records(data)
@@ -67,10 +67,12 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, most_chunks: 
             _check_keys(above, f"version 1 B-tree at {address:#x}")
             return leaves
         positions = superblock.base + np.concatenate(children)
-        if len(positions) > most_chunks or len(np.unique(positions)) != len(positions):
-            raise MalformedFileError(f"version 1 B-tree at {address:#x}: a node is there twice, or there are too many")
+        if len(positions) > max_chunks or len(np.unique(positions)) != len(positions):
+            raise MalformedFileError(
+                f"version 1 B-tree at {address:#x}: a node is listed twice, or there are too many nodes"
+            )
         if int(positions.min()) < 0:
-            raise MalformedFileError(f"version 1 B-tree at {address:#x}: a child at an impossible address")
+            raise MalformedFileError(f"version 1 B-tree at {address:#x}: a child has an impossible address")
         level -= 1
 
 
@@ -93,13 +95,13 @@ def _check_keys(levels: list[_Keys], tree: str) -> None:
     leaf = levels[-1]
     if not leaf.counts.all():
         if len(leaf.counts) > 1:
-            raise MalformedFileError(f"{tree}: a leaf without chunks")
+            raise MalformedFileError(f"{tree}: a leaf has no chunks")
         return
     firsts, lasts = leaf.left[0::2], leaf.left[1::2]
     check_ascending(lasts, leaf.right, tree)
     for level in reversed(levels[:-1]):
-        if before(firsts, level.left).any():
-            raise MalformedFileError(f"{tree}: a key after what it leads to")
+        if precedes(firsts, level.left).any():
+            raise MalformedFileError(f"{tree}: a key comes after what it leads to")
         check_ascending(lasts, level.right, tree)
         firsts, lasts = ends(firsts, level.counts)[0], ends(lasts, level.counts)[1]
 
@@ -130,7 +132,9 @@ class _Node:
         good = heads & np.uint64((1 << 48) - 1) == expected
         if not good.all():
             at = int(positions[int(np.argmin(good))])
-            raise MalformedFileError(f"version 1 B-tree node at byte {at}: no node of raw data chunks on its level")
+            raise MalformedFileError(
+                f"version 1 B-tree node at byte {at}: not a node of raw data chunks of the expected level"
+            )
         return int((heads >> np.uint64(48)).max())
 
     def _heads(self, data: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -175,7 +179,7 @@ class _Node:
 
 def _leaves(records: NDArray[np.void], ndim: int) -> Leaves:
     if records["at"][:, ndim].any():
-        raise MalformedFileError("version 1 B-tree: a chunk that begins inside an element")
+        raise MalformedFileError("version 1 B-tree: a chunk begins inside an element")
     return Leaves(
         np.ascontiguousarray(records["at"][:, :ndim]),
         integers(records["child"]),

@@ -11,7 +11,7 @@ from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import integers
-from manifestry_hdf5.structures.blocks import Blocks, IndexReader
+from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.btree_v1 import BATCH, Leaves
 from manifestry_hdf5.structures.checksum import check_blocks
 from manifestry_hdf5.structures.superblock import Superblock
@@ -22,9 +22,9 @@ _UNFILTERED: Final = 10
 _FILTERED: Final = 11
 _PREFIX: Final = 6  # signature, version, record type
 _CHECKSUM: Final = 4
-_LARGEST_NODE: Final = 1 << 20
+_MAX_NODE_BYTES: Final = 1 << 20
 """libhdf5's are of 512 and 2048 bytes."""
-_DEEPEST: Final = 64
+_MAX_DEPTH: Final = 64
 """Levels above the leaves: even two children in a node make more records than there can be."""
 
 
@@ -49,14 +49,14 @@ class Level[T](NamedTuple):
 
 
 def read_btree_v2(
-    superblock: Superblock, address: int, ndim: int, chunk_bytes: int, most_chunks: int
+    superblock: Superblock, address: int, ndim: int, chunk_bytes: int, max_chunks: int
 ) -> IndexReader[list[Level[Leaves]]]:
     """The records of all nodes of the B-tree of chunks at an address, level by level; coordinates count chunks.
 
     Raises
     ------
     MalformedFileError
-        A node is no node or damaged, is there twice, or there are more chunks than allowed.
+        A node is not a node or damaged, is listed twice, or there are more chunks than allowed.
     """
     o = superblock.offset_size
     sizes = {_UNFILTERED: (o + 8 * ndim,), _FILTERED: range(o + 8 * ndim + 5, 1 << 16)}
@@ -64,7 +64,7 @@ def read_btree_v2(
     def take(header: Header, records: NDArray[np.uint8]) -> Leaves:
         return _leaves(header, records, superblock, ndim, chunk_bytes)
 
-    return (yield from walk_btree_v2(superblock, address, sizes, take, most_chunks))
+    return (yield from walk_btree_v2(superblock, address, sizes, take, max_chunks))
 
 
 def walk_btree_v2[T](
@@ -72,7 +72,7 @@ def walk_btree_v2[T](
     address: int,
     record_sizes: Mapping[int, Container[int]],
     take: Callable[[Header, NDArray[np.uint8]], T],
-    most_nodes: int,
+    max_nodes: int,
 ) -> IndexReader[list[Level[T]]]:
     """All nodes of the B-tree at an address, from the root down.
 
@@ -86,14 +86,14 @@ def walk_btree_v2[T](
     Raises
     ------
     MalformedFileError
-        A node is no node or damaged, is there twice, does not have as many records as is said of it, or there are too
-        many.
+        A node is not a node or damaged, is listed twice, does not have as many records as its parent says, or there are
+        too many.
     """
     start = superblock.place(address, "version 2 B-tree")
     length = 16 + superblock.offset_size + 2 + superblock.length_size + _CHECKSUM
     [data] = yield [Blocks(np.array([start], "i8"), length)]
     header = _read_header(data, superblock, start, record_sizes)
-    tree, found = _Counted(f"version 2 B-tree at {address:#x}"), []
+    tree, levels = _RecordCounts(f"version 2 B-tree at {address:#x}"), []
     if header.root == superblock.undefined:
         tree.check(header.total if not header.root_records else -1)
         return []
@@ -105,26 +105,26 @@ def walk_btree_v2[T](
         for first in range(0, len(nodes), BATCH):
             batch, used = nodes[first : first + BATCH], counts[first : first + BATCH]
             [data] = yield [Blocks(batch, header.node_size)]
-            _check_nodes(data, batch, used, depth, header, widths)
+            _check_nodes(data, batch, used, header, widths[depth][1])
             parts.append(take(header, _records(data, used, header.record_size)))
             if depth:
-                children.append(_children(data, used, header, superblock, depth, widths))
-        found.append(Level(parts, counts))
+                children.append(_children(data, used, header, superblock.offset_size, widths[depth]))
+        levels.append(Level(parts, counts))
         pointers = np.concatenate(children) if depth else np.empty((0, 3), "i8")
         tree.add(counts, pointers[:, 2])
         if depth:
             nodes, counts = superblock.base + pointers[:, 0], pointers[:, 1]
             if (
-                len(nodes) > min(most_nodes, superblock.size // header.node_size)
+                len(nodes) > min(max_nodes, superblock.size // header.node_size)
                 or len(np.unique(nodes)) != len(nodes)
                 or int(nodes.min(initial=0)) < 0
             ):
-                raise MalformedFileError(f"{tree.name}: a node is there twice, or there are too many")
+                raise MalformedFileError(f"{tree.name}: a node is listed twice, or there are too many nodes")
     tree.check(header.total)
-    return found
+    return levels
 
 
-class _Counted:
+class _RecordCounts:
     """The numbers of records in a tree, and what is said of them."""
 
     def __init__(self, name: str) -> None:
@@ -150,10 +150,10 @@ class _Counted:
                 right = bool(((totals == below) | (totals < 0)).all())
                 sums = counts + np.add.reduceat(below, np.cumsum(counts + 1) - (counts + 1))
             if not right:
-                raise MalformedFileError(f"{self.name}: not as many records as it says")
+                raise MalformedFileError(f"{self.name}: it does not have as many records as it says")
             below = sums
         if int(below.sum()) != total:
-            raise MalformedFileError(f"{self.name}: not as many records as it says")
+            raise MalformedFileError(f"{self.name}: it does not have as many records as it says")
 
 
 def _read_header(
@@ -161,7 +161,7 @@ def _read_header(
 ) -> Header:
     octets = data[0].tobytes()
     if octets[:5] != b"BTHD\0" or octets[5] not in record_sizes:
-        raise MalformedFileError(f"version 2 B-tree header at byte {start}: no tree of its kind")
+        raise MalformedFileError(f"version 2 B-tree header at byte {start}: not a tree of the expected kind")
     check_blocks(data, len(octets) - _CHECKSUM, np.array([start]), "version 2 B-tree header")
     o = superblock.offset_size
 
@@ -178,13 +178,13 @@ def _read_header(
         total=number(18 + o, superblock.length_size),
     )
     if header.record_size not in record_sizes[header.kind] or not (
-        _PREFIX + _CHECKSUM + header.record_size <= header.node_size <= _LARGEST_NODE
+        _PREFIX + _CHECKSUM + header.record_size <= header.node_size <= _MAX_NODE_BYTES
     ):
         raise MalformedFileError(
-            f"version 2 B-tree header at byte {start}: records of {header.record_size} bytes in nodes of "
-            f"{header.node_size}"
+            f"version 2 B-tree header at byte {start}: records of {header.record_size} bytes do not fit its "
+            f"type or its nodes of {header.node_size} bytes"
         )
-    if header.depth > _DEEPEST or not 0 < octets[15] < octets[14] <= 100 or header.total >> 62:
+    if header.depth > _MAX_DEPTH or not 0 < octets[15] < octets[14] <= 100 or header.total >> 62:
         raise MalformedFileError(f"version 2 B-tree header at byte {start}: impossible parameters")
     return header
 
@@ -195,17 +195,17 @@ def _pointer_widths(header: Header, superblock: Superblock) -> list[tuple[int, i
     Counts take as many bytes as the largest possible one needs; pointers of depth 2 and more also hold a total.
     """
     room = header.node_size - _PREFIX - _CHECKSUM
-    most = room // header.record_size
-    count = total_width = _octets(most)
-    total = most
+    entries = room // header.record_size  # at most, in a node
+    count = total_width = _octets(entries)
+    total = entries
     widths = [(count, 0)]
     for depth in range(1, header.depth + 1):
         pointer = superblock.offset_size + count + (total_width if depth > 1 else 0)
         widths.append((count, pointer))
-        most = (room - pointer) // (header.record_size + pointer)
-        if most < 1:
-            raise MalformedFileError("version 2 B-tree header: nodes too small for their pointers")
-        total = (most + 1) * total + most
+        entries = (room - pointer) // (header.record_size + pointer)
+        if entries < 1:
+            raise MalformedFileError("version 2 B-tree header: its nodes are too small for their pointers")
+        total = (entries + 1) * total + entries
         total_width = _octets(total)
     return widths
 
@@ -218,17 +218,17 @@ def _check_nodes(
     data: NDArray[np.uint8],
     positions: NDArray[np.int64],
     used: NDArray[np.int64],
-    depth: int,
     header: Header,
-    widths: list[tuple[int, int]],
+    pointer: int,
 ) -> None:
-    wanted = np.frombuffer((b"BTIN" if depth else b"BTLF") + bytes([0, header.kind]), "u1")
-    good = (data[:, :_PREFIX] == wanted).all(axis=1)
-    ends = _PREFIX + used * header.record_size + ((used + 1) * widths[depth][1] if depth else 0)
+    """Check the beginnings and checksums of nodes; child pointers take `pointer` bytes each, those of leaves none."""
+    expected = np.frombuffer((b"BTIN" if pointer else b"BTLF") + bytes([0, header.kind]), "u1")
+    good = (data[:, :_PREFIX] == expected).all(axis=1)
+    ends = _PREFIX + used * header.record_size + (used + 1) * pointer
     good &= ends + _CHECKSUM <= header.node_size
     if not good.all():
         at = int(positions[int(np.argmin(good))])
-        raise MalformedFileError(f"version 2 B-tree node at byte {at}: no node of this tree on its level")
+        raise MalformedFileError(f"version 2 B-tree node at byte {at}: not a node of this tree of the expected level")
     for end in np.unique(ends).tolist():
         rows = np.flatnonzero(ends == end)
         check_blocks(data[rows, : end + _CHECKSUM], end, positions[rows], "version 2 B-tree node")
@@ -236,9 +236,9 @@ def _check_nodes(
 
 def _records(data: NDArray[np.uint8], used: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
     """The records of some nodes, one after the other."""
-    most = int(used.max(initial=0))
-    table = data[:, _PREFIX : _PREFIX + most * size].reshape(len(data), most, size)
-    return table[np.arange(most) < used[:, None]]
+    longest = int(used.max(initial=0))
+    table = data[:, _PREFIX : _PREFIX + longest * size].reshape(len(data), longest, size)
+    return table[np.arange(longest) < used[:, None]]
 
 
 def _leaves(header: Header, records: NDArray[np.uint8], superblock: Superblock, ndim: int, chunk_bytes: int) -> Leaves:
@@ -259,21 +259,19 @@ def _children(
     data: NDArray[np.uint8],
     used: NDArray[np.int64],
     header: Header,
-    superblock: Superblock,
-    depth: int,
-    widths: list[tuple[int, int]],
+    offset_size: int,
+    widths: tuple[int, int],
 ) -> NDArray[np.int64]:
     """Address and number of records of every child, and the number of those in and below it, ``(n, 3)``.
 
     That is -1 for leaves, of which it is not said. Internal nodes are few.
     """
-    count, pointer = widths[depth]
-    o = superblock.offset_size
+    o, (count, pointer) = offset_size, widths
     parts = []
     for node, n in zip(data, used.tolist(), strict=True):
         start = _PREFIX + n * header.record_size
         pointers = node[start : start + (n + 1) * pointer].reshape(n + 1, pointer)
-        total = integers(pointers[:, o + count :]).astype("i8") if depth > 1 else np.full(n + 1, -1)
+        total = integers(pointers[:, o + count :]).astype("i8") if pointer > o + count else np.full(n + 1, -1)
         numbers = [integers(pointers[:, :o]).astype("i8"), integers(pointers[:, o : o + count]).astype("i8"), total]
         parts.append(np.stack(numbers, axis=1))
     return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""What the structures of version 2 of the format tell of themselves: how they begin, and a checksum.
+"""How structures of version 2 of the format identify themselves: how they begin, and a checksum.
 
 That is Jenkins' lookup3 (specification, Appendix C).
 """
@@ -31,7 +31,7 @@ def check_heads(data: NDArray[np.uint8], head: bytes, positions: NDArray[np.int6
     good = (data[:, : len(head)] == np.frombuffer(head, "u1")).all(axis=1)
     if not good.all():
         at = int(positions[int(np.argmin(good))])
-        raise MalformedFileError(f"{of} {structure} at byte {at}: no {structure} of this {of}")
+        raise MalformedFileError(f"{of} {structure} at byte {at}: not one of this {of}")
 
 
 def check_blocks(data: NDArray[np.uint8], length: int, positions: NDArray[np.int64], structure: str) -> None:
@@ -51,5 +51,5 @@ def check_blocks(data: NDArray[np.uint8], length: int, positions: NDArray[np.int
 
 def lookup3_of(data: bytes | NDArray[np.uint8]) -> int:
     """The checksum of one block."""
-    found: int = jenkins_lookup3(data)
-    return found
+    checksum: int = jenkins_lookup3(data)
+    return checksum

@@ -11,7 +11,7 @@ from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import Entries
-from manifestry_hdf5.structures.blocks import IndexReader
+from manifestry_hdf5.structures.batched_reads import IndexReader
 from manifestry_hdf5.structures.btree_v1 import Leaves, read_btree_v1
 from manifestry_hdf5.structures.btree_v2 import read_btree_v2
 from manifestry_hdf5.structures.extensible_array import read_extensible_array
@@ -49,26 +49,26 @@ class Extent(NamedTuple):
     ----------
     grid
         Chunks along each dimension.
-    most
+    max_grid
         Chunks along each dimension at most; None without limit.
     cut
         Whether the last chunk along a dimension reaches over the edge of the array.
     """
 
     grid: tuple[int, ...]
-    most: tuple[int | None, ...]
+    max_grid: tuple[int | None, ...]
     cut: tuple[bool, ...]
 
     @classmethod
     def of(cls, shape: Sequence[int], maximum: Sequence[int], chunk_shape: Sequence[int]) -> Extent:
         """From shapes in elements; a negative maximum means that there is no limit."""
         grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
-        most = tuple(None if n < 0 else -(-n // c) for n, c in zip(maximum, chunk_shape, strict=True))
-        return cls(grid, most, tuple(n % c != 0 for n, c in zip(shape, chunk_shape, strict=True)))
+        max_grid = tuple(None if n < 0 else -(-n // c) for n, c in zip(maximum, chunk_shape, strict=True))
+        return cls(grid, max_grid, tuple(n % c != 0 for n, c in zip(shape, chunk_shape, strict=True)))
 
 
 def read_chunks(
-    layout: ChunkLayout, superblock: Superblock, extent: Extent, most_chunks: int
+    layout: ChunkLayout, superblock: Superblock, extent: Extent, max_chunks: int
 ) -> IndexReader[ChunkTable]:
     """The stored chunks of a dataset.
 
@@ -77,7 +77,7 @@ def read_chunks(
     MalformedFileError
         The index is damaged; the message names the structure and its place.
     """
-    table = yield from _read(layout, superblock, extent, most_chunks)
+    table = yield from _read(layout, superblock, extent, max_chunks)
     return _mark_edges(table, extent) if layout.edges_unfiltered else table
 
 
@@ -90,36 +90,40 @@ def _mark_edges(table: ChunkTable, extent: Extent) -> ChunkTable:
     return table._replace(masks=np.where(edge, np.uint32(0xFFFF_FFFF), table.masks))
 
 
-def _read(layout: ChunkLayout, superblock: Superblock, extent: Extent, most_chunks: int) -> IndexReader[ChunkTable]:
+def _read(layout: ChunkLayout, superblock: Superblock, extent: Extent, max_chunks: int) -> IndexReader[ChunkTable]:
     address, ndim = layout.address, len(layout.chunk_shape)
     if address is None:
         return _empty()
     match layout.index:
         case ChunkIndex.BTREE_V1:
             tree = f"version 1 B-tree at {address:#x}"
-            leaves = yield from read_btree_v1(superblock, address, ndim, most_chunks)
-            parts = [_table(_in_chunks(part, layout.chunk_shape, tree), extent, superblock, tree) for part in leaves]
-            found = _joined(parts)
-            check_ascending(found.positions[:-1], found.positions[1:], tree)
-            return found
+            leaves = yield from read_btree_v1(superblock, address, ndim, max_chunks)
+            parts = [
+                _table(_count_in_chunks(part, layout.chunk_shape, tree), extent, superblock, tree) for part in leaves
+            ]
+            table = _concatenate(parts)
+            check_ascending(table.positions[:-1], table.positions[1:], tree)
+            return table
         case ChunkIndex.BTREE_V2:
             tree = f"version 2 B-tree at {address:#x}"
-            levels = yield from read_btree_v2(superblock, address, ndim, layout.chunk_bytes, most_chunks)
-            tables = [_joined([_table(part, extent, superblock, tree) for part in level.parts]) for level in levels]
+            levels = yield from read_btree_v2(superblock, address, ndim, layout.chunk_bytes, max_chunks)
+            tables = [
+                _concatenate([_table(part, extent, superblock, tree) for part in level.parts]) for level in levels
+            ]
             check_levels([(table.positions, level.counts) for table, level in zip(tables, levels, strict=True)], tree)
-            return _joined(tables)
+            return _concatenate(tables)
         case ChunkIndex.FIXED_ARRAY:
             entries = yield from read_fixed_array(
-                superblock, address, layout.chunk_bytes, math.prod(n or 0 for n in extent.most), most_chunks
+                superblock, address, layout.chunk_bytes, math.prod(n or 0 for n in extent.max_grid), max_chunks
             )
         case ChunkIndex.EXTENSIBLE_ARRAY:
-            entries = yield from read_extensible_array(superblock, address, layout.chunk_bytes, most_chunks)
+            entries = yield from read_extensible_array(superblock, address, layout.chunk_bytes, max_chunks)
         case ChunkIndex.IMPLICIT:
-            entries = _implicit(layout, address, extent)
+            entries = _implicit_elements(layout, address, extent)
         case ChunkIndex.SINGLE:
             size = layout.chunk_bytes if layout.single_size is None else layout.single_size
-            where, mask = np.zeros(1, "i8"), np.array([layout.single_mask], "u4")
-            entries = Entries(where, np.array([address], "u8"), np.array([size], "u8"), mask)
+            place, mask = np.zeros(1, "i8"), np.array([layout.single_mask], "u4")
+            entries = Entries(place, np.array([address], "u8"), np.array([size], "u8"), mask)
     return _from_entries(entries, extent, superblock)
 
 
@@ -127,12 +131,12 @@ def _empty() -> ChunkTable:
     return ChunkTable(np.empty(0, "i8"), np.empty(0, "u8"), np.empty(0, "u8"), np.empty(0, "u4"))
 
 
-def _implicit(layout: ChunkLayout, address: int, extent: Extent) -> Entries:
+def _implicit_elements(layout: ChunkLayout, address: int, extent: Extent) -> Entries:
     """Chunks one after the other, all of them, in the order of the largest grid (section VII.B)."""
-    count = math.prod(n or 0 for n in extent.most)
+    count = math.prod(n or 0 for n in extent.max_grid)
     grid = math.prod(extent.grid)
     if count < grid:
-        raise MalformedFileError("implicit chunk index: the array may be smaller than it is")
+        raise MalformedFileError("implicit chunk index: the array is larger than its maximum shape")
     places = np.arange(count) if count == grid else _numbers(extent)
     addresses = np.uint64(address) + places.astype("u8") * np.uint64(layout.chunk_bytes)
     return Entries(places, addresses, np.full(len(places), layout.chunk_bytes, "u8"), np.zeros(len(places), "u4"))
@@ -141,22 +145,22 @@ def _implicit(layout: ChunkLayout, address: int, extent: Extent) -> Entries:
 def _numbers(extent: Extent) -> NDArray[np.int64]:
     """The numbers, in the largest grid, of the chunks of the present one."""
     numbers = np.zeros(1, "i8")
-    for here, most in zip(extent.grid, extent.most, strict=True):
-        numbers = (numbers[:, None] * (most or 0) + np.arange(here)).reshape(-1)
+    for count, max_count in zip(extent.grid, extent.max_grid, strict=True):
+        numbers = (numbers[:, None] * (max_count or 0) + np.arange(count)).reshape(-1)
     return numbers
 
 
-def _joined(parts: Sequence[ChunkTable]) -> ChunkTable:
+def _concatenate(parts: Sequence[ChunkTable]) -> ChunkTable:
     if len(parts) == 1:
         return parts[0]
     return ChunkTable(*map(np.concatenate, zip(*parts, strict=True))) if parts else _empty()
 
 
-def _in_chunks(part: Leaves, chunk_shape: Sequence[int], tree: str) -> Leaves:
+def _count_in_chunks(part: Leaves, chunk_shape: Sequence[int], tree: str) -> Leaves:
     """Leaves whose coordinates count chunks in place of elements."""
-    coordinates, inside = np.divmod(part.coordinates, np.array(chunk_shape, "u8"))
-    if inside.any():
-        raise MalformedFileError(f"{tree}: a chunk that begins inside another")
+    coordinates, remainders = np.divmod(part.coordinates, np.array(chunk_shape, "u8"))
+    if remainders.any():
+        raise MalformedFileError(f"{tree}: a chunk begins inside another")
     return part._replace(coordinates=coordinates)
 
 
@@ -164,7 +168,7 @@ def _table(part: Leaves, extent: Extent, superblock: Superblock, tree: str) -> C
     """Chunks by their place; all lie in the array, since libhdf5 takes the others away when it makes an array smaller."""
     coordinates = part.coordinates
     if not (coordinates < np.array(extent.grid, "u8")).all():
-        raise MalformedFileError(f"{tree}: a chunk outside the array")
+        raise MalformedFileError(f"{tree}: a chunk lies outside the array")
     positions = np.zeros(len(coordinates), "i8")
     for axis, n in enumerate(extent.grid):
         positions = positions * n + coordinates[:, axis].astype("i8")
@@ -173,9 +177,9 @@ def _table(part: Leaves, extent: Extent, superblock: Superblock, tree: str) -> C
 
 def _from_entries(entries: Entries, extent: Extent, superblock: Superblock) -> ChunkTable:
     """Chunks from their numbers, which run through the largest grid with an unlimited dimension in front."""
-    order = sorted(range(len(extent.grid)), key=lambda axis: extent.most[axis] is not None)
+    order = sorted(range(len(extent.grid)), key=lambda axis: extent.max_grid[axis] is not None)
     places = entries.places
-    sizes = [extent.most[axis] for axis in order]
+    sizes = [extent.max_grid[axis] for axis in order]
     if order == list(range(len(order))) and sizes[1:] == list(extent.grid[1:]):
         positions = places
         keep = places < math.prod(extent.grid)

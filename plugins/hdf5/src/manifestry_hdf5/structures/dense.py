@@ -2,7 +2,7 @@
 
 The messages "link info" and "attribute info" (specification, sections IV.A.2.c and IV.A.2.v) say where the fractal heap
 is (III.G) that holds the links or attributes, and the version 2 B-trees (III.A.2) by which they are found. libhdf5 (up to
-2.0 at least) takes what their headers say for true: it ends, or makes room for all that they claim.
+2.0 at least) believes their headers: it ends the process, or allocates all that they claim.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from manifestry.errors import MalformedFileError, ManifestryError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import integers
-from manifestry_hdf5.structures.blocks import Fetch, read_together
+from manifestry_hdf5.structures.batched_reads import Fetch, read_together
 from manifestry_hdf5.structures.btree_v2 import Header, walk_btree_v2
 from manifestry_hdf5.structures.checksum import lookup3_of
 from manifestry_hdf5.structures.object_header import SHARED_MESSAGES, Message, read_extension
@@ -91,10 +91,10 @@ def _records(
     def take(_: Header, records: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return records
 
-    [found] = read_together([walk_btree_v2(superblock, address, record_sizes, take, superblock.size)], fetch)
-    if isinstance(found, ManifestryError):
-        raise found
-    for level in found:
+    [levels] = read_together([walk_btree_v2(superblock, address, record_sizes, take, superblock.size)], fetch)
+    if isinstance(levels, ManifestryError):
+        raise levels
+    for level in levels:
         yield from level.parts
 
 
@@ -102,7 +102,7 @@ def _check_flags(records: NDArray[np.uint8], kind: Kind, superblock: Superblock,
     """An attribute may be in the table of shared messages only where the file has one."""
     shared = kind is ATTRIBUTES and bool((records[:, kind.identifier] & _SHARED).any())
     if shared and SHARED_MESSAGES not in read_extension(read, superblock):
-        raise MalformedFileError("attribute in dense storage: shared, in a file without shared messages")
+        raise MalformedFileError("attribute in dense storage: it is shared, but the file has no shared messages")
 
 
 class _Heap(NamedTuple):
@@ -130,23 +130,23 @@ def _check_heap(address: int, kind: Kind, superblock: Superblock, read: Read, fe
         length += n + 4 + filters
     octets = read(start, start + length + _CHECKSUM)
     if octets[:5] != b"FRHP\0" or lookup3_of(octets[:length]) != int.from_bytes(octets[length:], "little"):
-        raise MalformedFileError(f"{where}: no fractal heap, or its checksum does not match its bytes")
+        raise MalformedFileError(f"{where}: not a fractal heap, or its checksum does not match its bytes")
     heap = _heap_of(octets, o, n)
-    # Blocks double in size from the third row of the table on, up to the largest that a heap of so many bits has.
-    most_rows = heap.bits - (heap.width * heap.start).bit_length() + 2
+    # Blocks double in size from the third row of the table on, up to the largest that a heap with addresses of that many bits has.
+    max_rows = heap.bits - (heap.width * heap.start).bit_length() + 2
     powers = all(x and not x & (x - 1) for x in (heap.width, heap.start, heap.largest))
     if (
         heap.identifier != kind.identifier
         or not powers
         or not heap.start <= heap.largest < 1 << 32
         or not heap.largest.bit_length() <= heap.bits <= 8 * o
-        or heap.rows > most_rows
+        or heap.rows > max_rows
     ):
         raise MalformedFileError(f"{where}: impossible parameters")
     if heap.root != superblock.undefined:
         superblock.place(heap.root, f"{where}: root block")
     if (heap.huge_tree == superblock.undefined) != (heap.huge_count == 0):
-        raise MalformedFileError(f"{where}: {heap.huge_count} huge objects, which are nowhere")
+        raise MalformedFileError(f"{where}: {heap.huge_count} huge objects contradict the address of their B-tree")
     if heap.huge_tree != superblock.undefined:
         _check_huge(heap.huge_tree, superblock, fetch, where)
 
@@ -177,4 +177,4 @@ def _check_huge(address: int, superblock: Superblock, fetch: Fetch, where: str) 
         starts, lengths = integers(records[:, :o]), integers(records[:, o : o + n])
         room = np.uint64(superblock.size)
         if ((starts > room) | (lengths > room)).any():
-            raise MalformedFileError(f"{where}: a huge object behind the end of the file")
+            raise MalformedFileError(f"{where}: a huge object lies beyond the end of the file")

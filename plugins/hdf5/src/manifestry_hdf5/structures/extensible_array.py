@@ -1,6 +1,6 @@
 """Extensible array (specification, section VII.D).
 
-The first elements stand in the index block. The others are in data blocks that become longer: super block ``u`` has
+The first elements are in the index block. The others are in data blocks that become longer: super block ``u`` has
 ``2**(u // 2)`` data blocks of ``2**((u + 1) // 2)`` times the smallest number of elements. The index block holds the
 addresses of the data blocks of the first super blocks, and of the later super blocks themselves.
 """
@@ -16,7 +16,7 @@ from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import Entries, decode_entries, integers
-from manifestry_hdf5.structures.blocks import Blocks, IndexReader
+from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import check_blocks, check_heads
 from manifestry_hdf5.structures.superblock import Superblock
 
@@ -25,7 +25,7 @@ __all__ = ["read_extensible_array"]
 _CHECKSUM: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Array:
     """The header of an array."""
 
@@ -77,8 +77,8 @@ type _Wanted = dict[int, list[tuple[int, int, NDArray[np.uint8] | None]]]
 """By number of elements, the data blocks to read: address, number of the first element, bitmap of pages."""
 
 
-class _Found:
-    """Elements as they are found: bytes and numbers."""
+class _Elements:
+    """The elements of an array, collected block by block: bytes and numbers."""
 
     def __init__(self, size: int) -> None:
         self.octets = [np.empty((0, size), "u1")]
@@ -91,7 +91,7 @@ class _Found:
 
 
 def read_extensible_array(
-    superblock: Superblock, address: int, chunk_bytes: int, most_chunks: int
+    superblock: Superblock, address: int, chunk_bytes: int, max_chunks: int
 ) -> IndexReader[Entries]:
     """The elements of the extensible array at an address; an element's place is the number of its chunk.
 
@@ -100,11 +100,11 @@ def read_extensible_array(
     MalformedFileError
         A structure is not what it should be or damaged, or there are more chunks than allowed.
     """
-    array = yield from _header(superblock, address, most_chunks)
-    found = _Found(array.size)
+    array = yield from _header(superblock, address, max_chunks)
+    collected = _Elements(array.size)
     if array.index_block == superblock.undefined:
-        return decode_entries(found.octets[0], array.filtered, superblock.offset_size, chunk_bytes)
-    blocks, supers = yield from _index_block(array, found)
+        return decode_entries(collected.octets[0], array.filtered, superblock.offset_size, chunk_bytes)
+    blocks, supers = yield from _index_block(array, collected)
     first = array.direct
     wanted: _Wanted = {}
     position = 0
@@ -122,23 +122,23 @@ def read_extensible_array(
             named.append((pointer, first, count, elements))
         first += count * elements
     yield from _super_blocks(array, named, wanted)
-    if sum(elements * len(parts) for elements, parts in wanted.items()) > 2 * most_chunks + array.direct:
-        raise MalformedFileError(f"extensible array at {address:#x}: more elements than chunks are allowed")
-    yield from _data_blocks(array, wanted, found)
-    octets, places = np.concatenate(found.octets), np.concatenate(found.places)
+    if sum(elements * len(parts) for elements, parts in wanted.items()) > 2 * max_chunks + array.direct:
+        raise MalformedFileError(f"extensible array at {address:#x}: it has more elements than chunks are allowed")
+    yield from _data_blocks(array, wanted, collected)
+    octets, places = np.concatenate(collected.octets), np.concatenate(collected.places)
     entries = decode_entries(octets, array.filtered, superblock.offset_size, chunk_bytes, places)
     if len(entries.places) and int(entries.places.max()) >= array.stored:
-        raise MalformedFileError(f"extensible array at {address:#x}: a chunk beyond the {array.stored} that it says")
+        raise MalformedFileError(f"extensible array at {address:#x}: a chunk lies beyond its {array.stored} elements")
     return entries
 
 
-def _header(superblock: Superblock, address: int, most_chunks: int) -> IndexReader[_Array]:
+def _header(superblock: Superblock, address: int, max_chunks: int) -> IndexReader[_Array]:
     o, n = superblock.offset_size, superblock.length_size
     start = superblock.place(address, "extensible array header")
     [data] = yield [Blocks(np.array([start], "i8"), 12 + 6 * n + o + _CHECKSUM)]
     octets = data[0].tobytes()
     if octets[:5] != b"EAHD\0" or octets[5] not in (0, 1):
-        raise MalformedFileError(f"extensible array header at byte {start}: no extensible array of chunks")
+        raise MalformedFileError(f"extensible array header at byte {start}: not an extensible array of chunks")
     check_blocks(data, len(octets) - _CHECKSUM, np.array([start]), "extensible array header")
     filtered, size, bits, direct, smallest, pointers, page_bits = octets[5:12]
     if (
@@ -151,14 +151,27 @@ def _header(superblock: Superblock, address: int, most_chunks: int) -> IndexRead
     ):
         raise MalformedFileError(f"extensible array header at byte {start}: impossible parameters {octets[6:12].hex()}")
     stored = int.from_bytes(octets[12 + 4 * n : 12 + 5 * n], "little")
-    if stored > most_chunks:
-        raise MalformedFileError(f"extensible array header at byte {start}: {stored} elements, more than {most_chunks}")
+    if stored > max_chunks:
+        raise MalformedFileError(
+            f"extensible array header at byte {start}: {stored} elements are more than the {max_chunks} chunks allowed"
+        )
     block = int.from_bytes(octets[12 + 6 * n : 12 + 6 * n + o], "little")
-    parameters = (filtered, size, bits, direct, smallest, pointers, 1 << page_bits)
-    return _Array(superblock, address, *parameters, block, stored)
+    return _Array(
+        superblock=superblock,
+        address=address,
+        filtered=filtered,
+        size=size,
+        bits=bits,
+        direct=direct,
+        smallest=smallest,
+        pointers=pointers,
+        page=1 << page_bits,
+        index_block=block,
+        stored=stored,
+    )
 
 
-def _index_block(array: _Array, found: _Found) -> IndexReader[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
+def _index_block(array: _Array, collected: _Elements) -> IndexReader[tuple[NDArray[np.uint64], NDArray[np.uint64]]]:
     """Addresses of the data blocks of the first super blocks, and of the later super blocks."""
     o = array.superblock.offset_size
     start = array.superblock.place(array.index_block, "extensible array index block")
@@ -170,13 +183,13 @@ def _index_block(array: _Array, found: _Found) -> IndexReader[tuple[NDArray[np.u
     [data] = yield [Blocks(np.array([start], "i8"), length + _CHECKSUM)]
     check_heads(data, array.head(b"EAIB"), np.array([start]), "index block", "extensible array")
     check_blocks(data, length, np.array([start]), "extensible array index block")
-    found.add(data[0, 6 + o : first].reshape(array.direct, array.size), np.arange(array.direct))
+    collected.add(data[0, 6 + o : first].reshape(array.direct, array.size), np.arange(array.direct))
     pointers = integers(data[0, first:length].reshape(-1, o))
     return pointers[:blocks], pointers[blocks:]
 
 
 def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wanted: _Wanted) -> IndexReader[None]:
-    """Add the data blocks of super blocks: address, first element, data blocks and elements in each are given."""
+    """Add the data blocks of super blocks, which `named` lists: address, first element, data blocks, elements in each."""
     if not named:
         return
     o = array.superblock.offset_size
@@ -198,7 +211,7 @@ def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wan
         # The bits of one data block follow those of the last, although there is room for whole bytes of each.
         bits = np.unpackbits(data[0, prefix : prefix + count * bitmap])
         if bits[count * pages :].any():
-            raise MalformedFileError(f"extensible array super block at byte {start}: says more pages than it has")
+            raise MalformedFileError(f"extensible array super block at byte {start}: it lists more pages than it has")
         written = bits[: count * pages].reshape(count, pages)
         pointers = integers(data[0, prefix + count * bitmap : length].reshape(count, o))
         wanted.setdefault(elements, []).extend(
@@ -210,11 +223,11 @@ def _super_blocks(array: _Array, named: Sequence[tuple[int, int, int, int]], wan
 
 def _positions(array: _Array, addresses: Sequence[int], elements: int) -> NDArray[np.int64]:
     """Where data blocks are, none of which reaches over the end of the file."""
-    where, length = "extensible array data block", elements * array.size
-    return np.array([array.superblock.place(address, where, length) for address in addresses], "i8")
+    structure, length = "extensible array data block", elements * array.size
+    return np.array([array.superblock.place(address, structure, length) for address in addresses], "i8")
 
 
-def _data_blocks(array: _Array, wanted: _Wanted, found: _Found) -> IndexReader[None]:
+def _data_blocks(array: _Array, wanted: _Wanted, collected: _Elements) -> IndexReader[None]:
     """The elements of data blocks: whole blocks of all lengths together, then the pages of those that have pages."""
     prefix = 6 + array.superblock.offset_size + array.offset_width
     groups = [
@@ -230,7 +243,7 @@ def _data_blocks(array: _Array, wanted: _Wanted, found: _Found) -> IndexReader[N
         check_blocks(data, length, positions, "extensible array data block")
         if not array.pages(elements):
             octets = data[:, prefix:length].reshape(-1, array.size)
-            found.add(octets, (firsts[:, None] + np.arange(elements)).reshape(-1))
+            collected.add(octets, (firsts[:, None] + np.arange(elements)).reshape(-1))
             continue
         for position, first, (_, _, bitmap) in zip(positions, firsts, wanted[elements], strict=True):
             written = np.flatnonzero(bitmap) if bitmap is not None else np.arange(array.pages(elements))
@@ -241,4 +254,6 @@ def _data_blocks(array: _Array, wanted: _Wanted, found: _Found) -> IndexReader[N
     if len(positions):
         [data] = yield [Blocks(positions, stride)]
         check_blocks(data, stride - _CHECKSUM, positions, "extensible array page")
-        found.add(data[:, :-_CHECKSUM].reshape(-1, array.size), (numbers[:, None] + np.arange(array.page)).reshape(-1))
+        collected.add(
+            data[:, :-_CHECKSUM].reshape(-1, array.size), (numbers[:, None] + np.arange(array.page)).reshape(-1)
+        )

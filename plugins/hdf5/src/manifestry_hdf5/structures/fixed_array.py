@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from manifestry.errors import MalformedFileError
+from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import Entries, decode_entries
-from manifestry_hdf5.structures.blocks import Blocks, IndexReader
+from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import check_blocks, check_heads
 from manifestry_hdf5.structures.superblock import Superblock
 
@@ -15,8 +18,28 @@ __all__ = ["read_fixed_array"]
 _CHECKSUM = 4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Array:
+    """The header of an array, and what its elements have in common."""
+
+    filtered: int
+    size: int  # bytes of an element
+    page: int  # elements of a page
+    count: int  # elements
+    offset_size: int
+    chunk_bytes: int
+
+    def decode(self, octets: NDArray[np.uint8], places: NDArray[np.int64] | None = None) -> Entries:
+        """Elements from their bytes, ``(n, size)``; see `decode_entries`."""
+        return decode_entries(octets, self.filtered, self.offset_size, self.chunk_bytes, places)
+
+    def none(self) -> Entries:
+        """No elements."""
+        return self.decode(np.empty((0, self.size), "u1"))
+
+
 def read_fixed_array(
-    superblock: Superblock, address: int, chunk_bytes: int, grid_chunks: int, most_chunks: int
+    superblock: Superblock, address: int, chunk_bytes: int, grid_chunks: int, max_chunks: int
 ) -> IndexReader[Entries]:
     """The elements of the fixed array at an address; an element's place is the number of its chunk.
 
@@ -35,52 +58,57 @@ def read_fixed_array(
     [data] = yield [Blocks(np.array([start], "i8"), 8 + n + o + _CHECKSUM)]
     octets = data[0].tobytes()
     if octets[:5] != b"FAHD\0" or octets[5] not in (0, 1):
-        raise MalformedFileError(f"fixed array header at byte {start}: no fixed array of chunks")
+        raise MalformedFileError(f"fixed array header at byte {start}: not a fixed array of chunks")
     check_blocks(data, len(octets) - _CHECKSUM, np.array([start]), "fixed array header")
-    filtered, size, page = octets[5], octets[6], 1 << octets[7]
     count = int.from_bytes(octets[8 : 8 + n], "little")
     block = int.from_bytes(octets[8 + n : 8 + n + o], "little")
-    if count > most_chunks:
-        raise MalformedFileError(f"fixed array header at byte {start}: {count} elements, more than {most_chunks}")
+    if count > max_chunks:
+        raise MalformedFileError(
+            f"fixed array header at byte {start}: {count} elements are more than the {max_chunks} chunks allowed"
+        )
     if count != grid_chunks:
-        raise MalformedFileError(f"fixed array header at byte {start}: {count} elements for {grid_chunks} chunks")
+        raise MalformedFileError(
+            f"fixed array header at byte {start}: {count} elements do not match {grid_chunks} chunks"
+        )
+    array = _Array(
+        filtered=octets[5],
+        size=octets[6],
+        page=1 << octets[7],
+        count=count,
+        offset_size=o,
+        chunk_bytes=chunk_bytes,
+    )
     if block == superblock.undefined or not count:
-        return decode_entries(np.empty((0, size), "u1"), filtered, o, chunk_bytes)
+        return array.none()
     at = superblock.place(block, "fixed array data block")
-    pages = -(-count // page) if count > page else 0
+    pages = -(-count // array.page) if count > array.page else 0
     prefix = 6 + o + (pages + 7) // 8
-    length = prefix + _CHECKSUM + (0 if pages else count * size)
+    length = prefix + _CHECKSUM + (0 if pages else count * array.size)
     superblock.place(block, "fixed array data block", length)
     [data] = yield [Blocks(np.array([at], "i8"), length)]
-    head = b"FADB\0" + bytes([filtered]) + address.to_bytes(o, "little")
+    head = b"FADB\0" + bytes([array.filtered]) + address.to_bytes(o, "little")
     check_heads(data, head, np.array([at]), "data block", "fixed array")
     check_blocks(data, length - _CHECKSUM, np.array([at]), "fixed array data block")
     if not pages:
-        return decode_entries(data[0, prefix:-_CHECKSUM].reshape(count, size), filtered, o, chunk_bytes)
+        return array.decode(data[0, prefix:-_CHECKSUM].reshape(count, array.size))
     bits = np.unpackbits(data[0, 6 + o : prefix])
     if bits[pages:].any():
-        raise MalformedFileError(f"fixed array data block at byte {at}: says more pages than it has")
-    initialised = np.flatnonzero(bits)
-    return (yield from _pages(at + length, initialised, count, page, size, filtered, o, chunk_bytes))
+        raise MalformedFileError(f"fixed array data block at byte {at}: it lists more pages than it has")
+    return (yield from _pages(array, at + length, np.flatnonzero(bits)))
 
 
-def _pages(
-    start: int, initialised: np.ndarray[tuple[int], np.dtype[np.int64]], count: int, page: int, size: int,
-    filtered: int, offset_size: int, chunk_bytes: int,
-) -> IndexReader[Entries]:  # fmt: skip
+def _pages(array: _Array, start: int, initialised: NDArray[np.int64]) -> IndexReader[Entries]:
     """The elements of the pages that were written; the last page may be shorter."""
-    stride, last = page * size + _CHECKSUM, (count - 1) // page
+    stride, last = array.page * array.size + _CHECKSUM, (array.count - 1) // array.page
     parts, places = [], []
     for whole in (True, False):
         wanted = initialised[(initialised < last) == whole]
         if not len(wanted):
             continue
-        elements = page if whole else count - last * page
-        positions = start + wanted * stride
-        [data] = yield [Blocks(positions, elements * size + _CHECKSUM)]
-        check_blocks(data, elements * size, positions, "fixed array page")
-        parts.append(data[:, :-_CHECKSUM].reshape(-1, size))
-        places.append((wanted[:, None] * page + np.arange(elements)).reshape(-1))
-    if not parts:
-        return decode_entries(np.empty((0, size), "u1"), filtered, offset_size, chunk_bytes)
-    return decode_entries(np.concatenate(parts), filtered, offset_size, chunk_bytes, np.concatenate(places))
+        elements = array.page if whole else array.count - last * array.page
+        length, positions = elements * array.size, start + wanted * stride
+        [data] = yield [Blocks(positions, length + _CHECKSUM)]
+        check_blocks(data, length, positions, "fixed array page")
+        parts.append(data[:, :-_CHECKSUM].reshape(-1, array.size))
+        places.append((wanted[:, None] * array.page + np.arange(elements)).reshape(-1))
+    return array.decode(np.concatenate(parts), np.concatenate(places)) if parts else array.none()

@@ -19,15 +19,15 @@ _BEFORE_LENGTH: Final = 8
 """Bytes before the length of a collection (its signature) and of an object (number, references and padding)."""
 
 
-def _aligned(size: int) -> int:
+def _round_up(size: int) -> int:
     """Bytes that a part takes: headers and objects are padded to multiples of 8."""
     return -(-size // 8) * 8
 
 
 def check_collection(data: bytes | memoryview, length_size: int, where: str) -> None:
-    """Check that the objects of a collection follow each other to its end, or to that of the part of it that is given.
+    """Check that the objects of a collection follow each other to its end, or to that of the part of it in `data`.
 
-    libhdf5 (up to 2.0 at least) goes from one to the next by their sizes and for ever if one has none.
+    libhdf5 (up to 2.0 at least) goes from one to the next by their sizes, and never ends if one has none.
 
     Raises
     ------
@@ -41,14 +41,16 @@ def check_collection(data: bytes | memoryview, length_size: int, where: str) -> 
 def _objects(data: bytes | memoryview, length_size: int, where: str) -> Iterator[tuple[int, int, int]]:
     """Number, first byte and size of each object of a collection; number 0 is free space."""
     length_end = _BEFORE_LENGTH + length_size
-    end, header = int.from_bytes(data[_BEFORE_LENGTH:length_end], "little"), _aligned(length_end)
+    end, header = int.from_bytes(data[_BEFORE_LENGTH:length_end], "little"), _round_up(length_end)
     at = header
     while at + header <= min(end, len(data)):
         number = int.from_bytes(data[at : at + 2], "little")
         size = int.from_bytes(data[at + _BEFORE_LENGTH : at + length_end], "little")
-        step = header + _aligned(size) if number else size
+        step = header + _round_up(size) if number else size
         if not step or at + step > end:
-            raise MalformedFileError(f"global heap collection at {where}: object {number} of {size} bytes")
+            raise MalformedFileError(
+                f"global heap collection at {where}: object {number} of {size} bytes is empty or reaches over the end"
+            )
         yield number, at + header, size
         at += step
 
@@ -79,17 +81,17 @@ class GlobalHeap:
         address, number = int.from_bytes(identifier[:o], "little"), int.from_bytes(identifier[o : o + 4], "little")
         if address not in self._collections:
             self._collections[address] = self._collection(address)
-        found = self._collections[address].get(number)
-        if found is None:
-            raise MalformedFileError(f"global heap collection at {address:#x}: no object {number}")
-        return found
+        data = self._collections[address].get(number)
+        if data is None:
+            raise MalformedFileError(f"global heap collection at {address:#x}: has no object {number}")
+        return data
 
     def _collection(self, address: int) -> dict[int, bytes]:
         start, length_size = self._superblock.base + address, self._superblock.length_size
         head = self._read(start, start + _BEFORE_LENGTH + length_size)
         if not head.startswith(SIGNATURE[:5]):
-            raise MalformedFileError(f"global heap collection at {address:#x}: no collection")
+            raise MalformedFileError(f"global heap collection at {address:#x}: not a collection")
         data = self._read(start, start + int.from_bytes(head[_BEFORE_LENGTH:], "little"))
-        found = list(_objects(data, length_size, hex(address)))
-        used = takewhile(lambda one: one[0], found)  # free space lies at the end
+        objects = list(_objects(data, length_size, hex(address)))
+        used = takewhile(lambda one: one[0], objects)  # free space lies at the end
         return {number: data[first : first + size] for number, first, size in used}

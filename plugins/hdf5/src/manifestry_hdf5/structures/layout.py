@@ -33,14 +33,14 @@ _PARAMETERS: Final = {ChunkIndex.FIXED_ARRAY: 1, ChunkIndex.EXTENSIBLE_ARRAY: 5,
 """Bytes of creation parameters before the address of the index; the index repeats those that matter."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkLayout:
     """Where the chunk index of a dataset is.
 
     Attributes
     ----------
     index
-        Its kind.
+        Its type.
     address
         Where it begins (of the chunk itself for `SINGLE`, of the first for `IMPLICIT`); None when nothing is stored.
     chunk_shape
@@ -116,21 +116,21 @@ def parse_layout(message: bytes, superblock: Superblock) -> ChunkLayout:
     fields = _Fields(message)
     version = fields.take(1)
     if version in (1, 2):
-        ndim, kind = fields.take(1), fields.take(1)
+        ndim, layout = fields.take(1), fields.take(1)
         fields.skip(5)
     elif version in (3, 4, 5):
-        kind = fields.take(1)
+        layout = fields.take(1)
     else:
         raise UnsupportedFeatureError(f"data layout message of version {version}")
-    if kind != _CHUNKED:
-        raise MalformedFileError(f"data layout message: class {kind} where chunks are due")
+    if layout != _CHUNKED:
+        raise MalformedFileError(f"data layout message: class {layout} where {_CHUNKED} (chunked) is expected")
     if version >= 4:
         return _version_4(fields, superblock)
     if version == 3:
         ndim = fields.take(1)
     address = _address(fields, superblock)
-    dims = [fields.take(4) for _ in range(ndim)]
-    return _layout(ChunkIndex.BTREE_V1, address, dims)
+    chunk_shape, element_size = _dimensions([fields.take(4) for _ in range(ndim)])
+    return ChunkLayout(index=ChunkIndex.BTREE_V1, address=address, chunk_shape=chunk_shape, element_size=element_size)
 
 
 def _version_4(fields: _Fields, superblock: Superblock) -> ChunkLayout:
@@ -144,7 +144,17 @@ def _version_4(fields: _Fields, superblock: Superblock) -> ChunkLayout:
     if index is ChunkIndex.SINGLE and flags & _SINGLE_FILTERED:
         size, mask = fields.take(superblock.length_size), fields.take(4)
     fields.skip(_PARAMETERS.get(index, 0))
-    return _layout(index, _address(fields, superblock), dims, flags, size, mask)
+    address = _address(fields, superblock)
+    chunk_shape, element_size = _dimensions(dims)
+    return ChunkLayout(
+        index=index,
+        address=address,
+        chunk_shape=chunk_shape,
+        element_size=element_size,
+        edges_unfiltered=bool(flags & _EDGES_UNFILTERED),
+        single_size=size,
+        single_mask=mask,
+    )
 
 
 def _address(fields: _Fields, superblock: Superblock) -> int | None:
@@ -152,13 +162,12 @@ def _address(fields: _Fields, superblock: Superblock) -> int | None:
     if address == superblock.undefined:
         return None
     if address >> 63:
-        raise MalformedFileError(f"data layout message: chunks at {address:#x}")
+        raise MalformedFileError(f"data layout message: chunks at {address:#x}, which no file reaches")
     return address
 
 
-def _layout(
-    index: ChunkIndex, address: int | None, dims: list[int], flags: int = 0, size: int | None = None, mask: int = 0
-) -> ChunkLayout:
+def _dimensions(dims: list[int]) -> tuple[tuple[int, ...], int]:
+    """The shape of a chunk and the bytes of an element, which the message lists last."""
     if len(dims) < 2 or not all(dims):
-        raise MalformedFileError(f"data layout message: chunk dimensions {dims}")
-    return ChunkLayout(index, address, tuple(dims[:-1]), dims[-1], bool(flags & _EDGES_UNFILTERED), size, mask)
+        raise MalformedFileError(f"data layout message: chunk dimensions {dims} where two or more above 0 are expected")
+    return tuple(dims[:-1]), dims[-1]

@@ -17,12 +17,12 @@ SHARED_MESSAGES: Final = 0x0F
 CACHE_IMAGE: Final = 0x18
 _VERSION_1: Final = struct.Struct("<HHB")
 _VERSION_2: Final = struct.Struct("<BHB")
-_MOST_BLOCKS: Final = 4096
+_MAX_BLOCKS: Final = 4096
 """Continuation blocks of one header; more means that they form a cycle."""
 
 
 class OverTheEndError(MalformedFileError):
-    """An object header reaches over the end of the file: libhdf5 would make room for all that it claims."""
+    """An object header reaches over the end of the file: libhdf5 would allocate all that it claims."""
 
 
 class Message(NamedTuple):
@@ -69,16 +69,16 @@ def read_messages(read: Read, superblock: Superblock, address: int) -> Iterator[
         size = int.from_bytes(head[8:12], "little")
         first, prefix = (start + 16, start + 16 + size), 8
     else:
-        raise MalformedFileError(f"object header at {address:#x}: neither version 1 nor 2")
+        raise MalformedFileError(f"object header at {address:#x}: its version is neither 1 nor 2")
     blocks = [first]
-    for count in range(_MOST_BLOCKS):
+    for count in range(_MAX_BLOCKS):
         if count == len(blocks):
             return
         begin, end = blocks[count]
         data = read(begin, end)
         if len(data) < end - begin:
             raise OverTheEndError(
-                f"object header at {address:#x}: {end - begin} bytes from byte {begin} of the file on"
+                f"object header at {address:#x}: {end - begin} bytes from byte {begin} on reach over the end of the file"
             )
         for message in _split(data, prefix):
             if message.kind == CONTINUATION:

@@ -9,13 +9,13 @@ import numpy as np
 from manifestry.errors import MalformedFileError
 from numpy.typing import NDArray
 
-__all__ = ["before", "check_ascending", "check_levels", "ends"]
+__all__ = ["check_ascending", "check_levels", "ends", "precedes"]
 
 type Keys = NDArray[Any]
 """Keys ``(n,)``, or ``(n, dimensions)`` where several numbers are one."""
 
 
-def before(first: Keys, second: Keys) -> NDArray[np.bool_]:
+def precedes(first: Keys, second: Keys) -> NDArray[np.bool_]:
     """Whether each key comes before the one in its place in `second`."""
     if first.ndim == 1:
         return first < second
@@ -34,7 +34,7 @@ def check_ascending(first: Keys, second: Keys, structure: str) -> None:
     MalformedFileError
         One does not; the message names the structure.
     """
-    if not before(first, second).all():
+    if not precedes(first, second).all():
         raise MalformedFileError(f"{structure}: its keys do not ascend")
 
 
@@ -61,7 +61,7 @@ def check_levels(levels: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]], 
     for keys, counts in reversed(levels):
         if not counts.all():
             if len(levels) > 1:
-                raise MalformedFileError(f"{tree}: a node without chunks")
+                raise MalformedFileError(f"{tree}: a node has no chunks")
             return
         starts = np.cumsum(counts) - counts
         if first is None or last is None:

@@ -14,7 +14,7 @@ type Read = Callable[[int, int], bytes]
 """``read(start, stop)``: bytes of the file by absolute position, fewer where it ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Superblock:
     """What is needed to follow an address.
 
@@ -38,19 +38,19 @@ class Superblock:
 
     @property
     def undefined(self) -> int:
-        """The address that stands for none: all bits set."""
+        """The address that means none: all bits set."""
         return (1 << 8 * self.offset_size) - 1
 
     def place(self, address: int, structure: str, length: int = 0) -> int:
-        """Absolute position of an address at which a structure, and so many bytes of it, should be.
+        """Absolute position of an address at which a structure of `length` bytes should be.
 
         Raises
         ------
         MalformedFileError
-            That is behind the end of the file.
+            That is beyond the end of the file.
         """
         if self.base + address + length > self.size:
-            raise MalformedFileError(f"{structure} at {address:#x}: behind the end of the file")
+            raise MalformedFileError(f"{structure} at {address:#x}: lies beyond the end of the file")
         return self.base + address
 
 
@@ -59,7 +59,9 @@ def read_superblock(file_id: Any, read: Read) -> Superblock:
     properties = file_id.get_create_plist()
     offset_size, length_size = properties.get_sizes()
     size = int(file_id.get_filesize())
-    superblock = Superblock(int(properties.get_userblock()), int(offset_size), int(length_size), size=size)
+    superblock = Superblock(
+        base=int(properties.get_userblock()), offset_size=int(offset_size), length_size=int(length_size), size=size
+    )
     o = superblock.offset_size
     head = read(superblock.base, superblock.base + 12 + 4 * o)
     extension = int.from_bytes(head[12 + o : 12 + 2 * o], "little")

@@ -127,7 +127,13 @@ class ChunkReader:
             return ChunkManifest.missing(grid_shape)
         columns = [np.concatenate(parts) for parts in (where, offsets, lengths, rows)]
         return ChunkManifest.from_sparse(
-            grid_shape, FileTable(table.files), columns[0], columns[1], columns[2], columns[3], bytes(blob)
+            grid_shape,
+            FileTable(table.files),
+            columns[0],
+            columns[1],
+            columns[2],
+            file_index=columns[3],
+            inline=bytes(blob),
         )
 
     async def _copy(

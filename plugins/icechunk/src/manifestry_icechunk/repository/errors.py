@@ -6,9 +6,8 @@ from types import TracebackType
 
 import icechunk
 from manifestry.errors import ManifestryError, SourceError, WriteError
-from manifestry.storage.errors import Fault
 
-__all__ = ["ConflictingCommitError", "fault_of", "icechunk_errors"]
+__all__ = ["ConflictingCommitError", "icechunk_errors", "is_unreachable"]
 
 _NOT_THERE = ("tcp connect error", "dns error", "HTTP connect timeout")
 _CUT_OFF = ("ConnectionReset", "reset by peer")
@@ -60,17 +59,10 @@ class icechunk_errors:  # noqa: N801 used like a function
             raise self._otherwise(f"{self._doing}: icechunk failed inside ({message}); nothing was stored") from error
 
 
-def fault_of(error: icechunk.IcechunkError) -> Fault:
-    """What kind of fault of the storage an exception stands for.
-
-    A busy server counts as passing, and so does one that forbids something: icechunk does not tell them apart, but
-    repeats only requests to the first.
-    """
+def is_unreachable(error: icechunk.StorageError) -> bool:
+    """Whether a host is not known, or nobody answers there; icechunk asks it as often as a busy server."""
     text = str(error)
-    if not isinstance(error, icechunk.StorageError):
-        return Fault.LASTING
-    away = any(sign in text for sign in _NOT_THERE) and not any(sign in text for sign in _CUT_OFF)
-    return Fault.UNREACHABLE if away else Fault.PASSING
+    return any(sign in text for sign in _NOT_THERE) and not any(sign in text for sign in _CUT_OFF)
 
 
 def first_line(error: BaseException) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 
-from manifestry.storage.urls import encoded_url
-
 __all__ = ["MAX_LOCATION_BYTES", "clean_part", "common_directory", "encode", "location_fault"]
 
 MAX_LOCATION_BYTES: Final = 1024
@@ -21,7 +19,11 @@ _UNRESERVED: Final = re.compile(r"[a-z0-9]+://[A-Za-z0-9_.~/-]*")
 
 def encode(location: str) -> str:
     """The location of a canonical URL."""
-    return location if _UNRESERVED.fullmatch(location) else encoded_url(location)
+    if _UNRESERVED.fullmatch(location) or location.startswith("http"):  # those of http(s) are encoded already
+        return location
+    scheme, _, rest = location.partition("://")
+    host, _, key = rest.partition("/")
+    return f"{scheme}://{host}/{quote(key, safe='/', errors='surrogateescape')}"
 
 
 def location_fault(url: str) -> str:

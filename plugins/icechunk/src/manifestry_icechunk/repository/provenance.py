@@ -10,7 +10,7 @@ import icechunk
 from manifestry.errors import ManifestError, WriteError
 from manifestry.formats.contracts import OutputState
 from manifestry.model.files import SourceFile
-from manifestry.model.provenance import Provenance, merge_provenance, provenance_from_json
+from manifestry.model.provenance import Provenance
 
 __all__ = ["Meanwhile", "provenance_of", "source_files", "sources_of"]
 
@@ -26,14 +26,14 @@ def provenance_of(repository: icechunk.Repository, snapshot: str, group: str) ->
         if how is None or not _concerns(_group(how), group):
             continue
         try:
-            found.append(provenance_from_json(commit.metadata.get("manifestry") or {}))
+            found.append(Provenance.from_json(commit.metadata.get("manifestry") or {}))
         except ManifestError:
             continue
         if _is_whole(how, group):
             break
     parts = [part for commit in reversed(found) for part in commit]
     try:
-        return merge_provenance(parts)
+        return Provenance.merged(parts)
     except ValueError:  # a source changed between two commits: both states stay, each with its own
         return tuple(parts)
 
@@ -131,7 +131,7 @@ def _is_whole(how: Mapping[str, Any], group: str) -> bool:
 def _sources(commit: icechunk.SnapshotInfo) -> set[str]:
     """URLs of the sources of a commit of ours; none where they cannot be read."""
     try:
-        parts = provenance_from_json(commit.metadata.get("manifestry") or {})
+        parts = Provenance.from_json(commit.metadata.get("manifestry") or {})
     except ManifestError:
         return set()
     beside = (_how(commit) or {}).get("sources")

@@ -9,11 +9,9 @@ from typing import Any
 
 import icechunk
 from manifestry.errors import SourceError, TargetExistsError
-from manifestry.storage.errors import Fault
-from manifestry.storage.retrying import Attempts
 
 from manifestry_icechunk.repository.containers import Container, containers_of
-from manifestry_icechunk.repository.errors import fault_of, icechunk_errors
+from manifestry_icechunk.repository.errors import icechunk_errors, is_unreachable
 from manifestry_icechunk.repository.retrying import being_brief, being_patient
 from manifestry_icechunk.repository.storages import RepositoryPlace
 
@@ -31,15 +29,14 @@ def _exists(place: RepositoryPlace) -> bool:
     """
     if place.path is not None:
         return icechunk.Repository.exists(place.storage.make())
-    attempts = Attempts(place.policy)
+    pauses = iter(place.pauses())
     while True:
         try:
             return icechunk.Repository.exists(place.storage.make(), storage_settings=being_brief())
         except icechunk.StorageError as error:
-            fault = fault_of(error)
-            if fault is not Fault.UNREACHABLE:
+            if not is_unreachable(error):
                 break
-            pause = attempts.pause(fault)
+            pause = next(pauses, None)
             if pause is None:
                 raise
         time.sleep(pause)

@@ -8,15 +8,13 @@ itself, from the environment.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from manifestry.errors import OptionError, UnsupportedFeatureError
 from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.retrying import RetryPolicy
-from manifestry.storage.urls import local_path, split_url
 
 from manifestry_icechunk.options import StoreSettings
 from manifestry_icechunk.repository.constructors import Call
@@ -46,14 +44,14 @@ class RepositoryPlace:
         Path in the local file system, or None.
     storage
         The call that makes icechunk's storage.
-    policy
-        How long its server gets.
+    pauses
+        Seconds to wait between attempts to reach its server, as long as it gets.
     """
 
     url: str
     path: Path | None
     storage: Call
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    pauses: Callable[[], Iterable[float]] = tuple
 
     @property
     def writable(self) -> bool:
@@ -69,14 +67,14 @@ def repository_place(url: str, stores: StoreRegistry, settings: StoreSettings) -
     UnsupportedFeatureError
         Icechunk keeps no repositories there.
     """
-    path = None if stores.serves(url) else local_path(url)
+    path = stores.local_path(url)
     if path is not None:
         return RepositoryPlace(url, path, Call("local_filesystem_storage", {"path": str(path)}))
-    origin, key = split_url(url)
-    scheme, _, host = origin.partition("://")
+    scheme, _, rest = url.partition("://")
+    host, _, key = rest.partition("/")
     prefix = key.strip("/")
     if scheme in ("http", "https"):
-        return RepositoryPlace(url, None, Call("http_storage", {"base_url": url}), stores.policy)
+        return RepositoryPlace(url, None, Call("http_storage", {"base_url": url}), stores.policy.pauses)
     if scheme not in _SECRETS:
         raise UnsupportedFeatureError(
             f"an Icechunk repository at {scheme}://", url, "use a path, s3://, gs:// or az://, or give an open session"
@@ -87,9 +85,9 @@ def repository_place(url: str, stores: StoreRegistry, settings: StoreSettings) -
     where = {"container" if scheme == "az" else "bucket": given.get("bucket", host), "prefix": inner or prefix}
     function = {"s3": "s3_storage", "gs": "gcs_storage", "az": "azure_storage"}[scheme]
     if known.pop("anonymous", False):
-        return RepositoryPlace(url, None, Call(function, {**where, **known, "anonymous": True}), stores.policy)
+        return RepositoryPlace(url, None, Call(function, {**where, **known, "anonymous": True}), stores.policy.pauses)
     arguments = {**where, **known, "from_env": True}
-    return RepositoryPlace(url, None, Call(function, arguments, secrets, ("from_env",)), stores.policy)
+    return RepositoryPlace(url, None, Call(function, arguments, secrets, ("from_env",)), stores.policy.pauses)
 
 
 def _given_config(url: str, stores: StoreRegistry) -> tuple[Mapping[str, Any], str]:

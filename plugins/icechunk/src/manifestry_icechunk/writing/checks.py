@@ -8,7 +8,7 @@ from typing import Final
 from manifestry.issues import Issue
 from manifestry.model.files import FileTable
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.zarr_documents.v3 import array_document, group_document
+from manifestry.zarr_documents.nodes import documents_of
 
 from manifestry_icechunk.repository.containers import used_rows
 from manifestry_icechunk.repository.locations import location_fault
@@ -23,10 +23,10 @@ def tree_issues(tree: VirtualGroup) -> list[Issue]:
     issues: list[Issue] = []
     faults: dict[int, tuple[FileTable, dict[int, str]]] = {}
     for path, group in tree.walk():
-        issues += group_document(group.attributes, path)[1]
+        issues += documents_of(group, path).issues
         for name, array in group.arrays.items():
             where = f"{path}/{name}".lstrip("/")
-            issues += array_document(array.metadata, where)[1]
+            issues += documents_of(array.metadata, where).issues
             _, known = faults.setdefault(id(array.manifest.files), (array.manifest.files, {}))
             issues += _array_issues(where, array, known)
     return issues

@@ -9,18 +9,18 @@ from typing import Any, Final
 import icechunk
 import numpy as np
 import zarr
+from manifestry.combine.placement import Destination
+from manifestry.combine.stored import StoredGroup
 from manifestry.errors import IncompatibleArraysError, TargetExistsError, UnsupportedFeatureError
 from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.model.files import FileTable
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.zarr_documents.v3 import array_document, group_document
+from manifestry.zarr_documents.nodes import documents_of
 from numpy.typing import NDArray
 
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.repository.containers import Container, choose_containers, locations_of, used_rows
-from manifestry_icechunk.writing.comparing import read_region, same_values
 from manifestry_icechunk.writing.nodes import Nodes, native_chunks
-from manifestry_icechunk.writing.placement import Destination, place_tree
 from manifestry_icechunk.writing.references import LocatedFiles, checksum_groups, set_references
 from manifestry_icechunk.writing.splitting import automatic_size, split_sizes
 from manifestry_icechunk.writing.transactions import Transaction
@@ -111,15 +111,19 @@ class Staging:
         """
         if store is None:
             raise IncompatibleArraysError("nothing is stored yet that could be continued or changed")
-        snapshot = store.session.snapshot_id
+        snapshot, stored = store.session.snapshot_id, self.stored(store)
 
         def same(path: str, array: VirtualArray) -> bool:
             key = (snapshot, path, id(array))
             if key not in self._equal:
-                self._equal[key] = same_values(store, self._path(path), array, self._stores)
+                self._equal[key] = stored.same_values(path, array)
             return self._equal[key]
 
-        return place_tree(tree, at, Nodes(store).documents(self._group), same, self._options.rewrite_below)
+        return stored.place(tree, at, self._options.rewrite_below, same=same)
+
+    def stored(self, store: icechunk.IcechunkStore) -> StoredGroup:
+        """What the group of the target holds."""
+        return StoredGroup(store, self._group, Nodes(store).documents(self._group), self._stores)
 
     def stage(self, tree: VirtualGroup, at: Placement | None) -> None:
         """Put a tree into the transaction."""
@@ -189,7 +193,7 @@ class Staging:
                 target: Any = zarr.open_array(
                     self.store, path=self._path(path), mode="r+", zarr_format=3, config=_KEEP_ALL
                 )
-                target[to.region] = read_region(array, self._stores)
+                target[to.region] = StoredGroup.values(array, self._stores)
             elif array.manifest.stored_count < array.manifest.size:
                 nodes.delete(nodes.stale_keys(self._path(path), array.manifest, to.offset))
 
@@ -207,17 +211,17 @@ class Staging:
             above = "/".join(segments[:depth])
             found = nodes.document(above)
             if found is None:
-                documents[above] = group_document({})[0]
+                documents[above] = documents_of(VirtualGroup()).json["zarr.json"]
             elif found["node_type"] == "array":
                 raise TargetExistsError(f"{above}: an array, and no group that {self._group} could be in")
         for path, group in tree.walk():
             if path not in known:
-                documents[self._path(path)] = group_document(group.attributes)[0]
+                documents[self._path(path)] = documents_of(group).json["zarr.json"]
             for name, array in group.arrays.items():
                 inner = f"{path}/{name}".lstrip("/")
                 if inner in known:
                     raise TargetExistsError(f"{inner}: staged in this session already")
-                documents[self._path(inner)] = array_document(array.metadata)[0]
+                documents[self._path(inner)] = documents_of(array.metadata).json["zarr.json"]
         nodes.set_documents(documents)
 
 

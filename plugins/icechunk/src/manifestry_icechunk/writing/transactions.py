@@ -8,15 +8,13 @@ and what a killed process leaves is never in the way.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import icechunk
 from manifestry.errors import SourceError, TargetExistsError, WriteError
-from manifestry.publishing.claims import Claim, remove_leftovers, staging_path
+from manifestry.publishing.staging import StagedDirectory
 from manifestry.storage.registry import StoreRegistry
 
 from manifestry_icechunk.options import IcechunkWriteOptions
@@ -32,8 +30,6 @@ from manifestry_icechunk.writing.splitting import add_splits
 
 __all__ = ["OwnTransaction", "Splits", "Transaction"]
 
-_STAGED: Final = "manifestry"
-"""Ending of a new repository that is not in its place yet."""
 _PART: Final = "manifestry-"
 """Beginning of the names of branches that hold a part of a commit until it is complete."""
 
@@ -110,6 +106,8 @@ class OwnTransaction:
         Nothing is at the place: make the repository.
     meanwhile
         Looks at what others have committed since the caller looked.
+    staged
+        Where a new repository on a local file system is made, until its first commit.
     """
 
     def __init__(
@@ -121,6 +119,7 @@ class OwnTransaction:
         create: bool,
         meanwhile: Meanwhile,
         repository: icechunk.Repository | None = None,
+        staged: StagedDirectory | None = None,
     ) -> None:
         self._place = place
         self._options = options
@@ -130,8 +129,8 @@ class OwnTransaction:
         self._given = repository
         self._label = place.url if place else "<Repository>"
         self._lock = RepositoryLock(None if create or place is None else place.path, options.lock_timeout)
-        self._staging: Path | None = None
-        self._claim: Claim | None = None
+        self._staged = staged
+        self._hidden = False
         self._forget()
 
     def _forget(self) -> None:
@@ -246,19 +245,12 @@ class OwnTransaction:
         place = self._place
         if place.path is None:
             config.storage = for_network(config.storage)
-        if place.path is not None:
-            remove_leftovers(place.path, _STAGED)
-            self._staging = staging_path(place.path, _STAGED)
-            place = RepositoryPlace(
-                place.url, self._staging, Call("local_filesystem_storage", {"path": str(self._staging)})
-            )
-            try:
-                self._staging.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise WriteError(f"{self._label}: {error.strerror}") from error
+        if self._staged is not None:
+            self._staged.discard()  # what an attempt before this one made
+            path = self._staged.path
+            place = RepositoryPlace(place.url, path, Call("local_filesystem_storage", {"path": str(path)}))
+            self._hidden = True
         self._repository = self._authorised(create_repository(place, config))
-        if self._staging is not None:
-            self._claim = Claim(self._staging)
         return self._repository
 
     def _begin(self, repository: icechunk.Repository) -> icechunk.IcechunkStore:
@@ -346,21 +338,9 @@ class OwnTransaction:
         )
 
     def _move_into_place(self) -> None:
-        if self._staging is None:
-            return
-        assert self._place is not None
-        assert self._place.path is not None
-        try:
-            self._staging.rename(self._place.path)
-        except OSError as error:
-            raise TargetExistsError(f"{self._label}: something has appeared there meanwhile") from error
-        self._staging = None
-        self._unclaim()
-
-    def _unclaim(self) -> None:
-        if self._claim is not None:
-            self._claim.release()
-            self._claim = None
+        if self._staged is not None and self._hidden:
+            self._staged.publish()
+            self._hidden = False
 
     def restart(self) -> None:
         """See `Transaction`."""
@@ -369,7 +349,7 @@ class OwnTransaction:
 
     def _drop(self) -> None:
         """Take back what is stored and not visible."""
-        if self._repository is not None and not self._staging:
+        if self._repository is not None and not self._hidden:
             obsolete = [self._temporary, self._options.branch if self._new_branch else ""]
             for name in filter(None, obsolete):
                 with icechunk_errors(f"{self._label}: forgetting {name}"):
@@ -391,8 +371,6 @@ class OwnTransaction:
             pass  # the storage is gone: what is left there no branch points to
         finally:
             self._forget()
-            if self._staging is not None:
-                shutil.rmtree(self._staging, ignore_errors=True)
-                self._staging = None
-            self._unclaim()
+            if self._staged is not None:
+                self._staged.discard()
             self._lock.release()

@@ -1,1 +1,10 @@
-"""What text in a file says of its images: attributes, GDAL metadata, OME-XML, series."""
+"""What text in a file says about its images: attributes, GDAL metadata, OME-XML, series.
+
+=================  ===================================================================================
+`xml_text`         XML in text tags, element by element, without entities
+`gdal_metadata`    GDAL_METADATA: scales, offsets, units and names of bands
+`ome`              OME-XML: which files hold an image, and what its axes measure
+`series`           series of pages with named axes, as tifffile knows their conventions
+`attributes`       what an image shows, as attributes of its array
+=================  ===================================================================================
+"""

@@ -28,54 +28,61 @@ _MAX_COLORS: Final = 256
 
 def describe(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
     """Attributes of the array of an image. Tags that are broken or too long are reported and left out."""
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for part in (_text_attributes, _color_attributes, _gdal_attributes):
         try:
-            found |= part(image, path, context)
+            attributes |= part(image, path, context)
         except (MalformedFileError, ValueError) as error:
             context.report(path, "attribute left out", str(error))
-    return found
+    return attributes
 
 
 def _text_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
-    found = {}
+    attributes = {}
     for tag, name in _TEXT_TAGS.items():
         entry = image.directory.entries.get(tag)
         if entry is None:
             continue
         if entry.nbytes > _MAX_TEXT:
-            context.report(f"{path}@{name}", "attribute left out", f"text of {entry.nbytes} bytes")
+            context.report(
+                f"{path}@{name}", "attribute left out", f"the text has {entry.nbytes} bytes: the limit is {_MAX_TEXT}"
+            )
             continue
         text = image.directory.text(tag)
         if text:
-            found[name] = text
-    return found
+            attributes[name] = text
+    return attributes
 
 
 def _color_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
     photometric = image.photometric
     if photometric == Photometric.YCBCR and image.compression in JPEG_SCHEMES and not image.planar:
         photometric = Photometric.RGB
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     if photometric in Photometric:
-        found["photometric"] = Photometric(photometric).name.lower()
+        attributes["photometric"] = Photometric(photometric).name.lower()
     extra = image.directory.integers(Tag.EXTRA_SAMPLES)
     if extra:
-        found["extra_samples"] = [ExtraSample(e).name.lower() if e in ExtraSample else str(e) for e in extra]
+        attributes["extra_samples"] = [ExtraSample(e).name.lower() if e in ExtraSample else str(e) for e in extra]
     colors = image.directory.numbers(Tag.COLOR_MAP)
     if colors is not None and photometric == Photometric.PALETTE:
         if colors.size % 3 or colors.size > 3 * _MAX_COLORS:
-            context.report(f"{path}@color_map", "attribute left out", f"a colour map of {colors.size} values")
+            context.report(
+                f"{path}@color_map",
+                "attribute left out",
+                f"a colour map of {colors.size} values: must be 3 for each of {_MAX_COLORS} colours at most",
+            )
         else:
             # All reds, then all greens, then all blues, from 0 to 65535: one row for each colour.
-            found["color_map"] = colors.reshape(3, -1).T.astype("u2")
-    return found
+            attributes["color_map"] = colors.reshape(3, -1).T.astype("u2")
+    return attributes
 
 
 def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
     text = image.directory.text(Tag.GDAL_METADATA)
-    found = band_attributes(parse_gdal_metadata(text), image.samples) if text else {}
-    if not np.isfinite([found.get("scales", 1.0), found.get("offsets", 1.0)]).all():
-        context.report(f"{path}@scales", "attribute left out", f"scales {found['scales']}, offsets {found['offsets']}")
-        del found["scales"], found["offsets"]
-    return found
+    attributes = band_attributes(parse_gdal_metadata(text), image.samples) if text else {}
+    if not np.isfinite([attributes.get("scales", 1.0), attributes.get("offsets", 1.0)]).all():
+        message = f"scales {attributes['scales']}, offsets {attributes['offsets']}: must be finite"
+        context.report(f"{path}@scales", "attribute left out", message)
+        del attributes["scales"], attributes["offsets"]
+    return attributes

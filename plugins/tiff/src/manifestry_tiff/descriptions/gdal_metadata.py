@@ -57,7 +57,7 @@ def parse_gdal_metadata(text: str) -> list[GdalItem]:
     Raises
     ------
     ValueError
-        The text is no XML, or declares entities.
+        The text is not XML, or declares entities.
     """
     items: list[GdalItem] = []
     open_item: list[Mapping[str, str]] = []
@@ -81,53 +81,60 @@ def parse_gdal_metadata(text: str) -> list[GdalItem]:
 
 
 def band_attributes(items: list[GdalItem], bands: int) -> dict[str, Any]:
-    """Attributes of an array of so many bands.
+    """Attributes of an array of `bands` bands.
 
     What all bands share is one value (``scale_factor``, ``add_offset``, ``units``, ``long_name``); what differs is a list
     over the bands (``scales``, ``offsets``, ``units``, ``long_name``), which is how rioxarray names and reads them.
     """
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for item in items:
         if item.name and item.band is None and not item.role:
-            found[_safe(item.name)] = item.value
+            attributes[_safe_name(item.name)] = item.value
     plain = dict.fromkeys(item.name for item in items if item.band is not None and not item.role and item.name)
     for name in plain:
-        values = _of_bands(items, bands, "", "", str, name)
-        found[_safe(name)] = values[0] if bands == 1 else values
-    _add(found, "units", _of_bands(items, bands, "unittype", "", str), "")
-    _add(found, "long_name", _of_bands(items, bands, "description", "", str), "")
-    scales = _of_bands(items, bands, "scale", 1.0, float)
-    offsets = _of_bands(items, bands, "offset", 0.0, float)
-    if all(_same(one[0], other) for one in (scales, offsets) for other in one):
+        values = _band_values(items, bands, "", str, name=name)
+        attributes[_safe_name(name)] = values[0] if bands == 1 else values
+    _add_values(attributes, "units", _band_values(items, bands, "", str, role="unittype"), "")
+    _add_values(attributes, "long_name", _band_values(items, bands, "", str, role="description"), "")
+    scales = _band_values(items, bands, 1.0, float, role="scale")
+    offsets = _band_values(items, bands, 0.0, float, role="offset")
+    if all(_are_same(one[0], other) for one in (scales, offsets) for other in one):
         if (scales[0], offsets[0]) != (1.0, 0.0):
-            found |= {"scale_factor": scales[0], "add_offset": offsets[0]}
+            attributes |= {"scale_factor": scales[0], "add_offset": offsets[0]}
     else:
-        found |= {"scales": scales, "offsets": offsets}
-    return found
+        attributes |= {"scales": scales, "offsets": offsets}
+    return attributes
 
 
-def _of_bands(
-    items: list[GdalItem], bands: int, role: str, default: Any, kind: Callable[[str], Any], name: str | None = None
+def _band_values(
+    items: list[GdalItem],
+    bands: int,
+    default: Any,
+    convert: Callable[[str], Any],
+    *,
+    role: str = "",
+    name: str | None = None,
 ) -> list[Any]:
+    """The values of the items of a role (and a name), one for each band."""
     values = [default] * bands
     for item in items:
         if item.band is not None and item.band < bands and item.role == role and name in (None, item.name):
             try:
-                values[item.band] = kind(item.value)
-            except ValueError:  # a scale that is no number scales nothing
+                values[item.band] = convert(item.value)
+            except ValueError:  # a scale that is not a number scales nothing
                 continue
     return values
 
 
-def _add(found: dict[str, Any], name: str, values: list[Any], nothing: Any) -> None:
+def _add_values(attributes: dict[str, Any], name: str, values: list[Any], nothing: Any) -> None:
     if any(value != nothing for value in values):
-        found[name] = values[0] if len(set(values)) == 1 else values
+        attributes[name] = values[0] if len(set(values)) == 1 else values
 
 
-def _same(one: float, other: float) -> bool:
+def _are_same(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
 
 
-def _safe(name: str) -> str:
+def _safe_name(name: str) -> str:
     """A name that readers give no meaning to."""
     return f"gdal_{name}" if name in _RESERVED else name

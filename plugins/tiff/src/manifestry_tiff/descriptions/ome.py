@@ -16,10 +16,10 @@ _UNITS: Final = {
     "s": "second", "ms": "millisecond", "µs": "microsecond", "μs": "microsecond", "ns": "nanosecond", "min": "minute",
     "h": "hour", "d": "day",
 }  # fmt: skip
-"""UDUNITS names, as NGFF wants them, of the symbols of OME; others, like ``pixel``, are no units there."""
+"""UDUNITS names, as NGFF wants them, of the symbols of OME; others, like ``pixel``, are not units there."""
 
 _MEASURES: Final = {"x": "PhysicalSizeX", "y": "PhysicalSizeY", "z": "PhysicalSizeZ", "t": "TimeIncrement"}
-_KINDS: Final = {"t": "time", "c": "channel", "band": "channel", "z": "space", "y": "space", "x": "space"}
+_AXIS_TYPES: Final = {"t": "time", "c": "channel", "band": "channel", "z": "space", "y": "space", "x": "space"}
 _ORDER: Final = ("time", "channel", "space")
 
 
@@ -32,7 +32,7 @@ class OmeImage:
     name
         As its author calls it.
     steps
-        Distance of neighbours along an axis and the symbol of its unit, by dimension, where it is told.
+        Distance of neighbours along an axis and the symbol of its unit, by dimension, where the document says it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class OmeDocument:
     Attributes
     ----------
     uuid
-        Of the file it stands in.
+        Of the file that holds the document.
     uuids
         Of the files that hold planes.
     images
@@ -69,7 +69,7 @@ def parse_ome(text: str) -> OmeDocument:
     Raises
     ------
     ValueError
-        It is no XML.
+        It is not XML.
     """
     document = OmeDocument()
     names: list[str] = []
@@ -91,15 +91,15 @@ def parse_ome(text: str) -> OmeDocument:
 
 
 def _steps(attributes: Mapping[str, str]) -> list[tuple[str, tuple[float, str]]]:
-    found = []
+    steps = []
     for dim, name in _MEASURES.items():
         try:
             step = float(attributes.get(name, ""))
         except ValueError:
             continue
         if 0 < step < float("inf"):
-            found.append((dim, (step, attributes.get(f"{name}Unit", "s" if dim == "t" else "µm"))))
-    return found
+            steps.append((dim, (step, attributes.get(f"{name}Unit", "s" if dim == "t" else "µm"))))
+    return steps
 
 
 def ngff_attributes(image: OmeImage, levels: Sequence[tuple[str, tuple[int, ...], tuple[str, ...]]]) -> dict[str, Any]:
@@ -111,14 +111,14 @@ def ngff_attributes(image: OmeImage, levels: Sequence[tuple[str, tuple[int, ...]
         Path below the group, shape and dimension names of the arrays, from fine to coarse.
     """
     _, shape, dims = levels[0]
-    kinds = [_KINDS.get(dim, "") for dim in dims]
-    in_order = "" not in kinds and kinds == sorted(kinds, key=_ORDER.index) and kinds.count("channel") <= 1
+    types = [_AXIS_TYPES.get(dim, "") for dim in dims]
+    in_order = "" not in types and types == sorted(types, key=_ORDER.index) and types.count("channel") <= 1
     if not in_order or any(level_dims != dims for _, _, level_dims in levels):
         return {}
     axes: list[dict[str, str]] = []
-    for dim, kind in zip(dims, kinds, strict=True):
+    for dim, axis_type in zip(dims, types, strict=True):
         unit = _UNITS.get(image.steps[dim][1]) if dim in image.steps else None
-        axes.append({"name": dim, "type": kind} | ({"unit": unit} if unit else {}))
+        axes.append({"name": dim, "type": axis_type} | ({"unit": unit} if unit else {}))
     steps = [image.steps.get(dim, (1.0, ""))[0] for dim in dims]
     datasets = [
         {

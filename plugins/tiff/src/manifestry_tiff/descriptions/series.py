@@ -27,7 +27,7 @@ _NAMES: Final = {
 """Dimension names of tifffile's axis codes; others are taken in lower case."""
 
 
-_ELSEWHERE: Final = "the OME-XML of this file has planes in other files; its own pages stand by themselves"
+_ELSEWHERE: Final = "the OME-XML of this file has planes in other files; its own pages become images of their own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +71,21 @@ def follows_convention(directory: Directory) -> bool:
 
 
 def read_series(directory: Directory, context: ParseContext) -> list[Series] | None:
-    """The series of a file, None where tifffile finds no more than pages, or fails: then pages it is.
+    """The series of a file, None where tifffile finds no more than pages, or fails: then they are read as pages.
 
-    Series that go on in other files are none either, and reported: their planes are not in this file.
+    Series that go on in other files are reported, and are not series here: their planes are not in this file.
     """
     try:
         document = _ome_document(directory)
         if document.spread:
             context.report("", "series over several files", _ELSEWHERE, "parse every file and combine them")
             return None
-        found = _tifffile_series(directory.file)
+        all_series = _tifffile_series(directory.file)
     except LIBRARY_ERRORS:
         return None  # a forged or truncated description
-    if found is None or len(found) != len(document.images):
-        return found
-    return [replace(series, ome=image) for series, image in zip(found, document.images, strict=True)]
+    if all_series is None or len(all_series) != len(document.images):
+        return all_series
+    return [replace(series, ome=image) for series, image in zip(all_series, document.images, strict=True)]
 
 
 def _ome_document(directory: Directory) -> OmeDocument:
@@ -110,7 +110,7 @@ def _levels(series: Any) -> Iterator[SeriesLevel]:
         leading = len(shape) - len(page.shape) + _leading_ones(page)
         inner = level.axes[len(shape) - len(page.shape) :]
         if inner != page.axes:
-            raise ValueError(f"axes {level.axes} of pages {page.axes}")
+            raise ValueError(f"axes {level.axes}: must end with those of the pages, {page.axes}")
         front = shape[:leading]
         dims = tuple(_NAMES.get(axis, axis.lower()) for axis in level.axes[:leading])
         count = math.prod(front)
@@ -119,11 +119,11 @@ def _levels(series: Any) -> Iterator[SeriesLevel]:
         elif len(level.pages) == count:
             yield SeriesLevel(front, dims, tuple(int(p.offset) for p in level.pages))
         else:
-            raise ValueError(f"{len(level.pages)} pages for {front}")
+            raise ValueError(f"{len(level.pages)} pages: {count} are needed for the dimensions {front}")
 
 
 def _leading_ones(page: Any) -> int:
     """Pages of volumes have more than two dimensions in front; none are read here."""
     if page.imagedepth > 1:
-        raise ValueError("volume")
+        raise ValueError("a page is a volume: it must have one plane")
     return 0

@@ -15,28 +15,28 @@ def parse_xml(text: str, start: Callable[[str, Mapping[str, str]], None], end: C
     Raises
     ------
     ValueError
-        The text is no XML, or declares entities.
+        The text is not XML, or declares entities.
     """
     content: list[str] = []
 
-    def started(name: str, attributes: dict[str, str]) -> None:
+    def on_start(name: str, attributes: dict[str, str]) -> None:
         content.clear()
         start(name.rpartition(":")[2], attributes)
 
-    def ended(name: str) -> None:
+    def on_end(name: str) -> None:
         end(name.rpartition(":")[2], "".join(content).strip())
         content.clear()
 
     parser = xml.parsers.expat.ParserCreate()
-    parser.StartElementHandler = started
-    parser.EndElementHandler = ended
+    parser.StartElementHandler = on_start
+    parser.EndElementHandler = on_end
     parser.CharacterDataHandler = content.append
     parser.EntityDeclHandler = _refuse_entities
     try:
         parser.Parse(text, True)  # noqa: FBT003 expat takes it by position
     except xml.parsers.expat.ExpatError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"the text is not XML: {error}") from error
 
 
 def _refuse_entities(*_declaration: Any) -> None:
-    raise ValueError("declares entities")
+    raise ValueError("the XML declares entities, which may grow without bound")

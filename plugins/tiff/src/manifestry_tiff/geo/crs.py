@@ -20,7 +20,7 @@ from pyproj.crs import (  # type: ignore[attr-defined]  # public by pyproj's doc
 )
 from pyproj.exceptions import ProjError
 
-from manifestry_tiff.geo.geodetic import CrsError, angular_unit, geographic_wkt, quoted
+from manifestry_tiff.geo.geodetic import CrsError, angular_unit, escape_quotes, geographic_wkt
 from manifestry_tiff.geo.geokeys import USER_DEFINED, GeoKey, GeoKeys
 from manifestry_tiff.geo.projections import axis_directions, projection_of
 
@@ -64,10 +64,10 @@ class CoordinateSystem:
     @cached_property
     def axes(self) -> dict[str, dict[str, Any]]:
         """CF attributes of coordinates along ``"X"`` and ``"Y"``."""
-        found: dict[str, dict[str, Any]] = {"X": {"axis": "X"}, "Y": {"axis": "Y"}}
+        axes: dict[str, dict[str, Any]] = {"X": {"axis": "X"}, "Y": {"axis": "Y"}}
         if self.crs.is_projected or self.crs.is_geographic:
-            found |= {axis["axis"]: dict(axis) for axis in self.crs.cs_to_cf() if axis.get("axis") in found}
-        return found
+            axes |= {axis["axis"]: dict(axis) for axis in self.crs.cs_to_cf() if axis.get("axis") in axes}
+        return axes
 
 
 def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
@@ -79,7 +79,7 @@ def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
         They name one that cannot be made.
     """
     try:
-        horizontal = _horizontal(keys)
+        horizontal = _horizontal_system(keys)
         return horizontal if horizontal is None else _with_heights(keys, horizontal)
     except ProjError as error:
         raise CrsError(textwrap.shorten(str(error), 200)) from error  # it may have the whole system in it
@@ -87,35 +87,35 @@ def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
 
 def _with_heights(keys: GeoKeys, horizontal: CoordinateSystem) -> CoordinateSystem:
     """A system with the vertical one of the keys, where that is registered and not in it already."""
-    code = keys.registered(GeoKey.VERTICAL)
+    code = keys.registered_code(GeoKey.VERTICAL)
     if code is None or horizontal.has_heights:
         return horizontal
     try:
         above = pyproj.CRS.from_epsg(code)
     except ProjError:  # 5001 to 5033 of GeoTIFF 1.0 are heights above an ellipsoid, and none of EPSG
         return horizontal
-    if not above.is_vertical:  # ellipsoidal heights stand here with the code of a geographic system
+    if not above.is_vertical:  # ellipsoidal heights have the code of a geographic system here
         same = horizontal.crs.is_geographic and above.to_2d().equals(horizontal.crs, ignore_axis_order=True)
-        return _registered(code) if same else horizontal
+        return _system_of_code(code) if same else horizontal
     return CoordinateSystem(CompoundCRS(f"{horizontal.crs.name} + {above.name}", [horizontal.crs, above]))
 
 
-def _horizontal(keys: GeoKeys) -> CoordinateSystem | None:
+def _horizontal_system(keys: GeoKeys) -> CoordinateSystem | None:
     model = keys.code(GeoKey.GT_MODEL_TYPE)
-    projected = keys.registered(GeoKey.PROJECTED_CRS)
-    geodetic = keys.registered(GeoKey.GEODETIC_CRS)
+    projected = keys.registered_code(GeoKey.PROJECTED_CRS)
+    geodetic = keys.registered_code(GeoKey.GEODETIC_CRS)
     if projected is not None and model in (_PROJECTED, USER_DEFINED, None):
-        return _adapted(keys, projected)
+        return _adapt_system(keys, projected)
     if model == _PROJECTED or (model is None and keys.code(GeoKey.PROJECTED_CRS) is not None):
-        return _esri(keys) or _user_defined(keys)
+        return _esri_system(keys) or _user_defined_system(keys)
     if geodetic is not None and model != USER_DEFINED:
-        return _registered(geodetic)
+        return _system_of_code(geodetic)
     if model == _GEOGRAPHIC:
         return CoordinateSystem(pyproj.CRS.from_wkt(geographic_wkt(keys)))
-    return _esri(keys)
+    return _esri_system(keys)
 
 
-def _esri(keys: GeoKeys) -> CoordinateSystem | None:
+def _esri_system(keys: GeoKeys) -> CoordinateSystem | None:
     """The system that Esri's software writes as WKT into a citation."""
     for key in _CITATIONS:
         if keys.text(key).startswith(_ESRI):
@@ -124,17 +124,17 @@ def _esri(keys: GeoKeys) -> CoordinateSystem | None:
 
 
 @lru_cache(maxsize=64)
-def _registered(code: int) -> CoordinateSystem:
+def _system_of_code(code: int) -> CoordinateSystem:
     """A system of the registry; files of an archive share one, and each look into the registry takes milliseconds."""
     return CoordinateSystem(pyproj.CRS.from_epsg(code), f"EPSG:{code}")
 
 
-def _adapted(keys: GeoKeys, code: int) -> CoordinateSystem:
+def _adapt_system(keys: GeoKeys, code: int) -> CoordinateSystem:
     """A registered projected system; keys may put it on another geographic system, or its coordinates in other units."""
-    registered = _registered(code)
+    registered = _system_of_code(code)
     if registered.crs.type_name != "Projected CRS":  # some files have the code of a compound system here
         return registered
-    geodetic = keys.registered(GeoKey.GEODETIC_CRS)
+    geodetic = keys.registered_code(GeoKey.GEODETIC_CRS)
     own = _base_code(code)
     if own is None or geodetic is None or geodetic == own:
         return _with_units(keys, registered)
@@ -150,23 +150,23 @@ def _adapted(keys: GeoKeys, code: int) -> CoordinateSystem:
 @lru_cache(maxsize=64)
 def _base_code(code: int) -> int | None:
     """The code of the geographic system below a registered projected one."""
-    base = _registered(code).crs.to_json_dict().get("base_crs", {})
-    found = base.get("id", {}).get("code")
-    return found if isinstance(found, int) else None
+    base = _system_of_code(code).crs.to_json_dict().get("base_crs", {})
+    base_code = base.get("id", {}).get("code")
+    return base_code if isinstance(base_code, int) else None
 
 
 def _with_units(keys: GeoKeys, system: CoordinateSystem) -> CoordinateSystem:
     """A projected system with coordinates in the unit of the keys, where they name one."""
     crs = system.crs
-    given = _linear_unit(keys)
-    if given is None or all(math.isclose(axis.unit_conversion_factor, given, rel_tol=1e-9) for axis in crs.axis_info):
+    metres = _linear_unit(keys)
+    if metres is None or all(math.isclose(axis.unit_conversion_factor, metres, rel_tol=1e-9) for axis in crs.axis_info):
         return system
     document = crs.to_json_dict()
-    unit = {"type": "LinearUnit", "name": _unit_name(given), "conversion_factor": given}
+    unit = {"type": "LinearUnit", "name": _unit_name(metres), "conversion_factor": metres}
     for axis in document["coordinate_system"]["axis"]:
-        axis["unit"] = "metre" if given == 1 else unit
+        axis["unit"] = "metre" if metres == 1 else unit
     document.pop("id", None)
-    document["name"] += f" ({_unit_name(given)})"
+    document["name"] += f" ({_unit_name(metres)})"
     return CoordinateSystem(pyproj.CRS.from_json_dict(document))
 
 
@@ -189,23 +189,23 @@ def _unit_name(metres: float) -> str:
     return names.get(metres, f"{metres!r} metre")
 
 
-def _user_defined(keys: GeoKeys) -> CoordinateSystem:
+def _user_defined_system(keys: GeoKeys) -> CoordinateSystem:
     """A projected system from its parts."""
     base = geographic_wkt(keys)
-    conversion = keys.registered(GeoKey.PROJECTION)
+    conversion = keys.registered_code(GeoKey.PROJECTION)
     if conversion is not None:
         return _registered_conversion(keys, base, conversion)
     method = keys.code(GeoKey.PROJ_METHOD)
     projection = projection_of(method or 0, keys)
     if projection is None:
-        raise CrsError(f"projection method {method} (GeoKey {int(GeoKey.PROJ_METHOD)}) has no WKT name")
+        raise CrsError(f"projection method {method} (GeoKey {int(GeoKey.PROJ_METHOD)}) has no name in WKT 1")
     name = _projected_name(keys) or "unnamed"
     metres = _linear_unit(keys) or 1.0
-    title, parameters = projection.of(keys, _angle_scale(keys, base))
+    title, parameters = projection.wkt_parameters(keys, _angle_scale(keys, base))
     east, north = axis_directions(title, dict(parameters))
     texts = "".join(f',PARAMETER["{parameter}",{value!r}]' for parameter, value in parameters)
     wkt = (
-        f'PROJCS["{quoted(name)}",{base},PROJECTION["{title}"]{texts},'
+        f'PROJCS["{escape_quotes(name)}",{base},PROJECTION["{title}"]{texts},'
         f'UNIT["{_unit_name(metres)}",{metres!r}],AXIS["Easting",{east}],AXIS["Northing",{north}]]'
     )
     return CoordinateSystem(pyproj.CRS.from_wkt(wkt))

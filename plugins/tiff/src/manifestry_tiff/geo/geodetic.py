@@ -10,7 +10,7 @@ from pyproj.crs import Datum, Ellipsoid, PrimeMeridian  # type: ignore[attr-defi
 
 from manifestry_tiff.geo.geokeys import GeoKey, GeoKeys
 
-__all__ = ["CrsError", "angular_unit", "geographic_wkt", "quoted"]
+__all__ = ["CrsError", "angular_unit", "escape_quotes", "geographic_wkt"]
 
 _ANGLES: Final = {9101: 180 / math.pi, 9102: 1.0, 9103: 1 / 60, 9104: 1 / 3600, 9105: 0.9, 9106: 0.9}
 
@@ -21,7 +21,7 @@ class CrsError(ValueError):
 
 def geographic_wkt(keys: GeoKeys) -> str:
     """The geographic system as WKT 1: registered, or from datum and ellipsoid."""
-    code = keys.registered(GeoKey.GEODETIC_CRS)
+    code = keys.registered_code(GeoKey.GEODETIC_CRS)
     if code is not None:
         wkt = pyproj.CRS.from_epsg(code).to_wkt("WKT1_GDAL")
         if wkt.startswith("GEOGCS"):
@@ -30,7 +30,7 @@ def geographic_wkt(keys: GeoKeys) -> str:
     degrees = angular_unit(keys) or 1.0
     unit = {1.0: "degree", 0.9: "grad"}.get(degrees, f"{degrees!r} degree")
     return (
-        f'GEOGCS["{quoted(name)}",{_datum_wkt(keys)},{_meridian_wkt(keys, degrees)},'
+        f'GEOGCS["{escape_quotes(name)}",{_datum_wkt(keys)},{_meridian_wkt(keys, degrees)},'
         f'UNIT["{unit}",{math.radians(degrees)!r}],AXIS["Latitude",NORTH],AXIS["Longitude",EAST]]'
     )
 
@@ -44,29 +44,29 @@ def angular_unit(keys: GeoKeys) -> float | None:
     return None if size is None else math.degrees(size)
 
 
-def quoted(text: str) -> str:
+def escape_quotes(text: str) -> str:
     """Text inside quotes of WKT."""
     return text.replace('"', '""')
 
 
 def _meridian_wkt(keys: GeoKeys, unit: float) -> str:
-    """The prime meridian, its longitude in units of so many degrees."""
-    code = keys.registered(GeoKey.PRIME_MERIDIAN)
+    """The prime meridian, its longitude in units of `unit` degrees."""
+    code = keys.registered_code(GeoKey.PRIME_MERIDIAN)
     if code is not None:
-        found: Any = PrimeMeridian.from_epsg(code)
-        longitude = found.longitude * math.degrees(found.unit_conversion_factor) / unit
-        return f'PRIMEM["{quoted(found.name)}",{longitude!r}]'
+        meridian: Any = PrimeMeridian.from_epsg(code)
+        longitude = meridian.longitude * math.degrees(meridian.unit_conversion_factor) / unit
+        return f'PRIMEM["{escape_quotes(meridian.name)}",{longitude!r}]'
     longitude = keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE) or 0.0
     name = keys.names(GeoKey.GEODETIC_CITATION).get("Primem", "unnamed") if longitude else "Greenwich"
-    return f'PRIMEM["{quoted(name)}",{longitude!r}]'
+    return f'PRIMEM["{escape_quotes(name)}",{longitude!r}]'
 
 
 def _datum_wkt(keys: GeoKeys) -> str:
     names = keys.names(GeoKey.GEODETIC_CITATION)
-    code = keys.registered(GeoKey.GEODETIC_DATUM)
+    code = keys.registered_code(GeoKey.GEODETIC_DATUM)
     datum: Any = None if code is None else Datum.from_epsg(code)
     ellipsoid: Any = None if datum is None else datum.ellipsoid or _ensemble_ellipsoid(datum)
-    shape_code = keys.registered(GeoKey.ELLIPSOID)
+    shape_code = keys.registered_code(GeoKey.ELLIPSOID)
     if ellipsoid is None and shape_code is not None:
         ellipsoid = Ellipsoid.from_epsg(shape_code)
     if ellipsoid is not None:
@@ -75,13 +75,13 @@ def _datum_wkt(keys: GeoKeys) -> str:
         major, flattening = _axes(keys)
         shape = names.get("Ellipsoid", "unnamed")
     title = names.get("Datum", "unnamed") if datum is None else datum.name
-    return f'DATUM["{quoted(title)}",SPHEROID["{quoted(shape)}",{major!r},{flattening!r}]]'
+    return f'DATUM["{escape_quotes(title)}",SPHEROID["{escape_quotes(shape)}",{major!r},{flattening!r}]]'
 
 
 def _ensemble_ellipsoid(datum: Any) -> Any:
     """The ellipsoid of a datum ensemble (6326: WGS 84), which pyproj gives in its document only; None for a vertical one."""
-    found = datum.to_json_dict().get("ellipsoid")
-    return None if found is None else Ellipsoid.from_json_dict({"type": "Ellipsoid", **found})
+    document = datum.to_json_dict().get("ellipsoid")
+    return None if document is None else Ellipsoid.from_json_dict({"type": "Ellipsoid", **document})
 
 
 def _axes(keys: GeoKeys) -> tuple[float, float]:

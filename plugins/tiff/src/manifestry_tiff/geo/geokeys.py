@@ -80,15 +80,15 @@ class GeoKeys:
         value = self._values.get(key)
         return int(value) if isinstance(value, int) and value > 0 else None
 
-    def registered(self, key: GeoKey) -> int | None:
+    def registered_code(self, key: GeoKey) -> int | None:
         """A code that a registry defines, None where the key is absent, undefined or user-defined."""
         code = self.code(key)
         return None if code is None or code >= USER_DEFINED else code
 
     def number(self, *keys: GeoKey) -> float | None:
         """The first of some keys that holds a number."""
-        found = (self._values.get(key) for key in keys)
-        return next((float(value) for value in found if isinstance(value, int | float)), None)
+        values = (self._values.get(key) for key in keys)
+        return next((float(value) for value in values if isinstance(value, int | float)), None)
 
     def text(self, key: GeoKey) -> str:
         """Text without the separator at its end, ``""`` where the key is absent."""
@@ -102,7 +102,7 @@ class GeoKeys:
 
 
 def read_geo_keys(directory: Directory) -> GeoKeys:
-    """The keys of a directory; entries that point outside their tables are passed over, as others do.
+    """The keys of a directory; entries that point outside their tables are skipped, as other readers do.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def read_geo_keys(directory: Directory) -> GeoKeys:
         return GeoKeys({})
     count = words[3] if len(words) >= 4 else 0
     if len(words) < 4 * (count + 1):
-        raise directory.malformed(Tag.GEO_KEY_DIRECTORY, f"{len(words)} values for {count} keys")
+        raise directory.tag_error(Tag.GEO_KEY_DIRECTORY, f"{len(words)} values are too few for {count} keys")
     doubles = directory.numbers(Tag.GEO_DOUBLE_PARAMS)
     text = (directory.raw(Tag.GEO_ASCII_PARAMS) or b"").decode("utf-8", "replace")
     values: dict[int, int | float | str] = {}

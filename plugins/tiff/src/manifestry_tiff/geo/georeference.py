@@ -31,7 +31,7 @@ _GEO_TAGS: Final = (Tag.GEO_KEY_DIRECTORY, Tag.MODEL_TRANSFORMATION, Tag.MODEL_T
 _PIXEL_IS_POINT: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GeoReference:
     """Where an image lies.
 
@@ -54,49 +54,50 @@ class GeoReference:
     point: bool = False
     node: bool = False
 
-    def level(self, width: int, length: int) -> GeoReference:
+    def at_size(self, width: int, length: int) -> GeoReference:
         """The same area in an image of another size."""
         if self.transform is None or (width, length) == (self.width, self.length):
             return replace(self, width=width, length=length)
-        scaled = self.transform.scaled(self.width / width, self.length / length)
-        return replace(self, width=width, length=length, transform=scaled)
+        transform = self.transform.scale(self.width / width, self.length / length)
+        return replace(self, width=width, length=length, transform=transform)
 
     def conventions(self) -> dict[str, Any]:
         """GeoZarr attributes of an array."""
-        found: dict[str, Any] = {}
+        attributes: dict[str, Any] = {}
         if self.system is not None:
-            found |= proj_attributes(self.system)
+            attributes |= proj_attributes(self.system)
         if self.transform is not None:
-            found |= spatial_attributes(self.transform, self.width, self.length, node=self.node)
-        return found
+            attributes |= spatial_attributes(self.transform, self.width, self.length, node=self.node)
+        return attributes
 
     def array_attributes(self) -> dict[str, Any]:
-        """All attributes that an array of this image has for its sake."""
-        found = with_conventions(self.conventions())
-        found["grid_mapping"] = GRID_MAPPING
+        """All attributes that say on an array of this image where it lies."""
+        attributes = with_conventions(self.conventions())
+        attributes["grid_mapping"] = GRID_MAPPING
         if self.transform is not None:
-            found["AREA_OR_POINT"] = "Point" if self.point else "Area"
-        return found
+            attributes["AREA_OR_POINT"] = "Point" if self.point else "Area"
+        return attributes
 
     def variables(self, context: ParseContext, *, coordinates: bool) -> dict[str, VirtualArray]:
         """The grid mapping and, where x and y are functions of the column and the row, coordinates of pixel centres."""
-        found = {GRID_MAPPING: _inline(np.zeros((), "i8"), (), self._grid_mapping_attributes())}
+        variables = {GRID_MAPPING: _inline_array(np.zeros((), "i8"), (), self._grid_mapping_attributes())}
         transform = self.transform
         if not coordinates or transform is None or not transform.axis_aligned:
-            return found
+            return variables
         if 8 * (self.width + self.length) > context.limits.max_inline_bytes:
-            context.report("x", "coordinates left out", f"{self.width + self.length} values", "raise max_inline_bytes")
-            return found
+            message = f"{self.width + self.length} values take more than limits.max_inline_bytes"
+            context.report("x", "coordinates left out", message, "raise max_inline_bytes")
+            return variables
         x, y = transform.centres(self.width, self.length)
         axes = {"X": {"axis": "X"}, "Y": {"axis": "Y"}} if self.system is None else self.system.axes
-        return {"x": _inline(x, ("x",), axes["X"]), "y": _inline(y, ("y",), axes["Y"]), **found}
+        return {"x": _inline_array(x, ("x",), axes["X"]), "y": _inline_array(y, ("y",), axes["Y"]), **variables}
 
     def _grid_mapping_attributes(self) -> dict[str, Any]:
-        found: dict[str, Any] = {} if self.system is None else dict(self.system.grid_mapping)
+        attributes: dict[str, Any] = {} if self.system is None else dict(self.system.grid_mapping)
         if self.transform is not None:
             a, b, c, d, e, f = self.transform.coefficients
-            found["GeoTransform"] = " ".join(map(repr, (c, a, b, f, d, e)))
-        return found
+            attributes["GeoTransform"] = " ".join(map(repr, (c, a, b, f, d, e)))
+        return attributes
 
 
 def read_georeference(image: Image, path: str, options: TiffOptions, context: ParseContext) -> GeoReference | None:
@@ -110,7 +111,7 @@ def read_georeference(image: Image, path: str, options: TiffOptions, context: Pa
     except CrsError as error:
         context.report(path, "coordinate reference system left out", str(error))
         system = None
-    vertical = keys.registered(GeoKey.VERTICAL)
+    vertical = keys.registered_code(GeoKey.VERTICAL)
     if system is not None and vertical is not None and not system.has_heights:
         context.report(path, "vertical system left out", f"no vertical system has the code {vertical}")
     transform = read_transform(directory, keys)
@@ -120,13 +121,21 @@ def read_georeference(image: Image, path: str, options: TiffOptions, context: Pa
         return None
     point = keys.code(GeoKey.GT_RASTER_TYPE) == _PIXEL_IS_POINT
     node = point and options.registration == "node"
-    return GeoReference(image.width, image.length, system, transform, point, node)
+    return GeoReference(
+        width=image.width, length=image.length, system=system, transform=transform, point=point, node=node
+    )
 
 
-def _inline(values: NDArray[Any], dims: tuple[str, ...], attributes: Mapping[str, Any]) -> VirtualArray:
-    """A small array whose values stand in the manifest."""
-    codecs = (serializer(values.dtype),)
-    grid = RegularGrid(values.shape)
-    metadata = ArrayMetadata(values.shape, values.dtype, grid, codecs, values.dtype.type(0), dims, dict(attributes))
+def _inline_array(values: NDArray[Any], dims: tuple[str, ...], attributes: Mapping[str, Any]) -> VirtualArray:
+    """A small array whose values are in the manifest."""
+    metadata = ArrayMetadata(
+        shape=values.shape,
+        dtype=values.dtype,
+        chunk_grid=RegularGrid(values.shape),
+        codecs=(serializer(values.dtype),),
+        fill_value=values.dtype.type(0),
+        dims=dims,
+        attributes=dict(attributes),
+    )
     little = values.astype(values.dtype.newbyteorder("<"))
     return VirtualArray(metadata, ChunkManifest.from_inline(metadata.grid_shape, [little.tobytes()]))

@@ -55,7 +55,7 @@ def proj_attributes(system: CoordinateSystem) -> dict[str, Any]:
 def spatial_attributes(transform: Affine, width: int, length: int, *, node: bool = False) -> dict[str, Any]:
     """The transform of pixel corners; of pixel centres where the registration is to be ``node``."""
     if node:
-        transform, width_between, length_between = transform.shifted(0.5), width - 1, length - 1
+        transform, width_between, length_between = transform.shift(0.5), width - 1, length - 1
     else:
         width_between, length_between = width, length
     return {
@@ -94,7 +94,7 @@ def multiscales_attributes(
         if transform is not None:
             entry |= {"spatial:shape": [down, across], "spatial:transform": transform}
         layout.append(entry)
-    found: dict[str, Any] = {"layout": layout}
+    multiscales: dict[str, Any] = {"layout": layout}
     if resampling:
-        found["resampling_method"] = resampling
-    return {"multiscales": found}
+        multiscales["resampling_method"] = resampling
+    return {"multiscales": multiscales}

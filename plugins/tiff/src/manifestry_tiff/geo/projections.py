@@ -47,7 +47,7 @@ class Projection:
     name: str
     parameters: _Parameters
 
-    def of(self, keys: GeoKeys, scale: float) -> tuple[str, list[tuple[str, float]]]:
+    def wkt_parameters(self, keys: GeoKeys, scale: float) -> tuple[str, list[tuple[str, float]]]:
         """The name and the values of the parameters, those that are angles times `scale`."""
         values = []
         for parameter, candidates in (*self.parameters, *_FALSE):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ __all__ = ["Affine", "read_transform"]
 _RASTER_PIXEL_IS_POINT = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
     """``x = a * column + b * row + c`` and ``y = d * column + e * row + f`` of the corner of a pixel."""
 
@@ -39,14 +39,13 @@ class Affine:
         """``[a, b, c, d, e, f]``."""
         return [self.a, self.b, self.c, self.d, self.e, self.f]
 
-    def scaled(self, across: float, down: float) -> Affine:
-        """The transform of the same area in pixels that are so many times as wide and high."""
-        return Affine(self.a * across, self.b * down, self.c, self.d * across, self.e * down, self.f)
+    def scale(self, across: float, down: float) -> Affine:
+        """The transform of the same area in pixels that are `across` times as wide and `down` times as high."""
+        return replace(self, a=self.a * across, b=self.b * down, d=self.d * across, e=self.e * down)
 
-    def shifted(self, pixels: float) -> Affine:
-        """The transform of what lies so many pixels down and to the right of what this one is of."""
-        a, b, d, e = self.a, self.b, self.d, self.e
-        return Affine(a, b, self.c + (a + b) * pixels, d, e, self.f + (d + e) * pixels)
+    def shift(self, pixels: float) -> Affine:
+        """The transform of the points that lie a number of pixels down and to the right of the points of this one."""
+        return replace(self, c=self.c + (self.a + self.b) * pixels, f=self.f + (self.d + self.e) * pixels)
 
     def bounds(self, width: int, length: int) -> list[float]:
         """``[xmin, ymin, xmax, ymax]`` of an image."""
@@ -67,20 +66,21 @@ def read_transform(directory: Directory, keys: GeoKeys) -> Affine | None:
     Tags hold the position of pixel centres where the raster type is PixelIsPoint; it is moved to the corner. Where there
     are, against the specification, a scale and a matrix, the scale counts, as for GDAL.
     """
-    found = _from_tiepoint(
+    affine = _from_tiepoint(
         directory.numbers(Tag.MODEL_TIEPOINT), directory.numbers(Tag.MODEL_PIXEL_SCALE)
     ) or _from_matrix(directory.numbers(Tag.MODEL_TRANSFORMATION))
-    if found is None or not all(map(math.isfinite, found.coefficients)) or found.a * found.e == found.b * found.d:
+    if affine is None or not all(map(math.isfinite, affine.coefficients)) or affine.a * affine.e == affine.b * affine.d:
         return None
     if keys.code(GeoKey.GT_RASTER_TYPE) == _RASTER_PIXEL_IS_POINT:
-        return found.shifted(-0.5)
-    return found
+        return affine.shift(-0.5)
+    return affine
 
 
 def _from_matrix(m: NDArray[Any] | None) -> Affine | None:
     if m is None or m.size < 16:
         return None
-    return Affine(*(float(m[i]) for i in (0, 1, 3, 4, 5, 7)))
+    a, b, c, d, e, f = (float(m[i]) for i in (0, 1, 3, 4, 5, 7))
+    return Affine(a=a, b=b, c=c, d=d, e=e, f=f)
 
 
 def _from_tiepoint(tie: NDArray[Any] | None, scale: NDArray[Any] | None) -> Affine | None:
@@ -89,4 +89,4 @@ def _from_tiepoint(tie: NDArray[Any] | None, scale: NDArray[Any] | None) -> Affi
     column, row, _, x, y, _ = (float(v) for v in tie[:6])
     across, down = float(scale[0]), float(scale[1])
     # A negative scale means what a positive one means: rows run from north to south.
-    return Affine(across, 0.0, x - column * across, 0.0, -abs(down), y + row * abs(down))
+    return Affine(a=across, b=0.0, c=x - column * across, d=0.0, e=-abs(down), f=y + row * abs(down))

@@ -1,1 +1,13 @@
-"""From an image to a virtual array: compression, predictors, chunks, fill."""
+"""From an image to a virtual array: compression, predictors, chunks, fill.
+
+=================  ===================================================================================
+`arrays`           an image as a virtual array: all of the below together
+`pipeline`         the codecs of an image, from pixels to the bytes of a tile or strip
+`compression`      compression schemes as codecs that readers already have
+`decoding`         single tiles or strips, decoded and made again losslessly while parsing
+`inspection`       a look into tiles and strips for what the tags do not say
+`chunking`         chunk grids and manifests, and what is done about a short last strip
+`nodata`           the nodata value and the fill value, from text
+`stacking`         pages that are alike as one array of more dimensions
+=================  ===================================================================================
+"""

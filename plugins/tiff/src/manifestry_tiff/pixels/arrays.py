@@ -47,8 +47,16 @@ def image_array(image: Image, path: str, options: TiffOptions, context: ParseCon
         chunk_bytes=context.chunk_bytes,
         max_inline_bytes=context.limits.max_inline_bytes,
     )
-    own = {} if nodata is None else {"_FillValue": nodata}
-    return VirtualArray(ArrayMetadata(image.shape, image.dtype, grid, pipeline.codecs, fill, image.dims, own), manifest)
+    metadata = ArrayMetadata(
+        shape=image.shape,
+        dtype=image.dtype,
+        chunk_grid=grid,
+        codecs=pipeline.codecs,
+        fill_value=fill,
+        dims=image.dims,
+        attributes={} if nodata is None else {"_FillValue": nodata},
+    )
+    return VirtualArray(metadata, manifest)
 
 
 def plane_array(image: Image, offset: int) -> VirtualArray:
@@ -68,8 +76,15 @@ def plane_array(image: Image, offset: int) -> VirtualArray:
     lengths = np.full(planes, length, "u8")
     segments = Segments(np.uint64(offset) + np.arange(planes, dtype="u8") * np.uint64(length), lengths)
     grid, manifest, pipeline = lay_out(whole, pipeline, segments)
-    fill = default_fill(image.dtype)
-    return VirtualArray(ArrayMetadata(image.shape, image.dtype, grid, pipeline.codecs, fill, image.dims), manifest)
+    metadata = ArrayMetadata(
+        shape=image.shape,
+        dtype=image.dtype,
+        chunk_grid=grid,
+        codecs=pipeline.codecs,
+        fill_value=default_fill(image.dtype),
+        dims=image.dims,
+    )
+    return VirtualArray(metadata, manifest)
 
 
 def image_nodata(image: Image, path: str, context: ParseContext) -> np.generic | None:
@@ -82,5 +97,5 @@ def image_nodata(image: Image, path: str, context: ParseContext) -> np.generic |
     except ValueError:
         value = None
     if value is None:
-        context.report(path, "nodata left out", f"{text!r} is no {image.dtype} value")
+        context.report(path, "nodata left out", f"{text!r} is not a value of type {image.dtype}")
     return value

@@ -1,7 +1,7 @@
 """Chunk grids and manifests of images, and what is done about a last strip with fewer rows than the others.
 
 Zarr's chunks have one shape. A short last strip is therefore (a) cut away, where uncompressed strips follow each other
-and can be divided anew; (b) otherwise copied: decoded, padded and compressed again, losslessly (`inspection`); or (c)
+and can be divided again; (b) otherwise copied: decoded, padded and compressed again, losslessly (`inspection`); or (c)
 described by a rectilinear grid, where the caller asks for one.
 """
 
@@ -22,7 +22,7 @@ from manifestry_tiff.structure.segments import Segments
 __all__ = ["lay_out"]
 
 _CHUNK_BYTES: Final = 1 << 20
-"""Size that chunks of divided uncompressed strips have where nobody asked for another."""
+"""Size that chunks of divided uncompressed strips have where the caller asks for no other."""
 
 _LARGE_STRIP: Final = 64 << 20
 """Uncompressed strips from this size on are divided even if they need not be."""
@@ -46,15 +46,15 @@ def lay_out(
     UnsupportedFeatureError, ManifestError
         A short strip cannot be made whole, or not within `max_inline_bytes`.
     """
-    if pipeline.scheme is None and not pipeline.reversed_bits and _contiguous(image, segments):
+    if pipeline.scheme is None and not pipeline.reversed_bits and _are_contiguous(image, segments):
         wanted = chunk_bytes or (_CHUNK_BYTES if image.short_rows or _strip_bytes(image) > _LARGE_STRIP else None)
         if wanted is not None:
-            return *_divide_anew(image, segments, wanted), pipeline
+            return *_divide_again(image, segments, wanted), pipeline
     as_it_is = rectilinear and bool(image.short_rows)
     findings = inspect_segments(image, pipeline, segments, max_inline_bytes, pad=not as_it_is)
     manifest = _manifest(image, segments, findings.replaced)
     if findings.superfluous:
-        pipeline = pipeline.trimmed(_strip_bytes(image))
+        pipeline = pipeline.with_trim(_strip_bytes(image))
     if as_it_is:
         return _rectilinear_grid(image), manifest, pipeline
     return _regular_grid(image, image.segment_length), manifest, pipeline
@@ -93,10 +93,10 @@ def _manifest(image: Image, segments: Segments, replaced: dict[int, bytes]) -> C
     for number, data in replaced.items():
         index[number], offsets[number], lengths[number] = INLINE, len(inline), len(data)
         inline += data
-    return ChunkManifest.from_columns(shape, files, index, offsets, lengths, bytes(inline))
+    return ChunkManifest.from_columns(shape, files, index, offsets, lengths, inline=bytes(inline))
 
 
-def _contiguous(image: Image, segments: Segments) -> bool:
+def _are_contiguous(image: Image, segments: Segments) -> bool:
     """Whether the strips of every plane follow each other without gaps, all of them stored."""
     if image.tiled or not bool(segments.lengths.all()):
         return False
@@ -104,8 +104,8 @@ def _contiguous(image: Image, segments: Segments) -> bool:
     return bool((starts[:, :-1] + counts[:, :-1] == starts[:, 1:]).all())
 
 
-def _divide_anew(image: Image, segments: Segments, chunk_bytes: int) -> tuple[ChunkGrid, ChunkManifest]:
-    """Uncompressed rows in a row: as many to a chunk as divide the image and come closest to the wanted size."""
+def _divide_again(image: Image, segments: Segments, chunk_bytes: int) -> tuple[ChunkGrid, ChunkManifest]:
+    """Uncompressed rows one after the other: as many to a chunk as divide the image and come closest to the wanted size."""
     wanted = max(1, chunk_bytes // image.row_bytes)
     rows = max(n for n in _divisors(image.length) if n <= wanted)
     strips = image.length // rows

@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import is_float
 
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.stream_headers import is_subsampled
@@ -40,7 +39,7 @@ class ByteScheme:
     library: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageScheme:
     """A scheme that compresses pixels.
 
@@ -53,7 +52,7 @@ class ImageScheme:
     lossless
         Arguments of the encoding function that lose nothing; several are tried until one comes back the same.
     sized
-        Whether the decoding function is told the rows and columns, and fills missing rows itself (CCITT).
+        Whether the decoding function takes the rows and columns, and fills missing rows itself (CCITT).
     """
 
     codec: Codec
@@ -110,7 +109,7 @@ def _jpeg(image: Image) -> ImageScheme:
         raise UnsupportedFeatureError(
             "lossy JPEG of DNG as RGB (compression 34892)",
             image.label,
-            "the tags do not tell whether it is YCbCr inside",
+            "the tags do not say whether it is YCbCr inside",
         )
     stored, wanted = _jpeg_color_spaces(image)
     options: dict[str, Any] = {"bitspersample": image.bits}
@@ -120,7 +119,7 @@ def _jpeg(image: Image) -> ImageScheme:
         options["tables"] = base64.b64encode(tables).decode()
     decode = {"tables": tables, "colorspace": stored, "outcolorspace": wanted}
     lossless = ({"lossless": True}, {"lossless": True, "colorspace": "RGB", "outcolorspace": "RGB"})
-    return ImageScheme(Codec("imagecodecs_jpeg", options), "jpeg8", decode, lossless)
+    return ImageScheme(codec=Codec("imagecodecs_jpeg", options), library="jpeg8", decode=decode, lossless=lossless)
 
 
 def _jpeg_color_spaces(image: Image) -> tuple[str | None, str | None]:
@@ -144,7 +143,9 @@ def _jpeg_color_spaces(image: Image) -> tuple[str | None, str | None]:
 def _webp(image: Image) -> ImageScheme:
     # The alpha channel is left out of segments that are opaque throughout.
     options = {"hasalpha": True} if image.samples == 4 else {}
-    return ImageScheme(Codec("imagecodecs_webp", options), "webp", options, ({"lossless": True},))
+    return ImageScheme(
+        codec=Codec("imagecodecs_webp", options), library="webp", decode=options, lossless=({"lossless": True},)
+    )
 
 
 def _lerc(image: Image) -> ImageScheme:
@@ -157,31 +158,35 @@ def _lerc(image: Image) -> ImageScheme:
         )
     extra = image.directory.integers(Tag.EXTRA_SAMPLES)
     alpha = not image.planar and image.dtype == np.uint8 and extra[-1:] == (ExtraSample.UNASSOCIATED_ALPHA,)
-    if is_float(image.dtype) or alpha:
-        return ImageScheme(Codec("manifestry.lerc", {"samples": image.segment_samples}), "")
-    return ImageScheme(Codec("imagecodecs_lerc"), "lerc", {"masks": False}, ({"level": 0.0},))
+    if np.issubdtype(image.dtype, np.floating) or alpha:
+        return ImageScheme(codec=Codec("manifestry.lerc", {"samples": image.segment_samples}), library="")
+    return ImageScheme(
+        codec=Codec("imagecodecs_lerc"), library="lerc", decode={"masks": False}, lossless=({"level": 0.0},)
+    )
 
 
 def _t4(image: Image) -> ImageScheme:
     options = {"t4options": image.directory.integer(Tag.T4_OPTIONS, 0)}
-    return ImageScheme(Codec("imagecodecs_ccittfax3", options), "ccittfax3", options, sized=True)
+    return ImageScheme(codec=Codec("imagecodecs_ccittfax3", options), library="ccittfax3", decode=options, sized=True)
 
 
-def _plain(library: str, lossless: Mapping[str, Any] | None = None, **details: Any) -> Callable[[Image], ImageScheme]:
-    scheme = ImageScheme(
-        Codec(f"imagecodecs_{library}"), library, lossless=({} if lossless is None else lossless,), **details
-    )
+def _same_for_all(
+    library: str, lossless: Mapping[str, Any] | None = None, *, sized: bool = False
+) -> Callable[[Image], ImageScheme]:
+    """What makes a scheme that does not depend on the image."""
+    codec = Codec(f"imagecodecs_{library}")
+    scheme = ImageScheme(codec=codec, library=library, lossless=(lossless or {},), sized=sized)
     return lambda _image: scheme
 
 
-_JPEG_2000: Final = _plain("jpeg2k", {"level": 0, "reversible": True})
-_JPEG_XL: Final = _plain("jpegxl", {"lossless": True})
-_JPEG_XR: Final = _plain("jpegxr", {"level": 100})
+_JPEG_2000: Final = _same_for_all("jpeg2k", {"level": 0, "reversible": True})
+_JPEG_XL: Final = _same_for_all("jpegxl", {"lossless": True})
+_JPEG_XR: Final = _same_for_all("jpegxr", {"level": 100})
 
 _IMAGE_SCHEMES: Final[dict[int, Callable[[Image], ImageScheme]]] = {
-    Compression.CCITT_RLE: _plain("ccittrle", sized=True),
+    Compression.CCITT_RLE: _same_for_all("ccittrle", sized=True),
     Compression.CCITT_T4: _t4,
-    Compression.CCITT_T6: _plain("ccittfax4", sized=True),
+    Compression.CCITT_T6: _same_for_all("ccittfax4", sized=True),
     Compression.JPEG: _jpeg,
     Compression.ALT_JPEG: _jpeg,
     Compression.LOSSY_JPEG: _jpeg,
@@ -194,6 +199,6 @@ _IMAGE_SCHEMES: Final[dict[int, Callable[[Image], ImageScheme]]] = {
     Compression.JPEG_XL: _JPEG_XL,
     Compression.JPEG_XL_DNG: _JPEG_XL,
     Compression.WEBP: _webp,
-    Compression.PNG: _plain("png"),
+    Compression.PNG: _same_for_all("png"),
     Compression.LERC: _lerc,
 }

@@ -1,6 +1,6 @@
 """Single tiles or strips, decoded while parsing exactly as the codecs of readers do, and made again losslessly.
 
-Needed for what the tags do not tell: strips with fewer rows than a chunk, streams with superfluous bytes, corrupt data.
+Needed for what the tags do not say: strips with fewer rows than a chunk, streams with superfluous bytes, corrupt data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import imagecodecs
 import numcodecs
 import numpy as np
 from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.datatypes import is_float
 from numpy.typing import NDArray
 
 from manifestry_tiff.pixels.compression import ByteScheme, ImageScheme
@@ -49,12 +48,13 @@ def decode_rows(image: Image, pipeline: Pipeline, data: bytes) -> bytes:
     if not isinstance(pipeline.scheme, ByteScheme):
         return stored
     bound = image.segment_length * image.row_bytes + _SLACK
-    rows = bytes(_call(f"{pipeline.scheme.library}_decode", stored, out=bound))
+    rows = bytes(_call_imagecodecs(f"{pipeline.scheme.library}_decode", stored, out=bound))
     if len(rows) == bound:
-        raise StreamError(f"more than {bound} bytes when decoded")
+        raise StreamError(f"it decodes to more than {bound - _SLACK} bytes, by {_SLACK} at least")
     codec = pipeline.scheme.codec
     if codec.name.startswith(_NUMCODECS):  # imagecodecs takes streams that break off, numcodecs does not
-        _guarded(numcodecs.get_codec({**codec.configuration, "id": codec.name.removeprefix(_NUMCODECS)}).decode, stored)
+        decoder = numcodecs.get_codec({**codec.configuration, "id": codec.name.removeprefix(_NUMCODECS)})
+        _call_checked(decoder.decode, stored)
     return rows
 
 
@@ -64,15 +64,15 @@ def pad_rows(image: Image, pipeline: Pipeline, rows: bytes) -> bytes:
     Raises
     ------
     StreamError
-        It does not come back from being compressed.
+        They do not come back the same from being compressed.
     """
     padded = rows.ljust(image.segment_length * image.row_bytes, b"\0")
     encoded = padded
     if isinstance(pipeline.scheme, ByteScheme):
-        encoded = bytes(_call(f"{pipeline.scheme.library}_encode", padded))
+        encoded = bytes(_call_imagecodecs(f"{pipeline.scheme.library}_encode", padded))
     stored = bytes(imagecodecs.bitorder_encode(encoded)) if pipeline.reversed_bits else encoded
     if decode_rows(image, pipeline, stored) != padded:
-        raise StreamError("does not come back from being compressed again")
+        raise StreamError("it does not come back the same from being compressed again")
     return stored
 
 
@@ -90,19 +90,19 @@ def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]
     rows, columns = declared_size(stored) or (0, 0)
     if rows > image.segment_length or columns > image.segment_width:  # decoders would make them all
         raise StreamError(
-            f"{rows} x {columns} pixels by its header, {image.segment_length} x {image.segment_width} by the tags"
+            f"its header declares {rows} x {columns} pixels, the tags {image.segment_length} x {image.segment_width}"
         )
     size = (image.segment_length, image.segment_width) if scheme.sized else ()
     pixels: NDArray[Any] = (
-        _call(f"{scheme.library}_decode", stored, *size, **scheme.decode)
+        _call_imagecodecs(f"{scheme.library}_decode", stored, *size, **scheme.decode)
         if scheme.library
-        else _guarded(_codec(scheme).decode, stored)
+        else _call_checked(_codec(scheme).decode, stored)
     )
     components = 1 if pixels.ndim == 2 else pixels.shape[2] if pixels.ndim == 3 else 0
     if components != image.segment_samples:
-        raise StreamError(f"{components} components when decoded, {image.segment_samples} by the tags")
+        raise StreamError(f"it decodes to {components} components, the tags declare {image.segment_samples}")
     if pixels.dtype != image.dtype and not (scheme.sized and image.dtype == bool):
-        raise StreamError(f"{pixels.dtype} when decoded, {image.dtype} by the tags")
+        raise StreamError(f"it decodes to {pixels.dtype}, the tags declare {image.dtype}")
     return pixels
 
 
@@ -121,11 +121,12 @@ def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
     for options in scheme.lossless:
         try:
             encoded = bytes(
-                _call(f"{scheme.library}_encode", padded, **options)
+                _call_imagecodecs(f"{scheme.library}_encode", padded, **options)
                 if scheme.library
-                else _guarded(_codec(scheme).encode, padded)
+                else _call_checked(_codec(scheme).encode, padded)
             )
-            if np.array_equal(decode_pixels(image, pipeline, encoded), padded, equal_nan=is_float(padded.dtype)):
+            nan_is_equal = np.issubdtype(padded.dtype, np.floating)
+            if np.array_equal(decode_pixels(image, pipeline, encoded), padded, equal_nan=nan_is_equal):
                 return encoded
         except StreamError:
             continue
@@ -141,12 +142,13 @@ def _codec(scheme: ImageScheme) -> Any:
     return numcodecs.get_codec({"id": scheme.codec.name, **scheme.codec.configuration})
 
 
-def _call(function: str, *values: Any, **options: Any) -> Any:
+def _call_imagecodecs(function: str, *values: Any, **options: Any) -> Any:
     """A function of imagecodecs."""
-    return _guarded(getattr(imagecodecs, function), *values, **options)
+    return _call_checked(getattr(imagecodecs, function), *values, **options)
 
 
-def _guarded(function: Callable[..., Any], *values: Any, **options: Any) -> Any:
+def _call_checked(function: Callable[..., Any], *values: Any, **options: Any) -> Any:
+    """Call a function of a codec; what it raises on corrupt streams becomes a `StreamError`."""
     try:
         return function(*values, **options)
     except _CODEC_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Looking into tiles and strips where it costs little: what the tags do not tell.
+"""Looking into tiles and strips where it costs little: what the tags do not say.
 
 The last strip is read where it has fewer rows than the others. Beyond that, streams that were fetched already with the
 header, those of small local files, and a few of large local ones are decoded once, within limits; so corrupt data,
@@ -31,7 +31,7 @@ _SAMPLES: Final = 4
 
 @dataclass(slots=True)
 class Findings:
-    """What was found.
+    """What a look into segments has shown.
 
     Attributes
     ----------
@@ -71,9 +71,13 @@ def inspect_segments(image: Image, pipeline: Pipeline, segments: Segments, limit
     if whole * short.size > limit or int(segments.lengths[short].sum()) > limit:
         raise ManifestError(
             f"{image.label}: the last strip has {image.short_rows} of {image.segment_length} rows and would be copied as"
-            f" {whole * short.size} bytes, more than the limit of {limit}; parse with rectilinear=True"
+            f" {whole * short.size} bytes, more than limits.max_inline_bytes ({limit}); parse with rectilinear=True"
         )
-    chosen = short if whole > _LARGE_CHUNK or pipeline.scheme is None else np.union1d(short, _at_hand(image, segments))
+    chosen = (
+        short
+        if whole > _LARGE_CHUNK or pipeline.scheme is None
+        else np.union1d(short, _segments_at_hand(image, segments))
+    )
     if not pad and image.short_rows:
         chosen = np.setdiff1d(chosen, _short_strips(image, segments))
     starts, counts = segments.offsets[chosen].tolist(), segments.lengths[chosen].tolist()
@@ -99,7 +103,7 @@ def _short_strips(image: Image, segments: Segments) -> NDArray[np.int64]:
     return last[stored]
 
 
-def _at_hand(image: Image, segments: Segments) -> NDArray[np.int64]:
+def _segments_at_hand(image: Image, segments: Segments) -> NDArray[np.int64]:
     """Numbers of the stored segments whose bytes cost nothing or little."""
     file = image.directory.file
     whole = image.segment_length * image.row_bytes
@@ -107,7 +111,7 @@ def _at_hand(image: Image, segments: Segments) -> NDArray[np.int64]:
     if file.affords(int(segments.lengths.sum()), whole * stored.size):
         return stored
     at_hand = stored[segments.offsets[stored] + segments.lengths[stored] <= file.head_bytes]
-    at_hand = at_hand[: file.decodes(whole, at_hand.size)]
+    at_hand = at_hand[: file.reserve_decoding(whole, at_hand.size)]
     some = np.unique(stored[np.linspace(0, stored.size - 1, _SAMPLES).astype("i8")])
     affordable = file.affords(int(segments.lengths[some].sum()), whole * some.size)
     return np.union1d(at_hand, some) if affordable else at_hand
@@ -124,7 +128,7 @@ def _look_at_rows(image: Image, pipeline: Pipeline, number: int, data: bytes, fi
     rows = decode_rows(image, pipeline, data)
     whole, needed = image.segment_length * image.row_bytes, _rows_inside(image, number) * image.row_bytes
     if len(rows) < needed:
-        raise StreamError(f"{len(rows)} bytes when decoded, {needed} are needed")
+        raise StreamError(f"it decodes to {len(rows)} bytes, {needed} are needed")
     if len(rows) > whole or (len(rows) > needed and len(rows) % image.row_bytes):
         findings.superfluous = True
     if len(rows) < whole:
@@ -135,8 +139,8 @@ def _look_at_pixels(image: Image, pipeline: Pipeline, number: int, data: bytes, 
     pixels = decode_pixels(image, pipeline, data)
     needed, rows, columns = _rows_inside(image, number), *pixels.shape[:2]
     if rows < needed or columns != image.segment_width:
-        raise StreamError(f"{rows} x {columns} pixels when decoded, {needed} x {image.segment_width} are needed")
+        raise StreamError(f"it decodes to {rows} x {columns} pixels, {needed} x {image.segment_width} are needed")
     if rows < image.segment_length:
         findings.replaced[number] = pad_pixels(image, pipeline, pixels[:needed])
     elif rows > image.segment_length:
-        raise StreamError(f"{rows} rows when decoded, {image.segment_length} by the tags")
+        raise StreamError(f"it decodes to {rows} rows, the tags declare {image.segment_length}")

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from manifestry.model.datatypes import is_bool, is_inexact
 
 __all__ = ["nearest_value", "parse_nodata"]
 
@@ -19,31 +18,27 @@ def parse_nodata(text: str, dtype: np.dtype[Any]) -> np.generic | None:
     Raises
     ------
     ValueError
-        The text is no number.
+        The text is not a number.
     """
-    number = _number(text)
-    scalar: Any
-    match dtype.kind:
-        case "b" | "i" | "u":
-            if isinstance(number, float) and not number.is_integer():  # NaN and infinities are none either
-                return None
-            low, high = _limits(dtype)
-            return dtype.type(int(number)) if low <= int(number) <= high else None
-        case "f" | "c":
-            scalar = _rounded(number, dtype)
-            return None if math.isfinite(number) and not np.isfinite(scalar) else scalar
-    return None
+    number = _parse_number(text)
+    if np.issubdtype(dtype, np.inexact):
+        scalar: np.generic = _round_to(number, dtype)
+        return None if math.isfinite(number) and not np.isfinite(scalar) else scalar
+    if isinstance(number, float) and not number.is_integer():  # nor are NaN and infinities integers
+        return None
+    low, high = _limits(dtype)
+    return dtype.type(int(number)) if low <= int(number) <= high else None
 
 
 def nearest_value(text: str, dtype: np.dtype[Any]) -> np.generic:
-    """What GDAL fills sparse tiles with: nodata, or the nearest element where it is none; 0 where it is no number."""
+    """What GDAL fills sparse tiles with: nodata, or the element nearest to it; 0 where it is not a number."""
     try:
-        number = _number(text)
+        number = _parse_number(text)
     except ValueError:
         number = 0
     value: np.generic
-    if is_inexact(dtype):
-        value = _rounded(number, dtype)
+    if np.issubdtype(dtype, np.inexact):
+        value = _round_to(number, dtype)
     else:
         low, high = _limits(dtype)
         bounded = 0 if math.isnan(number) else min(max(number, low), high)
@@ -51,15 +46,15 @@ def nearest_value(text: str, dtype: np.dtype[Any]) -> np.generic:
     return value
 
 
-def _number(text: str) -> int | float:
+def _parse_number(text: str) -> int | float:
     clean = text.strip().replace(",", ".")
     return int(clean) if clean.lstrip("+-").isdigit() else float(clean)
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
-    return (0, 1) if is_bool(dtype) else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
+    return (0, 1) if np.issubdtype(dtype, np.bool_) else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
-def _rounded(number: float, dtype: np.dtype[Any]) -> Any:
+def _round_to(number: float, dtype: np.dtype[Any]) -> Any:
     with np.errstate(over="ignore"):
         return dtype.type(number)

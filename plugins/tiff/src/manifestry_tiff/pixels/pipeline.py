@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+import numpy as np
 from manifestry.errors import UnsupportedFeatureError
 from manifestry.model.codecs import Codec, serializer
-from manifestry.model.datatypes import is_complex, is_float, is_integer
 
 from manifestry_tiff.pixels.compression import BYTE_SCHEMES, JPEG_SCHEMES, ByteScheme, ImageScheme, image_scheme
 from manifestry_tiff.structure.image import Image
@@ -16,10 +16,10 @@ from manifestry_tiff.structure.tags import Compression, Predictor, SampleFormat
 __all__ = ["Pipeline", "make_pipeline"]
 
 _DISPUTED: Final = {Compression.PACKBITS: "PackBits", Compression.LERC: "LERC"}
-"""Schemes in which libtiff passes over the Predictor tag, and tifffile does not."""
+"""Schemes in which libtiff ignores the Predictor tag, and tifffile does not."""
 
 _PREDICTED: Final = frozenset(BYTE_SCHEMES) - frozenset(_DISPUTED)
-"""Schemes for which the Predictor tag is defined; it is passed over elsewhere."""
+"""Schemes for which the Predictor tag is defined; it is ignored elsewhere."""
 
 _HORIZONTAL: Final[dict[int, int]] = {Predictor.HORIZONTAL: 1, Predictor.HORIZONTAL_X2: 2, Predictor.HORIZONTAL_X4: 4}
 _FLOATING: Final[dict[int, int]] = {
@@ -31,7 +31,7 @@ _CCITT: Final = frozenset({Compression.CCITT_RLE, Compression.CCITT_T4, Compress
 _BIT_ORDER: Final = Codec("manifestry.bitorder")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """Codecs in the order of encoding.
 
@@ -67,7 +67,7 @@ class Pipeline:
         order = (_BIT_ORDER,) if self.reversed_bits else ()
         return (*self.array, self.serializer, *differences, *trim, *compressor, *order)
 
-    def trimmed(self, nbytes: int) -> Pipeline:
+    def with_trim(self, nbytes: int) -> Pipeline:
         """The same for streams that hold more than the bytes of a tile or strip."""
         return replace(self, trim=nbytes)
 
@@ -86,23 +86,26 @@ def make_pipeline(image: Image) -> Pipeline:
         raise UnsupportedFeatureError(
             f"predictor {image.predictor} with {_DISPUTED[Compression(image.compression)]}",
             image.label,
-            "libtiff passes over it, tifffile undoes it; rewrite the file with one of them",
+            "libtiff ignores it, tifffile undoes it; rewrite the file with one of them",
         )
     if image.compression != Compression.NONE and image.compression not in BYTE_SCHEMES:
         scheme = image_scheme(image)
         _check_image_scheme(image)
         reversed_bits = image.fill_order == 2 and image.compression in _CCITT
-        return Pipeline(transpose, scheme.codec, scheme=scheme, reversed_bits=reversed_bits)
+        return Pipeline(array=transpose, serializer=scheme.codec, scheme=scheme, reversed_bits=reversed_bits)
     if image.subsampled:
         raise UnsupportedFeatureError(
             "subsampled YCbCr without JPEG", image.label, "convert the file with gdal_translate -co PHOTOMETRIC=RGB"
         )
     compressor = BYTE_SCHEMES.get(image.compression)
-    plain = Pipeline(transpose, _serializer(image), scheme=compressor, reversed_bits=image.fill_order == 2)
+    plain = Pipeline(
+        array=transpose, serializer=_serializer(image), scheme=compressor, reversed_bits=image.fill_order == 2
+    )
     if image.predictor != Predictor.NONE and image.compression in _PREDICTED:
-        return _predicted(image, plain)
-    if plain.reversed_bits and compressor is None and plain.serializer.name == "bytes" and is_integer(image.dtype):
-        return Pipeline((*transpose, Codec("imagecodecs_bitorder")), plain.serializer)
+        return _add_predictor(image, plain)
+    plain_bytes = compressor is None and plain.serializer.name == "bytes"
+    if plain.reversed_bits and plain_bytes and np.issubdtype(image.dtype, np.integer):
+        return Pipeline(array=(*transpose, Codec("imagecodecs_bitorder")), serializer=plain.serializer)
     return plain
 
 
@@ -120,12 +123,13 @@ def _check_image_scheme(image: Image) -> None:
         )
 
 
-def _predicted(image: Image, plain: Pipeline) -> Pipeline:
+def _add_predictor(image: Image, plain: Pipeline) -> Pipeline:
     """The pipeline with the predictor of the image: an array codec, the codec that makes bytes, or one of bytes."""
     axis = -2 if plain.array else -1
     distance = _HORIZONTAL.get(image.predictor) or _FLOATING.get(image.predictor)
-    whole = image.bits in (8, 16, 32, 64) and (not is_complex(image.dtype) or image.directory.header.order == "<")
-    horizontal, floating = image.predictor in _HORIZONTAL, image.predictor in _FLOATING and is_float(image.dtype)
+    is_complex, is_float = (np.issubdtype(image.dtype, kind) for kind in (np.complexfloating, np.floating))
+    whole = image.bits in (8, 16, 32, 64) and (not is_complex or image.directory.header.order == "<")
+    horizontal, floating = image.predictor in _HORIZONTAL, image.predictor in _FLOATING and is_float
     if distance is None or not whole or not (horizontal or floating) or image.segment_width % distance:
         raise UnsupportedFeatureError(
             f"predictor {image.predictor} on {image.segment_width} columns of {image.bits} bits"
@@ -135,7 +139,7 @@ def _predicted(image: Image, plain: Pipeline) -> Pipeline:
         )
     if floating:
         return replace(plain, serializer=Codec("imagecodecs_floatpred", {"axis": axis, "dist": distance}))
-    if distance == 1 and (is_integer(image.dtype) or is_float(image.dtype)):
+    if distance == 1 and (np.issubdtype(image.dtype, np.integer) or is_float):
         return replace(plain, array=(*plain.array, Codec("imagecodecs_delta", {"axis": axis, "dist": 1})))
     configuration = {
         "elementsize": image.bits // 8,

@@ -1,4 +1,4 @@
-"""Pages that are alike as one array of more dimensions: their manifests behind each other."""
+"""Pages that are alike as one array of more dimensions: their manifests one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["shared_attributes", "stack_pages", "stackable"]
+__all__ = ["can_stack", "shared_attributes", "stack_pages"]
 
 _MEANINGFUL: Final = frozenset(
     {"units", "long_name", "photometric", "grid_mapping", "AREA_OR_POINT", "proj:code", "proj:wkt2"}
@@ -21,23 +21,23 @@ _MEANINGFUL: Final = frozenset(
 """Attributes that are text and say what values mean, or where."""
 
 
-def stackable(pages: Sequence[VirtualArray]) -> bool:
+def can_stack(pages: Sequence[VirtualArray]) -> bool:
     """Whether all pages have the same shape, type, chunks, codecs and fill value."""
     first = pages[0].metadata
-    return all(_alike(first, page.metadata) for page in pages[1:])
+    return all(_have_same_form(first, page.metadata) for page in pages[1:])
 
 
-def _alike(mine: ArrayMetadata, other: ArrayMetadata) -> bool:
-    return (mine.shape, mine.dtype, mine.chunk_grid, mine.codecs) == (
+def _have_same_form(first: ArrayMetadata, other: ArrayMetadata) -> bool:
+    return (first.shape, first.dtype, first.chunk_grid, first.codecs) == (
         other.shape,
         other.dtype,
         other.chunk_grid,
         other.codecs,
-    ) and values_equal(mine.fill_value, other.fill_value)
+    ) and values_equal(first.fill_value, other.fill_value)
 
 
 def shared_attributes(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What all pages have in common; None where they differ in more than free text, and so are no pages of one array."""
+    """What all pages have in common; None where they differ in more than free text, and so are not pages of one array."""
     shared: dict[str, Any] = {}
     for name in dict.fromkeys(name for page in pages for name in page):
         values = [page.get(name) for page in pages]
@@ -49,7 +49,7 @@ def shared_attributes(pages: Sequence[Mapping[str, Any]]) -> dict[str, Any] | No
 
 
 def stack_pages(pages: Sequence[VirtualArray], shape: tuple[int, ...], dims: tuple[str, ...]) -> VirtualArray:
-    """The array of pages that are `stackable`, in C order of the new leading dimensions.
+    """The array of pages that `can_stack`, in C order of the new leading dimensions.
 
     Parameters
     ----------
@@ -66,14 +66,19 @@ def stack_pages(pages: Sequence[VirtualArray], shape: tuple[int, ...], dims: tup
     else:
         chunks = RegularGrid((*(1 for _ in shape), *grid.chunk_shape))
     metadata = ArrayMetadata(
-        (*shape, *first.shape), first.dtype, chunks, transposed, first.fill_value, (*dims, *(first.dims or ())),
-        first.attributes,
-    )  # fmt: skip
+        shape=(*shape, *first.shape),
+        dtype=first.dtype,
+        chunk_grid=chunks,
+        codecs=transposed,
+        fill_value=first.fill_value,
+        dims=(*dims, *(first.dims or ())),
+        attributes=first.attributes,
+    )
     return VirtualArray(metadata, _concatenate([page.manifest for page in pages], (*shape, *first.grid_shape)))
 
 
 def _shift_transpose(codec: Codec, leading: int) -> Codec:
-    """A transposition of a page, in an array with so many dimensions in front."""
+    """A transposition of a page, in an array with `leading` more dimensions in front."""
     if codec.name != "transpose":
         return codec
     order = codec.configuration["order"]
@@ -81,7 +86,7 @@ def _shift_transpose(codec: Codec, leading: int) -> Codec:
 
 
 def _concatenate(manifests: Sequence[ChunkManifest], grid_shape: tuple[int, ...]) -> ChunkManifest:
-    """All references one behind the other; pages of one file share its table."""
+    """All references one after the other; pages of one file share its table."""
     files = next((m.files for m in manifests if len(m.files)), manifests[0].files)
     columns = [m.columns() for m in manifests]
     before = np.cumsum([0, *(len(m.inline) for m in manifests[:-1])])
@@ -90,4 +95,5 @@ def _concatenate(manifests: Sequence[ChunkManifest], grid_shape: tuple[int, ...]
         [np.where(i == INLINE, o + np.uint64(b), o) for (i, o, _), b in zip(columns, before.tolist(), strict=True)]
     )
     lengths = np.concatenate([c[2] for c in columns])
-    return ChunkManifest.from_columns(grid_shape, files, index, offsets, lengths, b"".join(m.inline for m in manifests))
+    inline = b"".join(m.inline for m in manifests)
+    return ChunkManifest.from_columns(grid_shape, files, index, offsets, lengths, inline=inline)

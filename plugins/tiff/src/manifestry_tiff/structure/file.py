@@ -1,4 +1,4 @@
-"""Bytes of a TIFF file wherever they lie: few requests, and nothing read that is not needed."""
+"""Bytes of a TIFF file wherever they are: few requests, and nothing read that is not needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from manifestry.storage.source import HEAD_BYTES, Source
+from manifestry.storage.source import Source
 
 __all__ = ["LARGE_BYTES", "TiffFile"]
 
@@ -39,7 +39,7 @@ class TiffFile:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.size = source.size
-        self._spans = [(0, source.head(HEAD_BYTES))]
+        self._spans = [(0, source.head())]
         self._blocks = source.blocks(block_size=BLOCK_BYTES)
         self._allowance = LOOK_BYTES if source.local_path is not None else 0
         self._decodable = DECODE_BYTES
@@ -50,15 +50,15 @@ class TiffFile:
         return len(self._spans[0][1])
 
     def affords(self, count: int, decoded: int) -> bool:
-        """Whether `count` bytes may be read and `decoded` be made of them for a look; then they are taken off the limits."""
+        """Whether `count` bytes may be read and `decoded` be made of them for a look; then they count to the limits."""
         if count > self._allowance or decoded > self._decodable:
             return False
         self._allowance -= count
         self._decodable -= decoded
         return True
 
-    def decodes(self, size: int, wanted: int) -> int:
-        """How many of `wanted` chunks of a decoded size may be decoded for a look; they are taken off the limit."""
+    def reserve_decoding(self, size: int, wanted: int) -> int:
+        """How many of `wanted` chunks of a decoded size may be decoded for a look; those count towards the limit."""
         allowed = min(wanted, self._decodable // size)
         self._decodable -= allowed * size
         return allowed

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 from manifestry.errors import MalformedFileError
-from manifestry.model.datatypes import is_integer
 from numpy.typing import NDArray
 
 from manifestry_tiff.structure.file import TiffFile
@@ -28,6 +27,8 @@ _SIZES: Final = {kind: np.dtype(code).itemsize for kind, code in _VALUE_TYPES.it
     FieldType.SRATIONAL: 8,
 }
 _MAX_ENTRIES: Final = 4096  # real directories have some dozens; a corrupt count must not make us read the file
+
+_MAX_VALUES: Final = 1 << 16  # of a tag that has few
 
 _STRUCTURAL: Final = frozenset(Tag)
 
@@ -57,7 +58,7 @@ class Header:
 
     @property
     def offset_bytes(self) -> int:
-        """Bytes of an offset; values up to this size stand in the entry itself."""
+        """Bytes of an offset; values up to this size are in the entry itself."""
         return 8 if self.big else 4
 
     @property
@@ -72,17 +73,20 @@ def read_header(file: TiffFile) -> Header:
     Raises
     ------
     MalformedFileError
-        They are no TIFF header.
+        The file does not begin with a TIFF header.
     """
     head = file.read(0, 16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
-        raise MalformedFileError(f"{file.source.url}: no TIFF header: byte order mark {head[:2]!r}, {len(head)} bytes")
+        raise MalformedFileError(
+            f"{file.source.url}: the first {len(head)} bytes are not a TIFF header: byte order mark {head[:2]!r},"
+            " expected b'II' or b'MM'"
+        )
     magic, first = struct.unpack(order + "HI", head[2:8])
     if magic == 42:
         return Header(order, big=False, first=first)
     if magic != 43 or len(head) < 16 or struct.unpack(order + "HH", head[4:8]) != (8, 0):
-        raise MalformedFileError(f"{file.source.url}: no TIFF header: {head!r}")
+        raise MalformedFileError(f"{file.source.url}: the first bytes are not a TIFF header: {head!r}")
     return Header(order, big=True, first=struct.unpack(order + "Q", head[8:16])[0])
 
 
@@ -100,7 +104,7 @@ class Entry:
         return self.count * _SIZES[FieldType(self.type)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """One image file directory. Values are read when asked for.
 
@@ -141,7 +145,9 @@ class Directory:
         if entry is None:
             return None
         if not self.file.holds(entry.offset, entry.offset + entry.nbytes):
-            raise self.malformed(tag, f"{entry.count} values at offset {entry.offset}, file of {self.file.size} bytes")
+            raise self.tag_error(
+                tag, f"{entry.count} values at offset {entry.offset} reach beyond the file of {self.file.size} bytes"
+            )
         return self.file.view(entry.offset, entry.nbytes)
 
     def numbers(self, tag: int) -> NDArray[Any] | None:
@@ -150,13 +156,13 @@ class Directory:
             data = self._view(tag)
             if not data:
                 return None
-            kind = FieldType(self.entries[tag].type)
-            if kind in (FieldType.RATIONAL, FieldType.SRATIONAL):
-                pairs = np.frombuffer(data, self.header.order + ("u4" if kind == FieldType.RATIONAL else "i4"))
+            field_type = FieldType(self.entries[tag].type)
+            if field_type in (FieldType.RATIONAL, FieldType.SRATIONAL):
+                pairs = np.frombuffer(data, self.header.order + ("u4" if field_type == FieldType.RATIONAL else "i4"))
                 with np.errstate(divide="ignore", invalid="ignore"):
                     self._cache[tag] = pairs[::2] / pairs[1::2]
             else:
-                self._cache[tag] = np.frombuffer(data, self.header.order + _VALUE_TYPES[kind])
+                self._cache[tag] = np.frombuffer(data, self.header.order + _VALUE_TYPES[field_type])
         values: NDArray[Any] = self._cache[tag]
         return values
 
@@ -166,14 +172,15 @@ class Directory:
         Raises
         ------
         MalformedFileError
-            They are no whole numbers, or absurdly many.
+            They are not integers, or too many.
         """
         values = self.numbers(tag)
         if values is None:
             return ()
-        if not is_integer(values.dtype) or values.size > 1 << 16:
-            raise self.malformed(
-                tag, f"{values.size} values of type {self.entries[tag].type} where integers are needed"
+        if not issubclass(values.dtype.type, np.integer) or values.size > _MAX_VALUES:
+            raise self.tag_error(
+                tag,
+                f"{values.size} values of type {self.entries[tag].type}: must be integers, {_MAX_VALUES} at most",
             )
         return tuple(values.tolist())
 
@@ -189,10 +196,10 @@ class Directory:
         except UnicodeDecodeError:
             return data.decode("latin-1")
 
-    def malformed(self, tag: int, found: object) -> MalformedFileError:
-        """The error for a tag with an impossible value."""
+    def tag_error(self, tag: int, problem: str) -> MalformedFileError:
+        """The error for a tag with an impossible value: what the value is, and what it must be."""
         name = Tag(tag).name if tag in Tag else "private"
-        return MalformedFileError(f"{self.label} at offset {self.offset}, tag {int(tag)} ({name}): {found}")
+        return MalformedFileError(f"{self.label} at offset {self.offset}, tag {int(tag)} ({name}): {problem}")
 
     def prefetch(self, *more: tuple[int, int]) -> None:
         """Bring the values of all tags that matter, and `more` byte ranges, in one round trip."""
@@ -201,30 +208,31 @@ class Directory:
 
 
 def read_directory(file: TiffFile, header: Header, offset: int, label: str) -> Directory:
-    """The directory at an offset. Entries of unknown type are passed over, as the specification asks.
+    """The directory at an offset. Entries of unknown type are skipped, as the specification asks.
 
     Raises
     ------
     MalformedFileError
-        There is none.
+        The offset lies outside the file, or the entries there are impossible or cut off.
     """
     where = f"{label} at offset {offset}"
     count_data = file.read(offset, header.count_bytes) if 8 <= offset < file.size else b""
     if len(count_data) < header.count_bytes:
-        raise MalformedFileError(f"{where}: outside the file of {file.size} bytes")
+        raise MalformedFileError(f"{where}: must lie inside the file of {file.size} bytes, after its header")
     count = int.from_bytes(count_data, "little" if header.order == "<" else "big")
     if not 0 < count <= _MAX_ENTRIES:
-        raise MalformedFileError(f"{where}: {count} entries")
+        raise MalformedFileError(f"{where}: {count} entries: must be 1 to {_MAX_ENTRIES}")
     start = offset + header.count_bytes
     data = file.read(start, count * header.entry_bytes + header.offset_bytes)
     complete = len(data) // header.entry_bytes
     if complete < count:
-        raise MalformedFileError(f"{where}: {count} entries, cut off after {complete}")
+        raise MalformedFileError(f"{where}: the {count} entries are cut off after {complete}")
     following = data[count * header.entry_bytes :]
     after = int.from_bytes(following, "little" if header.order == "<" else "big")
-    # A file may end right behind its last entry; then there is no next directory.
+    # A file may end right after its last entry; then there is no next directory.
     next_offset = after if len(following) == header.offset_bytes else 0
-    return Directory(file, header, label, offset, dict(_entries(header, data, start, count)), next_offset)
+    entries = dict(_entries(header, data, start, count))
+    return Directory(file=file, header=header, label=label, offset=offset, entries=entries, next=next_offset)
 
 
 def _entries(header: Header, data: bytes, start: int, count: int) -> Iterator[tuple[int, Entry]]:
@@ -233,15 +241,15 @@ def _entries(header: Header, data: bytes, start: int, count: int) -> Iterator[tu
     seen = set()
     for i in range(count):
         base = i * header.entry_bytes
-        tag, kind, number = struct.unpack_from(layout, data, base)
-        if kind not in _SIZES or tag in seen:  # of a tag that is there twice the first counts
+        tag, field_type, number = struct.unpack_from(layout, data, base)
+        if field_type not in _SIZES or tag in seen:  # of a tag that is there twice the first counts
             continue
         seen.add(tag)
         at = base + header.entry_bytes - header.offset_bytes
-        if number * _SIZES[kind] <= header.offset_bytes:
-            yield tag, Entry(kind, number, start + at)
+        if number * _SIZES[field_type] <= header.offset_bytes:
+            yield tag, Entry(field_type, number, start + at)
         else:
-            yield tag, Entry(kind, number, struct.unpack_from(pointer, data, at)[0])
+            yield tag, Entry(field_type, number, struct.unpack_from(pointer, data, at)[0])
 
 
 def read_chain(

@@ -15,13 +15,13 @@ from manifestry_tiff.structure.tags import Compression, Photometric, Planar, Sam
 __all__ = ["Image", "read_image"]
 
 _MAX_SAMPLES: Final = 1 << 16
-_MAX_SEGMENT_BYTES: Final = 64 << 30  # nobody can decode such a tile or strip in one piece
+_MAX_SEGMENT_BYTES: Final = 64 << 30  # a larger tile or strip cannot be decoded in one piece
 _FLOATS: Final = {16: "f2", 24: "f4", 32: "f4", 64: "f8"}
 _COMPLEX: Final = {64: "c8", 128: "c16"}
 _COMPLEX_INTEGERS: Final = {32: "c8", 64: "c16"}  # int16 and int32 pairs, as GDAL and tifffile widen them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Image:
     """How one image is stored.
 
@@ -148,39 +148,42 @@ def read_image(directory: Directory) -> Image:
     UnsupportedFeatureError
         The components differ in type, or the image is a volume.
     """
-    width, length = (_positive(directory, tag) for tag in (Tag.IMAGE_WIDTH, Tag.IMAGE_LENGTH))
+    width, length = (_positive_integer(directory, tag) for tag in (Tag.IMAGE_WIDTH, Tag.IMAGE_LENGTH))
     samples = directory.integer(Tag.SAMPLES_PER_PIXEL, 1)
     if not 1 <= samples <= _MAX_SAMPLES:
-        raise directory.malformed(Tag.SAMPLES_PER_PIXEL, samples)
+        raise directory.tag_error(Tag.SAMPLES_PER_PIXEL, f"{samples}: must be 1 to {_MAX_SAMPLES}")
     if directory.integer(Tag.IMAGE_DEPTH, 1) > 1 or directory.integer(Tag.TILE_DEPTH, 1) > 1:
         raise UnsupportedFeatureError("volumes (ImageDepth)", directory.label, "write one image for each slice")
     tiled = Tag.TILE_WIDTH in directory
     image = Image(
-        directory,
-        width,
-        length,
-        samples,
-        _uniform(directory, Tag.BITS_PER_SAMPLE, 1, samples),
-        _uniform(directory, Tag.SAMPLE_FORMAT, SampleFormat.UINT, samples),
-        directory.integer(Tag.COMPRESSION, Compression.NONE),
-        directory.integer(Tag.PREDICTOR, 1),
-        directory.integer(Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK),
-        directory.integer(Tag.FILL_ORDER, 1),
-        directory.integer(Tag.PLANAR_CONFIGURATION, Planar.CHUNKY) == Planar.PLANAR and samples > 1,
-        tiled,
-        _positive(directory, Tag.TILE_LENGTH) if tiled else _rows_per_strip(directory, length),
-        _positive(directory, Tag.TILE_WIDTH) if tiled else width,
+        directory=directory,
+        width=width,
+        length=length,
+        samples=samples,
+        bits=_uniform_value(directory, Tag.BITS_PER_SAMPLE, 1, samples),
+        sample_format=_uniform_value(directory, Tag.SAMPLE_FORMAT, SampleFormat.UINT, samples),
+        compression=directory.integer(Tag.COMPRESSION, Compression.NONE),
+        predictor=directory.integer(Tag.PREDICTOR, 1),
+        photometric=directory.integer(Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK),
+        fill_order=directory.integer(Tag.FILL_ORDER, 1),
+        planar=directory.integer(Tag.PLANAR_CONFIGURATION, Planar.CHUNKY) == Planar.PLANAR and samples > 1,
+        tiled=tiled,
+        segment_length=_positive_integer(directory, Tag.TILE_LENGTH) if tiled else _rows_per_strip(directory, length),
+        segment_width=_positive_integer(directory, Tag.TILE_WIDTH) if tiled else width,
     )
     decoded = image.segment_length * image.row_bytes
     if decoded > _MAX_SEGMENT_BYTES:
-        raise MalformedFileError(f"{image.label} at offset {directory.offset}: a tile or strip of {decoded} bytes")
+        raise MalformedFileError(
+            f"{image.label} at offset {directory.offset}: a tile or strip has {decoded} bytes when decoded: must not be"
+            f" more than {_MAX_SEGMENT_BYTES}"
+        )
     return image
 
 
-def _positive(directory: Directory, tag: Tag) -> int:
+def _positive_integer(directory: Directory, tag: Tag) -> int:
     value = directory.integer(tag, 0)
     if not 0 < value < 1 << 31:
-        raise directory.malformed(tag, value if tag in directory else "missing")
+        raise directory.tag_error(tag, f"{value}: must be 1 to 2**31 - 1" if tag in directory else "the tag is missing")
     return value
 
 
@@ -190,7 +193,7 @@ def _rows_per_strip(directory: Directory, length: int) -> int:
     return min(rows[0], length) if len(rows) == 1 and rows[0] > 0 else length
 
 
-def _uniform(directory: Directory, tag: Tag, default: int, samples: int) -> int:
+def _uniform_value(directory: Directory, tag: Tag, default: int, samples: int) -> int:
     """The one value that all components have."""
     values = directory.integers(tag)[:samples] or (default,)
     if any(v != values[0] for v in values):
@@ -200,5 +203,5 @@ def _uniform(directory: Directory, tag: Tag, default: int, samples: int) -> int:
             "Zarr arrays have one type; convert the file with gdal_translate -ot",
         )
     if values[0] <= 0:
-        raise directory.malformed(tag, values[0])
+        raise directory.tag_error(tag, f"{values[0]}: must be positive")
     return values[0]

@@ -1,7 +1,7 @@
 """Which image is what: full resolution, overview or mask, by NewSubfileType and SubIFDs (TIFF 6.0 section 8).
 
-An image that cannot be read keeps its place, so that those behind it keep their numbers. Where its tags do not even say
-which place it would have, what lies behind it is refused.
+An image that cannot be read keeps its place, so that those after it keep their numbers. Where its tags do not even say
+which place it would have, the images after it are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from manifestry_tiff.structure.ifd import Directory, read_chain
 from manifestry_tiff.structure.image import Image, read_image
 from manifestry_tiff.structure.tags import Photometric, SampleFormat, Tag
 
-__all__ = ["Family", "Level", "group_images"]
+__all__ = ["Level", "Pyramid", "group_images"]
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_REDUCED: Final = 2  # of SubfileType
@@ -25,7 +25,7 @@ _MAX_SUB_IFDS: Final = 1024
 """Real images have some dozens; directories may overlap, and cost as much as if they did not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Outline:
     """What decides which place an image has.
 
@@ -35,7 +35,7 @@ class _Outline:
         What NewSubfileType and its forerunners say that the image is.
     width, length
         Pixels; None where they are missing or cannot be read.
-    kind
+    pixel_type
         Components of a pixel, and their format; None what cannot be read.
     """
 
@@ -43,7 +43,7 @@ class _Outline:
     mask: bool
     width: int | None
     length: int | None
-    kind: tuple[int | None, int | None]
+    pixel_type: tuple[int | None, int | None]
 
     @property
     def known_size(self) -> tuple[int, int]:
@@ -71,7 +71,7 @@ class Level:
 
 
 @dataclass(slots=True)
-class Family:
+class Pyramid:
     """An image with its overviews, from fine to coarse."""
 
     levels: list[Level] = field(default_factory=list)
@@ -86,27 +86,27 @@ class _PlaceUnknownError(Exception):
     """The place of an image depends on tags that cannot be read."""
 
 
-def group_images(directories: list[Directory], context: ParseContext) -> list[Family]:
+def group_images(directories: list[Directory], context: ParseContext) -> list[Pyramid]:
     """The images of a file. Those that cannot be read are refused by the number of their directory."""
-    families: list[Family] = []
-    known = {directory.offset for directory in directories}
+    pyramids: list[Pyramid] = []
+    seen = {directory.offset for directory in directories}
     for number, directory in enumerate(directories):
-        image = _image(directory, number, context)
+        image = _read_image_of(directory, number, context)
         try:
-            _place(directory, image, families)
-            for sub in _sub_directories(directory, number, known, context):
-                _place(sub, _image(sub, number, context), families)
+            _place(directory, image, pyramids)
+            for sub in _sub_directories(directory, number, seen, context):
+                _place(sub, _read_image_of(sub, number, context), pyramids)
         except _PlaceUnknownError:
-            placed = image is None or any(level.image is image for family in families for level in family.levels)
-            _refuse_rest(directories[number:], number, families, context, placed=placed)
+            placed = image is None or any(level.image is image for pyramid in pyramids for level in pyramid.levels)
+            _refuse_rest(directories[number:], number, pyramids, context, placed=placed)
             break
-    return families
+    return pyramids
 
 
 def _refuse_rest(
-    directories: list[Directory], first: int, families: list[Family], context: ParseContext, *, placed: bool
+    directories: list[Directory], first: int, pyramids: list[Pyramid], context: ParseContext, *, placed: bool
 ) -> None:
-    """Directories that nobody can say the place of; each can be read by itself.
+    """Refuse directories whose place is unknown; each can be read by itself.
 
     What they say they are is kept, so that the images in front of them have the names that they have in a whole file.
 
@@ -118,7 +118,7 @@ def _refuse_rest(
         Whether that one has its place, or is refused already.
     """
     for number, directory in enumerate(directories, first):
-        _hold_place(directory, families)
+        _hold_place(directory, pyramids)
         if placed and number == first:
             continue
         context.refuse(
@@ -129,26 +129,28 @@ def _refuse_rest(
         )
 
 
-def _hold_place(directory: Directory, families: list[Family]) -> None:
-    """Let an image that is not read be a level or a family, by what it says it is."""
+def _hold_place(directory: Directory, pyramids: list[Pyramid]) -> None:
+    """Let an image that is not read be a level or a pyramid, by what it says it is."""
     try:
         outline = _read_outline(directory)
     except _PlaceUnknownError:
         return
-    if outline.reduced and families:
-        families[-1].levels.append(Level(outline, None))
+    if outline.reduced and pyramids:
+        pyramids[-1].levels.append(Level(outline, None))
     elif not outline.mask:
-        families.append(Family([Level(outline, None)]))
+        pyramids.append(Pyramid([Level(outline, None)]))
 
 
-def _image(directory: Directory, number: int, context: ParseContext) -> Image | None:
+def _read_image_of(directory: Directory, number: int, context: ParseContext) -> Image | None:
     with context.isolate(str(number)):
         return read_image(directory)
     return None
 
 
-def _sub_directories(directory: Directory, number: int, known: set[int], context: ParseContext) -> Iterator[Directory]:
-    """The directories that the SubIFDs tag points at; each may begin a chain of its own. `known` ones come once only.
+def _sub_directories(directory: Directory, number: int, seen: set[int], context: ParseContext) -> Iterator[Directory]:
+    """The directories that the SubIFDs tag points at; each may begin a chain of its own.
+
+    Those that were `seen` do not come again.
 
     Raises
     ------
@@ -158,51 +160,53 @@ def _sub_directories(directory: Directory, number: int, known: set[int], context
     with context.isolate(str(number)):
         offsets = directory.integers(Tag.SUB_IFDS)
         if len(offsets) > _MAX_SUB_IFDS:
-            raise directory.malformed(Tag.SUB_IFDS, f"{len(offsets)} directories")
+            raise directory.tag_error(
+                Tag.SUB_IFDS, f"{len(offsets)} directories are more than the limit of {_MAX_SUB_IFDS}"
+            )
         for i, offset in enumerate(offsets):
             label = f"{directory.label} SubIFD {i}"
             for sub in read_chain(directory.file, directory.header, offset, label, context.limits.max_arrays):
-                if sub.offset in known:
+                if sub.offset in seen:
                     break
-                known.add(sub.offset)
+                seen.add(sub.offset)
                 yield sub
         return
     raise _PlaceUnknownError
 
 
-def _place(directory: Directory, image: Image | None, families: list[Family]) -> None:
-    """Put an image where it belongs: to the last family as a mask or overview, or as a family of its own.
+def _place(directory: Directory, image: Image | None, pyramids: list[Pyramid]) -> None:
+    """Put an image where it belongs: to the last pyramid as a mask or overview, or as a pyramid of its own.
 
     Raises
     ------
     _PlaceUnknownError
-        Nobody can say where that is.
+        Its tags do not say where that is.
     """
     outline = _read_outline(directory)
-    if families and outline.mask:
-        owner = _owner_of_mask(outline, families[-1])
+    if pyramids and outline.mask:
+        owner = _owner_of_mask(outline, pyramids[-1])
         if owner is not None:
             owner.mask, owner.masked = image, True
             return
-    if families and outline.reduced and _is_overview(outline, families[-1]):
-        families[-1].levels.append(Level(outline, image))
+    if pyramids and outline.reduced and _is_overview(outline, pyramids[-1]):
+        pyramids[-1].levels.append(Level(outline, image))
         return
-    families.append(Family([Level(outline, image)]))
+    pyramids.append(Pyramid([Level(outline, image)]))
 
 
 def _read_outline(directory: Directory) -> _Outline:
     """What the tags say that decide the place of an image."""
-    kind = _integer(directory, Tag.NEW_SUBFILE_TYPE, 0)
-    old_kind = _integer(directory, Tag.SUBFILE_TYPE, 0)
+    subfile_type = _integer(directory, Tag.NEW_SUBFILE_TYPE, 0)
+    old_subfile_type = _integer(directory, Tag.SUBFILE_TYPE, 0)
     photometric = _integer(directory, Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK)
-    if kind is None or old_kind is None or photometric is None:
+    if subfile_type is None or old_subfile_type is None or photometric is None:
         raise _PlaceUnknownError
     return _Outline(
-        reduced=bool(kind & _REDUCED) or old_kind == _OLD_REDUCED,
-        mask=bool(kind & _MASK) or photometric == Photometric.MASK,
+        reduced=bool(subfile_type & _REDUCED) or old_subfile_type == _OLD_REDUCED,
+        mask=bool(subfile_type & _MASK) or photometric == Photometric.MASK,
         width=_integer(directory, Tag.IMAGE_WIDTH, 0) or None,
         length=_integer(directory, Tag.IMAGE_LENGTH, 0) or None,
-        kind=(
+        pixel_type=(
             _integer(directory, Tag.SAMPLES_PER_PIXEL, 1),
             _integer(directory, Tag.SAMPLE_FORMAT, SampleFormat.UINT),
         ),
@@ -216,21 +220,21 @@ def _integer(directory: Directory, tag: Tag, default: int) -> int | None:
         return None
 
 
-def _owner_of_mask(mask: _Outline, family: Family) -> Level | None:
+def _owner_of_mask(mask: _Outline, pyramid: Pyramid) -> Level | None:
     """The level that a mask belongs to: the first of its size that has none."""
-    for level in family.levels:
+    for level in pyramid.levels:
         if level.outline.known_size == mask.known_size and not level.masked:
             return level
     return None
 
 
-def _is_overview(outline: _Outline, family: Family) -> bool:
-    """Whether an image shows the same in fewer pixels: smaller than the last level, alike in shape and kind."""
-    full, last = family.levels[0].outline, family.levels[-1].outline
+def _is_overview(outline: _Outline, pyramid: Pyramid) -> bool:
+    """Whether an image shows the same in fewer pixels: smaller than the last level, alike in shape and type of pixel."""
+    full, last = pyramid.levels[0].outline, pyramid.levels[-1].outline
     (full_width, full_length), (width, length) = full.known_size, outline.known_size
-    if None in outline.kind + full.kind:
+    if None in outline.pixel_type + full.pixel_type:
         raise _PlaceUnknownError
-    if outline.kind != full.kind:
+    if outline.pixel_type != full.pixel_type:
         return False
     last_width, last_length = last.known_size
     if width > last_width or length > last_length or (width, length) == (last_width, last_length):

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from manifestry.errors import ManifestError
-from manifestry.model.datatypes import is_integer
 from numpy.typing import NDArray
 
 from manifestry_tiff.structure.image import Image
@@ -37,14 +36,14 @@ def read_segments(image: Image, max_chunks: int) -> Segments:
     Raises
     ------
     MalformedFileError
-        There are too few, they are no integers, or bytes that they point at are outside the file.
+        There are too few, they are not integers, or bytes that they point at are outside the file.
     ManifestError
         There are more than `max_chunks`.
     """
     expected = math.prod(image.grid) * (image.samples if image.planar else 1)
     if expected > max_chunks:
-        raise ManifestError(f"{image.label}: {expected} tiles or strips, more than the limit of {max_chunks}")
-    offsets_tag = _first_present(image, Tag.TILE_OFFSETS, Tag.STRIP_OFFSETS)
+        raise ManifestError(f"{image.label}: {expected} tiles or strips are more than limits.max_chunks ({max_chunks})")
+    offsets_tag = _choose_tag(image, Tag.TILE_OFFSETS, Tag.STRIP_OFFSETS)
     offsets = _column(image, offsets_tag, expected).astype("u8", copy=False)
     lengths = _lengths(image, expected, offsets)
     if not (bool(offsets.all()) and bool(lengths.all())):
@@ -54,19 +53,19 @@ def read_segments(image: Image, max_chunks: int) -> Segments:
 
 
 def _lengths(image: Image, expected: int, offsets: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    tag = _first_present(image, Tag.TILE_BYTE_COUNTS, Tag.STRIP_BYTE_COUNTS)
-    given = _column(image, tag, expected) if tag in image.directory else None
-    if given is not None and not image.tiled and not bool(given.any()):
-        given = None  # some writers of strips leave zeros; of a sparse file the offsets are zero too
+    tag = _choose_tag(image, Tag.TILE_BYTE_COUNTS, Tag.STRIP_BYTE_COUNTS)
+    declared = _column(image, tag, expected) if tag in image.directory else None
+    if declared is not None and not image.tiled and not bool(declared.any()):
+        declared = None  # some writers of strips leave zeros; of a sparse file the offsets are zero too
     if image.compression == Compression.NONE:
-        return _uncompressed_lengths(image, tag, expected, given)
-    if given is None:
+        return _uncompressed_lengths(image, tag, expected, declared)
+    if declared is None:
         return _estimated_lengths(image, offsets)
-    return given.astype("u8", copy=False)
+    return declared.astype("u8", copy=False)
 
 
-def _first_present(image: Image, tile_tag: Tag, strip_tag: Tag) -> Tag:
-    """Tiles of some writers stand under the tags of strips, and the other way round."""
+def _choose_tag(image: Image, tile_tag: Tag, strip_tag: Tag) -> Tag:
+    """The tag that is there: some writers list tiles under the tags of strips, and the other way round."""
     first, second = (tile_tag, strip_tag) if image.tiled else (strip_tag, tile_tag)
     return second if second in image.directory and first not in image.directory else first
 
@@ -74,40 +73,40 @@ def _first_present(image: Image, tile_tag: Tag, strip_tag: Tag) -> Tag:
 def _column(image: Image, tag: Tag, expected: int) -> NDArray[Any]:
     values = image.directory.numbers(tag)
     if values is None:
-        raise image.directory.malformed(tag, "missing")
-    if not is_integer(values.dtype):
-        raise image.directory.malformed(tag, f"values of type {values.dtype}, not integers")
+        raise image.directory.tag_error(tag, "the tag is missing")
+    if not np.issubdtype(values.dtype, np.integer):
+        raise image.directory.tag_error(tag, f"values of type {values.dtype}: must be integers")
     if values.size < expected:
-        raise image.directory.malformed(tag, f"{values.size} values where {expected} are needed")
+        raise image.directory.tag_error(tag, f"{values.size} values are too few: {expected} are needed")
     column: NDArray[Any] = values[:expected]
     if np.issubdtype(column.dtype, np.signedinteger) and int(column.min()) < 0:
-        raise image.directory.malformed(tag, int(column.min()))
+        raise image.directory.tag_error(tag, f"{int(column.min())}: must not be negative")
     return column
 
 
-def _uncompressed_lengths(image: Image, tag: Tag, expected: int, given: NDArray[Any] | None) -> NDArray[np.uint64]:
+def _uncompressed_lengths(image: Image, tag: Tag, expected: int, declared: NDArray[Any] | None) -> NDArray[np.uint64]:
     """What the geometry says: byte counts of uncompressed data are often too large, and never needed.
 
-    A count of zero still means sparse. One that is too small is passed over where a strip is the whole image, as others
-    do (the strip may be one of several that RowsPerStrip does not tell of); otherwise pixels are missing.
+    A count of zero still means sparse. One that is too small is ignored where a strip is the whole image, as other readers
+    do (the strip may be one of several that RowsPerStrip does not mention); otherwise pixels are missing.
     """
     lengths = np.broadcast_to(np.uint64(image.segment_length * image.row_bytes), (expected,))
     if image.short_rows:
         lengths = np.array(lengths)
         lengths[image.grid[0] - 1 :: image.grid[0]] = image.short_rows * image.row_bytes
-    if given is None:
+    if declared is None:
         return lengths
-    short = given < lengths
+    short = declared < lengths
     if not bool(short.any()):
         return lengths
-    wrong = short & (given != 0)
+    wrong = short & (declared != 0)
     if bool(wrong.any()) and (image.tiled or expected > 1):
         at = int(np.argmax(wrong))
         kind = "tile" if image.tiled else "strip"
-        raise image.directory.malformed(
-            tag, f"uncompressed {kind} {at} of {int(given[at])} bytes where {int(lengths[at])} are needed"
+        raise image.directory.tag_error(
+            tag, f"uncompressed {kind} {at} has {int(declared[at])} bytes: {int(lengths[at])} are needed"
         )
-    return np.where(given == 0, np.uint64(0), lengths)
+    return np.where(declared == 0, np.uint64(0), lengths)
 
 
 def _estimated_lengths(image: Image, offsets: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -126,6 +125,8 @@ def _check_inside(image: Image, tag: Tag, offsets: NDArray[np.uint64], lengths: 
     beyond = (lengths != 0) & ((offsets > size) | (lengths > size - np.minimum(offsets, size)))
     if bool(beyond.any()):
         at = int(np.argmax(beyond))
-        raise image.directory.malformed(
-            tag, f"segment {at} has {int(lengths[at])} bytes at offset {int(offsets[at])}, file of {int(size)} bytes"
+        raise image.directory.tag_error(
+            tag,
+            f"segment {at} of {int(lengths[at])} bytes at offset {int(offsets[at])} reaches beyond the file of"
+            f" {int(size)} bytes",
         )

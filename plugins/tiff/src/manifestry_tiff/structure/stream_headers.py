@@ -1,10 +1,10 @@
-"""What compressed streams say of themselves in their headers, before anything is decoded."""
+"""What compressed streams say about themselves in their headers, before anything is decoded."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from manifestry.model.datatypes import is_integer
+import numpy as np
 
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import Tag
@@ -27,7 +27,7 @@ def is_subsampled(image: Image) -> bool:
     """
     directory = image.directory
     offsets = directory.numbers(Tag.TILE_OFFSETS if image.tiled else Tag.STRIP_OFFSETS)
-    if offsets is None or not is_integer(offsets.dtype) or not offsets.any():
+    if offsets is None or not np.issubdtype(offsets.dtype, np.integer) or not offsets.any():
         return False
     first = int(offsets[offsets != 0][0])
     stream = directory.file.read(first, _LOOK_BYTES) if 0 < first < directory.file.size else b""
@@ -37,7 +37,7 @@ def is_subsampled(image: Image) -> bool:
 
 
 def declared_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns of a JPEG, JPEG 2000 or PNG stream; None where its header does not tell."""
+    """Rows and columns of a JPEG, JPEG 2000 or PNG stream; None where its header does not say."""
     head = stream[:_LOOK_BYTES]
     if head.startswith(_JPEG):
         frame = _frame_header(stream)

@@ -62,18 +62,18 @@ def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T 
     return results
 
 
-GAP: Final = 64 << 10
+MAX_GAP: Final = 64 << 10
 """Bytes between two blocks up to which one request costs less than two: a request's share of latency at the usual
 concurrency, times the usual bandwidth. Dense indexes become long requests by this, up to the whole file."""
 
-PIECE: Final = 8 << 20
+MAX_REQUEST_BYTES: Final = 8 << 20
 """Long requests are divided into pieces that travel side by side."""
 
 
-TOGETHER: Final = 10
+RANGES_PER_CALL: Final = 10
 """Ranges that the store library fetches at a time for one call."""
 
-CALLS: Final = 16
+CONCURRENT_CALLS: Final = 16
 """Calls at a time. Nothing of libhdf5 goes on meanwhile, and the threads touch nothing of it."""
 
 
@@ -81,10 +81,10 @@ def remote_fetch(source: Source) -> Fetch:
     """Blocks of a remote file, by concurrent ranges."""
 
     def read(ranges: Sequence[tuple[int, int]]) -> bytes:
-        if len(ranges) <= TOGETHER:
+        if len(ranges) <= RANGES_PER_CALL:
             return b"".join(source.ranges(ranges, coalesce=0))
-        with ThreadPoolExecutor(CALLS) as pool:
-            parts = pool.map(lambda some: b"".join(source.ranges(some, coalesce=0)), batched(ranges, TOGETHER))
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+            parts = pool.map(lambda some: b"".join(source.ranges(some, coalesce=0)), batched(ranges, RANGES_PER_CALL))
             return b"".join(parts)
 
     def fetch(wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
@@ -95,7 +95,7 @@ def remote_fetch(source: Source) -> Fetch:
         low = np.array([a for a, _ in ranges], "i8")
         base = np.cumsum([0, *(b - a for a, b in ranges)])
         data = np.frombuffer(read(ranges), "u1")
-        found = []
+        parts = []
         for blocks in wanted:
             part = np.zeros((len(blocks.positions), blocks.length), "u1")
             for row, start in enumerate(blocks.positions.tolist()):
@@ -104,14 +104,14 @@ def remote_fetch(source: Source) -> Fetch:
                     at = int(np.searchsorted(low, start, "right")) - 1
                     offset = int(base[at]) + start - int(low[at])
                     part[row, : stop - start] = data[offset : offset + stop - start]
-            found.append(part)
-        return found
+            parts.append(part)
+        return parts
 
     return fetch
 
 
 def _merge(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Ranges that cover all given ones: neighbours joined over short gaps, long ones divided.
+    """Ranges that cover all of some: neighbours joined over short gaps, long ones divided.
 
     The pieces of a divided range follow each other without a gap, so blocks may lie across their borders.
     """
@@ -120,8 +120,10 @@ def _merge(starts: NDArray[np.int64], stops: NDArray[np.int64]) -> list[tuple[in
     for start, stop in zip(starts[order].tolist(), stops[order].tolist(), strict=True):
         if stop <= start:
             continue
-        if runs and start <= runs[-1][1] + GAP:
+        if runs and start <= runs[-1][1] + MAX_GAP:
             runs[-1][1] = max(runs[-1][1], stop)
         else:
             runs.append([start, stop])
-    return [(a, min(a + PIECE, stop)) for start, stop in runs for a in range(start, stop, PIECE)]
+    return [
+        (a, min(a + MAX_REQUEST_BYTES, stop)) for start, stop in runs for a in range(start, stop, MAX_REQUEST_BYTES)
+    ]

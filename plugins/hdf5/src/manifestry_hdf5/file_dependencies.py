@@ -1,7 +1,7 @@
-"""What libhdf5 comes to when it reads values itself: raw files and sources of virtual datasets, by rules of its own.
+"""The other files that values depend on when libhdf5 reads them itself: raw files and sources of virtual datasets.
 
-It asks nobody whether a file may point there. From a remote file it finds no other: it takes the names of raw files for
-local ones, and opens the same file once more in place of any other.
+libhdf5 opens them by rules of its own and does not ask whether a file may point there. From a remote file it finds no
+other: it takes the names of raw files for local ones, and opens the same file once more in place of any other.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ from typing import Final
 
 from h5py import h5d
 from manifestry.errors import SourceError, UnsupportedFeatureError
-from manifestry.storage.urls import is_url
 
 from manifestry_hdf5.libhdf5.files import Identity, OpenFiles
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.storage.contiguous import raw_files, raw_sources
 from manifestry_hdf5.storage.virtual import endless_names, source_names
 
-__all__ = ["check_extent", "check_reach"]
+__all__ = ["check_dependencies", "check_extent"]
 
 type Sources = Callable[[Dataset], list[Dataset | None]]
 
 _FEATURE: Final = "values that have to be copied from other files"
 
 
-def check_reach(dataset: Dataset, files: OpenFiles, sources: Sources) -> None:
+def check_dependencies(dataset: Dataset, files: OpenFiles, sources: Sources) -> None:
     """Make sure that libhdf5 reads the values of a dataset from the files that they are in, and that it may.
 
     Parameters
@@ -51,12 +50,12 @@ def check_extent(dataset: Dataset, files: OpenFiles) -> None:
         It has not, or may not.
     """
     for name in endless_names(dataset):
-        if name != "." and (dataset.file.remote or is_url(name)):
+        if name != "." and (dataset.file.remote or "://" in name):
             try:
-                there = files.linked(dataset.file, name, "virtual dataset with a source", dataset.path).url
+                place = files.link_target(dataset.file, name, "virtual dataset with a source", dataset.path).url
             except SourceError as error:
-                there = str(error)
-            hint = f"libhdf5 does not see how long {there} is; copy the files to this machine"
+                place = str(error)
+            hint = f"libhdf5 does not see how long {place} is; copy the files to this machine"
             raise UnsupportedFeatureError("virtual dataset without an end in remote files", dataset.path, hint)
 
 
@@ -75,9 +74,9 @@ def _check_sources(dataset: Dataset, files: OpenFiles, sources: Sources, above: 
     if dataset.identity in above:
         raise UnsupportedFeatureError("virtual dataset that is its own source", dataset.path)
     if not dataset.file.remote and not files.restricted:
-        away = [name for name, _ in source_names(dataset) if is_url(name)]
-        if away:  # libhdf5 takes it for a file that is not there, and gives fill values
-            raise UnsupportedFeatureError(_FEATURE, dataset.path, f"libhdf5 does not read {away[0]}")
+        urls = [name for name, _ in source_names(dataset) if "://" in name]
+        if urls:  # libhdf5 takes it for a file that is missing, and gives fill values
+            raise UnsupportedFeatureError(_FEATURE, dataset.path, f"libhdf5 does not read {urls[0]}")
         return
     for source in sources(dataset):
         elsewhere = source is not None and source.file is not dataset.file
