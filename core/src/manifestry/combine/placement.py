@@ -74,14 +74,14 @@ def place_tree(
             raise IncompatibleArraysError(f"no array of the tree has the dimension {dim!r}")
     if at.append_dim is not None:
         _check_complete(tree, at.append_dim, stored)
-    found = {}
+    destinations = {}
     for path, array in arrays.items():
         destination = _Fit(path, array, _stored_metadata(path, stored), _siblings(tree, path)).place(
             at, same, rewrite_below
         )
         if destination is not None:
-            found[path] = destination
-    return found
+            destinations[path] = destination
+    return destinations
 
 
 def _check_groups(tree: VirtualGroup, stored: Documents) -> None:
@@ -93,10 +93,10 @@ def _check_groups(tree: VirtualGroup, stored: Documents) -> None:
 def _check_complete(tree: VirtualGroup, dim: str, stored: Documents) -> None:
     """Every stored array with the dimension must grow, or the arrays of a group would differ in length."""
     groups = {path for path, _ in tree.walk()}
-    there = {path for path, _ in tree.walk_arrays()}
+    tree_paths = {path for path, _ in tree.walk_arrays()}
     for path, document in stored.items():
         grows = document["node_type"] == "array" and dim in (document.get("dimension_names") or ())
-        if grows and path.rpartition("/")[0] in groups and path not in there:
+        if grows and path.rpartition("/")[0] in groups and path not in tree_paths:
             raise IncompatibleArraysError(
                 f"{path}: is stored with the dimension {dim!r} and missing from the tree, so it would stay shorter"
             )
