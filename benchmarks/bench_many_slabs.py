@@ -34,13 +34,13 @@ from manifestry.storage.source import Source
 
 REFERENCES = 100
 METADATA = ArrayMetadata(
-    (1, 1000, 1000),
-    np.dtype("f4"),
-    RegularGrid((1, 100, 100)),
-    (Codec("bytes", {"endian": "little"}), Codec("numcodecs.zlib", {"level": 1})),
-    np.float32(0),
-    ("time", "y", "x"),
-    {"units": "K"},
+    shape=(1, 1000, 1000),
+    dtype=np.dtype("f4"),
+    chunk_grid=RegularGrid((1, 100, 100)),
+    codecs=(Codec("bytes", {"endian": "little"}), Codec("numcodecs.zlib", {"level": 1})),
+    fill_value=np.float32(0),
+    dims=("time", "y", "x"),
+    attributes={"units": "K"},
 )
 LENGTHS = np.random.default_rng(0).integers(1000, 9000, REFERENCES).astype("u8")
 OFFSETS = np.cumsum(LENGTHS) - LENGTHS

@@ -17,7 +17,14 @@ def tree(count):
     """An array whose references do not compress."""
     rng = np.random.default_rng(0)
     little = mf.Codec("bytes", {"endian": "little"})
-    metadata = mf.ArrayMetadata((2 * count,), np.dtype("i4"), mf.RegularGrid((2,)), (little,), np.int32(0), ("n",))
+    metadata = mf.ArrayMetadata(
+        shape=(2 * count,),
+        dtype=np.dtype("i4"),
+        chunk_grid=mf.RegularGrid((2,)),
+        codecs=(little,),
+        fill_value=np.int32(0),
+        dims=("n",),
+    )
     files = [mf.SourceFile(f"s3://bucket/{i}.bin") for i in range(50)]
     index, offsets = rng.integers(0, 50, count).astype("u4"), rng.integers(0, 2**60, count).astype("u8")
     manifest = mf.ChunkManifest.from_columns((count,), files, index, offsets, np.full(count, 8, "u8"))

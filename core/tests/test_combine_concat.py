@@ -6,8 +6,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.combine import concat
 from manifestry.errors import IncompatibleArraysError, OptionError
 from manifestry.model.codecs import Codec

@@ -6,8 +6,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.combine import concat, inline_array, merge
 from manifestry.combine.chunking import join_along
 from manifestry.combine.compatibility.differences import Aspect, differences
@@ -119,7 +118,14 @@ def test_times_that_count_otherwise(attributes, message, tmp_path):
 def test_a_level_is_no_difference(codecs):
     parts = []
     for i, own in enumerate(codecs):
-        metadata = ArrayMetadata((1, 4), np.dtype("i4"), RegularGrid((1, 4)), own, 0, ("time", "x"))
+        metadata = ArrayMetadata(
+            shape=(1, 4),
+            dtype=np.dtype("i4"),
+            chunk_grid=RegularGrid((1, 4)),
+            codecs=own,
+            fill_value=0,
+            dims=("time", "x"),
+        )
         parts.append(VirtualGroup({"t": encode_values(np.full((1, 4), i, "i4"), metadata)}))
     found = concat(parts, "time")
     np.testing.assert_array_equal(read(found, "t"), [[0] * 4, [1] * 4])
@@ -209,7 +215,9 @@ class TestLossyCodecs:
         np.testing.assert_array_equal(read(concat(exact, "time"), "t"), np.concatenate([values, values]))
 
     def test_a_codec_that_happens_to_be_exact(self):
-        like = ArrayMetadata((4,), np.dtype("f4"), RegularGrid((4,)), self.LOSSY, 0, ("x",))
+        like = ArrayMetadata(
+            shape=(4,), dtype=np.dtype("f4"), chunk_grid=RegularGrid((4,)), codecs=self.LOSSY, fill_value=0, dims=("x",)
+        )
         even = encode_values(np.array([1, 2, 3, 4], "f4"), like)
         assert even.manifest.inlined.all()
         with pytest.raises(UnsupportedFeatureError, match="lossy"):
@@ -218,7 +226,14 @@ class TestLossyCodecs:
 
 def test_splitting_into_countless_chunks_is_refused():
     def flat(n, name):
-        metadata = ArrayMetadata((n,), np.dtype("f4"), RegularGrid((n,)), (LITTLE,), 0, ("time",))
+        metadata = ArrayMetadata(
+            shape=(n,),
+            dtype=np.dtype("f4"),
+            chunk_grid=RegularGrid((n,)),
+            codecs=(LITTLE,),
+            fill_value=0,
+            dims=("time",),
+        )
         return VirtualArray(metadata, ChunkManifest.single(SourceFile(f"s3://b/{name}"), 0, 4 * n, (1,)))
 
     arrays = [flat(200_000_001, "a"), flat(200_000_000, "b")]
@@ -266,7 +281,14 @@ class TestRemoteCoordinates:
     COUNT = 24
 
     def trees(self, url, *, differing=None):
-        metadata = ArrayMetadata((4,), np.dtype("f8"), RegularGrid((4,)), (LITTLE,), 0.0, ("x",))
+        metadata = ArrayMetadata(
+            shape=(4,),
+            dtype=np.dtype("f8"),
+            chunk_grid=RegularGrid((4,)),
+            codecs=(LITTLE,),
+            fill_value=0.0,
+            dims=("x",),
+        )
         time = [inline_array(np.array([i]), ("time",)) for i in range(self.COUNT)]
         for i in range(self.COUNT):
             known = SourceFile(f"{url}/{i}", 40)
@@ -298,7 +320,8 @@ def test_arrays_of_a_group_lie_beside_the_coordinate_of_a_group_above(tmp_path):
     """netCDF-4 variables in groups may end before the dimension of the root does, too."""
     parts = [
         VirtualGroup(
-            {"time": inline_array([0, 1], ("time",))}, {"group": VirtualGroup({"t": inline_array(range(n), ("time",))})}
+            {"time": inline_array([0, 1], ("time",))},
+            groups={"group": VirtualGroup({"t": inline_array(range(n), ("time",))})},
         )
         for n in (1, 2)
     ]

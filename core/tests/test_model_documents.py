@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import values_equal
 from manifestry.model.codecs import Codec
@@ -95,7 +94,11 @@ def test_fill_values_are_zarrs_own(data):
     if dtype.kind in "TO":
         return
     metadata = ArrayMetadata(
-        (2,), dtype, RegularGrid((2,)), (LITTLE if has_byte_order(dtype) else Codec("bytes"),), fill
+        shape=(2,),
+        dtype=dtype,
+        chunk_grid=RegularGrid((2,)),
+        codecs=(LITTLE if has_byte_order(dtype) else Codec("bytes"),),
+        fill_value=fill,
     )
     stored = zarr.storage.MemoryStore(
         {"zarr.json": zarr.buffer.cpu.Buffer.from_bytes(json.dumps(array_document(metadata)[0]).encode())}
@@ -162,7 +165,15 @@ def test_bad_fill_values_are_manifest_errors(dtype, value):
 
 
 def good_document():
-    metadata = ArrayMetadata((5, 4), np.dtype("f4"), RegularGrid((2, 4)), (LITTLE,), 0.0, ("y", "x"), {"units": "m"})
+    metadata = ArrayMetadata(
+        shape=(5, 4),
+        dtype=np.dtype("f4"),
+        chunk_grid=RegularGrid((2, 4)),
+        codecs=(LITTLE,),
+        fill_value=0.0,
+        dims=("y", "x"),
+        attributes={"units": "m"},
+    )
     return array_document(metadata)[0]
 
 
@@ -199,7 +210,7 @@ def test_documents_without_a_field(field):
 
 def test_rectilinear_document_round_trip():
     grid = RectilinearGrid(((2, 2, 3), (5,), (1,) * 4))
-    metadata = ArrayMetadata((7, 5, 4), np.dtype("i2"), grid, (LITTLE,), 0)
+    metadata = ArrayMetadata(shape=(7, 5, 4), dtype=np.dtype("i2"), chunk_grid=grid, codecs=(LITTLE,), fill_value=0)
     document = array_document(metadata)[0]
     assert document["chunk_grid"]["configuration"]["chunk_shapes"] == [[[2, 2], 3], [5], [[1, 4]]]
     assert metadata_from_document(document) == metadata
@@ -238,7 +249,15 @@ def test_xarray_masks_by_fill_attribute(code, fill, values):
 def test_fill_attribute_comes_back_in_the_type_of_the_array(code, fill, values):
     dtype = np.dtype(code)
     codecs = (LITTLE if has_byte_order(dtype) else Codec("bytes"),)
-    metadata = ArrayMetadata((2,), dtype, RegularGrid((2,)), codecs, values[1], None, {"_FillValue": fill})
+    metadata = ArrayMetadata(
+        shape=(2,),
+        dtype=dtype,
+        chunk_grid=RegularGrid((2,)),
+        codecs=codecs,
+        fill_value=values[1],
+        dims=None,
+        attributes={"_FillValue": fill},
+    )
     back = metadata_from_document(json.loads(json.dumps(array_document(metadata)[0]))).attributes["_FillValue"]
     assert same_bits(back, as_element(dtype, np.asarray(fill).ravel()[0]))
 
@@ -255,7 +274,15 @@ def test_fill_attributes_that_mask_nothing_are_left_out_and_reported(dtype, fill
     dtype = np.dtype(dtype)
     codecs = (LITTLE if has_byte_order(dtype) else Codec("bytes"),)
     initial = {"S": b"", "U": "", "T": "", "O": b"", "V": b"\0\0"}.get(dtype.kind, 0)
-    metadata = ArrayMetadata((2,), dtype, RegularGrid((2,)), codecs, initial, None, {"_FillValue": fill, "kept": 1})
+    metadata = ArrayMetadata(
+        shape=(2,),
+        dtype=dtype,
+        chunk_grid=RegularGrid((2,)),
+        codecs=codecs,
+        fill_value=initial,
+        dims=None,
+        attributes={"_FillValue": fill, "kept": 1},
+    )
     document, issues = array_document(metadata, "g/a")
     assert document["attributes"] == {"kept": 1}
     assert [(issue.path, issue.feature, issue.severity) for issue in issues] == [
@@ -274,7 +301,15 @@ def test_xarray_decodes_special_texts_in_missing_value(tmp_path, copy_to_zarr):
 
 @pytest.mark.parametrize("code", ["f4", "c8"])
 def test_fill_attribute_that_no_element_can_be_stays(code):
-    metadata = ArrayMetadata((2,), np.dtype(code), RegularGrid((2,)), (LITTLE,), 0, None, {})
+    metadata = ArrayMetadata(
+        shape=(2,),
+        dtype=np.dtype(code),
+        chunk_grid=RegularGrid((2,)),
+        codecs=(LITTLE,),
+        fill_value=0,
+        dims=None,
+        attributes={},
+    )
     huge = encode_fill_attribute(np.dtype("f8" if code == "f4" else "c16"), 1e300)
     document = array_document(metadata)[0] | {"attributes": {"_FillValue": huge}}
     assert metadata_from_document(document).attributes["_FillValue"] == huge

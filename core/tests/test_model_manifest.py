@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.errors import ManifestError
 from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile
@@ -252,7 +251,11 @@ def test_no_object_for_a_chunk():
     """Building, validating, pickling, comparing and splitting allocate blocks by the dozen, not by the chunk."""
     files, index, offsets, lengths = million()
     metadata = ArrayMetadata(
-        (1000, 1000), np.dtype("f4"), RegularGrid((1, 1)), (Codec("bytes", {"endian": "little"}), Codec("gzip")), 0
+        shape=(1000, 1000),
+        dtype=np.dtype("f4"),
+        chunk_grid=RegularGrid((1, 1)),
+        codecs=(Codec("bytes", {"endian": "little"}), Codec("gzip")),
+        fill_value=0,
     )
     gc.collect()
     tracemalloc.start()

@@ -6,8 +6,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import datatype_of, dtype_from_v3, fill_from_v3, has_byte_order
@@ -25,7 +24,9 @@ ARRAYS = np.dtype(
 def tree_of(stored, data, fill):
     layout = record_layout(stored)
     codecs = (Codec("bytes", {"endian": layout.endian} if layout.endian else {}), *layout.codecs)
-    metadata = ArrayMetadata((4,), layout.dtype, RegularGrid((2,)), codecs, fill)
+    metadata = ArrayMetadata(
+        shape=(4,), dtype=layout.dtype, chunk_grid=RegularGrid((2,)), codecs=codecs, fill_value=fill
+    )
     return VirtualGroup({"v": VirtualArray(metadata, ChunkManifest.from_inline((2,), {0: data}))})
 
 

@@ -21,15 +21,20 @@ FILES = FileTable([SourceFile("file:///data/a.nc", 100, "x"), SourceFile("file:/
 
 def array(*dims, row=0):
     metadata = ArrayMetadata(
-        (2,) * len(dims), np.dtype("i1"), RegularGrid((2,) * len(dims)), (Codec("bytes"),), 0, dims
+        shape=(2,) * len(dims),
+        dtype=np.dtype("i1"),
+        chunk_grid=RegularGrid((2,) * len(dims)),
+        codecs=(Codec("bytes"),),
+        fill_value=0,
+        dims=dims,
     )
     return VirtualArray(metadata, ChunkManifest.from_columns((1,) * len(dims), FILES, row, 5, 2 ** len(dims)))
 
 
 def tree():
     inner = VirtualGroup({"t": array("time"), "lat": array("y")}, attributes={"level": 2})
-    child = VirtualGroup({"t": array("time", "x")}, {"h": inner, "void": VirtualGroup()})
-    return VirtualGroup({"t": array("time"), "a[0]": array("x", row=1)}, {"g": child}, {"title": "x"})
+    child = VirtualGroup({"t": array("time", "x")}, groups={"h": inner, "void": VirtualGroup()})
+    return VirtualGroup({"t": array("time"), "a[0]": array("x", row=1)}, groups={"g": child}, attributes={"title": "x"})
 
 
 def paths(group):
@@ -147,7 +152,10 @@ def test_pickle_and_equality(group):
     assert hash(copy) == hash(group)
     assert copy.issues == group.issues
     assert group.with_(attributes={**group.attributes, "another": 1}) != group
-    assert VirtualGroup({**group.arrays, "another name": array("x")}, group.groups, group.attributes) != group
+    assert (
+        VirtualGroup({**group.arrays, "another name": array("x")}, groups=group.groups, attributes=group.attributes)
+        != group
+    )
     assert group.relocate({}) == group
     assert group.map_arrays(lambda _, member: member) == group
     assert set(group.files.urls) == {u for _, member in group.walk_arrays() for u in member.manifest.files.urls}
@@ -155,7 +163,7 @@ def test_pickle_and_equality(group):
 
 def test_order_does_not_count():
     root = tree()
-    other = root.with_(arrays=dict(reversed(root.arrays.items())), issues=(Issue("t", "note"),))
+    other = root.with_(arrays=dict(reversed(root.arrays.items())), issues=(Issue(path="t", feature="note"),))
     assert other == root
     assert hash(other) == hash(root)
     assert root != "tree"

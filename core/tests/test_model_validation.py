@@ -20,7 +20,7 @@ FILE = SourceFile("file:///a", 100)
 def array(manifest=None, dtype="f4", codecs=(LITTLE, ZLIB), shape=(4,), chunks=(2,), fill=None):
     kind = np.dtype(dtype)
     initial = {"T": "", "O": b"", "U": "", "S": b""}.get(kind.kind, 0) if fill is None else fill
-    metadata = ArrayMetadata(shape, kind, RegularGrid(chunks), codecs, initial)
+    metadata = ArrayMetadata(shape=shape, dtype=kind, chunk_grid=RegularGrid(chunks), codecs=codecs, fill_value=initial)
     return VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape) if manifest is None else manifest)
 
 
@@ -113,7 +113,7 @@ def test_limits_of_an_array(limits, message):
 def test_limits_of_a_tree():
     nested = VirtualGroup()
     for _ in range(5):
-        nested = VirtualGroup({"a": array()}, {"g": nested})
+        nested = VirtualGroup({"a": array()}, groups={"g": nested})
     validate_tree(nested, Limits(max_arrays=11, max_depth=5))
     with pytest.raises(ManifestError, match="limit of 10"):
         validate_tree(nested, Limits(max_arrays=10))
@@ -132,7 +132,7 @@ def test_names_that_zarr_cannot_have(name):
 
 def test_one_name_for_an_array_and_a_group():
     with pytest.raises(ManifestError, match="x is both an array and a group"):
-        validate_tree(VirtualGroup({"x": array()}, {"x": VirtualGroup()}))
+        validate_tree(VirtualGroup({"x": array()}, groups={"x": VirtualGroup()}))
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,30 @@ def test_one_name_for_an_array_and_a_group():
         (lambda: RectilinearGrid(((2, 2),)).grid_shape((5,)), "do not add up"),
         (lambda: RectilinearGrid(((2, 2),)).grid_shape((2,)), "do not add up"),
         (lambda: RectilinearGrid(((2, 2),)).grid_shape((4, 1)), "do not add up"),
-        (lambda: ArrayMetadata((-1,), np.dtype("i1"), RegularGrid((1,)), (), 0), "shape"),
         (
-            lambda: ArrayMetadata((1,), np.dtype("i1"), RegularGrid((1,)), (), 0, ("a", "b")),
+            lambda: ArrayMetadata(
+                shape=(-1,), dtype=np.dtype("i1"), chunk_grid=RegularGrid((1,)), codecs=(), fill_value=0
+            ),
+            "shape",
+        ),
+        (
+            lambda: ArrayMetadata(
+                shape=(1,), dtype=np.dtype("i1"), chunk_grid=RegularGrid((1,)), codecs=(), fill_value=0, dims=("a", "b")
+            ),
             "dimension names .* expected 1",
         ),
-        (lambda: ArrayMetadata((1,), np.dtype("i1"), RegularGrid((1,)), (), 1.5), "cannot be an element"),
-        (lambda: ArrayMetadata((1,), np.dtype("U1"), RegularGrid((1,)), (), "ab"), "cannot be an element"),
+        (
+            lambda: ArrayMetadata(
+                shape=(1,), dtype=np.dtype("i1"), chunk_grid=RegularGrid((1,)), codecs=(), fill_value=1.5
+            ),
+            "cannot be an element",
+        ),
+        (
+            lambda: ArrayMetadata(
+                shape=(1,), dtype=np.dtype("U1"), chunk_grid=RegularGrid((1,)), codecs=(), fill_value="ab"
+            ),
+            "cannot be an element",
+        ),
     ],
     ids=range(11),
 )
@@ -161,7 +178,13 @@ def test_metadata_that_contradicts_itself(make, message):
 
 
 def test_metadata_is_in_native_byte_order():
-    metadata = ArrayMetadata((1,), np.dtype(">f8"), RegularGrid((1,)), (LITTLE,), np.array(2, ">f8")[()])
+    metadata = ArrayMetadata(
+        shape=(1,),
+        dtype=np.dtype(">f8"),
+        chunk_grid=RegularGrid((1,)),
+        codecs=(LITTLE,),
+        fill_value=np.array(2, ">f8")[()],
+    )
     assert metadata.dtype.isnative
     assert metadata.fill_value == 2
     assert metadata == metadata.with_(dtype=np.dtype("f8"), fill_value=2.0)

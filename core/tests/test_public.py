@@ -76,7 +76,10 @@ def test_refusals_say_feature_place_and_hint():
     one = errors.UnsupportedFeatureError("filter 305 (lzo)", "g/a", "repack it")
     assert str(one) == "g/a: filter 305 (lzo) (repack it)"
     many = errors.UnsupportedFeatureError(
-        "2 parts", "x", "skip them", [Issue("a", "f"), Issue("b", "g", "why", "hint")]
+        "2 parts",
+        "x",
+        "skip them",
+        [Issue(path="a", feature="f"), Issue(path="b", feature="g", message="why", hint="hint")],
     )
     assert str(many) == "2 parts:\n  a: f\n  b: g: why (hint)\nskip them"
     again = pickle.loads(pickle.dumps(many))

@@ -44,19 +44,19 @@ class NumbersParser:
             if not context.wants(path.removeprefix(context.group).strip("/")):
                 continue
             metadata = ArrayMetadata(
-                (rows,),
-                np.dtype("i4"),
-                RegularGrid((max(rows, 1),)),
-                (Codec("bytes", {"endian": "little"}),),
-                0,
-                ("row",),
+                shape=(rows,),
+                dtype=np.dtype("i4"),
+                chunk_grid=RegularGrid((max(rows, 1),)),
+                codecs=(Codec("bytes", {"endian": "little"}),),
+                fill_value=0,
+                dims=("row",),
             )
             start = 5 + 4 * rows * i
             stored = ChunkManifest.single(source.file, start, 4 * rows, (1,)) if rows else ChunkManifest.missing((0,))
             groups[group][name] = VirtualArray(metadata, stored)
         if context.group:
             return VirtualGroup(groups[context.group])
-        return VirtualGroup(groups[""], {"g": VirtualGroup(groups["g"])} if groups["g"] else {})
+        return VirtualGroup(groups[""], groups={"g": VirtualGroup(groups["g"])} if groups["g"] else {})
 
     def open_native(self, source, options):
         return NativeNumbers(source)

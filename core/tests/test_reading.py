@@ -55,7 +55,14 @@ class Nested(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
 
 def array(file, offset=0, length=4):
-    metadata = ArrayMetadata((4,), np.dtype("u1"), RegularGrid((4,)), (Codec("bytes"),), 0, ("n",))
+    metadata = ArrayMetadata(
+        shape=(4,),
+        dtype=np.dtype("u1"),
+        chunk_grid=RegularGrid((4,)),
+        codecs=(Codec("bytes"),),
+        fill_value=0,
+        dims=("n",),
+    )
     return VirtualArray(metadata, ChunkManifest.single(file, offset, length, (1,)))
 
 
@@ -326,7 +333,9 @@ def write(formats, tmp_path):
 
 @pytest.fixture
 def tree(file):
-    return VirtualGroup({"a": array(file.file)}, {"g": VirtualGroup({"b": array(file.file), "c": array(file.file)})})
+    return VirtualGroup(
+        {"a": array(file.file)}, groups={"g": VirtualGroup({"b": array(file.file), "c": array(file.file)})}
+    )
 
 
 class TestWrite:
@@ -354,7 +363,10 @@ class TestWrite:
         assert toy.names == ["open"]
 
     def test_refusals(self, toy, write, tree):
-        toy.issues = [Issue("g/b", "codec z", hint="none"), Issue("a", "note", severity="reported")]
+        toy.issues = [
+            Issue(path="g/b", feature="codec z", hint="none"),
+            Issue(path="a", feature="note", severity="reported"),
+        ]
         with pytest.raises(UnsupportedFeatureError, match=r"^g/b: codec z \(none\)$"):
             write(tree)
         assert toy.names == ["open", "check", "abort"]
@@ -362,7 +374,7 @@ class TestWrite:
         report = write(tree, on_unsupported="skip")
         assert toy.events[2] == ("write", ["a", "g/c"])
         assert [issue.path for issue in report.issues] == ["g/b", "a"]
-        toy.issues.append(Issue("g", "groups"))
+        toy.issues.append(Issue(path="g", feature="groups"))
         with pytest.raises(UnsupportedFeatureError, match="2 arrays have no exact form in toy"):
             write(tree)
         write(tree, on_unsupported="skip")

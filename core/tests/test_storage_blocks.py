@@ -3,8 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from manifestry.storage.blocks import BlockReader
 
 DATA = bytes(i * 7 % 251 for i in range(1000))

@@ -117,7 +117,13 @@ class TestPassingFaults:
         assert server.count("GET") == 1
 
     def test_reading_a_store(self, server):
-        metadata = mf.ArrayMetadata((40_000,), np.dtype("u1"), mf.RegularGrid((10_000,)), (mf.Codec("bytes"),), 0)
+        metadata = mf.ArrayMetadata(
+            shape=(40_000,),
+            dtype=np.dtype("u1"),
+            chunk_grid=mf.RegularGrid((10_000,)),
+            codecs=(mf.Codec("bytes"),),
+            fill_value=0,
+        )
         manifest = ChunkManifest.from_columns((4,), [source(server).file], 0, np.arange(0, 40_000, 10_000), 10_000)
         tree = mf.VirtualGroup({"v": mf.VirtualArray(metadata, manifest)})
         store = mf.open_store(tree, stores=StoreRegistry(policy=PATIENT))

@@ -6,8 +6,7 @@ import socket
 import time
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.errors import OptionError, SourceError
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import RetryPolicy

@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from manifestry.errors import SourceError
 from manifestry.storage.urls import canonical_url, is_url, join_url, local_path, shown, split_url
 

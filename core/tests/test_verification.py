@@ -8,8 +8,7 @@ from pathlib import Path
 import manifestry as mf
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from manifestry.cli.application import run
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.report import pluralise
@@ -198,7 +197,13 @@ def test_inline_chunks_of_joined_sources(toy_formats, tmp_path):
 def one_inline_chunk(values, attributes) -> mf.VirtualGroup:
     codecs = (mf.Codec("bytes", {"endian": "little"}),)
     metadata = mf.ArrayMetadata(
-        values.shape, values.dtype, mf.RegularGrid(values.shape), codecs, 0, ("y", "x"), attributes
+        shape=values.shape,
+        dtype=values.dtype,
+        chunk_grid=mf.RegularGrid(values.shape),
+        codecs=codecs,
+        fill_value=0,
+        dims=("y", "x"),
+        attributes=attributes,
     )
     return mf.VirtualGroup({"v": mf.VirtualArray(metadata, ChunkManifest.from_inline((1, 1), [values.tobytes()]))})
 

@@ -93,7 +93,7 @@ def test_a_pyramid_opens_at_full_resolution():
 
     levels = {str(i): mf.VirtualGroup({"data": inline_array(np.zeros((4 >> i, 4)), ("y", "x"))}) for i in range(2)}
     layout = {"layout": [{"asset": "0"}, {"asset": "1", "derived_from": "0"}]}
-    tree = mf.VirtualGroup({}, levels, {"multiscales": layout})
+    tree = mf.VirtualGroup({}, groups=levels, attributes={"multiscales": layout})
     assert mf.to_xarray(tree).sizes == {"y": 4, "x": 4}
     assert mf.to_xarray(tree, "1").sizes == {"y": 2, "x": 4}
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.model.provenance import Provenance
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.strategies import virtual_groups
@@ -197,7 +196,12 @@ def test_equality_and_pickling(tmp_path):
 
 def test_lists_millions_of_chunks_without_holding_them():
     metadata = mf.ArrayMetadata(
-        (1 << 40,), np.dtype("u1"), mf.RegularGrid((1,)), (mf.Codec("bytes"),), np.uint8(0), ("n",)
+        shape=(1 << 40,),
+        dtype=np.dtype("u1"),
+        chunk_grid=mf.RegularGrid((1,)),
+        codecs=(mf.Codec("bytes"),),
+        fill_value=np.uint8(0),
+        dims=("n",),
     )
     manifest = mf.ChunkManifest.from_columns((1 << 40,), [mf.SourceFile("file:///x")], 0, 0, 1)
     store = mf.open_store(mf.VirtualGroup({"v": mf.VirtualArray(metadata, manifest)}))
@@ -226,12 +230,18 @@ SEGMENTS = st.sampled_from(
 )
 def test_any_key_means_what_a_dictionary_says(lengths, keys):
     metadata = mf.ArrayMetadata(
-        (3, 2), np.dtype("u1"), mf.RegularGrid((1, 1)), (mf.Codec("bytes"), mf.Codec("gzip", {"level": 1})), 0
+        shape=(3, 2),
+        dtype=np.dtype("u1"),
+        chunk_grid=mf.RegularGrid((1, 1)),
+        codecs=(mf.Codec("bytes"), mf.Codec("gzip", {"level": 1})),
+        fill_value=0,
     )
     chunks = {i: bytes([i] * n) for i, n in enumerate(lengths) if n}
     array = mf.VirtualArray(metadata, mf.ChunkManifest.from_inline((3, 2), chunks))
     # Names that look like the parts of keys.
-    tree = mf.VirtualGroup({"a": array, "c": array}, {"g": mf.VirtualGroup({"0": array}, {"c": mf.VirtualGroup()})})
+    tree = mf.VirtualGroup(
+        {"a": array, "c": array}, groups={"g": mf.VirtualGroup({"0": array}, groups={"c": mf.VirtualGroup()})}
+    )
     held = {f"{p}/c/{i // 2}/{i % 2}": data for p in ("a", "c", "g/0") for i, data in chunks.items()}
     nodes = {"zarr.json", "a/zarr.json", "c/zarr.json", "g/zarr.json", "g/0/zarr.json", "g/c/zarr.json"}
     store = mf.open_store(tree)

@@ -10,8 +10,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.servers import range_server
 from manifestry.zarr_store import ranges
@@ -58,7 +57,14 @@ def remote_array(values: np.ndarray, chunk: int, gap: int = 0) -> tuple[mf.Virtu
     memory.put("x.bin", bytes(data))
     source = mf.Source("memory://m/x.bin", {"memory://m": memory})
     grid = mf.RegularGrid((chunk,))
-    metadata = mf.ArrayMetadata(values.shape, values.dtype, grid, (mf.Codec("bytes", {"endian": "little"}),), 0, ("n",))
+    metadata = mf.ArrayMetadata(
+        shape=values.shape,
+        dtype=values.dtype,
+        chunk_grid=grid,
+        codecs=(mf.Codec("bytes", {"endian": "little"}),),
+        fill_value=0,
+        dims=("n",),
+    )
     manifest = mf.ChunkManifest.from_columns((len(offsets),), [source.file], 0, offsets, chunk * values.itemsize)
     return mf.VirtualGroup({"v": mf.VirtualArray(metadata, manifest)}), Recording(memory)
 
@@ -184,7 +190,11 @@ def served():
     with range_server({"/x.bin": values.tobytes()}) as server:
         source = mf.Source(f"{server.url}/x.bin")
         metadata = mf.ArrayMetadata(
-            values.shape, values.dtype, mf.RegularGrid((10,)), (mf.Codec("bytes", {"endian": "little"}),), 0
+            shape=values.shape,
+            dtype=values.dtype,
+            chunk_grid=mf.RegularGrid((10,)),
+            codecs=(mf.Codec("bytes", {"endian": "little"}),),
+            fill_value=0,
         )
         manifest = mf.ChunkManifest.from_columns((100,), [source.file], 0, np.arange(100) * 40, 40)
         yield server, mf.VirtualGroup({"v": mf.VirtualArray(metadata, manifest)}), values

@@ -26,7 +26,9 @@ ZLIB = Codec("numcodecs.zlib", {"level": 1})
 def metadata(dtype, codecs, shape=(4, 6), chunks=None, **more):
     kind = np.dtype(dtype)
     fill = more.pop("fill", np.zeros((), kind)[()])
-    return ArrayMetadata(shape, kind, RegularGrid(chunks or shape), tuple(codecs), fill, **more)
+    return ArrayMetadata(
+        shape=shape, dtype=kind, chunk_grid=RegularGrid(chunks or shape), codecs=tuple(codecs), fill_value=fill, **more
+    )
 
 
 def store_of(documents):
@@ -171,7 +173,9 @@ def test_what_has_no_form_is_refused_by_name(name):
 
 
 def test_a_rectilinear_grid_is_refused():
-    grid = ArrayMetadata((5,), np.dtype("i4"), RectilinearGrid(((2, 3),)), (LITTLE,), 0)
+    grid = ArrayMetadata(
+        shape=(5,), dtype=np.dtype("i4"), chunk_grid=RectilinearGrid(((2, 3),)), codecs=(LITTLE,), fill_value=0
+    )
     with pytest.raises(UnsupportedFeatureError, match="rectilinear chunk grid"):
         array_documents(grid, "a")
 

@@ -68,13 +68,13 @@ class RawParser:
     def _array(source, start, rows, columns, height, header):
         codecs = (Codec("bytes", {"endian": "little"}),)
         metadata = ArrayMetadata(
-            (rows, columns),
-            np.dtype("i4"),
-            RegularGrid((height, columns)),
-            codecs,
-            0,
-            ("y", "x"),
-            header.get("own", {}),
+            shape=(rows, columns),
+            dtype=np.dtype("i4"),
+            chunk_grid=RegularGrid((height, columns)),
+            codecs=codecs,
+            fill_value=0,
+            dims=("y", "x"),
+            attributes=header.get("own", {}),
         )
         size = 4 * columns * height
         offsets = start + size * np.arange(rows // height)

@@ -9,8 +9,9 @@ Names are imported on first use: importing this package imports nothing of what 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from manifestry.lazy import lazy_names
 
 if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
     from manifestry.combine.concatenation import concat as concat
@@ -21,38 +22,16 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
     from manifestry.conversion.report import ConvertReport as ConvertReport
     from manifestry.errors import (
         AmbiguousFormatError as AmbiguousFormatError,
-    )
-    from manifestry.errors import (
         IncompatibleArraysError as IncompatibleArraysError,
-    )
-    from manifestry.errors import (
         MalformedFileError as MalformedFileError,
-    )
-    from manifestry.errors import (
         ManifestError as ManifestError,
-    )
-    from manifestry.errors import (
         ManifestryError as ManifestryError,
-    )
-    from manifestry.errors import (
         OptionError as OptionError,
-    )
-    from manifestry.errors import (
         PluginError as PluginError,
-    )
-    from manifestry.errors import (
         SourceError as SourceError,
-    )
-    from manifestry.errors import (
         TargetExistsError as TargetExistsError,
-    )
-    from manifestry.errors import (
         UnknownFormatError as UnknownFormatError,
-    )
-    from manifestry.errors import (
         UnsupportedFeatureError as UnsupportedFeatureError,
-    )
-    from manifestry.errors import (
         WriteError as WriteError,
     )
     from manifestry.formats.report import WriteReport as WriteReport
@@ -61,25 +40,17 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
     from manifestry.model.codecs import Codec as Codec
     from manifestry.model.files import (
         FileTable as FileTable,
-    )
-    from manifestry.model.files import (
         SourceFile as SourceFile,
     )
     from manifestry.model.limits import Limits as Limits
     from manifestry.model.manifest import ChunkManifest as ChunkManifest
     from manifestry.model.metadata import (
         ArrayMetadata as ArrayMetadata,
-    )
-    from manifestry.model.metadata import (
         RectilinearGrid as RectilinearGrid,
-    )
-    from manifestry.model.metadata import (
         RegularGrid as RegularGrid,
     )
     from manifestry.model.tree import (
         VirtualArray as VirtualArray,
-    )
-    from manifestry.model.tree import (
         VirtualGroup as VirtualGroup,
     )
     from manifestry.reading import parse as parse
@@ -87,17 +58,11 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
     from manifestry.storage.source import Source as Source
     from manifestry.verification import (
         VerifyReport as VerifyReport,
-    )
-    from manifestry.verification import (
         verify as verify,
     )
     from manifestry.views import (
         open_store as open_store,
-    )
-    from manifestry.views import (
         to_datatree as to_datatree,
-    )
-    from manifestry.views import (
         to_xarray as to_xarray,
     )
     from manifestry.writing import write as write
@@ -149,16 +114,6 @@ _WHERE: Final = {
     "write": "writing",
 }
 
-__all__ = list(_WHERE)
+__all__ = sorted(_WHERE)  # noqa: PLE0605 from the one table
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _WHERE)

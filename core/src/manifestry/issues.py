@@ -10,7 +10,7 @@ __all__ = ["Issue", "Severity"]
 Severity = Literal["refused", "reported"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
     """One thing that could not be expressed exactly, or that the user should know.
 

@@ -3,8 +3,7 @@
 import imagecodecs
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from manifestry_codecs.base import DecodeError
 from manifestry_codecs.tiff import BitOrder, ComplexInteger, HorizontalDifference, Lerc, Trim
 

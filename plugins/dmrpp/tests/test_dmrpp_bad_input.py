@@ -10,8 +10,7 @@ import zlib
 
 import manifestry as mf
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 
 def variable(inside, dims='<Dim size="10"/>', kind="Int8"):

@@ -6,8 +6,7 @@ import h5py
 import manifestry as mf
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.errors import MalformedFileError
 from manifestry.storage import Source
 from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library

@@ -115,7 +115,12 @@ def _short(monkeypatch):
 def tree(path):
     path.write_bytes(np.arange(4.0).tobytes())
     metadata = mf.ArrayMetadata(
-        (4,), np.dtype("f8"), mf.RegularGrid((2,)), (mf.Codec("bytes", {"endian": "little"}),), 0.0, ("t",)
+        shape=(4,),
+        dtype=np.dtype("f8"),
+        chunk_grid=mf.RegularGrid((2,)),
+        codecs=(mf.Codec("bytes", {"endian": "little"}),),
+        fill_value=0.0,
+        dims=("t",),
     )
     manifest = ChunkManifest.from_columns((2,), [mf.Source(path).file], 0, np.array([0, 16]), 16)
     return mf.VirtualGroup({"x": mf.VirtualArray(metadata, manifest)})

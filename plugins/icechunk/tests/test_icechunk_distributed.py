@@ -32,7 +32,7 @@ def layout(base, count):
     x = part(base / "pattern", 0)["x"]
     metadata = x.metadata.with_(shape=(2 * count, 3))
     return mf.VirtualGroup(
-        {"x": mf.VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape))}, {}, {"n": count}
+        {"x": mf.VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape))}, groups={}, attributes={"n": count}
     )
 
 

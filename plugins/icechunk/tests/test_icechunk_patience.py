@@ -40,7 +40,12 @@ def local(tmp_path):
 
 def tree(location, chunk=CHUNK, values=VALUES):
     metadata = mf.ArrayMetadata(
-        values.shape, values.dtype, mf.RegularGrid((chunk // 4,)), (mf.Codec("bytes", {"endian": "little"}),), 0, ("t",)
+        shape=values.shape,
+        dtype=values.dtype,
+        chunk_grid=mf.RegularGrid((chunk // 4,)),
+        codecs=(mf.Codec("bytes", {"endian": "little"}),),
+        fill_value=0,
+        dims=("t",),
     )
     offsets = np.arange(0, values.nbytes, chunk)
     manifest = ChunkManifest.from_columns((len(offsets),), [mf.Source(location).file], 0, offsets, chunk)

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 import icechunk
 import manifestry as mf
 import numpy as np
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from manifestry.model.manifest import INLINE, ChunkManifest
 from manifestry_icechunk.reading.chunks import canonical_location
 from manifestry_icechunk.repository.containers import choose_containers
@@ -97,7 +96,13 @@ def test_any_manifest_comes_back(tmp_path_factory, data):
     offsets = np.arange(size, dtype="u8") * 4
     manifest = ChunkManifest.from_columns(shape, files, index, offsets, lengths, inline=bytes(range(256)) * 2)
     codecs = (mf.Codec("bytes", {"endian": "little"}),)
-    metadata = mf.ArrayMetadata(shape, np.dtype("i4"), mf.RegularGrid((1,) * len(shape)), codecs, np.int32(0))
+    metadata = mf.ArrayMetadata(
+        shape=shape,
+        dtype=np.dtype("i4"),
+        chunk_grid=mf.RegularGrid((1,) * len(shape)),
+        codecs=codecs,
+        fill_value=np.int32(0),
+    )
     tree = mf.VirtualGroup({"x": mf.VirtualArray(metadata, manifest)})
     mf.write(tree, base / "out.icechunk", references_per_commit=1000)
     found = mf.parse(base / "out.icechunk")["x"].manifest
@@ -119,7 +124,9 @@ def test_long_runs_that_begin_and_end_anywhere_come_back(tmp_path):
     lengths[[0, 36, 37, 500, 769]] = 0
     offsets = np.where(index == INLINE, 8, np.arange(size) * 4).astype("u8")
     codecs = (mf.Codec("bytes", {"endian": "little"}),)
-    metadata = mf.ArrayMetadata(shape, np.dtype("i4"), mf.RegularGrid((1, 1, 1)), codecs, np.int32(0))
+    metadata = mf.ArrayMetadata(
+        shape=shape, dtype=np.dtype("i4"), chunk_grid=mf.RegularGrid((1, 1, 1)), codecs=codecs, fill_value=np.int32(0)
+    )
 
     def tree(table):
         manifest = ChunkManifest.from_columns(shape, table, index, offsets, lengths, inline=bytes(range(64)))

@@ -32,7 +32,12 @@ def tree_on(place, stores, name="in/a b#%.bin", values=None):
     url = f"{place}/{name}"
     obstore.put(stores["s3://archive"], url.removeprefix("s3://archive/"), values.tobytes())
     metadata = mf.ArrayMetadata(
-        values.shape, values.dtype, mf.RegularGrid((2,)), (mf.Codec("bytes", {"endian": "little"}),), 0.0, ("t",)
+        shape=values.shape,
+        dtype=values.dtype,
+        chunk_grid=mf.RegularGrid((2,)),
+        codecs=(mf.Codec("bytes", {"endian": "little"}),),
+        fill_value=0.0,
+        dims=("t",),
     )
     offsets = np.arange(0, values.nbytes, 16)
     manifest = ChunkManifest.from_columns((len(offsets),), [mf.Source(url, stores).file], 0, offsets, 16)
@@ -91,7 +96,11 @@ def test_an_object_that_was_replaced_is_noticed_by_its_entity_tag(place, stores,
 def test_a_remote_repository_points_into_its_own_bucket_only(place, stores, tmp_path):
     (tmp_path / "a.bin").write_bytes(bytes(16))
     metadata = mf.ArrayMetadata(
-        (2,), np.dtype("f8"), mf.RegularGrid((2,)), (mf.Codec("bytes", {"endian": "little"}),), 0.0
+        shape=(2,),
+        dtype=np.dtype("f8"),
+        chunk_grid=mf.RegularGrid((2,)),
+        codecs=(mf.Codec("bytes", {"endian": "little"}),),
+        fill_value=0.0,
     )
     manifest = ChunkManifest.single(mf.Source(tmp_path / "a.bin").file, 0, 16, (1,))
     tree = mf.VirtualGroup({"x": mf.VirtualArray(metadata, manifest)})

@@ -78,7 +78,9 @@ def test_an_empty_directory_and_a_fresh_repository_are_written(tmp_path):
 
 def test_overwriting_leaves_nothing_of_the_old_tree(tmp_path):
     target = tmp_path / "out.icechunk"
-    old = mf.VirtualGroup({**numbers(tmp_path / "a").arrays}, {"old": numbers(tmp_path / "a2")}, {"title": "old"})
+    old = mf.VirtualGroup(
+        {**numbers(tmp_path / "a").arrays}, groups={"old": numbers(tmp_path / "a2")}, attributes={"title": "old"}
+    )
     first = mf.write(old, target)
     mf.write(numbers(tmp_path / "b", values=np.arange(6.0) + 10, missing=[(1,)]), target, overwrite=True)
     root = group_of(target)
@@ -240,7 +242,14 @@ def test_relative_locations_let_the_sources_move(tmp_path):
 
 
 def pointing_at(url, **known):
-    metadata = mf.ArrayMetadata((4,), np.dtype("u1"), mf.RegularGrid((4,)), (mf.Codec("bytes"),), np.uint8(0), ("t",))
+    metadata = mf.ArrayMetadata(
+        shape=(4,),
+        dtype=np.dtype("u1"),
+        chunk_grid=mf.RegularGrid((4,)),
+        codecs=(mf.Codec("bytes"),),
+        fill_value=np.uint8(0),
+        dims=("t",),
+    )
     return mf.VirtualGroup({"x": mf.VirtualArray(metadata, ChunkManifest.single(SourceFile(url, **known), 0, 4, (1,)))})
 
 

@@ -8,8 +8,7 @@ import json
 import manifestry as mf
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.errors import (
     MalformedFileError,
     ManifestryError,

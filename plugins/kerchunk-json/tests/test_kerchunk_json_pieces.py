@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.errors import MalformedFileError
 from manifestry.model.limits import Limits
 from manifestry.storage.source import Source
@@ -37,10 +36,10 @@ def together(pieces):
 @given(DOCUMENTS, st.sampled_from([None, 1, "\t"]), st.integers(8, 200), st.booleans())
 def test_nothing_is_lost_between_the_pieces(references, indent, block, ascii_only):
     text = json.dumps(references, indent=indent, ensure_ascii=ascii_only)
-    assert together(Pieces(text.encode(), block)) == references
+    assert together(Pieces(data=text.encode(), block=block)) == references
     around = {"version": 1, "templates": {"u": "a],"}}, {"gen": [], "manifestry": '"],"'}
     text = json.dumps({**around[0], "refs": references, **around[1]}, indent=indent, ensure_ascii=ascii_only)
-    pieces = Pieces(text.encode(), block)
+    pieces = Pieces(data=text.encode(), block=block)
     assert together(pieces) == references
     assert pieces.has_refs
     assert pieces.around == around[0] | around[1]
@@ -49,7 +48,7 @@ def test_nothing_is_lost_between_the_pieces(references, indent, block, ascii_onl
 def test_members_are_decoded_block_by_block():
     references = {f"v/{i}": ["s3://bucket/x", i, 1] for i in range(1000)}
     for document in (references, {"version": 1, "refs": references}):
-        sizes = [len(members) for members in Pieces(json.dumps(document).encode(), 2000).blocks()]
+        sizes = [len(members) for members in Pieces(data=json.dumps(document).encode(), block=2000).blocks()]
         assert len(sizes) > 15
         assert max(sizes) < 100
 
@@ -71,7 +70,7 @@ def test_members_are_decoded_block_by_block():
 @pytest.mark.parametrize("block", [4, 1000])
 def test_what_is_no_json_is_none_in_pieces(tmp_path, text, block):
     with pytest.raises(ValueError):
-        list(Pieces(text.encode(), block).blocks())
+        list(Pieces(data=text.encode(), block=block).blocks())
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(MalformedFileError, match="no JSON"):
         read_document(Source(tmp_path / "a.json"), {}, Limits())

@@ -8,8 +8,7 @@ from pathlib import Path
 import manifestry as mf
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from manifestry.testing.strategies import virtual_groups
 
 LITTLE = mf.Codec("bytes", {"endian": "little"})
@@ -41,11 +40,11 @@ def test_every_form_of_grid(grid, zarr_format):
     lengths = np.where(rng.random(size) < 0.8, 8, 0)
     manifest = mf.ChunkManifest.from_columns(grid, files, rng.integers(0, 5, size), np.arange(size) * 8, lengths)
     meta = mf.ArrayMetadata(
-        tuple(2 * n if n else 0 for n in grid) if len(grid) == 1 else grid,
-        np.dtype("i4") if len(grid) == 1 else np.dtype("i8"),
-        mf.RegularGrid((2,) if len(grid) == 1 else (1,) * len(grid)),
-        (LITTLE,),
-        0,
+        shape=tuple(2 * n if n else 0 for n in grid) if len(grid) == 1 else grid,
+        dtype=np.dtype("i4") if len(grid) == 1 else np.dtype("i8"),
+        chunk_grid=mf.RegularGrid((2,) if len(grid) == 1 else (1,) * len(grid)),
+        codecs=(LITTLE,),
+        fill_value=0,
         attributes={"_FillValue": 0},
     )
     array = mf.VirtualArray(meta, manifest)

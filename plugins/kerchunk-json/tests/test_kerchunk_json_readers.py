@@ -36,6 +36,13 @@ def test_the_report_counts_and_names_packages(tmp_path):
     rotated = make_sample("transposed", tmp_path / "more").tree
     assert mf.write(rotated, tmp_path / "b.json").packages == ()
     codecs = (mf.Codec("transpose", {"order": [1, 2, 0]}), mf.Codec("bytes", {"endian": "little"}))
-    meta = mf.ArrayMetadata((3, 4, 5), np.dtype("i2"), mf.RegularGrid((3, 4, 5)), codecs, np.int16(0), ("b", "y", "x"))
+    meta = mf.ArrayMetadata(
+        shape=(3, 4, 5),
+        dtype=np.dtype("i2"),
+        chunk_grid=mf.RegularGrid((3, 4, 5)),
+        codecs=codecs,
+        fill_value=np.int16(0),
+        dims=("b", "y", "x"),
+    )
     array = mf.VirtualArray(meta, mf.ChunkManifest.single(mf.SourceFile("s3://b/x"), 0, 120, (1, 1, 1)))
     assert mf.write(mf.VirtualGroup({"v": array}), tmp_path / "c.json").packages == ("imagecodecs-numcodecs",)

@@ -42,7 +42,14 @@ def stores():
 def tree(stores, count=3):
     source = mf.Source("s3://bucket/data/a b#c.bin", stores)
     codecs = (mf.Codec("bytes", {"endian": "little"}),)
-    meta = mf.ArrayMetadata((2 * count,), np.dtype("i4"), mf.RegularGrid((2,)), codecs, np.int32(0), ("n",))
+    meta = mf.ArrayMetadata(
+        shape=(2 * count,),
+        dtype=np.dtype("i4"),
+        chunk_grid=mf.RegularGrid((2,)),
+        codecs=codecs,
+        fill_value=np.int32(0),
+        dims=("n",),
+    )
     manifest = mf.ChunkManifest.from_columns((count,), [source.file], 0, np.arange(count) * 8, 8)
     return mf.VirtualGroup({"v": mf.VirtualArray(meta, manifest)})
 

@@ -22,7 +22,15 @@ LITTLE = mf.Codec("bytes", {"endian": "little"})
 
 def numbers(count, *, url="file:///data/a b.bin", stored=None, codecs=(LITTLE,), **more):
     """An array of `count` chunks of two int32."""
-    meta = mf.ArrayMetadata((2 * count,), np.dtype("i4"), mf.RegularGrid((2,)), codecs, np.int32(0), ("n",), **more)
+    meta = mf.ArrayMetadata(
+        shape=(2 * count,),
+        dtype=np.dtype("i4"),
+        chunk_grid=mf.RegularGrid((2,)),
+        codecs=codecs,
+        fill_value=np.int32(0),
+        dims=("n",),
+        **more,
+    )
     lengths = np.full(count, 8, "u8") if stored is None else np.where(stored, 8, 0).astype("u8")
     manifest = mf.ChunkManifest.from_columns(
         (count,), [mf.SourceFile(url)], 0, np.arange(count, dtype="u8") * 8, lengths
@@ -77,7 +85,13 @@ def test_missing_chunks_that_would_fill_the_document_are_refused(tmp_path):
 
 
 def test_more_chunks_than_references_can_be_are_refused(tmp_path):
-    meta = mf.ArrayMetadata((2**40, 2**40), np.dtype("i4"), mf.RegularGrid((1, 1)), (LITTLE,), np.int32(0))
+    meta = mf.ArrayMetadata(
+        shape=(2**40, 2**40),
+        dtype=np.dtype("i4"),
+        chunk_grid=mf.RegularGrid((1, 1)),
+        codecs=(LITTLE,),
+        fill_value=np.int32(0),
+    )
     nothing = mf.VirtualGroup({"v": mf.VirtualArray(meta, mf.ChunkManifest.missing(meta.grid_shape))})
     for zarr_format in (2, 3):
         with pytest.raises(UnsupportedFeatureError, match=r"^v: 1208925819614629174706176 chunks in an output"):
@@ -212,7 +226,14 @@ def test_a_million_references_take_little_memory(tmp_path):
     manifest = mf.ChunkManifest.from_columns(
         (200, 1000), files, np.repeat(np.arange(100, dtype="u4"), 2000), np.arange(200_000, dtype="u8") * 64, 64
     )
-    meta = mf.ArrayMetadata((3200, 1000), np.dtype("f4"), mf.RegularGrid((16, 1)), (LITTLE,), np.float32(0), ("y", "x"))
+    meta = mf.ArrayMetadata(
+        shape=(3200, 1000),
+        dtype=np.dtype("f4"),
+        chunk_grid=mf.RegularGrid((16, 1)),
+        codecs=(LITTLE,),
+        fill_value=np.float32(0),
+        dims=("y", "x"),
+    )
     many = mf.VirtualGroup({"v": mf.VirtualArray(meta, manifest)})
     tracemalloc.start()
     mf.write(many, tmp_path / "out.json")

@@ -26,7 +26,15 @@ LITTLE = mf.Codec("bytes", {"endian": "little"})
 
 
 def tree(count=3, *, stored=None, url="s3://bucket/a b.bin", codecs=(LITTLE,), **more):
-    meta = mf.ArrayMetadata((2 * count,), np.dtype("i4"), mf.RegularGrid((2,)), codecs, np.int32(0), ("n",), **more)
+    meta = mf.ArrayMetadata(
+        shape=(2 * count,),
+        dtype=np.dtype("i4"),
+        chunk_grid=mf.RegularGrid((2,)),
+        codecs=codecs,
+        fill_value=np.int32(0),
+        dims=("n",),
+        **more,
+    )
     lengths = np.full(count, 8, "u8") if stored is None else np.where(stored, 8, 0).astype("u8")
     manifest = mf.ChunkManifest.from_columns((count,), [mf.SourceFile(url)], 0, np.arange(count) * 8, lengths)
     return mf.VirtualGroup({"v": mf.VirtualArray(meta, manifest)}, attributes={"title": "x"})
@@ -72,7 +80,14 @@ def test_missing_chunks_share_their_bytes(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:The 'fastparquet' engine")
 def test_bytes_that_look_like_base64_stay_what_they_are(tmp_path):
-    meta = mf.ArrayMetadata((7,), np.dtype("u1"), mf.RegularGrid((7,)), (mf.Codec("bytes"),), np.uint8(0), ("n",))
+    meta = mf.ArrayMetadata(
+        shape=(7,),
+        dtype=np.dtype("u1"),
+        chunk_grid=mf.RegularGrid((7,)),
+        codecs=(mf.Codec("bytes"),),
+        fill_value=np.uint8(0),
+        dims=("n",),
+    )
     odd = mf.VirtualGroup({"v": mf.VirtualArray(meta, mf.ChunkManifest.from_inline((1,), [b"base64:"]))})
     mf.write(odd, tmp_path / "out.parq")
     assert locations(mf.parse(tmp_path / "out.parq")["v"]) == {"0": b"base64:"}

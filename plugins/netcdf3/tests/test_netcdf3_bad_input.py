@@ -7,8 +7,7 @@ import resource
 
 import manifestry as mf
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 BIG = 0x7FFF_FFFF
 

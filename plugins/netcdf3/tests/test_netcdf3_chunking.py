@@ -8,8 +8,7 @@ import manifestry as mf
 import netCDF4
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from manifestry.model.metadata import RegularGrid
 
 shapes = st.lists(st.integers(1, 300), max_size=4).map(tuple)

@@ -8,8 +8,7 @@ import netCDF4
 import numpy as np
 import pytest
 import zarr
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 
 FORMATS = ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]
 CLASSIC_TYPES = ["i1", "S1", "i2", "i4", "f4", "f8"]

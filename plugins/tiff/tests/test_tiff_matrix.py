@@ -7,8 +7,7 @@ import imagecodecs
 import manifestry as mf
 import numpy as np
 import zarr
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 COMPRESS = {
     1: bytes,

@@ -21,8 +21,7 @@ from manifestry.testing.strategies import chunk_manifests, virtual_groups
 from manifestry.testing.trees import SAMPLES, make_sample
 from manifestry.zarr_documents.v3 import array_document
 from manifestry_virtualizarr import from_manifest_group, to_manifest_group
-from virtualizarr.manifests import ChunkManifest as PeerManifest
-from virtualizarr.manifests import ManifestArray, ManifestGroup, ManifestStore
+from virtualizarr.manifests import ChunkManifest as PeerManifest, ManifestArray, ManifestGroup, ManifestStore
 from virtualizarr.manifests.utils import create_v3_array_metadata
 
 LITTLE = Codec("bytes", {"endian": "little"})
@@ -79,8 +78,8 @@ def test_samples_come_back(name, tmp_path):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(chunk_manifests().filter(can_be_named))
 def test_any_manifest_comes_back(manifest):
-    metadata = ArrayMetadata(manifest.grid_shape, np.dtype("u1"), RegularGrid((1,) * len(manifest.grid_shape)),
-                             (Codec("bytes"), Codec("gzip", {"level": 1})), 0)  # fmt: skip
+    metadata = ArrayMetadata(shape=manifest.grid_shape, dtype=np.dtype("u1"), chunk_grid=RegularGrid((1,) * len(manifest.grid_shape)),
+                             codecs=(Codec("bytes"), Codec("gzip", {"level": 1})), fill_value=0)  # fmt: skip
     group = to_manifest_group(VirtualGroup({"v": VirtualArray(metadata, manifest)}))
     assert group["v"].manifest.shape_chunk_grid == manifest.grid_shape
     assert from_manifest_group(group)["v"].manifest == bare_manifest(manifest)
@@ -146,7 +145,14 @@ def test_an_inlined_chunk_without_bytes_is_a_contradiction():
 
 
 def test_nothing_is_stored():
-    metadata = ArrayMetadata((5, 0), np.dtype("f4"), RegularGrid((2, 1)), (LITTLE,), np.float32("nan"), ("y", "x"))
+    metadata = ArrayMetadata(
+        shape=(5, 0),
+        dtype=np.dtype("f4"),
+        chunk_grid=RegularGrid((2, 1)),
+        codecs=(LITTLE,),
+        fill_value=np.float32("nan"),
+        dims=("y", "x"),
+    )
     array = VirtualArray(metadata, ChunkManifest.missing((3, 0)))
     assert from_manifest_group(to_manifest_group(VirtualGroup({"v": array})))["v"] == array
     metadata = metadata.with_(shape=(), chunk_grid=RegularGrid(()), dims=())
@@ -156,7 +162,14 @@ def test_nothing_is_stored():
 
 @pytest.mark.parametrize("url", ["file:///data/a#b.nc", "s3://b/a?b", "https://h/a;v=1", "https://h/a.nc?token=1"])
 def test_urls_that_virtualizarr_would_cut_are_refused(url):
-    metadata = ArrayMetadata((4,), np.dtype("u1"), RegularGrid((4,)), (Codec("bytes"),), 0, ("x",))
+    metadata = ArrayMetadata(
+        shape=(4,),
+        dtype=np.dtype("u1"),
+        chunk_grid=RegularGrid((4,)),
+        codecs=(Codec("bytes"),),
+        fill_value=0,
+        dims=("x",),
+    )
     array = VirtualArray(metadata, ChunkManifest.single(SourceFile(url), 0, 4, (1,)))
     with pytest.raises(UnsupportedFeatureError, match="in VirtualiZarr") as caught:
         to_manifest_group(VirtualGroup({"v": array}))
@@ -176,7 +189,9 @@ def test_columns_are_not_walked():
     files = FileTable([SourceFile(f"s3://b/{i}") for i in range(10)])
     index = np.repeat(np.arange(10, dtype="u4"), n // 10)
     manifest = ChunkManifest.from_columns((n,), files, index, np.arange(n, dtype="u8"), 4)
-    metadata = ArrayMetadata((n,), np.dtype("i4"), RegularGrid((1,)), (LITTLE,), 0, ("x",))
+    metadata = ArrayMetadata(
+        shape=(n,), dtype=np.dtype("i4"), chunk_grid=RegularGrid((1,)), codecs=(LITTLE,), fill_value=0, dims=("x",)
+    )
     array = VirtualArray(metadata, manifest)
     counted = []
     peer = hold(array)

@@ -39,11 +39,11 @@ class Bar(Progress):
         from rich.progress import (  # noqa: PLC0415
             BarColumn,
             MofNCompleteColumn,
+            Progress as RichProgress,
             TextColumn,
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
-        from rich.progress import Progress as RichProgress  # noqa: PLC0415
         from rich.table import Column  # noqa: PLC0415
 
         columns = (

@@ -204,7 +204,9 @@ class Concatenation:
                 raise
             self._remedies[path] = getattr(error, "remedies", ())
             message = str(error).removeprefix(f"{path}: ")
-            self._issues.append(Issue(path, "incompatible in some sources", message, "left out"))
+            self._issues.append(
+                Issue(path=path, feature="incompatible in some sources", message=message, hint="left out")
+            )
             return None
 
     def _combine_variable(self, path: str) -> VirtualArray | None:
@@ -224,7 +226,7 @@ class Concatenation:
             if self.options.missing == "raise":
                 raise self._missing_error(path, f"is {where}")
             if self.options.missing == "drop":
-                self._issues.append(Issue(path, "missing in some sources", where, "left out"))
+                self._issues.append(Issue(path=path, feature="missing in some sources", message=where, hint="left out"))
                 return None
         axis = axis_along(first, self.dim)
         if axis is None:
@@ -385,7 +387,14 @@ class Concatenation:
         more = kept.more_than_rounding(other)
         asked = self.options.compat == "close"
         if asked and not more:
-            self._issues.append(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
+            self._issues.append(
+                Issue(
+                    path=path,
+                    feature="values differ by rounding",
+                    message="as in the first source",
+                    severity="reported",
+                )
+            )
             return
         raise ConflictError(
             f"{path}: has no dimension {self.dim!r} and differs in {self._label(position)}: "

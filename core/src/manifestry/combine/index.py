@@ -89,7 +89,9 @@ def _encode_copy(values: NDArray[Any], like: VirtualArray, axis: int, options: C
 
 def unread_order(path: str, error: ManifestryError) -> Issue:
     """The issue of a coordinate whose order is not known, since its values cannot be read."""
-    return Issue(path, "order of the coordinate not looked at", str(error), "", "reported")
+    return Issue(
+        path=path, feature="order of the coordinate not looked at", message=str(error), hint="", severity="reported"
+    )
 
 
 def check_order(
@@ -120,7 +122,9 @@ def check_order(
         message = f"{back.size} times; first {values[at]} in {source(at)} after {values[at - 1]} in {source(at - 1)}"
         fixed = int(np.searchsorted(ends, known, side="right"))  # sources that are written already stay where they are
         hint = "sort the sources" if _is_sortable(values, lengths, fixed) else ""
-        issues.append(Issue(path, "coordinate not monotonic", message, hint, "reported"))
+        issues.append(
+            Issue(path=path, feature="coordinate not monotonic", message=message, hint=hint, severity="reported")
+        )
         issues += _overlaps(path, values, lengths, labels)
     order = np.argsort(values, kind="stable")
     same = np.flatnonzero((values[order][1:] == values[order][:-1]) & (order[1:] >= known))
@@ -130,7 +134,9 @@ def check_order(
         one, other = (int(np.searchsorted(ends, element, side="right")) for element in (a, b))
         repeated = one != other and _contains(values, lengths, one, other)
         hint = f"leave out {labels(other)}: all its values are in {labels(one)}" if repeated else ""
-        issues.append(Issue(path, "duplicate coordinate values", message, hint, "reported"))
+        issues.append(
+            Issue(path=path, feature="duplicate coordinate values", message=message, hint=hint, severity="reported")
+        )
     return issues
 
 
@@ -183,4 +189,6 @@ def _overlaps(path: str, values: NDArray[Any], lengths: Sequence[int], labels: C
         f"{within.size} of {sources.size}; first {labels(int(sources[b]))} ({low[b]} to {high[b]}) and "
         f"{labels(int(sources[a]))} ({low[a]} to {high[a]})"
     )
-    return [Issue(path, "sources overlap", message, "leave out one of them", "reported")]
+    return [
+        Issue(path=path, feature="sources overlap", message=message, hint="leave out one of them", severity="reported")
+    ]

@@ -110,7 +110,7 @@ def _merge_trees(
         except IncompatibleArraysError as error:
             if chosen.on_conflict != "drop":
                 raise
-            issues.append(Issue(path, "incompatible in some sources", str(error), "left out"))
+            issues.append(Issue(path=path, feature="incompatible in some sources", message=str(error), hint="left out"))
             if ways is not None:
                 ways[path] = getattr(error, "remedies", ())
     _check_dimensions(arrays)
@@ -156,7 +156,9 @@ def _merge_arrays(
                 + (f"; that is more than rounding (compat=close): {more}" if asked else ""),
                 remedies if more else [remedy("compat", "close"), *remedies],
             )
-        report(Issue(path, "values differ by rounding", "as in the first source", severity="reported"))
+        report(
+            Issue(path=path, feature="values differ by rounding", message="as in the first source", severity="reported")
+        )
     attributes = combine_attributes(
         path, [a.attributes for _, a in holders], partial(_label_at, labels, [i for i, _ in holders]), options, report
     )

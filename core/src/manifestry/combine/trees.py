@@ -79,8 +79,8 @@ def build_tree(arrays: Mapping[str, VirtualArray], groups: Mapping[str, Attribut
         start = f"{prefix}/" if prefix else ""
         return VirtualGroup(
             {path.removeprefix(start): a for path, a in arrays.items() if _is_child(path, start)},
-            {path.removeprefix(start): build(path) for path in groups if path and _is_child(path, start)},
-            groups.get(prefix, {}),
+            groups={path.removeprefix(start): build(path) for path in groups if path and _is_child(path, start)},
+            attributes=groups.get(prefix, {}),
         )
 
     return build("")
@@ -131,5 +131,7 @@ def combine_attributes(
         )
     kept = "left out" if options.attributes == "drop" else "as in the first source"
     for name in sorted(differ):
-        report(Issue(f"{path}@{name}", "attribute differs between sources", kept, severity="reported"))
+        report(
+            Issue(path=f"{path}@{name}", feature="attribute differs between sources", message=kept, severity="reported")
+        )
     return {k: v for k, v in first.items() if k not in differ} if options.attributes == "drop" else first

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from re import compile as compile_pattern
-from re import escape, split
+from re import compile as compile_pattern, escape, split
 
 from manifestry.errors import OptionError, SourceError
 from manifestry.formats.detection import matches

@@ -142,12 +142,12 @@ class ParseContext:
                 self.issues += error.issues
             case UnsupportedFeatureError():
                 place = error.where if error.where != path else ""
-                self.issues.append(Issue(path, error.feature, place, error.hint))
+                self.issues.append(Issue(path=path, feature=error.feature, message=place, hint=error.hint))
                 failure = UnsupportedFeatureError(error.feature, error.where or path, error.hint or _REMEDY)
             case MalformedFileError() | ManifestError():
                 message = str(error).removeprefix(f"{path}: ")
                 feature = "malformed" if isinstance(error, MalformedFileError) else "contradictory references"
-                self.issues.append(Issue(path, feature, message))
+                self.issues.append(Issue(path=path, feature=feature, message=message))
                 failure = type(error)(f"{path}: {message}" if path else message)
         if failure is not error:
             failure.__cause__ = error
@@ -155,7 +155,7 @@ class ParseContext:
 
     def refuse(self, path: str, feature: str, message: str = "", hint: str = "") -> None:
         """Record that `path` is left out, without leaving the current function."""
-        self.issues.append(Issue(path, feature, message, hint))
+        self.issues.append(Issue(path=path, feature=feature, message=message, hint=hint))
         self.failures.append(UnsupportedFeatureError(feature, path, hint))
 
     def raise_refusals(self) -> None:
@@ -177,7 +177,7 @@ class ParseContext:
 
     def report(self, path: str, feature: str, message: str = "", hint: str = "") -> None:
         """Record something worth knowing that changes no value of any array."""
-        self.issues.append(Issue(path, feature, message, hint, "reported"))
+        self.issues.append(Issue(path=path, feature=feature, message=message, hint=hint, severity="reported"))
 
 
 class Isolation:

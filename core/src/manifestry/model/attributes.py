@@ -75,7 +75,9 @@ def attributes_to_json(attributes: Attributes, where: str = "") -> tuple[dict[st
             found[_text(name)] = value_to_json(value)
         except (TypeError, ValueError) as error:
             at = f"{where}@{name}"
-            issues.append(Issue(at, "attribute without a JSON form", str(error), severity="reported"))
+            issues.append(
+                Issue(path=at, feature="attribute without a JSON form", message=str(error), severity="reported")
+            )
     return found, issues
 
 
@@ -97,7 +99,15 @@ def array_attributes_to_json(attributes: Attributes, where: str = "") -> tuple[d
         else:
             reason = f"of no use without {', '.join(broken)}"
         hint = "readers get the elements as they are stored"
-        issues.append(Issue(f"{where}@{name}", "packing that cannot be computed", reason, hint, severity="reported"))
+        issues.append(
+            Issue(
+                path=f"{where}@{name}",
+                feature="packing that cannot be computed",
+                message=reason,
+                hint=hint,
+                severity="reported",
+            )
+        )
     return found, issues
 
 

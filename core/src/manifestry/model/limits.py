@@ -7,7 +7,7 @@ from dataclasses import dataclass
 __all__ = ["Limits"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds that parsers and the validation gate keep; beyond them a source is refused by name.
 

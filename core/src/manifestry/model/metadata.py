@@ -97,7 +97,7 @@ class RectilinearGrid:
 type ChunkGrid = RegularGrid | RectilinearGrid
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ArrayMetadata:
     """What an array is: cheap to make, so that thousands of arrays cost little.
 

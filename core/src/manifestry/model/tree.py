@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -88,6 +88,7 @@ class VirtualGroup:
     """
 
     arrays: Mapping[str, VirtualArray] = field(default_factory=dict)
+    _: KW_ONLY
     groups: Mapping[str, VirtualGroup] = field(default_factory=dict)
     attributes: Attributes = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()

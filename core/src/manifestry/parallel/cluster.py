@@ -19,8 +19,7 @@ from manifestry.formats.plugin_errors import PluginBoundary
 from manifestry.parallel.workers import WorkerDied, Workers
 
 if TYPE_CHECKING:
-    from distributed import Client
-    from distributed import Future as RemoteFuture
+    from distributed import Client, Future as RemoteFuture
 
 __all__ = ["DaskCluster"]
 

@@ -22,7 +22,7 @@ __all__ = ["LocationTable", "ReferenceColumns"]
 _CONCURRENT: Final = 32
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class LocationTable:
     """Rows of one file table by the location that a document gives; shared by all arrays of a tree.
 
@@ -79,7 +79,7 @@ class LocationTable:
         return FileTable(known.get(url) or SourceFile(url) for url in self.urls)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceColumns:
     """The references of one array, before the file table is complete.
 

@@ -110,7 +110,7 @@ class ArrayNode:
         return flat
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Hierarchy:
     """The groups and arrays of a store below one root.
 
@@ -143,7 +143,7 @@ class Hierarchy:
         MalformedFileError
             There is no such group, or there are more nodes than the limit.
         """
-        found = cls(context, root_name=root_name or "array")
+        found = cls(context=context, root_name=root_name or "array")
         start = f"{context.group}/" if context.group else ""
         nodes: dict[str, dict[str, Any]] = {}
         for key, value in documents.items():
@@ -257,7 +257,7 @@ class _Branch:
 
     def group(self) -> VirtualGroup:
         groups = {name: branch.group() for name, branch in self.groups.items()}
-        return VirtualGroup(self.arrays, groups, self.attributes)
+        return VirtualGroup(self.arrays, groups=groups, attributes=self.attributes)
 
 
 def _coordinate_text(text: str, count: int, keys: ChunkKeys) -> str:

@@ -62,7 +62,7 @@ class Refusals:
             raise SourceError(f"{shown(url)}: {reason}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How long servers get, in seconds.
 

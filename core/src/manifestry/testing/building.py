@@ -94,7 +94,7 @@ def _encode_items(chunk: Values) -> bytes:
     return b"".join(parts)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Planned:
     """An array whose chunks are written, waiting for its files to be complete."""
 
@@ -178,8 +178,16 @@ class TreeBuilder:
         grid = chunks if isinstance(chunks, RegularGrid | RectilinearGrid) else _grid(values.shape, chunks)
         pipeline = native_codecs(values.dtype) if codecs is None else tuple(codecs)
         filler = default_fill(values.dtype) if fill is None else fill
-        metadata = ArrayMetadata(values.shape, values.dtype, grid, pipeline, filler, dims, attributes or {})
-        planned = _Planned(metadata, values.copy())
+        metadata = ArrayMetadata(
+            shape=values.shape,
+            dtype=values.dtype,
+            chunk_grid=grid,
+            codecs=pipeline,
+            fill_value=filler,
+            dims=dims,
+            attributes=attributes or {},
+        )
+        planned = _Planned(metadata=metadata, values=values.copy())
         turns = itertools.cycle(files)
         for position, at in enumerate(np.ndindex(*metadata.grid_shape)):
             region, shape = _region(grid, at, values.shape)
@@ -252,5 +260,7 @@ def _nest(path: str, arrays: Mapping[str, VirtualArray], groups: Mapping[str, At
     own = {name: arrays[prefix + name] for name in sorted(below) if "/" not in name and prefix + name in arrays}
     children = dict.fromkeys(part.partition("/")[0] for part in sorted(below) if "/" in part or prefix + part in groups)
     return VirtualGroup(
-        own, {name: _nest(prefix + name, arrays, groups) for name in children if name}, groups.get(path, {})
+        own,
+        groups={name: _nest(prefix + name, arrays, groups) for name in children if name},
+        attributes=groups.get(path, {}),
     )

@@ -21,7 +21,7 @@ __all__ = ["RangeServer", "Request", "range_server"]
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request as the server saw it: what was asked, the bytes sent, and when, in seconds."""
 
@@ -33,7 +33,7 @@ class Request:
     ended: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RangeServer:
     """What a range server serves and has seen.
 
@@ -117,7 +117,7 @@ def range_server(objects: Mapping[str, bytes], *, latency: float = 0.0) -> Itera
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    state = RangeServer(f"http://127.0.0.1:{server.server_port}", dict(objects), latency)
+    state = RangeServer(url=f"http://127.0.0.1:{server.server_port}", objects=dict(objects), latency=latency)
     server.state, server.lock = state, Lock()  # type: ignore[attr-defined]
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -150,7 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
         fault = state.fault(self.command, self.path, asked_range) if state.fault else None
         status, data, headers = self._find(state) if fault is None else (fault, b"", {})
         # Written down before it is sent: a client that has its answer must find its request counted.
-        asked = Request(self.command, self.path, asked_range, len(data) if body else 0, begun, time.monotonic())
+        asked = Request(
+            method=self.command,
+            path=self.path,
+            range=asked_range,
+            sent=len(data) if body else 0,
+            begun=begun,
+            ended=time.monotonic(),
+        )
         with self.server.lock:  # type: ignore[attr-defined]
             state.requests.append(asked)
         if not status:

@@ -213,7 +213,15 @@ def array_metadata(draw: st.DrawFn) -> ArrayMetadata:
         codecs = (*codecs, *_COMPRESSED)
     fill = draw(elements(dtype)) if draw(st.booleans()) else default_fill(dtype)
     dims: tuple[str | None, ...] | None = draw(st.none() | st.tuples(*(st.none() | node_names() for _ in shape)))
-    return ArrayMetadata(shape, dtype, RegularGrid(chunks), tuple(codecs), fill, dims, draw(attributes()))
+    return ArrayMetadata(
+        shape=shape,
+        dtype=dtype,
+        chunk_grid=RegularGrid(chunks),
+        codecs=tuple(codecs),
+        fill_value=fill,
+        dims=dims,
+        attributes=draw(attributes()),
+    )
 
 
 @st.composite
@@ -236,4 +244,4 @@ def virtual_groups(draw: st.DrawFn, depth: int = 2) -> VirtualGroup:
         else:
             arrays[name] = draw(virtual_arrays())
     issues = draw(st.lists(st.builds(Issue, node_names(), st.just("feature")), max_size=1))
-    return VirtualGroup(arrays, groups, draw(attributes()), tuple(issues))
+    return VirtualGroup(arrays, groups=groups, attributes=draw(attributes()), issues=tuple(issues))

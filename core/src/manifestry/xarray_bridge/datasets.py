@@ -43,7 +43,7 @@ def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreReg
     unknown = sorted(wanted - arrays.keys())
     if unknown:
         raise KeyError(f"load: {unknown[0]} is not a variable; there are: {', '.join(sorted(arrays))}")
-    flat = VirtualGroup(group.arrays, {}, group.attributes)
+    flat = VirtualGroup(group.arrays, groups={}, attributes=group.attributes)
     coordinates = coordinate_paths(flat) & arrays.keys()
     inherited = inherited_attributes(group.arrays)
     variables = {
@@ -89,8 +89,8 @@ def from_virtual_dataset(dataset: xr.Dataset) -> VirtualGroup:
     """The tree of a dataset: virtual variables as they are, variables in memory encoded and copied."""
     tree = VirtualGroup(
         {str(name): _array(str(name), variable) for name, variable in dataset.variables.items()},
-        {},
-        {str(key): value for key, value in dataset.attrs.items()},
+        groups={},
+        attributes={str(key): value for key, value in dataset.attrs.items()},
     )
     return mark_coordinates(tree, dataset.coords)
 

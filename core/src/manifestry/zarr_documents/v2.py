@@ -98,7 +98,11 @@ def _mask_value(metadata: ArrayMetadata, where: str) -> tuple[Any, list[Issue]]:
     try:
         return datatype_of(metadata.dtype).exact_element(given), []
     except (TypeError, ValueError, OverflowError) as error:
-        return None, [Issue(f"{where}@{FILL_ATTRIBUTE}", "_FillValue left out", str(error), severity="reported")]
+        return None, [
+            Issue(
+                path=f"{where}@{FILL_ATTRIBUTE}", feature="_FillValue left out", message=str(error), severity="reported"
+            )
+        ]
 
 
 def _element_or_as_given(dtype: np.dtype[Any], given: Any) -> Any:
@@ -146,6 +150,14 @@ def metadata_from_v2_documents(
         elif FILL_ATTRIBUTE in attributes:
             attributes[FILL_ATTRIBUTE] = _element_or_as_given(dtype, attributes[FILL_ATTRIBUTE])
         codecs = pipeline_from_v2(zarray, dtype, byteorder, where)
-        return ArrayMetadata(shape, dtype, RegularGrid(chunks), codecs, fill, dims, attributes)
+        return ArrayMetadata(
+            shape=shape,
+            dtype=dtype,
+            chunk_grid=RegularGrid(chunks),
+            codecs=codecs,
+            fill_value=fill,
+            dims=dims,
+            attributes=attributes,
+        )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ManifestError(f"{where}: this is no Zarr v2 array: {error!r}") from error

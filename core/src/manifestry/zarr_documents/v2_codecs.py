@@ -58,7 +58,7 @@ class PipelineV2:
     byteorder: str = "<"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Builder:
     """A Zarr v3 pipeline on its way to version 2, codec by codec."""
 
@@ -150,7 +150,7 @@ def pipeline_to_v2(metadata: ArrayMetadata, where: str = "") -> PipelineV2:
     """
     if metadata.codecs and metadata.codecs[-1].name == CHAIN:
         return _chain_to_v2(metadata, where)
-    builder = _Builder(metadata, where, metadata.chunk_shape)
+    builder = _Builder(metadata=metadata, where=where, shape=metadata.chunk_shape)
     endian = next((c.configuration.get("endian") for c in metadata.codecs if c.name == "bytes"), None)
     builder.byteorder = ">" if endian == "big" else "<"
     for codec in metadata.codecs:
@@ -163,7 +163,7 @@ def pipeline_to_v2(metadata: ArrayMetadata, where: str = "") -> PipelineV2:
 def _chain_to_v2(metadata: ArrayMetadata, where: str) -> PipelineV2:
     """The chain of version 2 that the last codec carries; of the codecs before it only ``order`` can be."""
     chain = metadata.codecs[-1]
-    builder = _Builder(metadata, where, metadata.chunk_shape)
+    builder = _Builder(metadata=metadata, where=where, shape=metadata.chunk_shape)
     for codec in metadata.codecs[:-1]:
         if codec.name != "transpose":
             raise builder.refuse(f"codec {codec.name} before {CHAIN}")

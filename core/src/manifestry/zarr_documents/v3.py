@@ -72,7 +72,14 @@ def zarr_v3_attributes(metadata: ArrayMetadata, path: str) -> tuple[dict[str, An
         try:
             found[FILL_ATTRIBUTE] = encode_fill_attribute(metadata.dtype, metadata.attributes[FILL_ATTRIBUTE])
         except (TypeError, ValueError, ManifestError) as error:
-            issues.append(Issue(f"{path}@{FILL_ATTRIBUTE}", "_FillValue left out", str(error), severity="reported"))
+            issues.append(
+                Issue(
+                    path=f"{path}@{FILL_ATTRIBUTE}",
+                    feature="_FillValue left out",
+                    message=str(error),
+                    severity="reported",
+                )
+            )
     return found, issues
 
 

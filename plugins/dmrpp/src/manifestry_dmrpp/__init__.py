@@ -24,8 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, ParserDescriptor
+from manifestry.plugin import Capability, ParserDescriptor, hookimpl
 
 __all__ = ["manifestry_parsers"]
 

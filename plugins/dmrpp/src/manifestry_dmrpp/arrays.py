@@ -7,13 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import is_variable_length
-from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.tree import VirtualArray
+from manifestry.plugin import (
+    ArrayMetadata,
+    ChunkManifest,
+    Codec,
+    MalformedFileError,
+    ParseContext,
+    RegularGrid,
+    UnsupportedFeatureError,
+    VirtualArray,
+    is_variable_length,
+)
 
 from manifestry_dmrpp.attributes import variable_attributes
 from manifestry_dmrpp.chunk_list import ChunkList

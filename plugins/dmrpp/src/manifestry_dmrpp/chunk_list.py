@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
 __all__ = ["ChunkList"]

@@ -6,9 +6,8 @@ import zlib
 from collections.abc import Sequence
 
 import numcodecs
-from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
-from manifestry.model.codecs import Codec
-from manifestry.model.limits import Limits
+from manifestry import Limits
+from manifestry.plugin import Codec, MalformedFileError, SourceError, UnsupportedFeatureError
 
 from manifestry_dmrpp.locations import Locations
 

@@ -9,9 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.codecs import Codec, serializer
-from manifestry.model.records import record_layout
+from manifestry.plugin import Codec, MalformedFileError, UnsupportedFeatureError, record_layout, serializer
 
 from manifestry_dmrpp.dimensions import axis_lengths
 from manifestry_dmrpp.document import Enumeration, Group, Variable

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from manifestry.model.datatypes import default_fill
+from manifestry.plugin import default_fill
 
 __all__ = ["fill_value"]
 

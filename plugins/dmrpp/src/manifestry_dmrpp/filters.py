@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.codecs import Codec
+from manifestry.plugin import Codec, MalformedFileError, UnsupportedFeatureError
 
 __all__ = ["deflate_levels", "filter_codecs", "filter_names"]
 

@@ -20,11 +20,15 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
-from manifestry.errors import SourceError, UnsupportedFeatureError
-from manifestry.model.files import FileTable, SourceFile
-from manifestry.storage.policy import ReferencePolicy
-from manifestry.storage.source import Source
-from manifestry.storage.urls import canonical_url
+from manifestry.plugin import (
+    FileTable,
+    ReferencePolicy,
+    Source,
+    SourceError,
+    SourceFile,
+    UnsupportedFeatureError,
+    canonical_url,
+)
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.options import DmrppOptions

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from manifestry.errors import MalformedFileError, OptionError, SourceError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.formats.descriptors import Confidence
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.validation import is_node_name
-from manifestry.storage.source import Source
+from manifestry.plugin import (
+    Confidence,
+    MalformedFileError,
+    OptionError,
+    ParseContext,
+    Source,
+    SourceError,
+    UnsupportedFeatureError,
+    VirtualArray,
+    VirtualGroup,
+    is_node_name,
+)
 
 from manifestry_dmrpp.arrays import build_array
 from manifestry_dmrpp.attributes import group_attributes
@@ -97,7 +103,7 @@ class _TreeBuilder:
             with self._context.isolate(path):
                 _check_name(variable.name, path, groups.keys() | arrays.keys())
                 arrays[variable.name] = self._array(variable)
-        return VirtualGroup(arrays, groups, group_attributes(group.attributes))
+        return VirtualGroup(arrays, groups=groups, attributes=group_attributes(group.attributes))
 
     def _array(self, variable: Variable) -> VirtualArray:
         shape = axis_lengths(variable)

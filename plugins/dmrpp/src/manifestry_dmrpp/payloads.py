@@ -20,10 +20,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.codecs import Codec
-from manifestry.model.limits import Limits
-from manifestry.model.records import record_layout
+from manifestry import Limits
+from manifestry.plugin import Codec, MalformedFileError, UnsupportedFeatureError, record_layout
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.dimensions import axis_lengths

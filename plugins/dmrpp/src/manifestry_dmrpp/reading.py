@@ -12,9 +12,8 @@ from typing import Any, Final
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.limits import Limits
-from manifestry.storage.source import Source
+from manifestry import Limits
+from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError
 
 from manifestry_dmrpp.chunk_list import ChunkList
 from manifestry_dmrpp.document import Attribute, Dim, Enumeration, Group, StringRun, StringRuns, Variable

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from manifestry.formats.descriptors import Confidence
-from manifestry.storage.source import Source
+from manifestry.plugin import Confidence, Source
 
 __all__ = ["SUFFIXES", "data_url_of", "find_sidecar", "sniff"]
 

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.codecs import Codec
-from manifestry.model.files import FileTable
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import RegularGrid
+from manifestry.plugin import (
+    INLINE,
+    ChunkManifest,
+    Codec,
+    FileTable,
+    MalformedFileError,
+    ParseContext,
+    RegularGrid,
+    UnsupportedFeatureError,
+)
 from numpy.typing import NDArray
 
 from manifestry_dmrpp.chunk_list import ChunkList

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor
+from manifestry.plugin import Capability, Magic, ParserDescriptor, hookimpl
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCKS = (0, *(512 << n for n in range(8)))

@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from h5py import h5d
-from manifestry.errors import MalformedFileError, ManifestryError, SourceError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.tree import VirtualArray
+from manifestry.plugin import (
+    ArrayMetadata,
+    ChunkManifest,
+    MalformedFileError,
+    ManifestryError,
+    ParseContext,
+    RegularGrid,
+    SourceError,
+    UnsupportedFeatureError,
+    VirtualArray,
+)
 
 from manifestry_hdf5.file_dependencies import check_dependencies, check_extent
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles

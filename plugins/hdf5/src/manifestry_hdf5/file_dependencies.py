@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from h5py import h5d
-from manifestry.errors import SourceError, UnsupportedFeatureError
+from manifestry.plugin import SourceError, UnsupportedFeatureError
 
 from manifestry_hdf5.libhdf5.files import Identity, OpenFiles
 from manifestry_hdf5.objects.datasets import Dataset

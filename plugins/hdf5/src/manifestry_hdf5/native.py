@@ -9,9 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 from h5py import h5d
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.storage import Source
+from manifestry.plugin import ParseContext, Source, UnsupportedFeatureError
 
 from manifestry_hdf5.libhdf5.files import OpenFiles, library_errors
 from manifestry_hdf5.objects.datasets import element_of

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage import Source
+from manifestry.plugin import ParseContext, Source, VirtualArray, VirtualGroup
 
 from manifestry_hdf5.arrays import ArrayBuilder
 from manifestry_hdf5.libhdf5.files import OpenFiles
@@ -109,8 +107,8 @@ class _Assembly:
                 arrays[name] = self._array(dataset, group, name, path)
         return VirtualGroup(
             arrays,
-            {name: self._group(child) for name, child in group.groups.items()},
-            visible_attributes(group.attributes, scale=False, netcdf=self._netcdf),
+            groups={name: self._group(child) for name, child in group.groups.items()},
+            attributes=visible_attributes(group.attributes, scale=False, netcdf=self._netcdf),
         )
 
     def _array(self, dataset: Dataset, group: Group, name: str, path: str) -> VirtualArray:

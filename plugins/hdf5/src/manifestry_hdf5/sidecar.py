@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import manifestry as mf
-from manifestry.errors import (
+from manifestry.plugin import (
     MalformedFileError,
     OptionError,
+    ParseContext,
+    Source,
     SourceError,
     UnsupportedFeatureError,
+    VirtualGroup,
 )
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.tree import VirtualGroup
-from manifestry.storage.source import Source
 
 __all__ = ["tree_of_sidecar"]
 

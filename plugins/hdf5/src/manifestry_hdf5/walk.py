@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from h5py import h5d, h5g, h5l, h5o
-from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.validation import is_node_name
+from manifestry.plugin import MalformedFileError, ParseContext, SourceError, UnsupportedFeatureError, is_node_name
 
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, address_of, library_errors
 from manifestry_hdf5.objects.attributes import decode_text, read_attributes

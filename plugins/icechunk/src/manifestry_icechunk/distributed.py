@@ -15,16 +15,20 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import icechunk
-from manifestry.errors import OptionError, UnsupportedFeatureError
-from manifestry.formats.contracts import Mode, Target, WriteContext
-from manifestry.formats.options import make_options
-from manifestry.formats.report import WriteReport
-from manifestry.issues import Issue
-from manifestry.model.provenance import Provenance
-from manifestry.model.tree import VirtualGroup
-from manifestry.storage.registry import Stores
-from manifestry.storage.urls import canonical_url
-from manifestry.writing import write
+from manifestry import Stores, write
+from manifestry.plugin import (
+    Issue,
+    Mode,
+    OptionError,
+    Provenance,
+    Target,
+    UnsupportedFeatureError,
+    VirtualGroup,
+    WriteContext,
+    WriteReport,
+    canonical_url,
+    make_options,
+)
 
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.writer import IcechunkWriter

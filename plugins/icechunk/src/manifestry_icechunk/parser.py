@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import icechunk
-from manifestry.errors import OptionError, SourceError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.policy import ReferencePolicy
-from manifestry.storage.source import Source
-from manifestry.zarr_documents.nodes import metadata_from_documents
+from manifestry.plugin import (
+    OptionError,
+    ParseContext,
+    ReferencePolicy,
+    Source,
+    SourceError,
+    UnsupportedFeatureError,
+    VirtualArray,
+    VirtualGroup,
+    metadata_from_documents,
+)
 
 from manifestry_icechunk.options import IcechunkReadOptions, StoreSettings
 from manifestry_icechunk.reading.chunks import ChunkReader
@@ -100,7 +105,7 @@ class _Builder:
             elif self._context.wants(child):
                 with self._context.isolate(child):
                     arrays[name] = self._array(child)
-        return VirtualGroup(arrays, groups, self._documents[path].get("attributes") or {})
+        return VirtualGroup(arrays, groups=groups, attributes=self._documents[path].get("attributes") or {})
 
     def _array(self, path: str) -> VirtualArray:
         metadata = metadata_from_documents({"zarr.json": self._documents[path]}, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from manifestry.model.tree import VirtualGroup
+from manifestry.plugin import VirtualGroup
 
 from manifestry_icechunk.repository.constructors import Call
 

@@ -8,12 +8,21 @@ from typing import Any, Final
 
 import icechunk
 import msgspec
-from manifestry.errors import OptionError, SourceError, TargetExistsError, WriteError
-from manifestry.formats.contracts import Mode, OutputState, Placement, Target, WriteContext
-from manifestry.formats.report import WriteReport
-from manifestry.issues import Issue
-from manifestry.model.tree import VirtualGroup
-from manifestry.publishing.staging import StagedDirectory
+from manifestry.plugin import (
+    Issue,
+    Mode,
+    OptionError,
+    OutputState,
+    Placement,
+    SourceError,
+    StagedDirectory,
+    Target,
+    TargetExistsError,
+    VirtualGroup,
+    WriteContext,
+    WriteError,
+    WriteReport,
+)
 
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.reader_snippet import reader_lines
@@ -33,11 +42,11 @@ __all__ = ["IcechunkSession", "IcechunkWriter"]
 _RETRIES: Final = 20
 
 _GIVES_UP: Final = Issue(
-    "",
-    "readers that give up at once",
-    "the repository's settings of its storage allow one try, and that is for chunks of remote sources too",
-    "set config.storage.retries = icechunk.StorageRetriesSettings(50, 1000, 10_000) in its configuration, and save it",
-    "reported",
+    path="",
+    feature="readers that give up at once",
+    message="the repository's settings of its storage allow one try, and that is for chunks of remote sources too",
+    hint="set config.storage.retries = icechunk.StorageRetriesSettings(50, 1000, 10_000) in its configuration, and save it",
+    severity="reported",
 )
 """What a report says of a repository over remote sources whose settings are not ours to change."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, ParserDescriptor, WriterDescriptor
+from manifestry.plugin import Capability, ParserDescriptor, WriterDescriptor, hookimpl
 
 if TYPE_CHECKING:
-    from manifestry.model.tree import VirtualGroup
+    from manifestry.plugin import VirtualGroup
 
 __all__ = ["from_references"]
 

@@ -30,7 +30,7 @@ _BLANK: Final = re.compile(r"[ \t\n\r]*")
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Reference | str | dict[str, Any]])
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Pieces:
     """The members of ``refs``, or of a document without it.
 

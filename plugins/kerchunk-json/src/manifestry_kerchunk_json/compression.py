@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final, cast
 
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.limits import Limits
-from manifestry.storage.source import Source
+from manifestry import Limits
+from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError
 
 from manifestry_kerchunk_json.blocks import Pieces
 from manifestry_kerchunk_json.compression import decompressed
@@ -96,7 +95,7 @@ def document_of(references: Mapping[str, Any], templates: Mapping[str, str], lim
 
 
 def _in_pieces(data: bytes, templates: Mapping[str, str], limits: Limits) -> Document:
-    pieces, collected = Pieces(data), Collected()
+    pieces, collected = Pieces(data=data), Collected()
     for members in pieces.blocks():
         if not pieces.has_refs and ("refs" in members or "version" in members):  # version 1, its members in odd order
             return document_of(json.loads(data), templates, limits)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.plugin import INLINE, ChunkManifest
 from manifestry_kerchunk.documents import PreparedArray, to_strict_json
 from numpy.typing import NDArray
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from manifestry.formats.contracts import ParseContext
-from manifestry.formats.options import make_options
-from manifestry.model.limits import Limits
-from manifestry.model.tree import VirtualGroup
-from manifestry.references.columns import LocationTable
-from manifestry.references.hierarchy import Hierarchy
-from manifestry.storage.policy import ReferencePolicy
-from manifestry.storage.registry import StoreRegistry, Stores
-from manifestry.storage.source import Source
+from manifestry import Limits, Stores
+from manifestry.plugin import (
+    Hierarchy,
+    LocationTable,
+    ParseContext,
+    ReferencePolicy,
+    Source,
+    StoreRegistry,
+    VirtualGroup,
+    make_options,
+)
 from manifestry_kerchunk.provenance import read_provenance
 
 from manifestry_kerchunk_json.document import Document, document_of, read_document
@@ -62,9 +64,16 @@ def _tree(
     root_name = "" if source is None else source.name.partition(".")[0]
     found = Hierarchy.of(document.metadata, context, root_name)
     provenance = read_provenance(document.provenance, context)
-    locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)
+    locations = LocationTable(policy=ReferencePolicy.of(source, options.allow), provenance=provenance)
     references = document.collected.references
-    reading = Reading(references, locations, stores, document.templates, options.target, context.limits)
+    reading = Reading(
+        references=references,
+        locations=locations,
+        stores=stores,
+        templates=document.templates,
+        target=options.target,
+        limits=context.limits,
+    )
     columns = {}
     for path, chunks in document.collected.by_array(found).items():
         with context.isolate(path):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 from msgspec import Meta
 
 __all__ = ["ABSENT", "Reference", "reference_of", "with_references"]

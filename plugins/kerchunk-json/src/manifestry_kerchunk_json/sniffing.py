@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from manifestry.formats.descriptors import Confidence
-from manifestry.storage.source import Source
+from manifestry.plugin import Confidence, Source
 
 __all__ = ["ZSTD_MAGIC", "is_document", "sniff"]
 

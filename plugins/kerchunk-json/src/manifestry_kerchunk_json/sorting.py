@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError
-from manifestry.references.hierarchy import Hierarchy
+from manifestry.plugin import Hierarchy, MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_kerchunk_json.reference import Reference, with_references

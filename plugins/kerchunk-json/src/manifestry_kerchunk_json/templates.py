@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from manifestry.errors import MalformedFileError
-from manifestry.model.limits import Limits
+from manifestry import Limits
+from manifestry.plugin import MalformedFileError
 
 __all__ = ["generated", "rendered"]
 

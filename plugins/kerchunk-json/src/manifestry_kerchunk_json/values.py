@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from manifestry.errors import MalformedFileError
-from manifestry.model.limits import Limits
-from manifestry.model.manifest import INLINE
-from manifestry.references.columns import LocationTable, ReferenceColumns
-from manifestry.references.hierarchy import ArrayNode
-from manifestry.storage.registry import StoreRegistry
+from manifestry import Limits
+from manifestry.plugin import INLINE, ArrayNode, LocationTable, MalformedFileError, ReferenceColumns, StoreRegistry
 from numpy.typing import NDArray
 
 from manifestry_kerchunk_json.reference import ABSENT, reference_of
@@ -25,7 +21,7 @@ from manifestry_kerchunk_json.templates import rendered
 __all__ = ["Reading"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What the references of all arrays are read with.
 
@@ -63,7 +59,9 @@ class Reading:
         rows, where, grid = chunks.rows, node.path, node.metadata.grid_shape
         if not rows.size:
             none = np.empty(0, "u8")
-            return ReferenceColumns(grid, np.empty(0, "i8"), none.astype("u4"), none, none)
+            return ReferenceColumns(
+                grid_shape=grid, positions=np.empty(0, "i8"), file_index=none.astype("u4"), offsets=none, lengths=none
+            )
         positions = node.positions(chunks.keys, rows.size)
         all_which, all_starts, all_counts = self.references.columns()
         which, starts, counts = all_which[rows], all_starts[rows], all_counts[rows]
@@ -76,7 +74,14 @@ class Reading:
             raise MalformedFileError(f"{where}: an inline chunk of no bytes")
         starts[odd], counts[odd] = np.cumsum(sizes) - sizes, sizes
         self._resolve(which, starts, counts, where)
-        return ReferenceColumns(grid, positions, which, starts.astype("u8"), counts.astype("u8"), b"".join(data))
+        return ReferenceColumns(
+            grid_shape=grid,
+            positions=positions,
+            file_index=which,
+            offsets=starts.astype("u8"),
+            lengths=counts.astype("u8"),
+            inline=b"".join(data),
+        )
 
     def _resolve(
         self, which: NDArray[np.uint32], starts: NDArray[np.int64], counts: NDArray[np.int64], where: str

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from manifestry.formats.contracts import Mode, Target, WriteContext
-from manifestry.publishing.staging import StagedFile
+from manifestry.plugin import Mode, StagedFile, Target, WriteContext
 from manifestry_kerchunk.documents import PreparedArray, to_strict_json, zarr_format_of
 from manifestry_kerchunk.session import ReferenceSession
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, ParserDescriptor, WriterDescriptor
+from manifestry.plugin import Capability, ParserDescriptor, WriterDescriptor, hookimpl
 
 _EXTENSIONS = (".parq", ".parquet")
 _CAPABILITIES = frozenset({Capability.GROUPS, Capability.REMOTE})

@@ -10,14 +10,16 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from manifestry.errors import MalformedFileError
-from manifestry.model.datatypes import is_float, is_integer
-from manifestry.model.limits import Limits
-from manifestry.model.manifest import INLINE
-from manifestry.references.columns import LocationTable, ReferenceColumns
-from manifestry.references.hierarchy import ArrayNode
-from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.source import Source
+from manifestry import Limits
+from manifestry.plugin import (
+    INLINE,
+    ArrayNode,
+    LocationTable,
+    MalformedFileError,
+    ReferenceColumns,
+    Source,
+    StoreRegistry,
+)
 from numpy.typing import NDArray
 
 __all__ = ["ColumnsBuilder"]
@@ -35,7 +37,7 @@ _IS_TEXT: Final = (
 _IS_NUMBER: Final = (pa.types.is_integer, pa.types.is_floating)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ColumnsBuilder:
     """The references of one array, table by table."""
 
@@ -139,7 +141,14 @@ class ColumnsBuilder:
         if not self._parts:
             self.add_missing(0)
         index, offsets, lengths = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
-        return ReferenceColumns(grid, None, index, offsets, lengths, b"".join(self._inline))
+        return ReferenceColumns(
+            grid_shape=grid,
+            positions=None,
+            file_index=index,
+            offsets=offsets,
+            lengths=lengths,
+            inline=b"".join(self._inline),
+        )
 
 
 def _read(source: Source, limits: Limits) -> Any:
@@ -223,11 +232,11 @@ def _buffers(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
 def _integers(column: Any, where: str) -> NDArray[np.uint64]:
     numbers, valid = _buffers(_one(column))
     numbers = np.where(valid, numbers, 0)
-    if is_float(numbers.dtype):
+    if np.issubdtype(numbers.dtype, np.floating):
         numbers = numbers.astype("f8")
         whole = (numbers < 2.0**63) & (np.floor(numbers) == numbers)
         numbers = np.where(whole, numbers, -1).astype("i8")
-    if is_integer(numbers.dtype) and bool((numbers < 0).any()):
+    if np.issubdtype(numbers.dtype, np.integer) and bool((numbers < 0).any()):
         raise MalformedFileError(f"{where}: offsets and sizes are whole numbers, and here is something else")
     return numbers.astype("u8")
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from manifestry.errors import MalformedFileError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.tree import VirtualGroup
-from manifestry.references.columns import LocationTable, ReferenceColumns
-from manifestry.references.hierarchy import ArrayNode, Hierarchy
-from manifestry.storage.policy import ReferencePolicy
-from manifestry.storage.source import Source
+from manifestry.plugin import (
+    ArrayNode,
+    Hierarchy,
+    LocationTable,
+    MalformedFileError,
+    ParseContext,
+    ReferenceColumns,
+    ReferencePolicy,
+    Source,
+    VirtualGroup,
+)
 from manifestry_kerchunk.provenance import PROVENANCE_KEY, read_provenance
 
 from manifestry_kerchunk_parquet.columns import ColumnsBuilder
@@ -32,7 +36,7 @@ class KerchunkParquetParser:
         found = Hierarchy.of(metadata["metadata"], context, source.name.partition(".")[0])
         document = _provenance_document(source)
         provenance = read_provenance(document, context)
-        locations = LocationTable(ReferencePolicy.of(source, options.allow), provenance)
+        locations = LocationTable(policy=ReferencePolicy.of(source, options.allow), provenance=provenance)
         reader = _Reader(source, metadata["record_size"], locations, context, complete=document is not None)
         columns = {}
         for path, node in found.arrays.items():
@@ -70,7 +74,9 @@ class _Reader:
         MalformedFileError
             A table is damaged, or one is missing that must be there.
         """
-        builder = ColumnsBuilder(node, self._locations, self._source.registry, self._context.limits)
+        builder = ColumnsBuilder(
+            node=node, locations=self._locations, stores=self._source.registry, limits=self._context.limits
+        )
         place = "/".join(filter(None, [self._context.group, node.path]))
         for number in range(-(-builder.size // self._record_size)):
             first = number * self._record_size

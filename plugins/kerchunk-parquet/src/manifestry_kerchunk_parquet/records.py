@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.plugin import INLINE, ChunkManifest, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 __all__ = ["record_name", "record_tables", "write_record"]

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from manifestry.errors import MalformedFileError
-from manifestry.storage.source import Source
+from manifestry.plugin import MalformedFileError, Source
 
 __all__ = ["METADATA", "is_store", "read_json", "read_metadata"]
 

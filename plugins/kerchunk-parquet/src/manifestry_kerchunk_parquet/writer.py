@@ -6,11 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
-from manifestry.errors import UnsupportedFeatureError, WriteError
-from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
-from manifestry.issues import Issue
-from manifestry.model.tree import VirtualGroup
-from manifestry.publishing.staging import StagedDirectory
+from manifestry.plugin import (
+    Issue,
+    Mode,
+    Placement,
+    StagedDirectory,
+    Target,
+    UnsupportedFeatureError,
+    VirtualGroup,
+    WriteContext,
+    WriteError,
+)
 from manifestry_kerchunk.documents import PreparedArray, to_strict_json, zarr_format_of
 from manifestry_kerchunk.provenance import PROVENANCE_KEY
 from manifestry_kerchunk.session import ReferenceSession
@@ -96,5 +102,8 @@ def _impossible_directories(tree: VirtualGroup) -> Iterator[Issue]:
             if len(name.encode()) > _NAME_BYTES or "\0" in name:
                 limit = f"{_NAME_BYTES} bytes at most, and no NUL"
                 yield Issue(
-                    f"{path}/{name}".strip("/"), "name that no directory can have", limit, "write another format"
+                    path=f"{path}/{name}".strip("/"),
+                    feature="name that no directory can have",
+                    message=limit,
+                    hint="write another format",
                 )

@@ -12,12 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from manifestry.errors import ManifestError, UnsupportedFeatureError
-from manifestry.issues import Issue
-from manifestry.model.limits import Limits
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.registry import StoreRegistry
-from manifestry.zarr_documents.nodes import documents_of
+from manifestry import Limits
+from manifestry.plugin import (
+    Issue,
+    ManifestError,
+    StoreRegistry,
+    UnsupportedFeatureError,
+    VirtualArray,
+    VirtualGroup,
+    documents_of,
+)
 
 from manifestry_kerchunk.inlining import encoded_fill_chunk, with_inline_chunks, with_missing_chunks
 
@@ -93,7 +97,11 @@ class Preparation:
         for path, group in tree.walk():
             issues += self._group(path, group)[1]
             issues += [
-                Issue(f"{path}/{name}".strip("/"), "reserved name", f"{name!r} is the name of a document of Zarr")
+                Issue(
+                    path=f"{path}/{name}".strip("/"),
+                    feature="reserved name",
+                    message=f"{name!r} is the name of a document of Zarr",
+                )
                 for name in (*group.arrays, *group.groups)
                 if name in _RESERVED or name.startswith(".z")
             ]
@@ -101,9 +109,9 @@ class Preparation:
             try:
                 issues += self.array(path, array).issues
             except UnsupportedFeatureError as error:
-                issues.append(Issue(path, error.feature, "", error.hint))
+                issues.append(Issue(path=path, feature=error.feature, message="", hint=error.hint))
             except ManifestError as error:
-                issues.append(Issue(path, "no exact form", str(error)))
+                issues.append(Issue(path=path, feature="no exact form", message=str(error)))
         return issues
 
     def array(self, path: str, array: VirtualArray) -> PreparedArray:

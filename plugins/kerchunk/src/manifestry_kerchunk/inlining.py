@@ -10,14 +10,17 @@ import math
 from typing import Any
 
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.datatypes import is_variable_length
-from manifestry.model.limits import Limits
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata
-from manifestry.model.tree import VirtualArray
-from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.source import Source
+from manifestry import Limits
+from manifestry.plugin import (
+    INLINE,
+    ArrayMetadata,
+    ChunkManifest,
+    Source,
+    StoreRegistry,
+    UnsupportedFeatureError,
+    VirtualArray,
+    is_variable_length,
+)
 
 __all__ = ["encoded_fill_chunk", "with_inline_chunks", "with_missing_chunks"]
 

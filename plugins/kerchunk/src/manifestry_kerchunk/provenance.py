@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from manifestry.errors import ManifestError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.provenance import Provenance
+from manifestry.plugin import ManifestError, ParseContext, Provenance
 
 __all__ = ["PROVENANCE_KEY", "read_provenance"]
 

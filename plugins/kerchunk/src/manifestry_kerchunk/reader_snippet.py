@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from manifestry.formats.contracts import Target
+from manifestry.plugin import Target
 
 __all__ = ["reader_lines"]
 

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import Placement, Target, WriteContext
-from manifestry.formats.report import WriteReport
-from manifestry.issues import Issue
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.tree import VirtualGroup
+from manifestry.plugin import (
+    INLINE,
+    ChunkManifest,
+    Issue,
+    Placement,
+    Target,
+    UnsupportedFeatureError,
+    VirtualGroup,
+    WriteContext,
+    WriteReport,
+)
 
 from manifestry_kerchunk.documents import Preparation, PreparedArray, ZarrFormat
 from manifestry_kerchunk.reader_snippet import reader_lines

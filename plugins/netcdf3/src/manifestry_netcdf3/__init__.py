@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor
+from manifestry.plugin import Capability, Magic, ParserDescriptor, hookimpl
 
 __all__ = ["manifestry_parsers"]
 

@@ -6,13 +6,19 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.files import FileTable
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.tree import VirtualArray
-from manifestry.storage.source import Source
+from manifestry.plugin import (
+    INLINE,
+    ArrayMetadata,
+    ChunkManifest,
+    FileTable,
+    MalformedFileError,
+    OptionError,
+    ParseContext,
+    RegularGrid,
+    Source,
+    UnsupportedFeatureError,
+    VirtualArray,
+)
 from numpy.typing import NDArray
 
 from manifestry_netcdf3.external_types import ExternalType

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from manifestry.model.codecs import Codec, serializer
+from manifestry.plugin import Codec, serializer
 
 __all__ = ["EXTERNAL_TYPES", "NC_CHAR", "ExternalType"]
 

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.limits import Limits
-from manifestry.storage.source import Source
+from manifestry import Limits
+from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError
 
 from manifestry_netcdf3.external_types import EXTERNAL_TYPES, NC_CHAR, ExternalType
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 
 from manifestry_netcdf3.header import Header, Variable
 

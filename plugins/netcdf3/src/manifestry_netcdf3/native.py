@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import SourceError, UnsupportedFeatureError
-from manifestry.storage.source import Source
+from manifestry.plugin import Source, SourceError, UnsupportedFeatureError
 
 __all__ = ["NetCDFReader"]
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.model.validation import is_node_name
-from manifestry.storage.source import Source
+from manifestry.plugin import (
+    MalformedFileError,
+    OptionError,
+    ParseContext,
+    Source,
+    UnsupportedFeatureError,
+    VirtualArray,
+    VirtualGroup,
+    is_node_name,
+)
 
 from manifestry_netcdf3.arrays import ArrayBuilder
 from manifestry_netcdf3.header import read_header

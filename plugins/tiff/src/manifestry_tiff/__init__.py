@@ -16,8 +16,7 @@
 
 from collections.abc import Iterator
 
-from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor
+from manifestry.plugin import Capability, Magic, ParserDescriptor, hookimpl
 
 
 @hookimpl

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.plugin import ParseContext, VirtualArray, VirtualGroup
 
 from manifestry_tiff.descriptions.attributes import describe
 from manifestry_tiff.geo.georeference import GeoReference, read_georeference
@@ -70,7 +69,7 @@ class Layout:
         if pages is not None:
             return pages
         groups = {str(i): self._pyramid(pyramid, DATA, f"{i}/") for i, pyramid in enumerate(pyramids)}
-        return VirtualGroup({}, {name: group for name, group in groups.items() if group.arrays or group.groups})
+        return VirtualGroup({}, groups={name: group for name, group in groups.items() if group.arrays or group.groups})
 
     def _pyramid(self, pyramid: Pyramid, name: str, prefix: str) -> VirtualGroup:
         """One image: an array of that name, or a group for each level."""
@@ -96,14 +95,14 @@ class Layout:
         kept = [i for i, arrays in enumerate(levels) if DATA in arrays]
         groups = {str(i): VirtualGroup(arrays) for i, arrays in enumerate(levels) if arrays}
         if 0 not in kept:
-            return VirtualGroup({}, groups)
+            return VirtualGroup({}, groups=groups)
         conventions = [{} if (reference := references[i]) is None else reference.conventions() for i in kept]
         transforms = [convention.get("spatial:transform") for convention in conventions]
         resampling = str(levels[0][DATA].attributes.get("OVERVIEW_RESAMPLING", "")).lower()
         attributes: dict[str, Any] = {}
         attributes |= {k: v for k, v in conventions[0].items() if k not in ("spatial:shape", "spatial:transform")}
         attributes |= multiscales_attributes([sizes[i] for i in kept], transforms, resampling, [str(i) for i in kept])
-        return VirtualGroup({}, groups, with_conventions(attributes))
+        return VirtualGroup({}, groups=groups, attributes=with_conventions(attributes))
 
     def _stack(self, pyramids: Sequence[Pyramid]) -> VirtualGroup | None:
         """Pages that are alike as one array, None where they are not."""

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from manifestry.errors import MalformedFileError
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.source import Source
+from manifestry.plugin import MalformedFileError, Source, VirtualArray, VirtualGroup
 from numpy.typing import NDArray
 
 from manifestry_tiff.tifffile_guard import library_errors, quiet_library

@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.tree import VirtualGroup
-from manifestry.storage.source import Source
+from manifestry.plugin import (
+    MalformedFileError,
+    OptionError,
+    ParseContext,
+    Source,
+    UnsupportedFeatureError,
+    VirtualGroup,
+)
 
 from manifestry_tiff.descriptions.series import follows_convention, read_series
 from manifestry_tiff.layout import Layout

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.plugin import UnsupportedFeatureError, VirtualArray, VirtualGroup
 
 from manifestry_tiff.descriptions.ome import ngff_attributes
 from manifestry_tiff.descriptions.series import Series, SeriesLevel
@@ -27,7 +26,7 @@ def series_group(series: Sequence[Series], file: TiffFile, header: Header, layou
     if len(series) == 1:
         return reader.group(series[0], "0", "")
     groups = {str(i): reader.group(one, DATA, f"{i}/") for i, one in enumerate(series)}
-    return VirtualGroup({}, {name: group for name, group in groups.items() if group.arrays or group.groups})
+    return VirtualGroup({}, groups={name: group for name, group in groups.items() if group.arrays or group.groups})
 
 
 class _SeriesReader:
@@ -40,12 +39,12 @@ class _SeriesReader:
         """One series: an array of that name, or a pyramid of arrays."""
         if len(series.levels) == 1:
             arrays, _ = self._level(series.levels[0], name, prefix)
-            return VirtualGroup(arrays, {}, _ngff_of(series, [name], [arrays]))
+            return VirtualGroup(arrays, groups={}, attributes=_ngff_of(series, [name], [arrays]))
         read = [self._level(level, DATA, f"{prefix}{i}/") for i, level in enumerate(series.levels)]
         levels = [arrays for arrays, _ in read]
         pyramid = self._layout.join_levels(levels, [size for _, size in read], [None] * len(levels))
         ngff = _ngff_of(series, [f"{i}/{DATA}" for i in range(len(levels))], levels)
-        return VirtualGroup(pyramid.arrays, pyramid.groups, ngff) if ngff else pyramid
+        return VirtualGroup(pyramid.arrays, groups=pyramid.groups, attributes=ngff) if ngff else pyramid
 
     def _level(self, level: SeriesLevel, name: str, prefix: str) -> tuple[dict[str, VirtualArray], tuple[int, int]]:
         """The array of one resolution and the width and length of its pages; none if it is not wanted or is refused."""

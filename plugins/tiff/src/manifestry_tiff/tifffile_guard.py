@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 
 __all__ = ["LIBRARY_ERRORS", "library_errors", "quiet_library"]
 

@@ -16,8 +16,7 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, ParserDescriptor
+from manifestry.plugin import Capability, ParserDescriptor, hookimpl
 
 if TYPE_CHECKING:
     from manifestry_virtualizarr.adapter import ManifestryParser

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import manifestry as mf
-from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.plugin import VirtualArray, VirtualGroup
 from obspec_utils.registry import ObjectStoreRegistry
 from virtualizarr.manifests import ManifestStore
 

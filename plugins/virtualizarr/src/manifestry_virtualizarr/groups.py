@@ -15,14 +15,18 @@ import manifestry as mf
 import numpy as np
 import xarray as xr
 import zarr
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.issues import Issue
-from manifestry.model.files import SourceFile
-from manifestry.model.metadata import RectilinearGrid
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.storage.urls import canonical_url
-from manifestry.zarr_documents.nodes import documents_of, metadata_from_documents
+from manifestry.plugin import (
+    Issue,
+    ParseContext,
+    RectilinearGrid,
+    SourceFile,
+    UnsupportedFeatureError,
+    VirtualArray,
+    VirtualGroup,
+    canonical_url,
+    documents_of,
+    metadata_from_documents,
+)
 from virtualizarr.manifests import ManifestArray, ManifestGroup
 from zarr.storage import MemoryStore, StorePath
 
@@ -92,8 +96,8 @@ def from_manifest_group(group: ManifestGroup, describe: Callable[[str], SourceFi
     """
     return VirtualGroup(
         {name: _from_array(array, describe) for name, array in group.arrays.items()},
-        {name: from_manifest_group(child, describe) for name, child in group.groups.items()},
-        dict(group.metadata.attributes),
+        groups={name: from_manifest_group(child, describe) for name, child in group.groups.items()},
+        attributes=dict(group.metadata.attributes),
     )
 
 
@@ -111,7 +115,7 @@ def convert_group(
         for name, child in group.groups.items()
         if context.wants_group(prefix + name)
     }
-    return VirtualGroup(arrays, groups, dict(group.metadata.attributes))
+    return VirtualGroup(arrays, groups=groups, attributes=dict(group.metadata.attributes))
 
 
 def _from_array(

@@ -12,9 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlparse
 
 import numpy as np
-from manifestry.errors import ManifestError, UnsupportedFeatureError
-from manifestry.model.files import SourceFile
-from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.plugin import INLINE, ChunkManifest, ManifestError, SourceFile, UnsupportedFeatureError
 from numpy.typing import NDArray
 from virtualizarr.manifests import ChunkManifest as PeerManifest
 

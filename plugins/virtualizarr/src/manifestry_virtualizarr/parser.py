@@ -8,11 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import virtualizarr.parsers
-from manifestry.errors import OptionError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.files import SourceFile
-from manifestry.model.tree import VirtualGroup
-from manifestry.storage.source import Source
+from manifestry.plugin import OptionError, ParseContext, Source, SourceFile, UnsupportedFeatureError, VirtualGroup
 from virtualizarr.manifests import ManifestGroup, ManifestStore
 
 from manifestry_virtualizarr.groups import convert_group, unknown_file

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.urls import canonical_url
+from manifestry.plugin import StoreRegistry, canonical_url
 from obspec_utils.registry import ObjectStoreRegistry
 
 __all__ = ["SharedStores"]

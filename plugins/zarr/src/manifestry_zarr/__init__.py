@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from manifestry.formats import hookimpl
-from manifestry.formats.descriptors import Capability, ParserDescriptor
+from manifestry.plugin import Capability, ParserDescriptor, hookimpl
 
 
 @hookimpl

@@ -10,13 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.files import FileTable, SourceFile
-from manifestry.model.manifest import ChunkManifest
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.references.hierarchy import ArrayNode, Hierarchy
-from manifestry.storage.source import Source
+from manifestry.plugin import (
+    ArrayNode,
+    ChunkManifest,
+    FileTable,
+    Hierarchy,
+    MalformedFileError,
+    ParseContext,
+    Source,
+    SourceFile,
+    VirtualArray,
+    VirtualGroup,
+)
 
 __all__ = ["ZarrParser"]
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from h5py import h5d, h5t
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_hdf5.structures.checksum import lookup3_of
 from manifestry_hdf5.structures.global_heap import GlobalHeap

@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from manifestry.errors import MalformedFileError
-from manifestry.storage import Source
+from manifestry.plugin import MalformedFileError, Source
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.batched_reads import Blocks, Fetch, remote_fetch

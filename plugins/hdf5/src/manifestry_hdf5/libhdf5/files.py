@@ -13,10 +13,14 @@ from typing import Any, Final, Self
 import h5py
 import numpy as np
 from h5py import h5f, h5g, h5p, h5t
-from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
-from manifestry.model.files import FileTable
-from manifestry.storage import Source
-from manifestry.storage.policy import ReferencePolicy
+from manifestry.plugin import (
+    FileTable,
+    MalformedFileError,
+    ReferencePolicy,
+    Source,
+    SourceError,
+    UnsupportedFeatureError,
+)
 from numpy.typing import NDArray
 
 from manifestry_hdf5.libhdf5.damage_checks import check_layout, check_lengths, check_symbol_table, check_type

@@ -9,9 +9,8 @@ from typing import Any, Final
 import h5py
 import numpy as np
 from h5py import h5a, h5i, h5r, h5t
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.attributes import Reference
+from manifestry import Reference
+from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatureError
 
 from manifestry_hdf5.libhdf5.files import LIBRARY_ERRORS, OpenFile
 from manifestry_hdf5.objects.sequences import in_file_order

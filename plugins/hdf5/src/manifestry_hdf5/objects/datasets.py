@@ -9,9 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import h5py
 from h5py import h5d, h5s, h5t
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.datatypes import default_fill, is_variable_length
+from manifestry.plugin import ParseContext, UnsupportedFeatureError, default_fill, is_variable_length
 
 from manifestry_hdf5.libhdf5.damage_checks import check_fill
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, library_errors

@@ -8,10 +8,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from h5py import h5t
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.codecs import Codec, serializer
-from manifestry.model.datatypes import is_variable_length
-from manifestry.model.records import record_layout
+from manifestry.plugin import Codec, UnsupportedFeatureError, is_variable_length, record_layout, serializer
 from numpy.lib.recfunctions import repack_fields
 
 __all__ = ["ElementType", "Endian", "element_type", "is_integer"]

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 from h5py import h5d
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.datatypes import default_fill, is_variable_length
+from manifestry.plugin import UnsupportedFeatureError, default_fill, is_variable_length
 
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datatypes import ElementType

@@ -14,8 +14,7 @@ from typing import Any, Final
 import numcodecs
 import numpy as np
 from h5py import h5z
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
-from manifestry.model.codecs import Codec
+from manifestry.plugin import Codec, MalformedFileError, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datatypes import ElementType, is_integer

@@ -16,8 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from manifestry.model.codecs import Codec, serializer
-from manifestry.model.datatypes import is_variable_length
+from manifestry.plugin import Codec, is_variable_length, serializer
 
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datatypes import ElementType

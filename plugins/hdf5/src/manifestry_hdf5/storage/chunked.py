@@ -6,9 +6,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from manifestry.errors import MalformedFileError, ManifestryError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.plugin import (
+    INLINE,
+    ChunkManifest,
+    MalformedFileError,
+    ManifestryError,
+    ParseContext,
+    UnsupportedFeatureError,
+)
 from numpy.typing import NDArray
 
 from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library

@@ -6,12 +6,15 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import SourceError, UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.files import SourceFile
-from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import RegularGrid
-from manifestry.storage import Source
+from manifestry.plugin import (
+    ChunkManifest,
+    ParseContext,
+    RegularGrid,
+    Source,
+    SourceError,
+    SourceFile,
+    UnsupportedFeatureError,
+)
 
 from manifestry_hdf5.libhdf5.files import OpenFiles, library_errors
 from manifestry_hdf5.objects.attributes import decode_text

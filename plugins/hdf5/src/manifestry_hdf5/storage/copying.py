@@ -9,12 +9,16 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.datatypes import default_fill, is_variable_length
-from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.tree import VirtualArray
+from manifestry.plugin import (
+    ArrayMetadata,
+    ChunkManifest,
+    ParseContext,
+    RegularGrid,
+    UnsupportedFeatureError,
+    VirtualArray,
+    default_fill,
+    is_variable_length,
+)
 
 from manifestry_hdf5.libhdf5.files import library_errors
 from manifestry_hdf5.objects.datasets import Dataset

@@ -13,12 +13,17 @@ from typing import Any, Final
 
 import numpy as np
 from h5py import h5d, h5s
-from manifestry.errors import MalformedFileError, SourceError, UnsupportedFeatureError
-from manifestry.model.attributes import values_equal
-from manifestry.model.codecs import Codec
-from manifestry.model.files import FileTable
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.tree import VirtualArray
+from manifestry.plugin import (
+    INLINE,
+    ChunkManifest,
+    Codec,
+    FileTable,
+    MalformedFileError,
+    SourceError,
+    UnsupportedFeatureError,
+    VirtualArray,
+    values_equal,
+)
 from numpy.typing import NDArray
 
 from manifestry_hdf5.libhdf5.files import OpenFile, OpenFiles, library_errors

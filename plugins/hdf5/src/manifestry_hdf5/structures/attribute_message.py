@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from h5py import h5t
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.dataspace import parse_dataspace
 from manifestry_hdf5.structures.global_heap import GlobalHeap

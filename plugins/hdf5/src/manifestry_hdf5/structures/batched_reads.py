@@ -8,8 +8,7 @@ from itertools import batched, islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from manifestry.errors import ManifestryError
-from manifestry.storage import Source
+from manifestry.plugin import ManifestryError, Source
 from numpy.typing import NDArray
 
 __all__ = ["Blocks", "Fetch", "IndexReader", "read_together", "remote_fetch"]

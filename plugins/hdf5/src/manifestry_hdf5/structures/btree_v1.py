@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import integers

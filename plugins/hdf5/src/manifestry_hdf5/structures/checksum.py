@@ -6,7 +6,7 @@ That is Jenkins' lookup3 (specification, Appendix C).
 from __future__ import annotations
 
 import numpy as np
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 from numcodecs.jenkins import jenkins_lookup3
 from numpy.typing import NDArray
 

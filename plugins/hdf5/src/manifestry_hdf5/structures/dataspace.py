@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.superblock import Superblock
 

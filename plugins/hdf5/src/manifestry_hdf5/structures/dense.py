@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from manifestry.errors import MalformedFileError, ManifestryError
+from manifestry.plugin import MalformedFileError, ManifestryError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import integers

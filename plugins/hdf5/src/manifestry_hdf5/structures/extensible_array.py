@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import Entries, decode_entries, integers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import Entries, decode_entries

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import Final
 
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.superblock import Read, Superblock
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_hdf5.structures.superblock import Superblock
 

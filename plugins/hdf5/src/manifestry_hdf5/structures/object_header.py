@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.superblock import Read, Superblock
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
 __all__ = ["check_ascending", "check_levels", "ends", "precedes"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from manifestry.errors import MalformedFileError
+from manifestry.plugin import MalformedFileError
 
 __all__ = ["Read", "Superblock", "read_superblock"]
 

@@ -10,11 +10,15 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.files import FileTable, SourceFile
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.storage.policy import ReferencePolicy
+from manifestry.plugin import (
+    INLINE,
+    ChunkManifest,
+    FileTable,
+    ParseContext,
+    ReferencePolicy,
+    SourceFile,
+    UnsupportedFeatureError,
+)
 from numpy.typing import NDArray
 from zarr.buffer import cpu
 

@@ -15,10 +15,7 @@ from typing import Any, Final
 
 import icechunk
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.files import FileTable
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.storage.registry import StoreRegistry
+from manifestry.plugin import INLINE, ChunkManifest, FileTable, StoreRegistry, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_icechunk.options import StoreSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 import icechunk
-from manifestry.errors import ManifestryError, SourceError, WriteError
+from manifestry.plugin import ManifestryError, SourceError, WriteError
 
 __all__ = ["ConflictingCommitError", "icechunk_errors", "is_unreachable"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from manifestry.errors import WriteError
+from manifestry.plugin import WriteError
 
 __all__ = ["LOCK_NAME", "RepositoryLock"]
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import icechunk
-from manifestry.errors import ManifestError, WriteError
-from manifestry.formats.contracts import OutputState
-from manifestry.model.files import SourceFile
-from manifestry.model.provenance import Provenance
+from manifestry.plugin import ManifestError, OutputState, Provenance, SourceFile, WriteError
 
 __all__ = ["Meanwhile", "provenance_of", "source_files", "sources_of"]
 

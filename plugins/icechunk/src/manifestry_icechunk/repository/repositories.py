@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import icechunk
-from manifestry.errors import SourceError, TargetExistsError
+from manifestry.plugin import SourceError, TargetExistsError
 
 from manifestry_icechunk.repository.containers import Container, containers_of
 from manifestry_icechunk.repository.errors import icechunk_errors, is_unreachable

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manifestry.errors import OptionError, UnsupportedFeatureError
-from manifestry.storage.registry import StoreRegistry
+from manifestry.plugin import OptionError, StoreRegistry, UnsupportedFeatureError
 
 from manifestry_icechunk.options import StoreSettings
 from manifestry_icechunk.repository.constructors import Call

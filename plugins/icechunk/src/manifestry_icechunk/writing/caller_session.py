@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import icechunk
-from manifestry.errors import OptionError, UnsupportedFeatureError, WriteError
+from manifestry.plugin import OptionError, UnsupportedFeatureError, WriteError
 
 from manifestry_icechunk.repository.containers import Container, containers_of
 from manifestry_icechunk.repository.retrying import gives_up_at_once

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from manifestry.issues import Issue
-from manifestry.model.files import FileTable
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.zarr_documents.nodes import documents_of
+from manifestry.plugin import FileTable, Issue, VirtualArray, VirtualGroup, documents_of
 
 from manifestry_icechunk.repository.containers import used_rows
 from manifestry_icechunk.repository.locations import location_fault
@@ -35,12 +32,19 @@ def tree_issues(tree: VirtualGroup) -> list[Issue]:
 def _array_issues(path: str, array: VirtualArray, known: dict[int, str]) -> Iterator[Issue]:
     grid = array.manifest.grid_shape
     if any(n > _MAX_INDEX for n in grid):
-        yield Issue(path, "a chunk index above 2**32", f"the grid is {grid}", "choose larger chunks")
+        yield Issue(
+            path=path, feature="a chunk index above 2**32", message=f"the grid is {grid}", hint="choose larger chunks"
+        )
     files = array.manifest.files
     for row in used_rows(array.manifest).tolist():
         if row not in known:
             known[row] = location_fault(files.urls[row])
         if known[row]:
             hint = "move the source, or give it another URL with relocate"
-            yield Issue(path, "source URL that Icechunk cannot read", f"{files.urls[row][:200]}: {known[row]}", hint)
+            yield Issue(
+                path=path,
+                feature="source URL that Icechunk cannot read",
+                message=f"{files.urls[row][:200]}: {known[row]}",
+                hint=hint,
+            )
             return

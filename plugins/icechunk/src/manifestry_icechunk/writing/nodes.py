@@ -11,8 +11,7 @@ from typing import Any
 
 import icechunk
 import numpy as np
-from manifestry.errors import MalformedFileError
-from manifestry.model.manifest import ChunkManifest
+from manifestry.plugin import ChunkManifest, MalformedFileError
 from zarr.buffer import cpu
 
 _IMPLICIT: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": {}}

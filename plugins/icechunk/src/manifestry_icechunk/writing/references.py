@@ -17,9 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import icechunk
 import numpy as np
-from manifestry.errors import WriteError
-from manifestry.model.files import FileTable
-from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.plugin import INLINE, ChunkManifest, FileTable, WriteError
 from numpy.typing import NDArray
 
 __all__ = ["Box", "LocatedFiles", "Stage", "boxes", "checksum_groups", "set_references"]

@@ -9,13 +9,21 @@ from typing import Any, Final
 import icechunk
 import numpy as np
 import zarr
-from manifestry.combine.placement import Destination
-from manifestry.combine.stored import StoredGroup
-from manifestry.errors import IncompatibleArraysError, TargetExistsError, UnsupportedFeatureError
-from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
-from manifestry.model.files import FileTable
-from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.zarr_documents.nodes import documents_of
+from manifestry.plugin import (
+    Destination,
+    FileTable,
+    IncompatibleArraysError,
+    Mode,
+    Placement,
+    StoredGroup,
+    Target,
+    TargetExistsError,
+    UnsupportedFeatureError,
+    VirtualArray,
+    VirtualGroup,
+    WriteContext,
+    documents_of,
+)
 from numpy.typing import NDArray
 
 from manifestry_icechunk.options import IcechunkWriteOptions

@@ -13,9 +13,7 @@ from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import icechunk
-from manifestry.errors import SourceError, TargetExistsError, WriteError
-from manifestry.publishing.staging import StagedDirectory
-from manifestry.storage.registry import StoreRegistry
+from manifestry.plugin import SourceError, StagedDirectory, StoreRegistry, TargetExistsError, WriteError
 
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.repository.constructors import Call

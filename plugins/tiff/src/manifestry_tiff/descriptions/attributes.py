@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError
-from manifestry.formats.contracts import ParseContext
+from manifestry.plugin import MalformedFileError, ParseContext
 
 from manifestry_tiff.descriptions.gdal_metadata import band_attributes, parse_gdal_metadata
 from manifestry_tiff.pixels.compression import JPEG_SCHEMES

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from manifestry.formats.contracts import ParseContext
+from manifestry.plugin import ParseContext
 
 from manifestry_tiff.descriptions.ome import OmeDocument, OmeImage, parse_ome
 from manifestry_tiff.structure.file import TiffFile

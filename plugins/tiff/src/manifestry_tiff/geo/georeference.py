@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.codecs import serializer
-from manifestry.model.manifest import ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.tree import VirtualArray
+from manifestry.plugin import ArrayMetadata, ChunkManifest, ParseContext, RegularGrid, VirtualArray, serializer
 from numpy.typing import NDArray
 
 from manifestry_tiff.geo.crs import CoordinateSystem, CrsError, read_crs

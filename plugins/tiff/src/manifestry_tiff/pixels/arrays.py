@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.formats.contracts import ParseContext
-from manifestry.model.datatypes import default_fill
-from manifestry.model.metadata import ArrayMetadata
-from manifestry.model.tree import VirtualArray
+from manifestry.plugin import ArrayMetadata, ParseContext, UnsupportedFeatureError, VirtualArray, default_fill
 
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.pixels.chunking import lay_out

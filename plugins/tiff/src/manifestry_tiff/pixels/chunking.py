@@ -11,8 +11,7 @@ import math
 from typing import Final
 
 import numpy as np
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ChunkGrid, RectilinearGrid, RegularGrid
+from manifestry.plugin import INLINE, ChunkManifest, RectilinearGrid, RegularGrid
 
 from manifestry_tiff.pixels.inspection import inspect_segments
 from manifestry_tiff.pixels.pipeline import Pipeline
@@ -36,7 +35,7 @@ def lay_out(
     rectilinear: bool = False,
     chunk_bytes: int | None = None,
     max_inline_bytes: int = 64 << 20,
-) -> tuple[ChunkGrid, ChunkManifest, Pipeline]:
+) -> tuple[RegularGrid | RectilinearGrid, ChunkManifest, Pipeline]:
     """The chunk grid of an image, where its chunks are, and the pipeline that fits their bytes.
 
     Raises
@@ -104,7 +103,9 @@ def _are_contiguous(image: Image, segments: Segments) -> bool:
     return bool((starts[:, :-1] + counts[:, :-1] == starts[:, 1:]).all())
 
 
-def _divide_again(image: Image, segments: Segments, chunk_bytes: int) -> tuple[ChunkGrid, ChunkManifest]:
+def _divide_again(
+    image: Image, segments: Segments, chunk_bytes: int
+) -> tuple[RegularGrid | RectilinearGrid, ChunkManifest]:
     """Uncompressed rows one after the other: as many to a chunk as divide the image and come closest to the wanted size."""
     wanted = max(1, chunk_bytes // image.row_bytes)
     rows = max(n for n in _divisors(image.length) if n <= wanted)

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.codecs import Codec
+from manifestry.plugin import Codec, UnsupportedFeatureError
 
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.stream_headers import is_subsampled

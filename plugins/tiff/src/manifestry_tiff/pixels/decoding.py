@@ -13,7 +13,7 @@ from typing import Any, Final
 import imagecodecs
 import numcodecs
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
+from manifestry.plugin import UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_tiff.pixels.compression import ByteScheme, ImageScheme

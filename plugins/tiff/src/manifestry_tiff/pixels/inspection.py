@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError, ManifestError
+from manifestry.plugin import MalformedFileError, ManifestError
 from numpy.typing import NDArray
 
 from manifestry_tiff.pixels.compression import ImageScheme

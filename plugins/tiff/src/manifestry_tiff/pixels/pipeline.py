@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
-from manifestry.errors import UnsupportedFeatureError
-from manifestry.model.codecs import Codec, serializer
+from manifestry.plugin import Codec, UnsupportedFeatureError, serializer
 
 from manifestry_tiff.pixels.compression import BYTE_SCHEMES, JPEG_SCHEMES, ByteScheme, ImageScheme, image_scheme
 from manifestry_tiff.structure.image import Image

@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from manifestry.model.attributes import values_equal
-from manifestry.model.codecs import Codec
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
-from manifestry.model.tree import VirtualArray
+from manifestry.plugin import (
+    INLINE,
+    ArrayMetadata,
+    ChunkManifest,
+    Codec,
+    RectilinearGrid,
+    RegularGrid,
+    VirtualArray,
+    values_equal,
+)
 
 __all__ = ["can_stack", "shared_attributes", "stack_pages"]
 

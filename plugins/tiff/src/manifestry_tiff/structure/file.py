@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from manifestry.storage.source import Source
+from manifestry.plugin import Source
 
 __all__ = ["LARGE_BYTES", "TiffFile"]
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_tiff.structure.ifd import Directory
 from manifestry_tiff.structure.tags import Compression, Photometric, Planar, SampleFormat, Tag

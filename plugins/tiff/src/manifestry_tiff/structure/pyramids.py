@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from manifestry.errors import MalformedFileError
-from manifestry.formats.contracts import ParseContext
+from manifestry.plugin import MalformedFileError, ParseContext
 
 from manifestry_tiff.structure.ifd import Directory, read_chain
 from manifestry_tiff.structure.image import Image, read_image

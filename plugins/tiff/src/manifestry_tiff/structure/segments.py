@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from manifestry.errors import ManifestError
+from manifestry.plugin import ManifestError
 from numpy.typing import NDArray
 
 from manifestry_tiff.structure.image import Image
