@@ -25,8 +25,8 @@ from manifestry.errors import SourceError, TargetExistsError, WriteError
 from manifestry.formats.contracts import Mode, Target
 from manifestry.publishing.claims import Claim, remove_leftovers, staging_path
 from manifestry.storage.errors import source_errors
-from manifestry.storage.objects import listed
-from manifestry.storage.retrying import answered
+from manifestry.storage.objects import list_objects
+from manifestry.storage.retrying import retry
 from manifestry.storage.source import Source
 
 __all__ = ["StagedDirectory", "StagedFile"]
@@ -326,18 +326,18 @@ def _upload(staged: Path, url: str, target: Target) -> None:
             handle.seek(0)
             obstore.put(store, key, handle, use_multipart=staged.stat().st_size > _MULTIPART_BYTES)
 
-        answered(url, target.stores.policy_of(url), put)
+        retry(url, target.stores.policy_of(url), put)
 
 
 def _copy(url: str, to: str, target: Target) -> None:
     """Copy an object, inside the store."""
     store, key = target.stores.resolve(url)
     other = target.stores.resolve(to)[1]
-    answered(to, target.stores.policy_of(to), lambda: obstore.copy(store, key, other))
+    retry(to, target.stores.policy_of(to), lambda: obstore.copy(store, key, other))
 
 
 def _delete_below(url: str, target: Target, first: str) -> None:
     store, key = target.stores.resolve(url)
-    found = [entry["path"] for entry in listed(url, target.stores)]
+    found = [entry["path"] for entry in list_objects(url, target.stores)]
     for path in sorted(found, key=lambda path: path != f"{key}/{first}"):
-        answered(url, target.stores.policy_of(url), partial(obstore.delete, store, path))
+        retry(url, target.stores.policy_of(url), partial(obstore.delete, store, path))

@@ -10,7 +10,7 @@ from enum import Enum
 from obstore import exceptions as obs
 
 from manifestry.errors import SourceError, first_line
-from manifestry.storage.urls import shown
+from manifestry.storage.urls import one_line
 
 __all__ = ["Fault", "fault_of", "source_error", "source_errors"]
 
@@ -56,7 +56,7 @@ def source_errors(url: str) -> Iterator[None]:
     except ValueError as error:
         if "path" not in str(error).lower():
             raise
-        raise SourceError(f"{shown(url)}: has a path that object stores do not allow") from error
+        raise SourceError(f"{one_line(url)}: has a path that object stores do not allow") from error
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -99,11 +99,11 @@ def source_error(
     """
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
-            return SourceError(f"{shown(url)}: {advice}")
+            return SourceError(f"{one_line(url)}: {advice}")
     if _METADATA_SERVICE in str(error):
-        return SourceError(f"{shown(url)}: needs credentials: set them in the environment or give `stores`")
+        return SourceError(f"{one_line(url)}: needs credentials: set them in the environment or give `stores`")
     how_long = "" if tried is None else f"; tried for {tried:.0f} s"
-    return SourceError(f"{shown(url)}: {_what_happened(error, silence)}{how_long}")
+    return SourceError(f"{one_line(url)}: {_what_happened(error, silence)}{how_long}")
 
 
 def _what_happened(error: BaseException, silence: float | None) -> str:
@@ -121,7 +121,7 @@ def _what_happened(error: BaseException, silence: float | None) -> str:
             return "the server closed the connection before its answer was complete"
     # obstore says what it did and how often, and after a dash what went wrong.
     first = first_line(error).rpartition(" - ")[2].rstrip(": ")
-    return "cannot be reached" if first.endswith("error sending request") else shown(first)
+    return "cannot be reached" if first.endswith("error sending request") else one_line(first)
 
 
 def _why(text: str) -> str:

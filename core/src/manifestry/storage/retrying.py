@@ -19,9 +19,9 @@ from obstore.exceptions import BaseError
 
 from manifestry.errors import SourceError
 from manifestry.storage.errors import Fault, fault_of, source_error, source_errors
-from manifestry.storage.urls import shown, split_url
+from manifestry.storage.urls import one_line, split_url
 
-__all__ = ["Attempts", "Refusals", "RetryPolicy", "answered", "answered_async"]
+__all__ = ["Attempts", "Refusals", "RetryPolicy", "retry", "retry_async"]
 
 _SPREAD = random.Random()  # noqa: S311 only spreads requests over time; the state of `random` is the user's
 """So that those who failed together do not come back together."""
@@ -44,7 +44,7 @@ class Refusals:
 
     def remember(self, url: str, error: SourceError) -> None:
         """Take down that there was no answer from the host of a URL."""
-        reason = str(error).removeprefix(f"{shown(url)}: ")
+        reason = str(error).removeprefix(f"{one_line(url)}: ")
         self._known[split_url(url)[0]] = (time.monotonic() + _REMEMBERED, reason)
 
     def check(self, url: str) -> None:
@@ -59,7 +59,7 @@ class Refusals:
             return
         until, reason = self._known.get(split_url(url)[0], (0.0, ""))
         if time.monotonic() < until:
-            raise SourceError(f"{shown(url)}: {reason}")
+            raise SourceError(f"{one_line(url)}: {reason}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ def _pause_after(error: BaseError, url: str, policy: RetryPolicy | None, attempt
     raise told from error
 
 
-def answered[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T:
+def retry[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T:
     """What `ask` returns, asked again while faults of the server may pass.
 
     Parameters
@@ -192,8 +192,8 @@ def answered[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T
         time.sleep(pause)
 
 
-async def answered_async[T](url: str, policy: RetryPolicy | None, ask: Callable[[], Awaitable[T]]) -> T:
-    """As `answered`."""
+async def retry_async[T](url: str, policy: RetryPolicy | None, ask: Callable[[], Awaitable[T]]) -> T:
+    """As `retry`."""
     attempts = Attempts(policy)
     if policy is not None:
         policy.refusals.check(url)
