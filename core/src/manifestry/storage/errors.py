@@ -18,7 +18,7 @@ _ADVICE: tuple[tuple[type[BaseException], str], ...] = (
     (FileNotFoundError, "does not exist"),
     (obs.NotFoundError, "does not exist"),
     (IsADirectoryError, "is a directory"),
-    (NotADirectoryError, "lies below something that is no directory"),
+    (NotADirectoryError, "lies below something that is not a directory"),
     (PermissionError, "may not be read: permission denied"),
     (obs.UnauthenticatedError, "needs credentials: set them in the environment or give `stores`"),
     (obs.PermissionDeniedError, "may not be read with these credentials"),
@@ -60,7 +60,7 @@ def source_errors(url: str) -> Iterator[None]:
 
 
 def fault_of(error: BaseException) -> Fault:
-    """What kind of fault an exception of the store library stands for."""
+    """What kind of fault an exception of the store library means."""
     text = str(error)
     if not isinstance(error, obs.GenericError) or _METADATA_SERVICE in text:
         return Fault.LASTING
@@ -126,14 +126,14 @@ def _what_happened(error: BaseException, silence: float | None) -> str:
 
 def _why(text: str) -> str:
     """Why there was no connection, as far as that is known."""
-    known = {
+    reasons = {
         "ConnectionRefused": "connection refused",
         "dns error": "the name of the host cannot be looked up",
         "kind: Timeout": "no connection in time",
         "ConnectionReset": "the server closed the connection",
         "Certificate": "its certificate is not trusted",
     }
-    return next((f": {why}" for sign, why in known.items() if sign in text), "")
+    return next((f": {why}" for sign, why in reasons.items() if sign in text), "")
 
 
 def _within(silence: float | None) -> str:

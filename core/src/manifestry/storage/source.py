@@ -26,7 +26,7 @@ from manifestry.storage.urls import canonical_url, join_url, one_line
 __all__ = ["HEAD_BYTES", "Source"]
 
 HEAD_BYTES = (64 << 10) + 64
-"""Bytes of the one header read that detection and parsers share: what stands behind a preamble of 64 KiB is in it."""
+"""Bytes of the one header read that detection and parsers share: it holds what follows a preamble of 64 KiB."""
 
 COALESCE_BYTES = 16 << 10
 """Ranges closer than this are fetched as one request; obstore's own 1 MiB would fetch whole files."""
@@ -212,23 +212,25 @@ class Source:
         wanted = [(start, stop) for start, stop in ranges if stop > start]  # stores refuse empty ranges
         for start, stop in wanted:
             if start < 0 or stop > self.size:
-                raise SourceError(f"{one_line(self.url)}: has {self.size} bytes, and {start}:{stop} were asked for")
-        found = iter(self._fetch(wanted, coalesce) if wanted else [])
-        return [next(found) if stop > start else b"" for start, stop in ranges]
+                raise SourceError(
+                    f"{one_line(self.url)}: has {self.size} bytes, so the range {start}:{stop} is not in it"
+                )
+        parts = iter(self._fetch(wanted, coalesce) if wanted else [])
+        return [next(parts) if stop > start else b"" for start, stop in ranges]
 
     def _fetch(self, ranges: Sequence[tuple[int, int]], coalesce: int) -> list[bytes]:
         """The bytes of ranges that lie inside the object."""
         if self.local_path is None:
-            found = self._fetch_remote(ranges, coalesce)
+            parts = self._fetch_remote(ranges, coalesce)
         else:
             with source_errors(self.url):
-                found = _read_file(self.local_path, ranges)
-        for (start, stop), data in zip(ranges, found, strict=True):
+                parts = _read_file(self.local_path, ranges)
+        for (start, stop), data in zip(ranges, parts, strict=True):
             if len(data) != stop - start:
                 raise SourceError(
-                    f"{one_line(self.url)}: ends at byte {start + len(data)} now, and had {self.size} bytes"
+                    f"{one_line(self.url)}: has changed: it ends at byte {start + len(data)} now, and had {self.size} bytes"
                 )
-        return found
+        return parts
 
     def _fetch_remote(self, ranges: Sequence[tuple[int, int]], coalesce: int) -> list[bytes]:
         """The bytes of ranges from the store.
@@ -294,11 +296,11 @@ class Source:
             with source_errors(self.url):
                 return sorted(e.name + ("/" if e.is_dir() else "") for e in os.scandir(self.local_path))
         prefix = self.path.rstrip("/") + "/" if self.path else ""
-        found = self._ask(lambda: self.store.list_with_delimiter(prefix or None))
+        listing = self._ask(lambda: self.store.list_with_delimiter(prefix or None))
         objects = [
-            o["path"].removeprefix(prefix) for o in found["objects"] if o["path"].rstrip("/") != self.path.rstrip("/")
+            o["path"].removeprefix(prefix) for o in listing["objects"] if o["path"].rstrip("/") != self.path.rstrip("/")
         ]
-        prefixes = [p.removeprefix(prefix).rstrip("/") + "/" for p in found["common_prefixes"]]
+        prefixes = [p.removeprefix(prefix).rstrip("/") + "/" for p in listing["common_prefixes"]]
         return sorted(objects + prefixes)
 
     def walk(self) -> Iterator[tuple[str, SourceFile]]:

@@ -52,7 +52,7 @@ def canonical_url(location: str | os.PathLike[str]) -> str:
         if rest.startswith("localhost/"):
             rest = rest.removeprefix("localhost")
         if not rest.startswith("/"):
-            raise SourceError(f"{one_line(text)}: a file:// URL has three slashes and an absolute path")
+            raise SourceError(f"{one_line(text)}: a file:// URL must have three slashes and an absolute path")
         decoded = unquote(rest, errors="surrogateescape")
         path = rest if decoded == rest or os.path.lexists(rest) else decoded
         return _file_url(path)
@@ -64,7 +64,7 @@ def _file_url(path: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A URL or path as it stands in messages: in one line, whatever characters it holds."""
+    """A URL or path for a message: in one line, whatever characters it holds."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

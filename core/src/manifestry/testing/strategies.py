@@ -243,5 +243,5 @@ def virtual_groups(draw: st.DrawFn, depth: int = 2) -> VirtualGroup:
             groups[name] = draw(virtual_groups(depth - 1))
         else:
             arrays[name] = draw(virtual_arrays())
-    issues = draw(st.lists(st.builds(Issue, node_names(), st.just("feature")), max_size=1))
+    issues = draw(st.lists(st.builds(Issue, path=node_names(), feature=st.just("feature")), max_size=1))
     return VirtualGroup(arrays, groups=groups, attributes=draw(attributes()), issues=tuple(issues))
