@@ -228,7 +228,8 @@ class Source:
         for (start, stop), data in zip(ranges, parts, strict=True):
             if len(data) != stop - start:
                 raise SourceError(
-                    f"{one_line(self.url)}: has changed: it ends at byte {start + len(data)} now, and had {self.size} bytes"
+                    f"{one_line(self.url)}: has changed: it ends at byte {start + len(data)} now, and had {self.size} "
+                    "bytes"
                 )
         return parts
 

@@ -70,9 +70,8 @@ def elements_fit(steps: Sequence[Mapping[str, Any]], stored: np.dtype[Any]) -> b
         if gives is None:
             continue
         takes = np.dtype(step.get(_ENCODES_TO.get(str(step["id"]), "")) or gives)
-        if gives != current or (
-            step["id"] == "quantize" and takes != gives
-        ):  # zarr-python does not know that it converts
+        converts_unseen = step["id"] == "quantize" and takes != gives  # zarr-python does not know that it converts
+        if gives != current or converts_unseen:
             return False
         current = takes
     return True

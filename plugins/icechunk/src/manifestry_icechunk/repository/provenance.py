@@ -109,8 +109,8 @@ class OtherCommits:
                         f"{self.where}: another run has added {added} in the meantime; run the command again"
                     )
         raise WriteError(
-            f"{self.where}: its history was cut or its branch moved in the meantime, and nothing says what was added since; "
-            "run the command again"
+            f"{self.where}: its history was cut or its branch moved in the meantime, and nothing says what was added "
+            "since; run the command again"
         )
 
 

@@ -119,7 +119,8 @@ def _settings(scheme: str, chosen: StoreSettings, given: Mapping[str, Any]) -> d
         account = _first(chosen.account, given.get("account_name"), os.environ.get("AZURE_STORAGE_ACCOUNT_NAME"))
         if account is None:
             raise OptionError(
-                "az:// needs the name of the storage account: set AZURE_STORAGE_ACCOUNT_NAME, or account in the options storage and sources"
+                "az:// needs the name of the storage account: set AZURE_STORAGE_ACCOUNT_NAME, or account in the options "
+                "storage and sources"
             )
         return {"account": account} | ({"anonymous": True} if _anonymous(chosen, given) else {})
     environment = os.environ
