@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -76,3 +77,24 @@ def test_importing_the_face_and_describing_a_format_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def _documented(page: str) -> set[str]:
+    """The names on a page of the reference: what is described, modules with all that they hold, and what is named."""
+    text = (ROOT / "docs" / "reference" / page).read_text()
+    names = set(re.findall(r"`(\w+)`", text))
+    for path in re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE):
+        module, _, name = path.rpartition(".")
+        names.add(name)
+        try:
+            names |= set(importlib.import_module(path).__all__)
+        except ModuleNotFoundError:
+            assert getattr(importlib.import_module(module), name) is not None
+    return names
+
+
+@pytest.mark.parametrize(
+    ("names", "page"), [(manifestry.__all__, "python.md"), (manifestry.plugin.__all__, "plugin.md")]
+)
+def test_the_reference_has_every_name(names, page):
+    assert not set(names) - _documented(page) - (_documented("python.md") if page == "plugin.md" else set())

@@ -34,3 +34,49 @@ def test_a_package_lists_its_modules(room):
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: ".".join(room.parts[room.parts.index("src") + 1 :]))
 def test_a_floor_has_at_most_sixteen_modules(room):
     assert len([path for path in room.glob("*.py") if path.stem != "__init__"]) <= 16
+
+
+def _rooms_in_order() -> list[str]:
+    """The rooms of the core from the ground up, as CONTRIBUTING.md lists them."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    block = text[text.index("    errors issues") : text.index("A tree is plain data")]
+    return [
+        name.rstrip("/")
+        for row in block.splitlines()
+        if row.strip()
+        for name in re.split(r"\s{2,}", row.strip())[0].split()
+    ]
+
+
+def _imports(path: Path) -> set[str]:
+    """The rooms of the core that a module imports, inside functions too, for types only not."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    modules = [
+        node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in typing_only
+    ]
+    return {module.split(".")[1] for module in modules if module.startswith("manifestry.")}
+
+
+def test_the_map_of_the_core_lists_every_room():
+    room = ROOT / "core" / "src" / "manifestry"
+    assert sorted(_rooms_in_order()) == sorted(_modules(room))
+
+
+def test_no_import_of_the_core_runs_back_up():
+    order = _rooms_in_order()
+    top = ROOT / "core" / "src" / "manifestry"
+    back = set()
+    for path in top.rglob("*.py"):
+        inner = path.relative_to(top).with_suffix("").parts
+        if inner == ("__init__",):
+            continue
+        back |= {(inner[0], room) for room in _imports(path) if order.index(room) > order.index(inner[0])}
+    assert not back

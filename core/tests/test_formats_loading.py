@@ -24,7 +24,9 @@ GOOD = """
         def parse(self, source, options, context):
             import numpy as np
             from manifestry import ArrayMetadata, ChunkManifest, Codec, RegularGrid, VirtualArray, VirtualGroup
-            metadata = ArrayMetadata((4,), np.dtype("u1"), RegularGrid((4,)), (Codec("bytes"),), 0, ("n",))
+            metadata = ArrayMetadata(
+                shape=(4,), dtype=np.dtype("u1"), chunk_grid=RegularGrid((4,)), codecs=(Codec("bytes"),), fill_value=0
+            )
             return VirtualGroup({"v": VirtualArray(metadata, ChunkManifest.single(source.file, 4, 4, (1,)))})
 """
 
