@@ -356,7 +356,7 @@ def test_a_failure_after_parts_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_more_references_than_one_manifest_holds_are_refused_beforehand(tmp_path, monkeypatch):
-    monkeypatch.setattr("manifestry_icechunk.writing.staging.MAX_UNSPLIT", 2)
+    monkeypatch.setattr("manifestry_icechunk.writing.staging._MAX_UNSPLIT", 2)
     session = repository_with(tmp_path, tmp_path / "a").writable_session("main")
     with pytest.raises(mf.UnsupportedFeatureError, match="3 references in one manifest file"):
         mf.write(numbers(tmp_path / "a"), session)

@@ -132,7 +132,8 @@ class IcechunkSession:
                 )
             if self._options.tag is not None:
                 raise OptionError(
-                    "tag: the caller's session is left uncommitted, and only a commit can have a tag; give the repository instead"
+                    "tag: the caller's session is left uncommitted, and only a commit can have a tag; give the "
+                    "repository as the target"
                 )
             return CallerSession(target.session if isinstance(target, icechunk.IcechunkStore) else target)
         if not self._place.writable:

@@ -74,7 +74,7 @@ def _encode(url: str, where: str) -> bytes:
     try:
         return url.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UnsupportedFeatureError(f"path {url!r} in Kerchunk Parquet", where, "it is no Unicode text") from error
+        raise UnsupportedFeatureError(f"path {url!r} in Kerchunk Parquet", where, "it is not Unicode text") from error
 
 
 def _texts(values: Sequence[bytes], arrow_type: Any) -> Any:

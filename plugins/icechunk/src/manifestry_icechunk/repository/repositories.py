@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
@@ -82,9 +82,7 @@ def state_of(place: RepositoryPlace) -> PlaceState:
     return PlaceState.OCCUPIED if place.path is not None else PlaceState.EMPTY
 
 
-def open_repository(
-    place: RepositoryPlace, access: Mapping[str, Any] | None = None, error: type[SourceError] = SourceError
-) -> icechunk.Repository:
+def open_repository(place: RepositoryPlace) -> icechunk.Repository:
     """The repository at a place, with the configuration that it keeps.
 
     Raises
@@ -93,10 +91,10 @@ def open_repository(
         There is none, or it cannot be opened.
     """
     _without_false_alarm(place)
-    with icechunk_errors(f"{place.url}: opening the repository", error):
+    with icechunk_errors(f"{place.url}: opening the repository", SourceError):
         # Its readers may have to make do with less: that stays in the configuration that it keeps.
         config = None if place.path is not None else icechunk.RepositoryConfig(storage=patient_settings())
-        return icechunk.Repository.open(place.storage.make(), config, authorize_virtual_chunk_access=dict(access or {}))
+        return icechunk.Repository.open(place.storage.make(), config)
 
 
 def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig) -> icechunk.Repository:

@@ -35,7 +35,7 @@ from manifestry_icechunk.writing.transactions import Transaction
 
 __all__ = ["Staging", "refuse_occupied"]
 
-MAX_UNSPLIT: Final = 20_000_000
+_MAX_UNSPLIT: Final = 20_000_000
 """References of one manifest file that stay below its limit of two gigabytes; one takes about 84 bytes."""
 
 _KEEP_ALL: Final[Any] = {"write_empty_chunks": True}
@@ -238,7 +238,7 @@ class Staging:
 def _check_manifest_sizes(arrays: Mapping[str, VirtualArray]) -> None:
     """Refuse what would not go into one manifest file: Icechunk panics at two gigabytes."""
     for path, array in arrays.items():
-        if array.manifest.stored_count > MAX_UNSPLIT:
+        if array.manifest.stored_count > _MAX_UNSPLIT:
             raise UnsupportedFeatureError(
                 f"{array.manifest.stored_count} references in one manifest file",
                 path,
