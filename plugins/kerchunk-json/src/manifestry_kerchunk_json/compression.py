@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final, cast
 
-from manifestry.plugin import MalformedFileError
+from manifestry.plugin import MalformedFileError, translated
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -45,11 +45,11 @@ def decompress(data: bytes, limit: int, where: str) -> bytes:
         It is none, or holds more than `limit` bytes or far more than a document of its size can.
     """
     limit = min(limit, _MAX_RATIO * len(data) + (1 << 20))
-    try:
-        with zstd.ZstdFile(io.BytesIO(data)) as stream:
-            content = stream.read(limit + 1)
-    except (zstd.ZstdError, EOFError) as error:
-        raise MalformedFileError(f"{where}: is not a valid zstd file: {error}") from error
+    with (
+        translated((zstd.ZstdError, EOFError), MalformedFileError, f"{where}: is not a valid zstd file"),
+        zstd.ZstdFile(io.BytesIO(data)) as stream,
+    ):
+        content = stream.read(limit + 1)
     if len(content) > limit:
         raise MalformedFileError(f"{where}: holds more than {limit} bytes, the limit for a document")
     return content

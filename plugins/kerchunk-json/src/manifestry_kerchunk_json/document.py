@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from manifestry import Limits
-from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError
+from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError, translated
 
 from manifestry_kerchunk_json.blocks import MemberBlocks
 from manifestry_kerchunk_json.compression import decompress
@@ -80,10 +80,8 @@ def read_document(source: Source, templates: Mapping[str, str], limits: Limits) 
     data = source.range(0, source.size)
     if data.startswith(ZSTD_MAGIC):
         data = decompress(data, limit, source.url)
-    try:
+    with translated((ValueError, RecursionError), MalformedFileError, f"{source.url}: is not JSON"):
         return _read_blocks(data, templates, limits)
-    except (ValueError, RecursionError) as error:
-        raise MalformedFileError(f"{source.url}: is not JSON: {error}") from error
 
 
 def document_of(references: Mapping[str, Any], templates: Mapping[str, str], limits: Limits) -> Document:

@@ -19,7 +19,7 @@ from manifestry.plugin import (
     ReferenceColumns,
     Source,
     StoreRegistry,
-    first_line,
+    translated,
 )
 from numpy.typing import NDArray
 
@@ -152,7 +152,9 @@ def _read(source: Source, limits: Limits) -> Any:
     """One table; pyarrow itself looks neither at the texts nor at the numbers of a dictionary."""
     _check_size(source, source.size, limits)
     data = pa.BufferReader(source.range(0, source.size))
-    try:
+    # UnicodeDecodeError: names of columns
+    kinds = (pa.ArrowException, OSError, UnicodeDecodeError)
+    with translated(kinds, MalformedFileError, f"{source.url}: is not a table of references"):
         metadata = pq.read_metadata(data)
         groups = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
         _check_size(source, max(sum(groups), metadata.num_rows), limits)
@@ -160,8 +162,6 @@ def _read(source: Source, limits: Limits) -> Any:
         texts = [name for name in _TEXTS if name in names]
         table = pq.ParquetFile(data, metadata=metadata, read_dictionary=texts).read(columns=names)
         table.validate(full=True)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
-        raise MalformedFileError(f"{source.url}: is not a table of references: {first_line(error)}") from error
     return table
 
 

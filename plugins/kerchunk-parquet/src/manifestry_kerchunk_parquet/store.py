@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from manifestry.plugin import MalformedFileError, Source
+from manifestry.plugin import MalformedFileError, Source, translated
 
 __all__ = ["METADATA", "is_store", "read_json", "read_metadata"]
 
@@ -46,10 +46,8 @@ def read_json(document: Source) -> Any:
     MalformedFileError
         It is no JSON.
     """
-    try:
+    with translated((ValueError, RecursionError), MalformedFileError, f"{document.url}: is not JSON"):
         return json.loads(document.range(0, document.size))
-    except (ValueError, RecursionError) as error:
-        raise MalformedFileError(f"{document.url}: is not JSON: {error}") from error
 
 
 def is_store(source: Source) -> bool:

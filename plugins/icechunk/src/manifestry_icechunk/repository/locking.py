@@ -12,9 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from manifestry.plugin import WriteError
 
-__all__ = ["RepositoryLock"]
+__all__ = ["LOCK_NAME", "RepositoryLock"]
 
-_LOCK_NAME = ".manifestry.lock"
+LOCK_NAME = ".manifestry.lock"
 
 
 class RepositoryLock:
@@ -49,7 +49,7 @@ class RepositoryLock:
         directory = self._directory
         if directory is None or self._lock is not None:
             return
-        place = directory / _LOCK_NAME
+        place = directory / LOCK_NAME
         if not directory.is_dir():  # which the library would make
             raise WriteError(f"{place}: the lock of the repository cannot be taken: there is no such directory")
         # Sessions may end in another thread than they began in. A soft lock would outlive a process that dies.
