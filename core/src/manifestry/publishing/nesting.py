@@ -1,4 +1,4 @@
-"""Targets inside the directory of another output: whoever replaced or read that one would meet a stranger in it."""
+"""Targets inside the directory of another output: whoever replaced or read that one would find something foreign in it."""
 
 from __future__ import annotations
 

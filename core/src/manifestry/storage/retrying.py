@@ -1,7 +1,7 @@
 """Requests that are tried again: which faults may pass, and for how long they get time to.
 
-The store library repeats a single request a few times within a second or so, which is enough for the odd fault. When
-that was in vain, the whole question is asked again here, after longer and longer pauses: only here can a busy server,
+The store library repeats a single request a few times within a second or so, which is enough for an occasional fault. When
+that does not help, the whole question is asked again here, after longer and longer pauses: only here can a busy server,
 which deserves minutes, be distinguished from a host that is not there, which does not.
 """
 
@@ -105,7 +105,7 @@ class RetryPolicy:
         return {"read_timeout": silence, "connect_timeout": connecting, "timeout": timedelta(days=1)}
 
     def pauses(self) -> Iterator[float]:
-        """Seconds to wait before each further attempt to reach a host that does not answer; ends when it had its time."""
+        """Seconds to wait before each further attempt to reach a host that does not answer; ends when its time is over."""
         attempts = Attempts(self)
         while (pause := attempts.pause(Fault.UNREACHABLE)) is not None:
             yield pause

@@ -1,7 +1,7 @@
 """A document in blocks: some thousand references at a time, so that never all of them are Python objects.
 
 A block of members is decoded as a JSON object of its own. It ends where a comma follows a list or a text; whether that
-is the end of a member shows the decoding, since a member that is cut anywhere else is no JSON.
+is the end of a member shows the decoding, since a member that is cut anywhere else is not JSON.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class MemberBlocks:
         Raises
         ------
         ValueError
-            The document is no JSON object.
+            The document is not a JSON object.
         """
         if not self.data.lstrip().startswith(b"{"):
             raise ValueError("the document is not an object")

@@ -97,7 +97,7 @@ def document_of(references: Mapping[str, Any], templates: Mapping[str, str], lim
 def _read_blocks(data: bytes, templates: Mapping[str, str], limits: Limits) -> Document:
     blocks, members = MemberBlocks(data=data), SortedMembers()
     for block in blocks.blocks():
-        if not blocks.has_refs and ("refs" in block or "version" in block):  # version 1, its members in odd order
+        if not blocks.has_refs and ("refs" in block or "version" in block):  # version 1, in an unusual order
             return document_of(json.loads(data), templates, limits)
         members.add(block)
     return _of_version_1(blocks.around, members, templates, limits)

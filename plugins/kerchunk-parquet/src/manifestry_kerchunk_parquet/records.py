@@ -1,7 +1,7 @@
 """The tables of references: ``<array>/refs.<n>.parq``, row by row the chunks of an array in C order.
 
 Columns are path, offset, size and raw. A chunk in the table itself has `raw`; one that is not stored has neither path
-nor raw. What other readers need, found out with fsspec and pandas: `path` must be dictionary-encoded, or nulls come
+nor raw. What other readers need (tried with fsspec and pandas): `path` must be dictionary-encoded, or nulls come
 back as NaN; `offset` and `size` need column statistics, or they come back as floats.
 """
 

@@ -213,5 +213,5 @@ def zarr_format_of(option: int | str) -> ZarrFormat:
 
 
 def to_strict_json(value: Any) -> str:
-    """JSON by the letter, in ASCII: what every reader of references takes."""
+    """Strict JSON in ASCII: what every reader of references takes."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))

@@ -92,7 +92,7 @@ def open_repository(place: RepositoryPlace) -> icechunk.Repository:
     """
     _without_false_alarm(place)
     with icechunk_errors(f"{place.url}: opening the repository", SourceError):
-        # Its readers may have to make do with less: that stays in the configuration that it keeps.
+        # For this process only: what its readers get stays in the configuration that it keeps.
         config = None if place.path is not None else icechunk.RepositoryConfig(storage=patient_settings())
         return icechunk.Repository.open(place.storage.make(), config)
 

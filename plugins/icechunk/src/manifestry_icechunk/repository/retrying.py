@@ -1,7 +1,7 @@
 """How long servers get: for chunks of remote sources by settings that the repository keeps, and for its own objects.
 
 Icechunk uses the settings of the repository's own storage for virtual chunks too, and saves them with the rest of the
-configuration. Those of a local disk or of memory are no good for a network: one try, and chunks in small pieces.
+configuration. Those of a local disk or of memory do not suit a network: one try, and chunks in small pieces.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNCHOSEN_REQUESTS: Final = frozenset({(5, 4096), (5, 1), (None, None)})
 def add_patience(config: icechunk.RepositoryConfig) -> bool:
     """Let readers of remote containers try again, and ask for whole chunks; returns whether anything was new.
 
-    What the owner of the repository has chosen stays. Each kind of setting is looked at by itself: Icechunk saves one
+    What the owner of the repository has chosen stays. Each kind of setting is checked separately: Icechunk saves one
     that was chosen together with all the others of the storage.
     """
     if not _has_remote(config):

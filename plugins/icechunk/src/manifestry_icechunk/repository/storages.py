@@ -44,7 +44,7 @@ class RepositoryPlace:
     storage
         The call that makes icechunk's storage.
     pauses
-        Seconds to wait between attempts to reach its server, as long as it gets.
+        Seconds to wait between attempts to reach its server; they end when its time is over.
     """
 
     url: str

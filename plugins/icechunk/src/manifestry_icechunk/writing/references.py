@@ -248,14 +248,9 @@ def _set_objects(stage: Stage, references: _References) -> None:
 
 
 def _spec(index: list[int], location: str, offset: int, length: int, checksum: Checksum) -> icechunk.VirtualChunkSpec:
-    return icechunk.VirtualChunkSpec(
-        index,
-        location,
-        offset,
-        length,
-        etag_checksum=checksum if isinstance(checksum, str) else None,
-        last_updated_at_checksum=checksum if isinstance(checksum, datetime) else None,
-    )
+    if isinstance(checksum, datetime):
+        return icechunk.VirtualChunkSpec(index, location, offset, length, last_updated_at_checksum=checksum)
+    return icechunk.VirtualChunkSpec(index, location, offset, length, checksum)
 
 
 def _refuse_failures(path: str, failed: Sequence[Any] | None) -> None:
