@@ -109,7 +109,9 @@ def test_a_file_that_another_run_added_meanwhile_is_refused(place, days, resume)
     how = {"concat_dim": "time", "resume": True} if resume else {"append_dim": "time"}
     mf.convert(days[0], target, concat_dim="time", **options)
     other = OtherRun("day_2.nc", [days[2]], target, **options)
-    with pytest.raises(mf.WriteError, match=r"another run has added .*/day_2\.nc meanwhile; give the command again"):
+    with pytest.raises(
+        mf.WriteError, match=r"another run has added .*/day_2\.nc in the meantime; run the command again"
+    ):
         mf.convert(days[1:4], target, preprocess=other, **how, **options)
     assert values(target, **options) == [0, 20]
     assert statuses(mf.convert(days, target, **how, **options)) == [
@@ -122,7 +124,7 @@ def test_a_file_of_a_later_slab_that_another_run_added_meanwhile(place, days):
     target, options = place
     days = reachable(place, days)
     other = OtherRun("day_3.nc", [days[3]], target, **options)
-    with pytest.raises(mf.WriteError, match=r"another run has added .*/day_3\.nc meanwhile"):
+    with pytest.raises(mf.WriteError, match=r"another run has added .*/day_3\.nc in the meantime"):
         mf.convert(days, target, concat_dim="time", slab_files=1, preprocess=other, **options)
     assert values(target, **options) == [0, 10, 30, 20]
 
@@ -155,7 +157,7 @@ def test_commits_that_collide_in_an_object_store(server, tmp_path, days, monkeyp
     days = reachable((target, options), days)
     mf.convert(days[0], target, concat_dim="time", **options)
     between(monkeypatch, lambda: mf.convert(days[1], target, append_dim="time", **options))
-    with pytest.raises(mf.WriteError, match=r"another run has added .*/day_1\.nc meanwhile"):
+    with pytest.raises(mf.WriteError, match=r"another run has added .*/day_1\.nc in the meantime"):
         mf.convert(days[1:3], target, append_dim="time", write=parts, **options)
     assert values(target, **options) == [0, 10]
     between(monkeypatch, lambda: mf.convert(days[2], target, append_dim="time", **options))
@@ -194,7 +196,7 @@ def test_what_another_program_changed_meanwhile_is_looked_at_again(days, cube):
         session.commit("by hand")
         return tree
 
-    with pytest.raises(mf.WriteError, match="another program has changed it meanwhile"):
+    with pytest.raises(mf.WriteError, match="another program has changed it in the meantime"):
         mf.convert(days[1], cube, append_dim="time", preprocess=resized)
 
 
@@ -212,7 +214,7 @@ def test_a_history_that_was_changed_meanwhile(days, cube, cut):
             repository(cube).reset_branch("main", first)
         return tree
 
-    with pytest.raises(mf.WriteError, match="history was cut or its branch moved meanwhile"):
+    with pytest.raises(mf.WriteError, match="history was cut or its branch moved in the meantime"):
         mf.convert(days[3], cube, append_dim="time", preprocess=change)
     assert values(cube) == ([0, 10, 20] if cut else [0])
 

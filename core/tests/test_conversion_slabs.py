@@ -139,7 +139,7 @@ def test_a_source_that_another_run_adds_meanwhile(hourly_archive, check_hourly, 
             mf.convert(hourly_archive[1:2], target, append_dim="time")
         return tree
 
-    with pytest.raises(mf.WriteError, match=r"another run has added file://.*/h01\.nc meanwhile"):
+    with pytest.raises(mf.WriteError, match=r"another run has added file://.*/h01\.nc in the meantime"):
         mf.convert(hourly_archive[:3], target, append_dim="time", preprocess=other_run)
     check_hourly(target, 2)
     mf.convert(hourly_archive[:3], target, append_dim="time")

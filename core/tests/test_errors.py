@@ -53,7 +53,7 @@ def test_every_exception_of_the_store_library_is_a_source_error(cls):
         (FileNotFoundError(2, "No such file"), "does not exist"),
         (PermissionError(13, "Permission denied"), "permission denied"),
         (IsADirectoryError(21, "Is a directory"), "is a directory"),
-        (NotADirectoryError(20, "Not a directory"), "no directory"),
+        (NotADirectoryError(20, "Not a directory"), "something that is not a directory"),
         (OSError(5, "Input/output error"), "Input/output error"),
         (TimeoutError("timed out"), "timed out"),
         (obs.UnauthenticatedError("401"), "needs credentials"),

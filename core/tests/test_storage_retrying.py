@@ -15,7 +15,7 @@ from manifestry.cli.application import run
 from manifestry.conversion.sources import expand_sources
 from manifestry.errors import SourceError
 from manifestry.model.manifest import ChunkManifest
-from manifestry.storage.objects import listed
+from manifestry.storage.objects import list_objects
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.source import Source
@@ -147,7 +147,7 @@ class TestPassingFaults:
                 raise GenericError("S3 - 503\n inner: Status {\n   status: 503,")
 
         monkeypatch.setattr(obstore, "list", pages)
-        assert [meta["path"] for meta in listed("s3://b/d/", registry)] == [f"d/{name}.nc" for name in "abcdefg"]
+        assert [meta["path"] for meta in list_objects("s3://b/d/", registry)] == [f"d/{name}.nc" for name in "abcdefg"]
         assert offsets == [None, "d/b.nc"]
         offsets.clear()
         assert len(list(expand_sources(["s3://b/d/*.nc"], stores=registry))) == 7

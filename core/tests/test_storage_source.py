@@ -96,7 +96,7 @@ class TestLocal:
     def test_faults(self, tmp_path, monkeypatch):
         (tmp_path / "file").touch()
         assert failure(Source(tmp_path / "no\nthing")).endswith("/no\\nthing: does not exist")
-        assert "lies below something that is no directory" in failure(Source(tmp_path / "file/x"))
+        assert "lies below something that is not a directory" in failure(Source(tmp_path / "file/x"))
         assert "File name too long" in failure(Source(tmp_path / ("x" * 300)))
         assert not Source(tmp_path / "nothing").exists()
         assert not Source(tmp_path / "file/x").exists()
@@ -110,13 +110,13 @@ class TestLocal:
         source = Source(tmp_path / "file")
         assert source.size == len(DATA)
         (tmp_path / "file").write_bytes(b"short")
-        with pytest.raises(SourceError, match="ends at byte 5 now, and had 300000 bytes"):
+        with pytest.raises(SourceError, match="has changed: it ends at byte 5 now, and had 300000 bytes"):
             source.range(0, 100)
 
     @pytest.mark.parametrize("wanted", [(299_999, 300_001), (-1, 5), (2**64, 2**64 + 1), (0, 2**70)])
     def test_ranges_outside(self, wanted, tmp_path):
         (tmp_path / "file").write_bytes(DATA)
-        with pytest.raises(SourceError, match="has 300000 bytes"):
+        with pytest.raises(SourceError, match=r"has 300000 bytes, so the range .* is not in it"):
             Source(tmp_path / "file").ranges([wanted])
 
 
@@ -359,5 +359,5 @@ def test_stores_of_every_kind_are_converted_in_one_place(tmp_path):
         assert StoreRegistry.of(stores).resolve("memory://x/a") == (store, "a")
         assert Source("memory://x/a", stores).size == 3
     assert not StoreRegistry.of(None).serves("memory://x/a")
-    with pytest.raises(OptionError, match="stores is a mapping of URL prefix to store, or a registry, not list"):
+    with pytest.raises(OptionError, match="stores must be a mapping of URL prefix to store, or a registry, not list"):
         StoreRegistry.of([store])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 from manifestry.errors import SourceError
-from manifestry.storage.urls import canonical_url, is_url, join_url, local_path, shown, split_url
+from manifestry.storage.urls import canonical_url, is_url, join_url, local_path, one_line, split_url
 
 ODD = [
     "with space",
@@ -127,4 +127,4 @@ def test_join(base, relative, joined):
 
 
 def test_messages_are_one_line():
-    assert shown("a\nb\x7f ü") == "a\\nb\\x7f ü"
+    assert one_line("a\nb\x7f ü") == "a\\nb\\x7f ü"

@@ -5,6 +5,32 @@
 >>> mf.write(tree, "scene.icechunk")  # doctest: +SKIP
 
 Names are imported on first use: importing this package imports nothing of what it works with.
+
+================  ===========================================================================
+`lazy`            names of a module that are imported on first use
+`errors`          the errors that users meet
+`hints`           what the caller can do about an error, as options of the call
+`issues`          what was left out of a tree, or is worth knowing about it
+`progress`        what a long run tells whoever is watching
+`model`           what a parser says of an archive and a writer stores; no I/O
+`storage`         from a URL to an object store to ranges of bytes
+`zarr_documents`  the model as Zarr v2 and v3 metadata, and back
+`formats`         formats and the plugins that speak them: descriptors, detection, contracts
+`plugin`          the plugin face: all that a parser or writer may use
+`reading`         parse: a source through the parser of its format
+`writing`         write: a tree through the writer of a format
+`references`      documents that point at other files: hierarchies and their references
+`publishing`      an output in its place whole or not at all
+`zarr_store`      the model as a read-only zarr store
+`combine`         several trees as one: concat, stack and merge
+`parallel`        tasks on workers, with results in order
+`xarray_bridge`   virtual trees as xarray objects, and any supported file as an xarray engine
+`verification`    whether an output still says what its sources hold
+`conversion`      from sources to an output in one call: convert
+`views`           a tree as other libraries see it: a zarr store, xarray objects
+`cli`             the command line over the public functions
+`testing`         the kit with which plugin authors test parsers and writers
+================  ===========================================================================
 """
 
 from __future__ import annotations

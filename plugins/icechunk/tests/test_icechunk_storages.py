@@ -59,7 +59,7 @@ def test_where_no_repository_can_be():
     with pytest.raises(mf.UnsupportedFeatureError, match="memory://"):
         repository_place("memory://m/repo", NONE, StoreSettings())
     store = HTTPStore.from_url("https://host")
-    with pytest.raises(mf.WriteError, match="no plain http server"):
+    with pytest.raises(mf.WriteError, match="does not write to plain http servers"):
         mf.write(mf.VirtualGroup(), "https://host/repo.icechunk", stores={"https://host": store})
 
 

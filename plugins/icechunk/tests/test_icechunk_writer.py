@@ -58,7 +58,7 @@ def test_what_is_no_repository_is_never_touched(tmp_path, overwrite):
     target = tmp_path / "precious.icechunk"
     target.mkdir()
     (target / "data.nc").write_bytes(b"precious")
-    with pytest.raises(mf.TargetExistsError, match="no Icechunk repository"):
+    with pytest.raises(mf.TargetExistsError, match="not an Icechunk repository"):
         mf.write(numbers(tmp_path / "a"), target, overwrite=overwrite)
     file = tmp_path / "file.icechunk"
     file.write_bytes(b"precious")
@@ -119,7 +119,7 @@ def test_branches_and_tags(tmp_path):
 def test_options_are_described_and_checked(tmp_path):
     for struct in (IcechunkWriteOptions, IcechunkReadOptions):
         assert all(option.description for option in describe_options(struct))
-    with pytest.raises(mf.OptionError, match="metadata is no JSON"):
+    with pytest.raises(mf.OptionError, match="metadata is not JSON"):
         mf.write(numbers(tmp_path / "a"), tmp_path / "out.icechunk", metadata={"a": float("nan")})
     with pytest.raises(mf.OptionError, match="did you mean 'branch'"):
         mf.write(numbers(tmp_path / "a"), tmp_path / "out.icechunk", branche="x")
@@ -356,7 +356,7 @@ def test_a_failure_after_parts_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_more_references_than_one_manifest_holds_are_refused_beforehand(tmp_path, monkeypatch):
-    monkeypatch.setattr("manifestry_icechunk.writing.staging.MAX_UNSPLIT", 2)
+    monkeypatch.setattr("manifestry_icechunk.writing.staging._MAX_UNSPLIT", 2)
     session = repository_with(tmp_path, tmp_path / "a").writable_session("main")
     with pytest.raises(mf.UnsupportedFeatureError, match="3 references in one manifest file"):
         mf.write(numbers(tmp_path / "a"), session)
@@ -375,7 +375,7 @@ def test_a_panic_inside_icechunk_is_an_error_of_ours(tmp_path, monkeypatch):
         raise PanicException("attempt to overflow")
 
     monkeypatch.setattr(icechunk.Session, "commit", panic)
-    with pytest.raises(mf.WriteError, match="icechunk failed inside \\(attempt to overflow\\)"):
+    with pytest.raises(mf.WriteError, match="icechunk failed internally \\(attempt to overflow\\)"):
         mf.write(numbers(tmp_path / "b"), target, overwrite=True)
     assert opened(target).lookup_branch("main") == first.details["snapshot"]
 

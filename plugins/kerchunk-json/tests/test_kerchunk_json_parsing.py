@@ -137,7 +137,7 @@ def test_generated_references_have_a_limit():
 def test_generated_references_count_in_whole_numbers(number):
     for change in ({"dimensions": {"i": {"stop": number}}}, {"dimensions": {"i": [number]}}):
         rule = {"key": "v/{{i}}", "url": "s3://b/c"} | change
-        with pytest.raises(MalformedFileError, match="is no whole number"):
+        with pytest.raises(MalformedFileError, match="is not a whole number"):
             from_references({"version": 1, "gen": [rule], "refs": references()})
 
 
@@ -222,19 +222,19 @@ def test_a_remote_document_may_not_point_everywhere():
 @pytest.mark.parametrize(
     ("chunks", "message"),
     [
-        ({"c0": ["s3://b/x", 0, 0]}, "offset 0 and length 0"),
+        ({"c0": ["s3://b/x", 0, 0]}, "offset 0 and the length 0; .* must be positive"),
         ({"c0": ["s3://b/x", -1, 8]}, "Expected `int` >= 0"),
         ({"c0": ["s3://b/x", 0.5, 8]}, "Expected `int`"),
-        ({"c0": ["s3://b/x", 2**70, 8]}, "is no reference|beyond"),
-        ({"c0": ["s3://b/x", 8]}, "offset 8 and length"),
+        ({"c0": ["s3://b/x", 2**70, 8]}, "is not a reference|beyond"),
+        ({"c0": ["s3://b/x", 8]}, "offset 8 and the length -1; .* must be positive"),
         ({"c0": [None, 0, 8]}, "option target"),
         ({"c0": ""}, "no bytes"),
-        ({"c0": "base64:!"}, "no base64"),
-        ({"c0": 5}, "int is no reference"),
-        ({"c7": ["s3://b/x", 0, 8]}, "chunk 7 of 2"),
-        ({"c00": ["s3://b/x", 0, 8]}, "no chunks of 1 dimensions"),
-        ({"c-1": ["s3://b/x", 0, 8]}, "no chunks of 1 dimensions"),
-        ({"c0.0": ["s3://b/x", 0, 8]}, "no chunks of 1 dimensions"),
+        ({"c0": "base64:!"}, "is not valid base64"),
+        ({"c0": 5}, "int is not a reference"),
+        ({"c7": ["s3://b/x", 0, 8]}, "chunk 7 along dimension 0 is beyond the 2 of the grid"),
+        ({"c00": ["s3://b/x", 0, 8]}, "not chunk keys of 1 dimensions"),
+        ({"c-1": ["s3://b/x", 0, 8]}, "not chunk keys of 1 dimensions"),
+        ({"c0.0": ["s3://b/x", 0, 8]}, "not chunk keys of 1 dimensions"),
         ({"c0": ["s3://b/x", 0, 4]}, "4 bytes, expected 8"),
         ({"c0": ["ftp://b/x", 0, 8]}, "no store for ftp"),
         ({"c0": ["a\0b", 0, 8]}, "character NUL"),

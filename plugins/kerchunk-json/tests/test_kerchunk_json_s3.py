@@ -70,7 +70,7 @@ def test_a_document_in_a_bucket(stores, name):
 def test_what_is_no_document_stays(stores):
     store = stores["s3://bucket"]
     store.put("outputs/other.json", b'{"mine": 1}')
-    with pytest.raises(TargetExistsError, match="no document"):
+    with pytest.raises(TargetExistsError, match="not a document"):
         mf.write(tree(stores), "s3://bucket/outputs/other.json", stores=stores, overwrite=True)
     assert store.get("outputs/other.json").bytes().to_bytes() == b'{"mine": 1}'
 

@@ -147,7 +147,7 @@ def test_existing_targets_are_refused(tmp_path):
 def test_what_is_no_document_is_never_replaced(tmp_path, content):
     target = tmp_path / "package.json"
     target.write_bytes(content)
-    with pytest.raises(TargetExistsError, match="no document of Kerchunk references"):
+    with pytest.raises(TargetExistsError, match="not a document of Kerchunk references"):
         mf.write(tree(), target, overwrite=True)
     directory = tmp_path / "directory.json"
     directory.mkdir()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from manifestry.storage.urls import shown
+from manifestry.storage.urls import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,7 +100,7 @@ pass_output = click.make_pass_decorator(Output)
 
 def printable(text: str) -> str:
     """Text from a file as a terminal may show it: what would steer the terminal is shown escaped."""
-    return "\n".join(map(shown, text.split("\n")))
+    return "\n".join(map(one_line, text.split("\n")))
 
 
 def human_bytes(count: float) -> str:

@@ -10,10 +10,10 @@ from manifestry.errors import OptionError, SourceError
 from manifestry.formats.detection import matches
 from manifestry.formats.loading import installed_formats
 from manifestry.storage.errors import source_errors
-from manifestry.storage.objects import listed
+from manifestry.storage.objects import list_objects
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
-from manifestry.storage.urls import canonical_url, shown
+from manifestry.storage.urls import canonical_url, one_line
 
 __all__ = ["SourceLike", "expand_sources"]
 
@@ -78,7 +78,7 @@ def _lines(name: str, registry: StoreRegistry) -> Iterator[str]:
     text = data.decode(errors="surrogateescape")
     entries = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not entries or "\0" in text:
-        raise SourceError(f"{shown(source.url)}: {'is not a text file' if entries else 'lists no source'}")
+        raise SourceError(f"{one_line(source.url)}: {'is not a text file' if entries else 'lists no source'}")
     yield from entries
 
 
@@ -144,4 +144,4 @@ def _objects(below: str, registry: StoreRegistry) -> list[str]:
         raise SourceError(f"{below}: plain HTTP cannot be listed; give the URLs, or a text file of them as @list.txt")
     key = registry.resolve(below.rstrip("/"))[1]
     prefix = f"{key.rstrip('/')}/" if key else ""
-    return sorted(below + meta["path"].removeprefix(prefix) for meta in listed(below, registry))
+    return sorted(below + meta["path"].removeprefix(prefix) for meta in list_objects(below, registry))

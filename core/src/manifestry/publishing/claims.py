@@ -1,6 +1,6 @@
-"""What killed writers leave beside their targets: known by a lock that nobody holds any more, and taken away.
+"""What killed writers leave beside their targets: recognised by a lock that nobody holds any more, and removed.
 
-A writer holds a lock on what it stages for as long as it lives; the system lets go of it however the process ends.
+A writer holds a lock on what it stages for as long as it lives; the system releases it however the process ends.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if sys.platform != "win32":
 
 __all__ = ["Claim", "remove_leftovers", "staging_path"]
 
-_YOUNG: Final = 60.0
-"""Seconds for which nothing is taken away: what has just been made may not be locked yet."""
+_MIN_AGE: Final = 60.0
+"""Seconds for which nothing is removed: what has just been made may not be locked yet."""
 
 
 def staging_path(path: Path, ending: str) -> Path:
@@ -34,7 +34,7 @@ class Claim:
 
     No lock of the library filelock: those are files of their own beside what they guard, which would be left over
     themselves. This one lies on what is staged, directories too, and goes with it. Windows locks no directory, and
-    a lock on a file there would keep its own writer from writing: nothing is taken away there.
+    a lock on a file there would keep its own writer from writing: nothing is removed there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,14 +45,14 @@ class Claim:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
-        """Let go of it. May be called more than once."""
+        """Release the lock. May be called more than once."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def remove_leftovers(path: Path, ending: str) -> None:
-    """Take away what writers of the same target staged that are no more.
+    """Remove what writers of the same target have staged that no longer run.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def remove_leftovers(path: Path, ending: str) -> None:
     """
     for left in _siblings(path, ending):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _YOUNG and _is_abandoned(left):
+            if time.time() - left.stat().st_mtime > _MIN_AGE and _is_abandoned(left):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 

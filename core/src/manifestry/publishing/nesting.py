@@ -1,4 +1,4 @@
-"""Targets inside the directory of another output: whoever replaced or read that one would meet a stranger in it."""
+"""Targets inside the directory of another output: whoever replaced or read that one would find something foreign in it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def refuse_inside_output(target: Target) -> None:
     if target.object is not None:
         return
     for url in _above(target.url):
-        kind = _kind(url, target)
-        if kind is not None:
-            raise TargetExistsError(f"{target}: lies inside {url}, which is {kind}; choose another target")
+        output = _output_at(url, target)
+        if output is not None:
+            raise TargetExistsError(f"{target}: lies inside {url}, which is {output}; choose another target")
 
 
 def _above(url: str) -> Iterator[str]:
@@ -50,19 +50,19 @@ def _above(url: str) -> Iterator[str]:
         yield f"{origin}/{'/'.join(segments[:count])}"
 
 
-def _kind(url: str, target: Target) -> str | None:
+def _output_at(url: str, target: Target) -> str | None:
     """What kind of output a directory is, None of any other."""
     place = Source.at(url, target.stores)
     if place.local_path is None:
         if not url.lower().endswith(_ENDINGS):
             return None
-        there = (mark for mark in _MARKS if Source.at(f"{url}/{mark[0]}", target.stores).exists())
+        marks = (mark for mark in _MARKS if Source.at(f"{url}/{mark[0]}", target.stores).exists())
     else:
         path = place.local_path
-        there = (mark for mark in _MARKS if (path / mark[0]).is_file())
-    for name, kind in there:
+        marks = (mark for mark in _MARKS if (path / mark[0]).is_file())
+    for name, output in marks:
         if name != "repo" or _has_snapshots(place):
-            return kind
+            return output
     return None
 
 

@@ -25,17 +25,17 @@ from manifestry.errors import SourceError, TargetExistsError, WriteError
 from manifestry.formats.contracts import Mode, Target
 from manifestry.publishing.claims import Claim, remove_leftovers, staging_path
 from manifestry.storage.errors import source_errors
-from manifestry.storage.objects import listed
-from manifestry.storage.retrying import answered
+from manifestry.storage.objects import list_objects
+from manifestry.storage.retrying import retry
 from manifestry.storage.source import Source
 
 __all__ = ["StagedDirectory", "StagedFile"]
 
 _MULTIPART_BYTES: Final = 16 << 20
 _PARTIAL: Final = "partial"
-"""Ending of what is staged, and taken away by the next writer when its own is no more."""
+"""Ending of what is staged, and removed by the next writer when its own no longer runs."""
 _PREVIOUS: Final = "previous"
-"""Ending of what was there, while it is being replaced; nobody takes it away."""
+"""Ending of what was there, while it is being replaced; nobody removes it."""
 
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
@@ -100,11 +100,11 @@ class _Staged:
         """
         target = self._target
         source = Source.at(target.url, target.stores)
-        there = source.exists() or source.is_prefix
-        if there and self._mode is Mode.CREATE:
+        exists = source.exists() or source.is_prefix
+        if exists and self._mode is Mode.CREATE:
             raise TargetExistsError(f"{target}: exists already; replace it with overwrite=True (--overwrite)")
-        if there and not is_output(source):
-            raise TargetExistsError(f"{target}: is no {title}, and is not replaced; choose another target")
+        if exists and not is_output(source):
+            raise TargetExistsError(f"{target}: is not a {title}, and is not replaced; choose another target")
         if self._place is not None and not self._place.parent.is_dir():
             raise WriteError(f"{target}: the directory {self._place.parent} does not exist")
 
@@ -326,18 +326,18 @@ def _upload(staged: Path, url: str, target: Target) -> None:
             handle.seek(0)
             obstore.put(store, key, handle, use_multipart=staged.stat().st_size > _MULTIPART_BYTES)
 
-        answered(url, target.stores.policy_of(url), put)
+        retry(url, target.stores.policy_of(url), put)
 
 
 def _copy(url: str, to: str, target: Target) -> None:
     """Copy an object, inside the store."""
     store, key = target.stores.resolve(url)
     other = target.stores.resolve(to)[1]
-    answered(to, target.stores.policy_of(to), lambda: obstore.copy(store, key, other))
+    retry(to, target.stores.policy_of(to), lambda: obstore.copy(store, key, other))
 
 
 def _delete_below(url: str, target: Target, first: str) -> None:
     store, key = target.stores.resolve(url)
-    found = [entry["path"] for entry in listed(url, target.stores)]
-    for path in sorted(found, key=lambda path: path != f"{key}/{first}"):
-        answered(url, target.stores.policy_of(url), partial(obstore.delete, store, path))
+    paths = [entry["path"] for entry in list_objects(url, target.stores)]
+    for path in sorted(paths, key=lambda path: path != f"{key}/{first}"):
+        retry(url, target.stores.policy_of(url), partial(obstore.delete, store, path))

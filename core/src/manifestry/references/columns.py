@@ -19,7 +19,7 @@ from manifestry.storage.source import Source
 
 __all__ = ["LocationTable", "ReferenceColumns"]
 
-_CONCURRENT: Final = 32
+_MAX_CONCURRENT: Final = 32
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,13 +70,13 @@ class LocationTable:
         SourceError
             A file is not there.
         """
-        with ThreadPoolExecutor(_CONCURRENT) as pool:
+        with ThreadPoolExecutor(_MAX_CONCURRENT) as pool:
             return list(pool.map(lambda row: Source.at(self.urls[row], stores).size, rows))
 
     def table(self) -> FileTable:
         """The file table of all rows."""
-        known = {file.url: file for part in self.provenance for file in part.sources}
-        return FileTable(known.get(url) or SourceFile(url) for url in self.urls)
+        files = {file.url: file for part in self.provenance for file in part.sources}
+        return FileTable(files.get(url) or SourceFile(url) for url in self.urls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class ChunkKeys:
     Attributes
     ----------
     prefix
-        What stands before the first coordinate: ``"c/"`` in Zarr v3, nothing in v2.
+        What precedes the first coordinate: ``"c/"`` in Zarr v3, nothing in v2.
     separator
         Between coordinates.
     scalar
@@ -48,7 +48,7 @@ class ChunkKeys:
         """The keys of a ``.zarray``."""
         separator = zarray.get("dimension_separator") or "."
         if separator not in (".", "/"):
-            raise MalformedFileError(f"dimension_separator {separator!r}")
+            raise MalformedFileError(f"dimension_separator {separator!r}: must be '.' or '/'")
         return cls("", separator, "0")
 
     @classmethod
@@ -58,11 +58,11 @@ class ChunkKeys:
         if isinstance(encoding, str):
             encoding = {"name": encoding}
         if not isinstance(encoding, Mapping) or not isinstance(encoding.get("configuration", {}), Mapping):
-            raise MalformedFileError(f"chunk key encoding {encoding!r}")
+            raise MalformedFileError(f"chunk key encoding {encoding!r}: must be a name, or an object with a name")
         name, options = encoding.get("name"), encoding.get("configuration", {})
         separator = options.get("separator", "." if name == "v2" else "/")
         if separator not in (".", "/"):
-            raise MalformedFileError(f"chunk key separator {separator!r}")
+            raise MalformedFileError(f"chunk key separator {separator!r}: must be '.' or '/'")
         if name == "v2":
             return cls("", separator, "0")
         if name != "default":
@@ -97,15 +97,19 @@ class ArrayNode:
         first = text.partition("\n")[0]
         if not grid:
             if text != self.keys.scalar:
-                raise MalformedFileError(f"{where}: {first!r} is no chunk of a scalar")
+                raise MalformedFileError(
+                    f"{where}: {first!r} is not the key of the chunk of a scalar, {self.keys.scalar!r}"
+                )
             return np.zeros(1, "i8")
         coordinates = _whole_numbers(_coordinate_text(text, count, self.keys), self.keys.separator)
         if coordinates.size != count * len(grid):
-            raise MalformedFileError(f"{where}: keys such as {first!r} are no chunks of {len(grid)} dimensions")
+            raise MalformedFileError(f"{where}: keys such as {first!r} are not chunk keys of {len(grid)} dimensions")
         flat = np.zeros(count, "i8")
         for axis, (column, length) in enumerate(zip(coordinates.reshape(-1, len(grid)).T, grid, strict=True)):
             if column.size and int(column.max()) >= length:
-                raise MalformedFileError(f"{where}: chunk {int(column.max())} of {length} along dimension {axis}")
+                raise MalformedFileError(
+                    f"{where}: chunk {int(column.max())} along dimension {axis} is beyond the {length} of the grid"
+                )
             flat = flat * length + column
         return flat
 
@@ -143,7 +147,7 @@ class Hierarchy:
         MalformedFileError
             There is no such group, or there are more nodes than the limit.
         """
-        found = cls(context=context, root_name=root_name or "array")
+        hierarchy = cls(context=context, root_name=root_name or "array")
         start = f"{context.group}/" if context.group else ""
         nodes: dict[str, dict[str, Any]] = {}
         for key, value in documents.items():
@@ -152,14 +156,14 @@ class Hierarchy:
                 nodes.setdefault(path[len(start) :] if path else "", {})[name] = value
         if len(nodes) > context.limits.max_arrays:
             raise MalformedFileError(
-                f"{len(nodes)} arrays and groups, more than the limit of {context.limits.max_arrays}"
+                f"there are {len(nodes)} arrays and groups, more than the limit of {context.limits.max_arrays}"
             )
         if start and not nodes:
             raise MalformedFileError(f"there is no group {context.group!r}")
         for path, named in nodes.items():
             with context.isolate(path):
-                found._add(path, named)
-        return found
+                hierarchy._add(path, named)
+        return hierarchy
 
     def _add(self, path: str, named: Mapping[str, Any]) -> None:
         wanted = self.context.wants(path or self.root_name)
@@ -167,10 +171,12 @@ class Hierarchy:
             return
         documents = {name: _json_object(value, f"{path}/{name}") for name, value in named.items()}
         v3 = documents.get("zarr.json")
-        kind = None if v3 is None else v3.get("node_type")
-        if v3 is not None and wanted and kind not in ("array", "group"):
-            raise MalformedFileError(f"{path}/zarr.json: neither an array's document nor a group's".lstrip("/"))
-        if v3 is not None and kind == "group":
+        node_type = None if v3 is None else v3.get("node_type")
+        if v3 is not None and wanted and node_type not in ("array", "group"):
+            raise MalformedFileError(
+                f"{path}/zarr.json: node_type {node_type!r} is neither 'array' nor 'group'".lstrip("/")
+            )
+        if v3 is not None and node_type == "group":
             self.groups[path] = v3.get("attributes") or {}
         elif v3 is None and ".zarray" not in documents:
             self.groups[path] = documents.get(".zattrs", {})
@@ -202,9 +208,9 @@ class Hierarchy:
     def tree(self, columns: Mapping[str, ReferenceColumns], locations: LocationTable) -> VirtualGroup:
         """The tree of these groups, and of the arrays whose references were found."""
         files, arrays = locations.table(), {}
-        for path, found in columns.items():
+        for path, references in columns.items():
             with self.context.isolate(path):
-                arrays[path] = VirtualArray(self.arrays[path].metadata, found.manifest(files))
+                arrays[path] = VirtualArray(self.arrays[path].metadata, references.manifest(files))
         return self.tree_of(arrays, locations.provenance)
 
     def tree_of(self, arrays: Mapping[str, VirtualArray], provenance: Sequence[Provenance] = ()) -> VirtualGroup:
@@ -232,9 +238,9 @@ def _json_object(value: Any, where: str) -> Mapping[str, Any]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise MalformedFileError(f"{where}: no JSON: {error}") from error
+            raise MalformedFileError(f"{where}: is not JSON: {error}") from error
     if not isinstance(value, Mapping):
-        raise MalformedFileError(f"{where}: no JSON object")
+        raise MalformedFileError(f"{where}: is not a JSON object")
     return value
 
 
@@ -250,7 +256,7 @@ class _Branch:
         branch = self
         parts = path.split("/") if path else []
         if len(parts) > limits.max_depth:
-            raise MalformedFileError(f"{path[:80]}…: deeper than the limit of {limits.max_depth} groups")
+            raise MalformedFileError(f"{path[:80]}…: lies deeper than the limit of {limits.max_depth} groups")
         for part in parts:
             branch = branch.groups.setdefault(part, _Branch())
         return branch

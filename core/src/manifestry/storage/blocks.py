@@ -61,7 +61,7 @@ class BlockReader(io.RawIOBase):
         """Move the position; beyond the end is allowed and reads nothing."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
-            raise OSError(f"seek to {base + offset}")
+            raise OSError(f"seek to {base + offset}: positions must not be negative")
         self._position = base + offset
         return self._position
 

@@ -10,7 +10,7 @@ from enum import Enum
 from obstore import exceptions as obs
 
 from manifestry.errors import SourceError, first_line
-from manifestry.storage.urls import shown
+from manifestry.storage.urls import one_line
 
 __all__ = ["Fault", "fault_of", "source_error", "source_errors"]
 
@@ -18,7 +18,7 @@ _ADVICE: tuple[tuple[type[BaseException], str], ...] = (
     (FileNotFoundError, "does not exist"),
     (obs.NotFoundError, "does not exist"),
     (IsADirectoryError, "is a directory"),
-    (NotADirectoryError, "lies below something that is no directory"),
+    (NotADirectoryError, "lies below something that is not a directory"),
     (PermissionError, "may not be read: permission denied"),
     (obs.UnauthenticatedError, "needs credentials: set them in the environment or give `stores`"),
     (obs.PermissionDeniedError, "may not be read with these credentials"),
@@ -56,11 +56,11 @@ def source_errors(url: str) -> Iterator[None]:
     except ValueError as error:
         if "path" not in str(error).lower():
             raise
-        raise SourceError(f"{shown(url)}: has a path that object stores do not allow") from error
+        raise SourceError(f"{one_line(url)}: has a path that object stores do not allow") from error
 
 
 def fault_of(error: BaseException) -> Fault:
-    """What kind of fault an exception of the store library stands for."""
+    """What kind of fault an exception of the store library means."""
     text = str(error)
     if not isinstance(error, obs.GenericError) or _METADATA_SERVICE in text:
         return Fault.LASTING
@@ -99,11 +99,11 @@ def source_error(
     """
     for kind, advice in _ADVICE:
         if isinstance(error, kind):
-            return SourceError(f"{shown(url)}: {advice}")
+            return SourceError(f"{one_line(url)}: {advice}")
     if _METADATA_SERVICE in str(error):
-        return SourceError(f"{shown(url)}: needs credentials: set them in the environment or give `stores`")
+        return SourceError(f"{one_line(url)}: needs credentials: set them in the environment or give `stores`")
     how_long = "" if tried is None else f"; tried for {tried:.0f} s"
-    return SourceError(f"{shown(url)}: {_what_happened(error, silence)}{how_long}")
+    return SourceError(f"{one_line(url)}: {_what_happened(error, silence)}{how_long}")
 
 
 def _what_happened(error: BaseException, silence: float | None) -> str:
@@ -121,19 +121,19 @@ def _what_happened(error: BaseException, silence: float | None) -> str:
             return "the server closed the connection before its answer was complete"
     # obstore says what it did and how often, and after a dash what went wrong.
     first = first_line(error).rpartition(" - ")[2].rstrip(": ")
-    return "cannot be reached" if first.endswith("error sending request") else shown(first)
+    return "cannot be reached" if first.endswith("error sending request") else one_line(first)
 
 
 def _why(text: str) -> str:
     """Why there was no connection, as far as that is known."""
-    known = {
+    reasons = {
         "ConnectionRefused": "connection refused",
         "dns error": "the name of the host cannot be looked up",
         "kind: Timeout": "no connection in time",
         "ConnectionReset": "the server closed the connection",
         "Certificate": "its certificate is not trusted",
     }
-    return next((f": {why}" for sign, why in known.items() if sign in text), "")
+    return next((f": {why}" for sign, why in reasons.items() if sign in text), "")
 
 
 def _within(silence: float | None) -> str:

@@ -15,11 +15,11 @@ __all__ = ["is_private", "without_dots"]
 def is_private(url: str) -> bool:
     """Whether the host of an http URL is no public address or name, or written so that clients may read another one."""
     try:
-        given = urlsplit(url).hostname or ""
+        hostname = urlsplit(url).hostname or ""
     except ValueError:
         return True
     # Clients decode percent signs and compatibility characters, and some take a backslash for a slash.
-    host = unicodedata.normalize("NFKC", unquote(given)).rstrip(".").lower()
+    host = unicodedata.normalize("NFKC", unquote(hostname)).rstrip(".").lower()
     if "\\" in url or not host.isprintable() or any(c in host for c in " /?#@%"):
         return True
     try:

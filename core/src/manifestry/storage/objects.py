@@ -13,9 +13,9 @@ from obstore.exceptions import BaseError
 
 from manifestry.model.files import SourceFile
 from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.retrying import answered
+from manifestry.storage.retrying import retry
 
-__all__ = ["file_from_metadata", "file_from_status", "files_below", "listed", "read_at"]
+__all__ = ["file_from_metadata", "file_from_status", "files_below", "list_objects", "read_at"]
 
 
 def file_from_metadata(url: str, meta: Any) -> SourceFile:
@@ -38,7 +38,7 @@ def files_below(root: Path, url: str) -> Iterator[tuple[str, SourceFile]]:
             yield inner + name, file_from_status(f"{url}/{inner}{name}", Path(directory, name).stat())
 
 
-def listed(url: str, registry: StoreRegistry) -> Iterator[Any]:
+def list_objects(url: str, registry: StoreRegistry) -> Iterator[Any]:
     """The metadata of all objects below a canonical URL, in the store's order of their keys.
 
     Raises
@@ -61,7 +61,7 @@ def listed(url: str, registry: StoreRegistry) -> Iterator[Any]:
             pages = None
             raise
 
-    while (page := answered(url, registry.policy_of(url), next_page)) is not None:
+    while (page := retry(url, registry.policy_of(url), next_page)) is not None:
         yield from page
         last = page[-1]["path"] if page else last
 

@@ -92,7 +92,9 @@ class StoreRegistry:
         elif hasattr(stores, "resolve"):
             self._foreign = stores
         elif stores is not None:
-            raise OptionError(f"stores is a mapping of URL prefix to store, or a registry, not {type(stores).__name__}")
+            raise OptionError(
+                f"stores must be a mapping of URL prefix to store, or a registry, not {type(stores).__name__}"
+            )
 
     @classmethod
     def of(cls, stores: Stores) -> StoreRegistry:
@@ -127,9 +129,9 @@ class StoreRegistry:
         SourceError
             No store can be made for it.
         """
-        given = self._resolve_given(url)
-        if given is not None:
-            return given
+        location = self._resolve_given(url)
+        if location is not None:
+            return location
         origin, key = split_url(url)
         if origin.startswith("memory://"):
             raise SourceError(f"{url}: no store was given for this prefix; memory:// exists only in `stores`")

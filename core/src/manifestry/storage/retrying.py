@@ -1,8 +1,8 @@
 """Requests that are tried again: which faults may pass, and for how long they get time to.
 
-The store library repeats a single request a few times within a second or so, which is enough for the odd fault. When
-that was in vain, the whole question is asked again here, after longer and longer pauses: only here can a busy server,
-which deserves minutes, be told from a host that is not there, which does not.
+The store library repeats a single request a few times within a second or so, which is enough for an occasional fault. When
+that does not help, the whole question is asked again here, after longer and longer pauses: only here can a busy server,
+which deserves minutes, be distinguished from a host that is not there, which does not.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from obstore.exceptions import BaseError
 
 from manifestry.errors import SourceError
 from manifestry.storage.errors import Fault, fault_of, source_error, source_errors
-from manifestry.storage.urls import shown, split_url
+from manifestry.storage.urls import one_line, split_url
 
-__all__ = ["Attempts", "Refusals", "RetryPolicy", "answered", "answered_async"]
+__all__ = ["Attempts", "Refusals", "RetryPolicy", "retry", "retry_async"]
 
 _SPREAD = random.Random()  # noqa: S311 only spreads requests over time; the state of `random` is the user's
 """So that those who failed together do not come back together."""
 
-_REMEMBERED: Final = 10.0
+_REFUSAL_SECONDS: Final = 10.0
 """Seconds for which a host that was not there is not asked again."""
 
 
 class Refusals:
-    """Hosts that have just been found not to be there: who asks next is told so at once.
+    """Hosts that could not be reached a moment ago: the next request for one fails at once.
 
-    Of a store that is no URL of http, the bucket stands for the host. A copy, in another process, begins without any.
+    For stores other than http, the bucket is taken for the host. A copy, in another process, begins without any.
     """
 
     def __init__(self) -> None:
@@ -43,12 +43,12 @@ class Refusals:
         return Refusals, ()
 
     def remember(self, url: str, error: SourceError) -> None:
-        """Take down that there was no answer from the host of a URL."""
-        reason = str(error).removeprefix(f"{shown(url)}: ")
-        self._known[split_url(url)[0]] = (time.monotonic() + _REMEMBERED, reason)
+        """Remember that there was no answer from the host of a URL."""
+        reason = str(error).removeprefix(f"{one_line(url)}: ")
+        self._known[split_url(url)[0]] = (time.monotonic() + _REFUSAL_SECONDS, reason)
 
     def check(self, url: str) -> None:
-        """Say it again.
+        """Fail where the host of a URL is among them.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class Refusals:
             return
         until, reason = self._known.get(split_url(url)[0], (0.0, ""))
         if time.monotonic() < until:
-            raise SourceError(f"{shown(url)}: {reason}")
+            raise SourceError(f"{one_line(url)}: {reason}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class RetryPolicy:
         return {"read_timeout": silence, "connect_timeout": connecting, "timeout": timedelta(days=1)}
 
     def pauses(self) -> Iterator[float]:
-        """Seconds to wait before each further attempt to reach a host that does not answer; ends when it had its time."""
+        """Seconds to wait before each further attempt to reach a host that does not answer; ends when its time is over."""
         attempts = Attempts(self)
         while (pause := attempts.pause(Fault.UNREACHABLE)) is not None:
             yield pause
@@ -126,7 +126,7 @@ class Attempts:
         self._pause = policy.pause if policy else 0.0
 
     @property
-    def tried(self) -> float:
+    def elapsed(self) -> float:
         """Seconds since the first attempt."""
         return time.monotonic() - self._begun
 
@@ -135,7 +135,7 @@ class Attempts:
         policy = self._policy
         if policy is None or fault is Fault.LASTING:
             return None
-        left = (policy.busy if fault is Fault.PASSING else policy.unreachable) - self.tried
+        left = (policy.busy if fault is Fault.PASSING else policy.unreachable) - self.elapsed
         if left <= 0:
             return None
         pause = min(self._pause * _SPREAD.uniform(0.5, 1), left)
@@ -157,13 +157,13 @@ def _pause_after(error: BaseError, url: str, policy: RetryPolicy | None, attempt
         return pause
     if policy is None or fault is Fault.LASTING:
         raise source_error(url, error) from error
-    told = source_error(url, error, tried=attempts.tried, silence=policy.silence)
+    failure = source_error(url, error, tried=attempts.elapsed, silence=policy.silence)
     if fault is Fault.UNREACHABLE:
-        policy.refusals.remember(url, told)
-    raise told from error
+        policy.refusals.remember(url, failure)
+    raise failure from error
 
 
-def answered[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T:
+def retry[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T:
     """What `ask` returns, asked again while faults of the server may pass.
 
     Parameters
@@ -192,8 +192,8 @@ def answered[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T
         time.sleep(pause)
 
 
-async def answered_async[T](url: str, policy: RetryPolicy | None, ask: Callable[[], Awaitable[T]]) -> T:
-    """As `answered`."""
+async def retry_async[T](url: str, policy: RetryPolicy | None, ask: Callable[[], Awaitable[T]]) -> T:
+    """As `retry`."""
     attempts = Attempts(policy)
     if policy is not None:
         policy.refusals.check(url)

@@ -18,15 +18,15 @@ from manifestry.errors import SourceError
 from manifestry.model.files import SourceFile
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.errors import Fault, fault_of, source_errors
-from manifestry.storage.objects import file_from_metadata, file_from_status, files_below, listed, read_at
+from manifestry.storage.objects import file_from_metadata, file_from_status, files_below, list_objects, read_at
 from manifestry.storage.registry import StoreRegistry, Stores
-from manifestry.storage.retrying import answered
-from manifestry.storage.urls import canonical_url, join_url, shown
+from manifestry.storage.retrying import retry
+from manifestry.storage.urls import canonical_url, join_url, one_line
 
 __all__ = ["HEAD_BYTES", "Source"]
 
 HEAD_BYTES = (64 << 10) + 64
-"""Bytes of the one header read that detection and parsers share: what stands behind a preamble of 64 KiB is in it."""
+"""Bytes of the one header read that detection and parsers share: it holds what follows a preamble of 64 KiB."""
 
 COALESCE_BYTES = 16 << 10
 """Ranges closer than this are fetched as one request; obstore's own 1 MiB would fetch whole files."""
@@ -123,16 +123,16 @@ class Source:
             There is no such object, or it may not be read.
         """
         if self.local_path is None:
-            return file_from_metadata(self.url, self._answered(self._head_request))
+            return file_from_metadata(self.url, self._ask(self._head_request))
         with source_errors(self.url):
             status = os.stat(self.local_path)
             if self.local_path.is_dir():
                 raise IsADirectoryError(self.url)
             return file_from_status(self.url, status)
 
-    def _answered[T](self, ask: Callable[[], T]) -> T:
+    def _ask[T](self, ask: Callable[[], T]) -> T:
         """What the store answers, tried again as the registry says."""
-        return answered(self.url, self.registry.policy_of(self.url), ask)
+        return retry(self.url, self.registry.policy_of(self.url), ask)
 
     def _head_request(self) -> Any:
         """The store's metadata of the object."""
@@ -212,21 +212,26 @@ class Source:
         wanted = [(start, stop) for start, stop in ranges if stop > start]  # stores refuse empty ranges
         for start, stop in wanted:
             if start < 0 or stop > self.size:
-                raise SourceError(f"{shown(self.url)}: has {self.size} bytes, and {start}:{stop} were asked for")
-        found = iter(self._fetch(wanted, coalesce) if wanted else [])
-        return [next(found) if stop > start else b"" for start, stop in ranges]
+                raise SourceError(
+                    f"{one_line(self.url)}: has {self.size} bytes, so the range {start}:{stop} is not in it"
+                )
+        parts = iter(self._fetch(wanted, coalesce) if wanted else [])
+        return [next(parts) if stop > start else b"" for start, stop in ranges]
 
     def _fetch(self, ranges: Sequence[tuple[int, int]], coalesce: int) -> list[bytes]:
         """The bytes of ranges that lie inside the object."""
         if self.local_path is None:
-            found = self._fetch_remote(ranges, coalesce)
+            parts = self._fetch_remote(ranges, coalesce)
         else:
             with source_errors(self.url):
-                found = _read_file(self.local_path, ranges)
-        for (start, stop), data in zip(ranges, found, strict=True):
+                parts = _read_file(self.local_path, ranges)
+        for (start, stop), data in zip(ranges, parts, strict=True):
             if len(data) != stop - start:
-                raise SourceError(f"{shown(self.url)}: ends at byte {start + len(data)} now, and had {self.size} bytes")
-        return found
+                raise SourceError(
+                    f"{one_line(self.url)}: has changed: it ends at byte {start + len(data)} now, and had {self.size} "
+                    "bytes"
+                )
+        return parts
 
     def _fetch_remote(self, ranges: Sequence[tuple[int, int]], coalesce: int) -> list[bytes]:
         """The bytes of ranges from the store.
@@ -242,9 +247,9 @@ class Source:
             return [bytes(memoryview(part)) for part in got]
 
         if len(ranges) == 1 or self.registry.policy_of(self.url) is None:
-            return self._answered(ask)
+            return self._ask(ask)
         try:
-            return answered(self.url, None, ask)
+            return retry(self.url, None, ask)
         except SourceError as error:
             if error.__cause__ is None or fault_of(error.__cause__) is not Fault.PASSING:
                 raise
@@ -284,7 +289,7 @@ class Source:
         if not self.url.endswith("/") and self.exists() and self.size:
             return False  # an object without bytes may stand for a directory
         prefix = self.path.rstrip("/") + "/" if self.path else None
-        return bool(self._answered(lambda: next(iter(self.store.list(prefix, chunk_size=1)), [])))
+        return bool(self._ask(lambda: next(iter(self.store.list(prefix, chunk_size=1)), [])))
 
     def list(self) -> list[str]:
         """The names directly below a prefix, sorted; those of further prefixes end with a slash."""
@@ -292,11 +297,11 @@ class Source:
             with source_errors(self.url):
                 return sorted(e.name + ("/" if e.is_dir() else "") for e in os.scandir(self.local_path))
         prefix = self.path.rstrip("/") + "/" if self.path else ""
-        found = self._answered(lambda: self.store.list_with_delimiter(prefix or None))
+        listing = self._ask(lambda: self.store.list_with_delimiter(prefix or None))
         objects = [
-            o["path"].removeprefix(prefix) for o in found["objects"] if o["path"].rstrip("/") != self.path.rstrip("/")
+            o["path"].removeprefix(prefix) for o in listing["objects"] if o["path"].rstrip("/") != self.path.rstrip("/")
         ]
-        prefixes = [p.removeprefix(prefix).rstrip("/") + "/" for p in found["common_prefixes"]]
+        prefixes = [p.removeprefix(prefix).rstrip("/") + "/" for p in listing["common_prefixes"]]
         return sorted(objects + prefixes)
 
     def walk(self) -> Iterator[tuple[str, SourceFile]]:
@@ -312,7 +317,7 @@ class Source:
                 yield from files_below(self.local_path, self.url)
             return
         prefix = self.path.rstrip("/") + "/" if self.path else ""
-        for meta in listed(self.url, self.registry):
+        for meta in list_objects(self.url, self.registry):
             key = meta["path"].removeprefix(prefix)
             yield key, file_from_metadata(f"{self.url.rstrip('/')}/{key}", meta)
 

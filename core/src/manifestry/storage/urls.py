@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from manifestry.errors import SourceError
 
-__all__ = ["SCHEMES", "canonical_url", "is_url", "join_url", "local_path", "shown", "split_url"]
+__all__ = ["SCHEMES", "canonical_url", "is_url", "join_url", "local_path", "one_line", "split_url"]
 
 SCHEMES = ("file", "s3", "gs", "az", "http", "https", "memory")
 _ALIASES = {"s3a": "s3", "gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
@@ -40,19 +40,19 @@ def canonical_url(location: str | os.PathLike[str]) -> str:
     """
     text = os.fsdecode(location)
     if "\0" in text:
-        raise SourceError(f"{shown(text)}: a path cannot hold the character NUL")
+        raise SourceError(f"{one_line(text)}: a path cannot hold the character NUL")
     match = _URL.match(text)
     if match is None:
         return _file_url(text if os.path.lexists(text) else os.path.expanduser(text))
     scheme = _ALIASES.get(match[1].lower(), match[1].lower())
     if scheme not in SCHEMES:
-        raise SourceError(f"{shown(text)}: no store for {scheme}:// URLs (known: {', '.join(SCHEMES)})")
+        raise SourceError(f"{one_line(text)}: no store for {scheme}:// URLs (known: {', '.join(SCHEMES)})")
     rest = match[2]
     if scheme == "file":
         if rest.startswith("localhost/"):
             rest = rest.removeprefix("localhost")
         if not rest.startswith("/"):
-            raise SourceError(f"{shown(text)}: a file:// URL has three slashes and an absolute path")
+            raise SourceError(f"{one_line(text)}: a file:// URL must have three slashes and an absolute path")
         decoded = unquote(rest, errors="surrogateescape")
         path = rest if decoded == rest or os.path.lexists(rest) else decoded
         return _file_url(path)
@@ -63,8 +63,8 @@ def _file_url(path: str) -> str:
     return "file:///" + os.path.abspath(path).lstrip("/")
 
 
-def shown(text: str) -> str:
-    """A URL or path as it stands in messages: in one line, whatever characters it holds."""
+def one_line(text: str) -> str:
+    """A URL or path for a message: in one line, whatever characters it holds."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -72,7 +72,7 @@ def split_url(url: str) -> tuple[str, str]:
     """A canonical URL as its origin (``s3://bucket``, ``file://``) and the raw key below it."""
     match = _URL.match(url)
     if match is None:
-        raise SourceError(f"{shown(url)} is not a URL")
+        raise SourceError(f"{one_line(url)} is not a URL")
     scheme, rest = match[1], match[2]
     if scheme == "file":
         return "file://", rest.lstrip("/")
@@ -98,7 +98,7 @@ def join_url(base: str, relative: str) -> str:
     if is_url(relative):
         return canonical_url(relative)
     if "\0" in relative:
-        raise SourceError(f"{shown(relative)}: a path cannot hold the character NUL")
+        raise SourceError(f"{one_line(relative)}: a path cannot hold the character NUL")
     origin, key = split_url(base.partition("?")[0] if base.startswith("http") else base)
     joined = relative if relative.startswith("/") else f"/{key.rpartition('/')[0]}/{relative}"
     return origin + os.path.normpath("/" + joined.lstrip("/"))

@@ -27,4 +27,4 @@ def assert_identical(found: Values, expected: Values, what: str = "") -> None:
 def _first_difference(found: Values, expected: Values) -> int:
     width = expected.dtype.itemsize
     pairs = zip(found.tobytes(), expected.tobytes(), strict=True)
-    return next(i for i, (mine, other) in enumerate(pairs) if mine != other) // width
+    return next(i for i, (a, b) in enumerate(pairs) if a != b) // width

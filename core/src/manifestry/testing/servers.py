@@ -42,7 +42,7 @@ class RangeServer:
     url
         ``http://127.0.0.1:PORT``.
     objects
-        Bodies by path as it stands in the request, encoded and with its query.
+        Bodies by path as the request has it, encoded and with its query.
     latency
         Seconds that every answer waits.
     drip
@@ -97,9 +97,9 @@ class RangeServer:
 
         def fault(*request: str) -> int | None:
             with lock:
-                known = request in seen
+                repeated = request in seen
                 seen.add(request)
-            return None if known else status
+            return None if repeated else status
 
         self.fault = fault
 

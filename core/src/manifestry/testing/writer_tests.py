@@ -160,11 +160,11 @@ class WriterTests(ABC):
 
 
 def _no_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not JSON")
 
 
 def _check_strict(value: Any) -> None:
-    """Also of documents that stand in documents as text."""
+    """Also of documents that documents hold as text."""
     if isinstance(value, Mapping):
         for inner in value.values():
             _check_strict(inner)

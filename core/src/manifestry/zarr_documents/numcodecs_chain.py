@@ -64,15 +64,16 @@ def elements_fit(steps: Sequence[Mapping[str, Any]], stored: np.dtype[Any]) -> b
     stored
         The data type of the array, in its stored byte order.
     """
-    kind = stored
+    current = stored
     for step in steps:
         gives = _decoded_type(step)
         if gives is None:
             continue
         takes = np.dtype(step.get(_ENCODES_TO.get(str(step["id"]), "")) or gives)
-        if gives != kind or (step["id"] == "quantize" and takes != gives):  # zarr-python does not know that it converts
+        converts_unseen = step["id"] == "quantize" and takes != gives  # zarr-python does not know that it converts
+        if gives != current or converts_unseen:
             return False
-        kind = takes
+        current = takes
     return True
 
 
@@ -94,7 +95,9 @@ def chain_steps(codec: Codec) -> tuple[list[dict[str, Any]], dict[str, Any] | No
     """
     filters, compressor = codec.configuration.get("filters"), codec.configuration.get("compressor")
     if not isinstance(filters, Sequence) or not isinstance(compressor, Mapping | None):
-        raise ManifestError(f"{CHAIN} with the configuration {dict(codec.configuration)!r:.200}")
+        raise ManifestError(
+            f"{CHAIN}: the configuration {dict(codec.configuration)!r:.200} must have a list of filters and a compressor"
+        )
     return [dict(step) for step in filters], None if compressor is None else dict(compressor)
 
 

@@ -22,15 +22,15 @@ def reader_packages(trees: Iterable[VirtualGroup]) -> tuple[str, ...]:
 
 def packages_of_v3(metadata: ArrayMetadata) -> frozenset[str]:
     """The distributions that readers of an array need as Zarr v3."""
-    found = {entry.package for name in _names(metadata) if (entry := codec_entry(name)) is not None}
-    return frozenset({*found, datatype_of(metadata.dtype).package, *_of_chains(metadata)} - {""})
+    packages = {entry.package for name in _names(metadata) if (entry := codec_entry(name)) is not None}
+    return frozenset({*packages, datatype_of(metadata.dtype).package, *_of_chains(metadata)} - {""})
 
 
 def packages_of_v2(zarray: Mapping[str, Any], metadata: ArrayMetadata) -> frozenset[str]:
     """The distributions that readers of an array need, whose ``.zarray`` is given, as Zarr v2."""
     steps = [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]
-    found = {entry.package_v2 for step in steps if (entry := codec_of_v2(step["id"])) is not None}
-    return frozenset({*found, *_of_chains(metadata)} - {""})
+    packages = {entry.package_v2 for step in steps if (entry := codec_of_v2(step["id"])) is not None}
+    return frozenset({*packages, *_of_chains(metadata)} - {""})
 
 
 def _of_chains(metadata: ArrayMetadata) -> Iterator[str]:

@@ -94,9 +94,9 @@ def _mask_value(metadata: ArrayMetadata, where: str) -> tuple[Any, list[Issue]]:
     """The ``_FillValue`` attribute as an element of the array; one that no element can equal masks nothing."""
     if FILL_ATTRIBUTE not in metadata.attributes:
         return None, []
-    given = metadata.attributes[FILL_ATTRIBUTE]
+    value = metadata.attributes[FILL_ATTRIBUTE]
     try:
-        return datatype_of(metadata.dtype).exact_element(given), []
+        return datatype_of(metadata.dtype).exact_element(value), []
     except (TypeError, ValueError, OverflowError) as error:
         return None, [
             Issue(
@@ -134,13 +134,13 @@ def metadata_from_v2_documents(
     """
     try:
         if zarray.get("zarr_format") != 2:
-            raise ManifestError(f"{where}: zarr_format {zarray.get('zarr_format')!r} in a .zarray")
+            raise ManifestError(f"{where}: zarr_format is {zarray.get('zarr_format')!r}, and must be 2 in a .zarray")
         steps = [*(zarray.get("filters") or ()), *filter(None, [zarray.get("compressor")])]
         objects = next((str(step["id"]) for step in steps if str(step.get("id", "")).startswith("vlen-")), "")
         dtype, byteorder = dtype_from_v2(zarray["dtype"], objects)
         attributes = dict(zattrs or {})
         if zarray.get("order", "C") not in ("C", "F"):
-            raise ManifestError(f"{where}: order {zarray['order']!r} in a .zarray")
+            raise ManifestError(f"{where}: order is {zarray['order']!r}, and must be 'C' or 'F' in a .zarray")
         shape = lengths_from_json(zarray["shape"], 0)
         chunks = tuple(max(1, n) for n in lengths_from_json(zarray["chunks"], 0))  # 0: empty dimensions, zarr-python 2
         dims = names_from_json(attributes.pop(DIMENSIONS, None))
@@ -160,4 +160,4 @@ def metadata_from_v2_documents(
             attributes=attributes,
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ManifestError(f"{where}: this is no Zarr v2 array: {error!r}") from error
+        raise ManifestError(f"{where}: the documents are not those of a Zarr v2 array: {error!r}") from error

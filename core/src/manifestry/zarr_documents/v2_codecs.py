@@ -74,8 +74,8 @@ class _Builder:
     def refuse(self, feature: str, hint: str = _HINT) -> UnsupportedFeatureError:
         return UnsupportedFeatureError(f"{feature} in Zarr v2", self.where, hint)
 
-    def told(self, option: str) -> Any:
-        """What a codec that stands here needs to be told in version 2: of what chunk, of which type."""
+    def v2_option(self, option: str) -> Any:
+        """The value of an option that a codec at this place has in version 2 only: shape or type of its chunk."""
         match option:
             case "shape":
                 return list(self.shape)
@@ -96,8 +96,8 @@ class _Builder:
             entry = codec_entry(name)
             if entry is None or not entry.zarr_v2 or ("height" in entry.v2_options and not self.shape):
                 raise self.refuse(f"codec {name}")
-            told: dict[str, Any] = {option: self.told(option) for option in sorted(entry.v2_options)}
-            self.place(entry, {**_configuration_to_v2(entry, configuration, self.metadata.dtype), **told})
+            more: dict[str, Any] = {option: self.v2_option(option) for option in sorted(entry.v2_options)}
+            self.place(entry, {**_configuration_to_v2(entry, configuration, self.metadata.dtype), **more})
 
     def place(self, entry: CodecEntry, codec: dict[str, Any]) -> None:
         if entry.kind is CodecKind.ARRAY_TO_BYTES and self.in_bytes:
@@ -155,7 +155,7 @@ def pipeline_to_v2(metadata: ArrayMetadata, where: str = "") -> PipelineV2:
     builder.byteorder = ">" if endian == "big" else "<"
     for codec in metadata.codecs:
         builder.add(codec)
-    # GDAL and Kerchunk.jl read a compressor, but not one that stands among the filters.
+    # GDAL and Kerchunk.jl read a compressor, but not one among the filters.
     compressor = builder.bytes.pop() if builder.bytes else None
     return PipelineV2((*builder.arrays, *builder.bytes), compressor, builder.order, builder.byteorder)
 
@@ -200,7 +200,7 @@ def pipeline_from_v2(
     Raises
     ------
     UnsupportedFeatureError
-        A codec has no form in version 3, or stands where none can.
+        A codec has no form in version 3, or is where none can be.
     """
     compressor = document.get("compressor")
     steps = [*(document.get("filters") or ()), *(() if compressor is None else [compressor])]
@@ -260,7 +260,7 @@ def _turn(steps: Sequence[Mapping[str, Any]], chunks: tuple[int, ...], itemsize:
 
 
 def _with_unit_axes(axes: list[int], chunks: tuple[int, ...], shape: Sequence[int] | None, where: str) -> list[int]:
-    """The axes as a codec that counts them has them: those of one element change no address, and may stand anywhere."""
+    """The axes as a codec that counts them has them: those of one element change no address, and may be anywhere."""
     if shape is None:
         return axes
     moved = iter([axis for axis in axes if chunks[axis] != 1])
@@ -308,7 +308,7 @@ def _byte_codec_from_v2(name: str, options: dict[str, Any], dtype: np.dtype[Any]
         case "shuffle":
             width = options.get("elementsize", 4)  # Zarr v3 would take that of the array
             if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-                raise ValueError(f"shuffle of elements of {width!r} bytes")
+                raise ValueError(f"elementsize {width!r} of shuffle must be a whole number of at least 1")
             return Codec("numcodecs.shuffle", {"elementsize": width})
         case "crc32c" if options.get("location", "end") == "end":
             return Codec("crc32c")

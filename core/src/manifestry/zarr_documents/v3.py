@@ -60,17 +60,17 @@ def array_document(metadata: ArrayMetadata, path: str = "") -> tuple[dict[str, A
 
 def group_document(attributes: Attributes, path: str = "") -> tuple[dict[str, Any], list[Issue]]:
     """The ``zarr.json`` of a group, and the attributes that have no place in it."""
-    found, issues = attributes_to_json(attributes, path)
-    return {"zarr_format": 3, "node_type": "group", "attributes": found}, issues
+    values, issues = attributes_to_json(attributes, path)
+    return {"zarr_format": 3, "node_type": "group", "attributes": values}, issues
 
 
 def zarr_v3_attributes(metadata: ArrayMetadata, path: str) -> tuple[dict[str, Any], list[Issue]]:
     """The attributes of an array as Zarr v3 holds them, ``_FillValue`` in xarray's form."""
     plain = {name: value for name, value in metadata.attributes.items() if name != FILL_ATTRIBUTE}
-    found, issues = array_attributes_to_json(plain, path)
+    values, issues = array_attributes_to_json(plain, path)
     if FILL_ATTRIBUTE in metadata.attributes:
         try:
-            found[FILL_ATTRIBUTE] = encode_fill_attribute(metadata.dtype, metadata.attributes[FILL_ATTRIBUTE])
+            values[FILL_ATTRIBUTE] = encode_fill_attribute(metadata.dtype, metadata.attributes[FILL_ATTRIBUTE])
         except (TypeError, ValueError, ManifestError) as error:
             issues.append(
                 Issue(
@@ -80,7 +80,7 @@ def zarr_v3_attributes(metadata: ArrayMetadata, path: str) -> tuple[dict[str, An
                     severity="reported",
                 )
             )
-    return found, issues
+    return values, issues
 
 
 def encode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
@@ -93,11 +93,11 @@ def encode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
         type that has a ``_FillValue`` (texts, bytes, times).
     """
     item: Any = single(value)[()]
-    kind = datatype_of(dtype)
-    element = kind.element(item)
+    datatype = datatype_of(dtype)
+    element = datatype.element(item)
     if element != item and not (np.isnan(element) and np.isnan(item)):
-        raise ValueError(f"_FillValue {item!r} is no {dtype} number")
-    return kind.mask_to_v3(element)
+        raise ValueError(f"_FillValue {item!r} is not a number of the type {dtype}")
+    return datatype.mask_to_v3(element)
 
 
 def decode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
@@ -151,18 +151,18 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
             attributes=attributes,
         )
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise ManifestError(f"this is no Zarr v3 array document: {type(error).__name__}: {error}") from error
+        raise ManifestError(f"the document is not that of a Zarr v3 array: {type(error).__name__}: {error}") from error
 
 
 def _check_header(document: Mapping[str, Any]) -> None:
     if document["zarr_format"] != 3 or document["node_type"] != "array":
-        raise ValueError("not an array of format 3")
+        raise ValueError("zarr_format must be 3, and node_type 'array'")
     if document.get("storage_transformers"):
-        raise ValueError("storage transformers are not known here")
+        raise ValueError("storage transformers are not supported")
     for name, extension in document.items():
         optional = isinstance(extension, Mapping) and extension.get("must_understand") is False
         if name not in _MEMBERS and not optional:
-            raise ValueError(f"the extension {name!r} is not known here")
+            raise ValueError(f"the extension {name!r} is not supported")
 
 
 def _codec_from_zarr(codec: Any) -> Codec:
@@ -174,14 +174,14 @@ def names_from_json(names: Any) -> tuple[str | None, ...] | None:
     if names is None:
         return None
     if not isinstance(names, list | tuple) or not all(name is None or isinstance(name, str) for name in names):
-        raise TypeError(f"dimension names {names!r}")
+        raise TypeError(f"dimension names {names!r}: must be a list of texts and nulls")
     return tuple(names)
 
 
 def lengths_from_json(values: Any, least: int) -> tuple[int, ...]:
     """Whole numbers of at least `least`; JSON's ``true`` and ``1.0`` are none."""
     if not isinstance(values, list | tuple) or not all(type(n) is int and n >= least for n in values):
-        raise ValueError(f"{values!r} is no list of lengths")
+        raise ValueError(f"{values!r} is not a list of whole numbers of at least {least}")
     return tuple(values)
 
 
@@ -205,9 +205,11 @@ def _expand_runs(runs: Any, size: int) -> tuple[int, ...]:
     for run in runs:
         length, count = lengths_from_json([run, 1] if isinstance(run, int) else run, 1)
         if count > -(-left // length):
-            raise ValueError(f"chunks beyond the length {size} of a dimension")
+            raise ValueError(f"chunks reach beyond the length {size} of a dimension")
         if len(edges) + count > _MAX_EDGES:
-            raise ValueError(f"more than {_MAX_EDGES} chunks along a dimension, each with a length of its own")
+            raise ValueError(
+                f"there are more than {_MAX_EDGES} chunks along a dimension, each with a length of its own"
+            )
         edges += [length] * count
         left -= length * count
     return tuple(edges)

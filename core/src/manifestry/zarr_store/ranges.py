@@ -20,8 +20,8 @@ from manifestry.model.files import SourceFile
 from manifestry.storage.errors import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
 from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.retrying import answered_async
-from manifestry.storage.urls import shown
+from manifestry.storage.retrying import retry_async
+from manifestry.storage.urls import one_line
 
 __all__ = ["RangeReader", "check_unchanged", "difference"]
 
@@ -135,7 +135,7 @@ class _Turn:
             return memoryview(await response.buffer_async())
 
         try:
-            data = await answered_async(file.url, self._registry.policy_of(file.url), ask)
+            data = await retry_async(file.url, self._registry.policy_of(file.url), ask)
         except SourceError as error:
             if isinstance(error.__cause__, GenericError) and fault_of(error.__cause__) is Fault.LASTING:
                 # The likeliest reason for a range that cannot be had: the object is shorter now. Then that is said.
@@ -174,7 +174,7 @@ def _read_local(file: SourceFile, path: Path, group: Sequence[_Request]) -> list
 
 def _check_complete(file: SourceFile, wanted: _Request, data: memoryview) -> memoryview:
     if len(data) != wanted.stop - wanted.start:
-        raise SourceError(f"{shown(file.url)}: ends at byte {wanted.start + len(data)}, before {wanted.stop}")
+        raise SourceError(f"{one_line(file.url)}: ends at byte {wanted.start + len(data)}, before {wanted.stop}")
     return data
 
 
@@ -188,7 +188,7 @@ def check_unchanged(parsed: SourceFile, seen: SourceFile) -> None:
     """
     change = difference(parsed, seen)
     if change:
-        raise SourceError(f"{shown(parsed.url)}: has changed since it was parsed: {change}; parse it again")
+        raise SourceError(f"{one_line(parsed.url)}: has changed since it was parsed: {change}; parse it again")
 
 
 def difference(parsed: SourceFile, seen: SourceFile) -> str:

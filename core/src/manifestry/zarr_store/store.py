@@ -10,7 +10,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 
 from manifestry.model.manifest import ChunkReference
 from manifestry.storage.registry import StoreRegistry, Stores
-from manifestry.storage.urls import shown
+from manifestry.storage.urls import one_line
 from manifestry.zarr_store.keys import KeySpace
 from manifestry.zarr_store.ranges import RangeReader
 
@@ -86,7 +86,7 @@ class ManifestStore(Store):
     def __repr__(self) -> str:
         # zarr asks for this whenever it opens an array: nothing here may depend on how large the tree is.
         sources = [part.sources.urls for part in self._tree.provenance[:1]]
-        what = next((shown(urls[0]) for urls in sources if urls), f"{len(self._tree.arrays)} arrays")
+        what = next((one_line(urls[0]) for urls in sources if urls), f"{len(self._tree.arrays)} arrays")
         return f"<ManifestStore of {what}>"
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:

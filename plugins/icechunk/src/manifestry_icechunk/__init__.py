@@ -1,30 +1,15 @@
 """Icechunk writer and parser.
 
-=================  =====================================================================================
-`options`          what the caller may choose
-`calls`            icechunk's own constructors, made and printed: the reader's lines come from what was run
-`storages`         where a repository is: URL → icechunk storage
-`locations`        canonical URL → location of a virtual reference
-`containers`       virtual chunk containers: the prefixes that readers authorise
-`splitting`        how many references one manifest file holds
-`nodes`            Zarr documents and native chunks of a store
-`references`       virtual references of an array in few calls, with the checksum of each file
-`placement`        append and region: everything that is checked before anything is changed
-`comparing`        whether two arrays have the same values
-`locking`          one writer at a time in a local repository
-`repositories`     creating, opening and configuring repositories
-`transactions`     session, parts, commit
-`borrowed`         the caller's session instead
-`staging`          trees into a transaction: documents, native chunks, references
-`checks`           what a repository cannot hold
-`lines`            the Python that opens what was written
-`writer`           the write session of the plugin interface
-`distributed`      several processes write one commit
-`parser`           a repository as a tree
-`chunks`           stored chunks as a manifest
-`histories`        provenance of a snapshot from its commits
-`faults`           icechunk's exceptions and panics as errors of manifestry
-=================  =====================================================================================
+================  ==============================================================================================
+`options`         what the caller may choose
+`parser`          a repository as a tree
+`writer`          the write session of the plugin interface: check, stage, commit
+`distributed`     several processes write one commit
+`repository`      where repositories are, how they are opened, locked and configured, and what their commits say
+`reading`         stored chunks as manifests
+`writing`         trees on their way into a repository: transactions, documents, references
+`reader_snippet`  the lines of Python that open what was written
+================  ==============================================================================================
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def write_parts[T](
         Gives the tree of a part and the region that it fills, which no other part does; called in another process,
         so a function of a module.
     sources
-        Paths or URLs of directories that hold all sources: containers must be known before the work is dealt out.
+        Paths or URLs of directories that hold all sources: containers must be known before the work is handed out.
     executor
         Where the work is done; by default `workers` spawned processes.
     group, overwrite, stores, **options
@@ -108,7 +108,7 @@ def write_parts[T](
     session = IcechunkWriter().open(place, mode, own, WriteContext())
     with ExitStack() as undo:
         undo.callback(session.abort)
-        _refuse(session.check(layout))
+        _raise_refused(session.check(layout))
         begun = session.begin_parts(layout, [f"{canonical_url(s).rstrip('/')}/" for s in sources])
         work = _Work(make, group, {name: value for name, value in options.items() if name in _OF_PARTS})
         filled = _fill_all(begun, parts, work, executor, workers)
@@ -116,23 +116,23 @@ def write_parts[T](
         provenance = Provenance.merged([*layout.provenance, *(p for part in filled for p in part.provenance)])
         report = session.commit({"manifestry": Provenance.to_json(provenance)})
         undo.pop_all()
-    return _joined(report, [r for part in filled for r in part.reports])
+    return _total(report, [r for part in filled for r in part.reports])
 
 
-def _refuse(issues: Iterable[Issue]) -> None:
+def _raise_refused(issues: Iterable[Issue]) -> None:
     refused = [issue for issue in issues if issue.severity == "refused"]
     if refused:
         raise UnsupportedFeatureError("the layout has no exact form in icechunk", "", "", refused)
 
 
 def _fill_all[T](
-    begun: icechunk.Session, parts: Sequence[T], work: _Work[T], executor: Executor | None, workers: int
+    layout: icechunk.Session, parts: Sequence[T], work: _Work[T], executor: Executor | None, workers: int
 ) -> list[_Filled]:
     if executor is None:
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as own:
-            return _fill_all(begun, parts, work, own, workers)
-    dealt = [parts[i::workers] for i in range(min(workers, len(parts)))]
-    futures = [executor.submit(_fill, begun.fork(), some, work) for some in dealt]
+            return _fill_all(layout, parts, work, own, workers)
+    shares = [parts[i::workers] for i in range(min(workers, len(parts)))]
+    futures = [executor.submit(_fill, layout.fork(), some, work) for some in shares]
     return [future.result() for future in futures]
 
 
@@ -147,7 +147,7 @@ def _fill[T](fork: icechunk.Session, parts: Sequence[T], work: _Work[T]) -> _Fil
     return _Filled(fork, tuple(provenance), tuple(reports))
 
 
-def _joined(report: WriteReport, parts: Iterable[WriteReport]) -> WriteReport:
+def _total(report: WriteReport, parts: Iterable[WriteReport]) -> WriteReport:
     for part in parts:
         report = replace(
             report,

@@ -72,14 +72,14 @@ class IcechunkParser:
 
 
 def _session(repository: icechunk.Repository, options: IcechunkReadOptions) -> icechunk.Session:
-    given: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         name: value
         for name, value in (("branch", options.branch), ("tag", options.tag), ("snapshot_id", options.snapshot))
         if value is not None
     }
-    if len(given) > 1:
-        raise OptionError(f"icechunk: give one of branch, tag and snapshot, not {' and '.join(given)}")
-    return repository.readonly_session(**(given or {"branch": "main"}))
+    if len(chosen) > 1:
+        raise OptionError(f"icechunk: give one of branch, tag and snapshot, not {' and '.join(chosen)}")
+    return repository.readonly_session(**(chosen or {"branch": "main"}))
 
 
 class _Builder:

@@ -28,10 +28,10 @@ from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.reader_snippet import reader_lines
 from manifestry_icechunk.repository.containers import choose_containers
 from manifestry_icechunk.repository.errors import ConflictingCommitError, icechunk_errors
-from manifestry_icechunk.repository.provenance import Meanwhile, sources_of
-from manifestry_icechunk.repository.repositories import open_repository, state_of
+from manifestry_icechunk.repository.provenance import OtherCommits, sources_of
+from manifestry_icechunk.repository.repositories import PlaceState, open_repository, state_of
 from manifestry_icechunk.repository.storages import container_access, repository_place
-from manifestry_icechunk.writing.caller_session import BorrowedTransaction
+from manifestry_icechunk.writing.caller_session import CallerSession
 from manifestry_icechunk.writing.checks import tree_issues
 from manifestry_icechunk.writing.nodes import Nodes
 from manifestry_icechunk.writing.staging import Staging, refuse_occupied
@@ -39,7 +39,7 @@ from manifestry_icechunk.writing.transactions import OwnTransaction, Transaction
 
 __all__ = ["IcechunkSession", "IcechunkWriter"]
 
-_RETRIES: Final = 20
+_MAX_ATTEMPTS: Final = 20
 
 _GIVES_UP: Final = Issue(
     path="",
@@ -77,7 +77,7 @@ class IcechunkWriter:
             The repository cannot be reached or read.
         """
         place = repository_place(target.url, target.stores, options.storage)
-        if state_of(place) != "repository":
+        if state_of(place) is not PlaceState.REPOSITORY:
             return None
         repository = open_repository(place)
         with icechunk_errors(f"{target}: looking at what is there", SourceError):
@@ -123,32 +123,35 @@ class IcechunkSession:
         self._staged: list[tuple[VirtualGroup, Placement | None]] = []
 
     def _open(self) -> Transaction:
-        given = self._target.object
-        meanwhile = Meanwhile(str(self._target), self._target.group, self._context.state, self._context.sources)
+        target = self._target.object
+        others = OtherCommits(str(self._target), self._target.group, self._context.state, self._context.sources)
         if self._place is None:
-            if isinstance(given, icechunk.Repository):
+            if isinstance(target, icechunk.Repository):
                 return OwnTransaction(
-                    None, self._options, self._target.stores, create=False, meanwhile=meanwhile, repository=given
+                    None, self._options, self._target.stores, create=False, others=others, repository=target
                 )
             if self._options.tag is not None:
-                raise OptionError("a tag needs a commit, and a session of the caller's is left uncommitted")
-            return BorrowedTransaction(given.session if isinstance(given, icechunk.IcechunkStore) else given)
+                raise OptionError(
+                    "tag: the caller's session is left uncommitted, and only a commit can have a tag; give the "
+                    "repository as the target"
+                )
+            return CallerSession(target.session if isinstance(target, icechunk.IcechunkStore) else target)
         if not self._place.writable:
-            raise WriteError(f"{self._target}: Icechunk writes to no plain http server")
+            raise WriteError(f"{self._target}: cannot be written: Icechunk does not write to plain http servers")
         state = state_of(self._place)
-        if state == "other":
-            raise TargetExistsError(f"{self._target}: something is there already, and it is no Icechunk repository")
-        if state == "nothing" and self._mode is Mode.APPEND:
+        if state is PlaceState.OCCUPIED:
+            raise TargetExistsError(f"{self._target}: there is something already that is not an Icechunk repository")
+        if state is PlaceState.EMPTY and self._mode is Mode.APPEND:
             raise SourceError(f"{self._target}: there is no Icechunk repository to change")
-        if state == "repository" and self._mode is Mode.CREATE:
+        if state is PlaceState.REPOSITORY and self._mode is Mode.CREATE:
             repository = open_repository(self._place)
             with icechunk_errors(f"{self._target}: looking at what is there"):
                 branch = self._options.branch if self._options.branch in repository.list_branches() else "main"
                 refuse_occupied(Nodes(repository.readonly_session(branch).store), self._target)
-        create = state == "nothing"
+        create = state is PlaceState.EMPTY
         staged = StagedDirectory(self._target, Mode.CREATE) if create and self._place.path is not None else None
         return OwnTransaction(
-            self._place, self._options, self._target.stores, create=create, meanwhile=meanwhile, staged=staged
+            self._place, self._options, self._target.stores, create=create, others=others, staged=staged
         )
 
     def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
@@ -164,10 +167,10 @@ class IcechunkSession:
             with icechunk_errors(f"{self._target}: comparing with what is there"):
                 self._staging.place(tree, at, self._transaction.reading())
                 if at.append_dim is not None and self._context.state is None:
-                    issues += self._order(tree, at.append_dim)
+                    issues += self._order_issues(tree, at.append_dim)
         return issues
 
-    def _order(self, tree: VirtualGroup, dim: str) -> Iterator[Issue]:
+    def _order_issues(self, tree: VirtualGroup, dim: str) -> Iterator[Issue]:
         """What is unusual about the order of the coordinate that grows."""
         store = self._transaction.reading()
         assert store is not None
@@ -190,9 +193,9 @@ class IcechunkSession:
             Canonical URLs of directories, each with a slash at the end.
         """
         with icechunk_errors(f"{self._target}: staging the layout"):
-            here = [f"{source}_" for source in sources]
+            below = [f"{source}_" for source in sources]
             relative = self._options.relative
-            containers = choose_containers(here, self._transaction.containers(), relative=relative)
+            containers = choose_containers(below, self._transaction.containers(), relative=relative)
             self._transaction.writing(containers, {})
         self.write(layout)
         return self._transaction.relieve().session
@@ -206,7 +209,7 @@ class IcechunkSession:
         """Commit what was staged; a session of the caller's is left uncommitted."""
         trees = [tree for tree, _ in self._staged]
         snapshot = self._commit(
-            self._message(), {**self._options.metadata, **metadata, "manifestry_write": self._how()}
+            self._message(), {**self._options.metadata, **metadata, "manifestry_write": self._description()}
         )
         containers = [container.prefix for container in self._transaction.containers()]
         base = self._transaction.base
@@ -227,11 +230,11 @@ class IcechunkSession:
 
     def _commit(self, message: str, metadata: Mapping[str, Any]) -> str:
         """Commit; where the caller wants it, stage everything once more on what others have committed."""
-        for attempt in range(_RETRIES):
+        for attempt in range(_MAX_ATTEMPTS):
             try:
                 return self._transaction.commit(message, metadata, self._tag)
             except ConflictingCommitError:
-                if not self._retries or attempt == _RETRIES - 1:
+                if not self._stages_anew or attempt == _MAX_ATTEMPTS - 1:
                     raise
             self._transaction.restart()
             self._staging.restart()
@@ -241,7 +244,7 @@ class IcechunkSession:
         raise AssertionError("the last attempt returns or raises")
 
     @property
-    def _retries(self) -> bool:
+    def _stages_anew(self) -> bool:
         """Whether a conflict is solved by staging anew: as it is asked for, or else where sources cannot come twice."""
         if self._options.on_conflict is None:
             return self._context.state is not None
@@ -251,9 +254,9 @@ class IcechunkSession:
         if self._options.message is not None:
             return self._options.message
         arrays = sum(1 for tree, _ in self._staged for _ in tree.walk_arrays())
-        return f"manifestry: {self._how()['mode']}, {arrays} array{'' if arrays == 1 else 's'}"
+        return f"manifestry: {self._description()['mode']}, {arrays} array{'' if arrays == 1 else 's'}"
 
-    def _how(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, Any]:
         """What this commit does to the group, for those who read the provenance of several commits."""
         how = {"mode": str(self._mode), "group": self._target.group}
         named = {url for tree, _ in self._staged for part in tree.provenance for url in part.sources.urls}
@@ -270,4 +273,4 @@ def _strict_json(metadata: Mapping[str, Any]) -> None:
     try:
         json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise OptionError(f"metadata is no JSON: {error}") from error
+        raise OptionError(f"metadata is not JSON: {error}") from error

@@ -1,4 +1,20 @@
-"""Kerchunk JSON: the entry point of the plugin. Writer and parser are imported on first use."""
+"""Kerchunk JSON: the entry point of the plugin. Writer and parser are imported on first use.
+
+=============  =========================================================================
+`options`      what the caller may choose
+`sniffing`     whether a file is a document of references
+`parser`       documents, as files or in memory, as trees
+`document`     a document of version 0 or 1: references, templates, generated references
+`blocks`       the members of a document, some thousand at a time
+`reference`    one reference, in the form that is decoded fastest
+`sorting`      references sorted into Zarr documents and the chunks of each array
+`templates`    templates and generated references of version 1
+`values`       the references of one array as columns
+`writer`       trees as documents
+`members`      the references of one array as members of a document
+`compression`  zstd
+=============  =========================================================================
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A document in pieces: some thousand references at a time, so that never all of them are Python objects.
+"""A document in blocks: some thousand references at a time, so that never all of them are Python objects.
 
 A block of members is decoded as a JSON object of its own. It ends where a comma follows a list or a text; whether that
-is the end of a member shows the decoding, since a member that is cut anywhere else is no JSON.
+is the end of a member shows the decoding, since a member that is cut anywhere else is not JSON.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import msgspec
 
 from manifestry_kerchunk_json.reference import Reference
 
-__all__ = ["Pieces"]
+__all__ = ["MemberBlocks"]
 
 _BLOCK: Final = 1 << 19
 """Bytes of a block: some thousand references."""
 
 _HEAD: Final = 1 << 16
-"""Bytes among which ``refs`` begins, where a document has it: ``version`` and ``templates`` may stand before."""
+"""Bytes among which ``refs`` begins, where a document has it: ``version`` and ``templates`` may come before."""
 
 _ENDS: Final = (b"],", b'",')
 _BLANK: Final = re.compile(r"[ \t\n\r]*")
@@ -31,7 +31,7 @@ _MEMBERS: Final = msgspec.json.Decoder(dict[str, Reference | str | dict[str, Any
 
 
 @dataclass(slots=True, kw_only=True)
-class Pieces:
+class MemberBlocks:
     """The members of ``refs``, or of a document without it.
 
     Attributes
@@ -63,13 +63,13 @@ class Pieces:
         Raises
         ------
         ValueError
-            The document is no JSON object.
+            The document is not a JSON object.
         """
         if not self.data.lstrip().startswith(b"{"):
-            raise ValueError("not an object")
+            raise ValueError("the document is not an object")
         at = self._start
-        while (found := self._block(at)) is not None:
-            at, members = found
+        while (block := self._block(at)) is not None:
+            at, members = block
             yield members
         yield self._last(at)
 
@@ -117,12 +117,12 @@ class Pieces:
         if self.has_refs:
             more = json.loads("{" + rest.removeprefix(","))
             if bool(more) != rest.startswith(","):
-                raise ValueError("text after refs")
+                raise ValueError("there is text after refs")
             self.around |= more
         elif rest:
-            raise ValueError("text after the document")
-        found: dict[str, Any] = members
-        return found
+            raise ValueError("there is text after the document")
+        last: dict[str, Any] = members
+        return last
 
 
 def _after_blanks(text: str, at: int) -> int:

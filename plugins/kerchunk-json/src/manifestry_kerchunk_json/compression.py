@@ -8,27 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final, cast
 
-from manifestry.plugin import MalformedFileError
+from manifestry.plugin import MalformedFileError, translated
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-__all__ = ["compressing", "decompressed", "decompressed_head"]
+__all__ = ["compress_into", "decompress", "decompress_head"]
 
-_LARGEST_RATIO: Final = 1000
+_MAX_RATIO: Final = 1000
 """References are all different: documents become ten to a hundred times smaller, and bombs a million times."""
 
 
 @contextmanager
-def compressing(handle: BinaryIO, level: int) -> Iterator[BinaryIO]:
+def compress_into(handle: BinaryIO, level: int) -> Iterator[BinaryIO]:
     """A file whose content goes to `handle` as one zstd frame."""
     with zstd.ZstdFile(handle, "wb", level=level) as stream:
         yield cast("BinaryIO", stream)
 
 
-def decompressed_head(data: bytes) -> bytes:
+def decompress_head(data: bytes) -> bytes:
     """What the first bytes of a zstd file hold, as far as they go."""
     try:
         return zstd.ZstdDecompressor().decompress(data, 1 << 16)
@@ -36,7 +36,7 @@ def decompressed_head(data: bytes) -> bytes:
         return b""
 
 
-def decompressed(data: bytes, limit: int, where: str) -> bytes:
+def decompress(data: bytes, limit: int, where: str) -> bytes:
     """The content of a zstd file.
 
     Raises
@@ -44,12 +44,12 @@ def decompressed(data: bytes, limit: int, where: str) -> bytes:
     MalformedFileError
         It is none, or holds more than `limit` bytes or far more than a document of its size can.
     """
-    limit = min(limit, _LARGEST_RATIO * len(data) + (1 << 20))
-    try:
-        with zstd.ZstdFile(io.BytesIO(data)) as stream:
-            found = stream.read(limit + 1)
-    except (zstd.ZstdError, EOFError) as error:
-        raise MalformedFileError(f"{where}: no valid zstd file: {error}") from error
-    if len(found) > limit:
+    limit = min(limit, _MAX_RATIO * len(data) + (1 << 20))
+    with (
+        translated((zstd.ZstdError, EOFError), MalformedFileError, f"{where}: is not a valid zstd file"),
+        zstd.ZstdFile(io.BytesIO(data)) as stream,
+    ):
+        content = stream.read(limit + 1)
+    if len(content) > limit:
         raise MalformedFileError(f"{where}: holds more than {limit} bytes, the limit for a document")
-    return found
+    return content

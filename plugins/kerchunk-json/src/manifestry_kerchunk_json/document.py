@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from manifestry import Limits
-from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError
+from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError, translated
 
-from manifestry_kerchunk_json.blocks import Pieces
-from manifestry_kerchunk_json.compression import decompressed
+from manifestry_kerchunk_json.blocks import MemberBlocks
+from manifestry_kerchunk_json.compression import decompress
 from manifestry_kerchunk_json.sniffing import ZSTD_MAGIC
-from manifestry_kerchunk_json.sorting import CONSOLIDATED, Collected
-from manifestry_kerchunk_json.templates import generated
+from manifestry_kerchunk_json.sorting import CONSOLIDATED, SortedMembers
+from manifestry_kerchunk_json.templates import generate
 
 __all__ = ["PROVENANCE_MEMBER", "Document", "document_of", "read_document"]
 
@@ -32,15 +32,15 @@ class Document:
 
     Attributes
     ----------
-    collected
-        Its references, generated ones included.
+    members
+        Its references, generated ones included, and the documents of Zarr.
     templates
         Values of the expressions in locations.
     provenance
         As our writer puts it beside the references.
     """
 
-    collected: Collected
+    members: SortedMembers
     templates: Mapping[str, str] = field(default_factory=dict)
     provenance: Any = None
 
@@ -53,8 +53,8 @@ class Document:
         MalformedFileError
             What is consolidated is no metadata.
         """
-        documents = dict(self.collected.documents)
-        return {**_consolidated(documents.pop(CONSOLIDATED, {})), **documents}
+        documents = dict(self.members.documents)
+        return {**_consolidated_documents(documents.pop(CONSOLIDATED, {})), **documents}
 
 
 def read_document(source: Source, templates: Mapping[str, str], limits: Limits) -> Document:
@@ -74,60 +74,59 @@ def read_document(source: Source, templates: Mapping[str, str], limits: Limits) 
     """
     limit = limits.max_metadata_bytes
     if source.size > limit:
-        raise MalformedFileError(f"{source.url}: {source.size} bytes, more than the limit of {limit} for a document")
+        raise MalformedFileError(
+            f"{source.url}: has {source.size} bytes, more than the limit of {limit} for a document"
+        )
     data = source.range(0, source.size)
     if data.startswith(ZSTD_MAGIC):
-        data = decompressed(data, limit, source.url)
-    try:
-        return _in_pieces(data, templates, limits)
-    except (ValueError, RecursionError) as error:
-        raise MalformedFileError(f"{source.url}: no JSON: {error}") from error
+        data = decompress(data, limit, source.url)
+    with translated((ValueError, RecursionError), MalformedFileError, f"{source.url}: is not JSON"):
+        return _read_blocks(data, templates, limits)
 
 
 def document_of(references: Mapping[str, Any], templates: Mapping[str, str], limits: Limits) -> Document:
     """The document that the kerchunk package has in memory. Parameters and errors as in `read_document`."""
     if "refs" not in references and "version" not in references:
-        return _of_version_1({}, _collect([references]), templates, limits)
+        return _of_version_1({}, _sort(references), templates, limits)
     refs = references.get("refs", {})
     if not isinstance(refs, Mapping):
-        raise MalformedFileError("refs is no JSON object")
-    return _of_version_1(references, _collect([refs]), templates, limits)
+        raise MalformedFileError("refs is not a JSON object")
+    return _of_version_1(references, _sort(refs), templates, limits)
 
 
-def _in_pieces(data: bytes, templates: Mapping[str, str], limits: Limits) -> Document:
-    pieces, collected = Pieces(data=data), Collected()
-    for members in pieces.blocks():
-        if not pieces.has_refs and ("refs" in members or "version" in members):  # version 1, its members in odd order
+def _read_blocks(data: bytes, templates: Mapping[str, str], limits: Limits) -> Document:
+    blocks, members = MemberBlocks(data=data), SortedMembers()
+    for block in blocks.blocks():
+        if not blocks.has_refs and ("refs" in block or "version" in block):  # version 1, in an unusual order
             return document_of(json.loads(data), templates, limits)
-        collected.add(members)
-    return _of_version_1(pieces.around, collected, templates, limits)
+        members.add(block)
+    return _of_version_1(blocks.around, members, templates, limits)
 
 
-def _collect(blocks: Iterable[Mapping[str, Any]]) -> Collected:
-    collected = Collected()
-    for members in blocks:
-        collected.add(members)
-    return collected
+def _sort(references: Mapping[str, Any]) -> SortedMembers:
+    members = SortedMembers()
+    members.add(references)
+    return members
 
 
 def _of_version_1(
-    around: Mapping[str, Any], collected: Collected, templates: Mapping[str, str], limits: Limits
+    around: Mapping[str, Any], members: SortedMembers, templates: Mapping[str, str], limits: Limits
 ) -> Document:
     version = around.get("version")
     if version not in (None, 1):
         raise UnsupportedFeatureError(f"Kerchunk references of version {version!r}")
     values = {**(around.get("templates") or {}), **templates}
     if around.get("gen"):
-        collected.add(generated(around["gen"], values, limits))
-    return Document(collected, values, around.get(PROVENANCE_MEMBER))
+        members.add(generate(around["gen"], values, limits))
+    return Document(members, values, around.get(PROVENANCE_MEMBER))
 
 
-def _consolidated(value: Any) -> Mapping[str, Any]:
+def _consolidated_documents(value: Any) -> Mapping[str, Any]:
     try:
-        found = value if isinstance(value, Mapping) else json.loads(value)
-        metadata = found.get("metadata", {})
+        document = value if isinstance(value, Mapping) else json.loads(value)
+        metadata = document.get("metadata", {})
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise MalformedFileError(f"{CONSOLIDATED}: no consolidated metadata: {error}") from error
+        raise MalformedFileError(f"{CONSOLIDATED}: is not consolidated metadata: {error}") from error
     if not isinstance(metadata, Mapping):
-        raise MalformedFileError(f"{CONSOLIDATED}: no consolidated metadata")
+        raise MalformedFileError(f"{CONSOLIDATED}: has no object metadata")
     return metadata

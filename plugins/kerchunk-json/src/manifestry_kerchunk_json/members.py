@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 __all__ = ["reference_lines"]
 
 _BATCH: Final = 1 << 14
-_LABELS: Final = 1 << 14
+_MAX_LABELS: Final = 1 << 14
 """Texts that are kept for the last dimensions of a grid, since they come again and again."""
 
 
@@ -42,7 +42,7 @@ class _Keys:
     def __init__(self, prepared: PreparedArray) -> None:
         grid = prepared.array.manifest.grid_shape
         self._separator = prepared.separator
-        inner = next(axis for axis in range(len(grid) + 1) if math.prod(grid[axis:]) <= _LABELS)
+        inner = next(axis for axis in range(len(grid) + 1) if math.prod(grid[axis:]) <= _MAX_LABELS)
         self._outer_grid, self._inner_size = grid[:inner], math.prod(grid[inner:])
         self._start = to_strict_json(prepared.chunk_prefix if grid else prepared.scalar_key)[:-1]
         coordinates = itertools.product(*(range(n) for n in grid[inner:]))

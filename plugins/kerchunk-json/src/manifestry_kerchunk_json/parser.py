@@ -62,10 +62,10 @@ def _tree(
     context: ParseContext,
 ) -> VirtualGroup:
     root_name = "" if source is None else source.name.partition(".")[0]
-    found = Hierarchy.of(document.metadata, context, root_name)
+    hierarchy = Hierarchy.of(document.metadata, context, root_name)
     provenance = read_provenance(document.provenance, context)
     locations = LocationTable(policy=ReferencePolicy.of(source, options.allow), provenance=provenance)
-    references = document.collected.references
+    references = document.members.references
     reading = Reading(
         references=references,
         locations=locations,
@@ -75,7 +75,7 @@ def _tree(
         limits=context.limits,
     )
     columns = {}
-    for path, chunks in document.collected.by_array(found).items():
+    for path, chunks in document.members.by_array(hierarchy).items():
         with context.isolate(path):
-            columns[path] = reading.columns(found.arrays[path], chunks)
-    return found.tree(columns, locations)
+            columns[path] = reading.columns(hierarchy.arrays[path], chunks)
+    return hierarchy.tree(columns, locations)

@@ -13,7 +13,7 @@ from msgspec import Meta
 __all__ = ["ABSENT", "Reference", "reference_of", "with_references"]
 
 ABSENT: Final = -1
-_LARGEST: Final = 2**63 - 1
+_MAX_BYTES: Final = 2**63 - 1
 
 
 class Reference(msgspec.Struct, array_like=True, gc=False, frozen=True, forbid_unknown_fields=True):
@@ -22,14 +22,14 @@ class Reference(msgspec.Struct, array_like=True, gc=False, frozen=True, forbid_u
     Attributes
     ----------
     url
-        Location as the document has it; None: the target that the reader was told.
+        Location as the document has it; None: the option target.
     offset, length
         In bytes; `ABSENT` for a whole file.
     """
 
     url: str | None
-    offset: Annotated[int, Meta(ge=0, le=_LARGEST)] = ABSENT
-    length: Annotated[int, Meta(ge=0, le=_LARGEST)] = ABSENT
+    offset: Annotated[int, Meta(ge=0, le=_MAX_BYTES)] = ABSENT
+    length: Annotated[int, Meta(ge=0, le=_MAX_BYTES)] = ABSENT
 
 
 def reference_of(value: Sequence[Any], where: str) -> Reference:
@@ -43,21 +43,21 @@ def reference_of(value: Sequence[Any], where: str) -> Reference:
     try:
         return msgspec.convert(list(value), Reference)
     except (msgspec.ValidationError, OverflowError) as error:
-        raise MalformedFileError(f"{where}: {str(list(value))[:100]} is no reference: {error}") from error
+        raise MalformedFileError(f"{where}: {str(list(value))[:100]} is not a reference: {error}") from error
 
 
 def with_references(values: Sequence[Any]) -> Sequence[Any]:
-    """The values with `Reference` for every list that is one; what is none stays as it is."""
+    """The values with `Reference` for every list that is one; the others stay as they are."""
     lists = [value for value in values if isinstance(value, list | tuple)]
     if not lists:
         return values
     with contextlib.suppress(msgspec.ValidationError, OverflowError):
-        found = iter(msgspec.convert(lists, list[Reference]))
-        return [next(found) if isinstance(value, list | tuple) else value for value in values]
-    return [_or_as_it_is(value) if isinstance(value, list | tuple) else value for value in values]
+        references = iter(msgspec.convert(lists, list[Reference]))
+        return [next(references) if isinstance(value, list | tuple) else value for value in values]
+    return [_reference_or_value(value) if isinstance(value, list | tuple) else value for value in values]
 
 
-def _or_as_it_is(value: Sequence[Any]) -> Any:
+def _reference_or_value(value: Sequence[Any]) -> Any:
     try:
         return reference_of(value, "")
     except MalformedFileError:

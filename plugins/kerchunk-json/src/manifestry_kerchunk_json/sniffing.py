@@ -18,9 +18,9 @@ _FIRST_KEYS = re.compile(rb'\{\s*"(?:version|templates|gen|refs)"\s*:')
 def sniff(head: bytes, source: Source) -> Confidence:
     """How sure the first bytes make it: the key of a Zarr document is certain, the keys of version 1 possible."""
     if head.startswith(ZSTD_MAGIC):
-        from manifestry_kerchunk_json.compression import decompressed_head  # noqa: PLC0415 every file is sniffed, few are zstd
+        from manifestry_kerchunk_json.compression import decompress_head  # noqa: PLC0415 every file is sniffed, few are zstd
 
-        head = decompressed_head(source.head())
+        head = decompress_head(source.head())
     elif head.lstrip()[:1] == b"{":
         head = source.head()
     text = head.lstrip()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from manifestry_kerchunk_json.reference import Reference, with_references
 
-__all__ = ["CONSOLIDATED", "OTHER", "ArrayChunks", "Collected", "References"]
+__all__ = ["CONSOLIDATED", "OTHER", "ArrayChunks", "References", "SortedMembers"]
 
 CONSOLIDATED: Final = ".zmetadata"
 """Key of a document that has all others in it."""
@@ -22,9 +22,9 @@ OTHER: Final = np.uint32(0xFFFFFFFF)
 """Location of what is no well-formed reference into a file: the bytes themselves, or a mistake."""
 
 _DOCUMENT_NAMES: Final = frozenset(Hierarchy.DOCUMENT_NAMES)
-_TOGETHER: Final = 256
-"""Members that are looked at together."""
-_BLOCK: Final = 1 << 13
+_SORT_BATCH: Final = 256
+"""Members that are sorted together."""
+_COLUMN_BATCH: Final = 1 << 13
 """References that become columns together."""
 
 
@@ -54,12 +54,12 @@ class References:
         rows = self.locations
         which = np.fromiter((rows.setdefault(value.url, len(rows)) for value in pointing), "u4", len(pointing))
         if len(pointing) < len(values):
-            mine = np.fromiter((type(value) is Reference for value in values), bool, len(values))
-            self.others |= {self.count + row: values[row] for row in np.flatnonzero(~mine).tolist()}
-            found = np.full(len(values), OTHER), *np.zeros((2, len(values)), "i8")
-            for column, some in zip(found, (which, offsets, lengths), strict=True):
-                column[mine] = some
-            which, offsets, lengths = found
+            is_reference = np.fromiter((type(value) is Reference for value in values), bool, len(values))
+            self.others |= {self.count + row: values[row] for row in np.flatnonzero(~is_reference).tolist()}
+            columns = np.full(len(values), OTHER), *np.zeros((2, len(values)), "i8")
+            for column, some in zip(columns, (which, offsets, lengths), strict=True):
+                column[is_reference] = some
+            which, offsets, lengths = columns
         self._parts.append((which, offsets, lengths))
         self.count += len(values)
 
@@ -109,8 +109,8 @@ class ArrayChunks:
 
 
 @dataclass(slots=True)
-class Collected:
-    """A document in parts.
+class SortedMembers:
+    """The members of a document, sorted into documents of Zarr and chunks of arrays.
 
     Attributes
     ----------
@@ -134,12 +134,12 @@ class Collected:
         """
         keys, values = list(members), list(members.values())
         if not set(map(type, keys)) <= {str}:
-            raise MalformedFileError("a key of the document is no text")
-        for start in range(0, len(keys), _BLOCK):
+            raise MalformedFileError("a key of the document is not a text")
+        for start in range(0, len(keys), _COLUMN_BATCH):
             row = self.references.count
-            self.references.extend(values[start : start + _BLOCK])
-            for first in range(start, min(start + _BLOCK, len(keys)), _TOGETHER):
-                block = slice(first, min(first + _TOGETHER, start + _BLOCK))
+            self.references.extend(values[start : start + _COLUMN_BATCH])
+            for first in range(start, min(start + _COLUMN_BATCH, len(keys)), _SORT_BATCH):
+                block = slice(first, min(first + _SORT_BATCH, start + _COLUMN_BATCH))
                 self._sort(keys[block], values[block], row + first - start)
 
     def _sort(self, keys: list[str], values: list[Any], row: int) -> None:
@@ -156,12 +156,12 @@ class Collected:
             elif "\n" not in name:
                 self._places[path].add(name, number, 1)
 
-    def by_array(self, found: Hierarchy) -> dict[str, ArrayChunks]:
+    def by_array(self, hierarchy: Hierarchy) -> dict[str, ArrayChunks]:
         """The chunks of each array: those directly below it, and with ``/`` in their keys those further down."""
-        names: dict[str, list[str]] = {path: [] for path in found.arrays}
-        runs: dict[str, list[tuple[int, int]]] = {path: [] for path in found.arrays}
+        names: dict[str, list[str]] = {path: [] for path in hierarchy.arrays}
+        runs: dict[str, list[tuple[int, int]]] = {path: [] for path in hierarchy.arrays}
         for path, place in self._places.items():
-            owner = found.owner(path)
+            owner = hierarchy.owner(path)
             if owner is not None:
                 array, inner = owner
                 texts = [inner + text.replace("\n", f"\n{inner}") for text in place.names] if inner else place.names

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from manifestry_kerchunk_json.reference import ABSENT, reference_of
 from manifestry_kerchunk_json.sorting import OTHER, ArrayChunks, References
-from manifestry_kerchunk_json.templates import rendered
+from manifestry_kerchunk_json.templates import render
 
 __all__ = ["Reading"]
 
@@ -69,9 +69,11 @@ class Reading:
         data = [_inline(self.references.others[row], where) for row in rows[odd].tolist()]
         sizes = np.fromiter(map(len, data), "i8", len(data))
         if int(sizes.sum()) > self.limits.max_metadata_bytes:
-            raise MalformedFileError(f"{where}: {int(sizes.sum())} bytes inline, more than the limit")
+            raise MalformedFileError(
+                f"{where}: has {int(sizes.sum())} bytes inline, more than the limit of {self.limits.max_metadata_bytes}"
+            )
         if not sizes.all():
-            raise MalformedFileError(f"{where}: an inline chunk of no bytes")
+            raise MalformedFileError(f"{where}: an inline chunk has no bytes")
         starts[odd], counts[odd] = np.cumsum(sizes) - sizes, sizes
         self._resolve(which, starts, counts, where)
         return ReferenceColumns(
@@ -95,7 +97,10 @@ class Reading:
         wrong = ((starts < 0) | (counts <= 0)) & ~whole
         if bool(wrong.any()):
             at = int(np.argmax(wrong))
-            raise MalformedFileError(f"{where}: a reference with offset {starts[at]} and length {counts[at]}")
+            raise MalformedFileError(
+                f"{where}: a reference has the offset {starts[at]} and the length {counts[at]}; "
+                "offsets must not be negative, and lengths must be positive"
+            )
         if bool(whole.any()):
             needed, back = np.unique(which[whole], return_inverse=True)
             sizes = self.locations.sizes(needed.tolist(), self.stores)
@@ -103,7 +108,7 @@ class Reading:
 
     def _row(self, text: str | None, where: str) -> int:
         if text and self.templates:
-            text = rendered(text, self.templates)
+            text = render(text, self.templates)
         return self.locations.rows([_location(text, self.target, where)])[0]
 
 
@@ -111,12 +116,14 @@ def _location(text: Any, target: str, where: str) -> str:
     if text is None and target:
         return target
     if not isinstance(text, str) or not text:
-        raise MalformedFileError(f"{where}: a reference to {text!r}; give the option target for those without a URL")
+        raise MalformedFileError(
+            f"{where}: a reference has {text!r} in place of a URL; give the option target for those without one"
+        )
     return text
 
 
 def _inline(value: Any, where: str) -> bytes:
-    """The bytes of a chunk that stands in the document: base64, plain text, or JSON."""
+    """The bytes of a chunk that is in the document itself: base64, plain text, or JSON."""
     if isinstance(value, bytes | bytearray | memoryview):
         value = bytes(value)
         return _base64(value[7:], where) if value.startswith(b"base64:") else value
@@ -126,11 +133,11 @@ def _inline(value: Any, where: str) -> bytes:
         return json.dumps(value).encode()
     if isinstance(value, list | tuple):
         reference_of(value, where)  # says what is wrong with it
-    raise MalformedFileError(f"{where}: {type(value).__name__} is no reference")
+    raise MalformedFileError(f"{where}: {type(value).__name__} is not a reference")
 
 
 def _base64(text: bytes, where: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise MalformedFileError(f"{where}: an inline chunk that is no base64: {error}") from error
+        raise MalformedFileError(f"{where}: an inline chunk is not valid base64: {error}") from error

@@ -10,7 +10,7 @@ from manifestry.plugin import Mode, StagedFile, Target, WriteContext
 from manifestry_kerchunk.documents import PreparedArray, to_strict_json, zarr_format_of
 from manifestry_kerchunk.session import ReferenceSession
 
-from manifestry_kerchunk_json.compression import compressing
+from manifestry_kerchunk_json.compression import compress_into
 from manifestry_kerchunk_json.document import PROVENANCE_MEMBER
 from manifestry_kerchunk_json.members import reference_lines
 from manifestry_kerchunk_json.options import KerchunkJsonWriterOptions
@@ -51,7 +51,7 @@ class KerchunkJsonSession(ReferenceSession):
     def _publish(
         self, documents: Mapping[str, Any], prepared: Sequence[PreparedArray], metadata: Mapping[str, Any]
     ) -> None:
-        with self._file.open() as handle, self._compressed(handle) as stream:
+        with self._file.open() as handle, self._compress(handle) as stream:
             for text in self._document(documents, prepared, metadata):
                 stream.write(text.encode("ascii"))
         self._file.publish()
@@ -65,11 +65,11 @@ class KerchunkJsonSession(ReferenceSession):
         return {"target_options": {"compression": "zstd"}} if self._compresses else {}
 
     @contextmanager
-    def _compressed(self, handle: BinaryIO) -> Iterator[BinaryIO]:
+    def _compress(self, handle: BinaryIO) -> Iterator[BinaryIO]:
         if not self._compresses:
             yield handle
             return
-        with compressing(handle, self._options.compression_level) as stream:
+        with compress_into(handle, self._options.compression_level) as stream:
             yield stream
 
     def _document(

@@ -1,4 +1,14 @@
-"""Kerchunk Parquet: the entry point of the plugin. Writer and parser are imported on first use."""
+"""Kerchunk Parquet: the entry point of the plugin. Writer and parser are imported on first use.
+
+=========  =========================================================
+`options`  what the caller may choose
+`parser`   directories of references as trees
+`columns`  tables of references as columns of the model
+`writer`   trees as directories of references
+`records`  columns of the model as tables of references
+`store`    the metadata of a directory, and whether something is one
+=========  =========================================================
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from manifestry.plugin import (
     ReferenceColumns,
     Source,
     StoreRegistry,
+    translated,
 )
 from numpy.typing import NDArray
 
@@ -37,6 +38,20 @@ _IS_TEXT: Final = (
 _IS_NUMBER: Final = (pa.types.is_integer, pa.types.is_floating)
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """References of some chunks in C order, as in `ChunkManifest`: file index, offset and length, filled in in place."""
+
+    index: NDArray[np.uint32]
+    offsets: NDArray[np.uint64]
+    lengths: NDArray[np.uint64]
+
+    @classmethod
+    def missing(cls, count: int) -> _Rows:
+        """Chunks that are not stored."""
+        return cls(np.zeros(count, "u4"), np.zeros(count, "u8"), np.zeros(count, "u8"))
+
+
 @dataclass(slots=True, kw_only=True)
 class ColumnsBuilder:
     """The references of one array, table by table."""
@@ -46,7 +61,7 @@ class ColumnsBuilder:
     stores: StoreRegistry
     limits: Limits
     size: int = field(init=False)
-    _parts: list[tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]] = field(default_factory=list)
+    _parts: list[_Rows] = field(default_factory=list)
     _inline: list[bytes] = field(default_factory=list)
     _inline_size: int = 0
 
@@ -54,15 +69,15 @@ class ColumnsBuilder:
         self.size = int(np.prod(self.node.metadata.grid_shape, dtype="u8"))
         if self.size > self.limits.max_chunks:
             raise MalformedFileError(
-                f"{self.node.path}: {self.size} chunks, more than the limit of {self.limits.max_chunks}"
+                f"{self.node.path}: has {self.size} chunks, more than the limit of {self.limits.max_chunks}"
             )
 
-    def add_missing(self, rows: int) -> None:
+    def add_missing(self, count: int) -> None:
         """Chunks that no table lists."""
-        self._parts.append((np.zeros(rows, "u4"), np.zeros(rows, "u8"), np.zeros(rows, "u8")))
+        self._parts.append(_Rows.missing(count))
 
-    def add(self, source: Source, rows: int) -> None:
-        """The first `rows` rows of a table; others pad their tables with more.
+    def add(self, source: Source, count: int) -> None:
+        """The first `count` rows of a table; others pad their tables with more.
 
         Raises
         ------
@@ -72,81 +87,63 @@ class ColumnsBuilder:
             It is no table of references, or a shorter one.
         """
         table = _read(source, self.limits)
-        if table.num_rows < rows:
-            raise MalformedFileError(f"{source.url}: {table.num_rows} references where {rows} are due")
-        table = table.slice(0, rows)
-        index, offsets, lengths = np.zeros(rows, "u4"), np.zeros(rows, "u8"), np.zeros(rows, "u8")
-        pointing = np.zeros(rows, bool)
+        if table.num_rows < count:
+            raise MalformedFileError(f"{source.url}: has {table.num_rows} references, fewer than its {count} chunks")
+        table = table.slice(0, count)
+        rows = _Rows.missing(count)
         if "path" in table.column_names:
-            pointing = self._add_ranges(table, index, offsets, lengths, source.url)
+            self._add_ranges(table, rows, source.url)
         if "raw" in table.column_names:
-            self._add_inline(table.column("raw"), pointing, index, offsets, lengths, source.url)
-        self._parts.append((index, offsets, lengths))
+            self._add_inline(table.column("raw"), rows, source.url)
+        self._parts.append(rows)
 
-    def _add_ranges(
-        self,
-        table: Any,
-        index: NDArray[np.uint32],
-        offsets: NDArray[np.uint64],
-        lengths: NDArray[np.uint64],
-        where: str,
-    ) -> NDArray[np.bool_]:
-        """Fill in what lies in files; which rows do."""
+    def _add_ranges(self, table: Any, rows: _Rows, where: str) -> None:
+        """Fill in what lies in files."""
         values, codes = _dictionary(table.column("path"))
         pointing = np.asarray(codes >= 0)
         if not bool(pointing.any()):
-            return pointing
-        rows = np.array(self.locations.rows(_locations(values, where)), "u4")
-        index[pointing] = rows[codes[pointing]]
+            return
+        offsets, lengths = rows.offsets, rows.lengths
+        files = np.array(self.locations.rows(_locations(values, where)), "u4")
+        rows.index[pointing] = files[codes[pointing]]
         if "offset" in table.column_names and "size" in table.column_names:
             offsets[pointing] = _integers(table.column("offset"), where)[pointing]
             lengths[pointing] = _integers(table.column("size"), where)[pointing]
         whole = pointing & (offsets == 0) & (lengths == 0)
         if bool((pointing & (lengths == 0) & (offsets != 0)).any()):
-            raise MalformedFileError(f"{where}: a reference of no bytes")
+            raise MalformedFileError(f"{where}: a reference has no bytes")
         if bool(whole.any()):
-            needed, which = np.unique(index[whole], return_inverse=True)
+            needed, which = np.unique(rows.index[whole], return_inverse=True)
             sizes = self.locations.sizes(needed.tolist(), self.stores)
             lengths[whole] = np.array(sizes, "u8")[which]
-        return pointing
 
-    def _add_inline(
-        self,
-        column: Any,
-        pointing: NDArray[np.bool_],
-        index: NDArray[np.uint32],
-        offsets: NDArray[np.uint64],
-        lengths: NDArray[np.uint64],
-        where: str,
-    ) -> None:
+    def _add_inline(self, column: Any, rows: _Rows, where: str) -> None:
         """Fill in what lies in the table itself: readers look there first."""
         values, codes = _dictionary(column)
         inline = np.asarray(codes >= 0)
         if not bool(inline.any()):
             return
-        chunks = [_decoded(value, where) for value in values.to_pylist()]
+        chunks = [_decode(value, where) for value in values.to_pylist()]
         counts = np.fromiter(map(len, chunks), "u8", len(chunks))
         starts = self._inline_size + np.cumsum(counts) - counts
         if not counts.all():
-            raise MalformedFileError(f"{where}: an inline chunk of no bytes")
-        index[inline] = INLINE
-        offsets[inline], lengths[inline] = starts[codes[inline]], counts[codes[inline]]
+            raise MalformedFileError(f"{where}: an inline chunk has no bytes")
+        rows.index[inline] = INLINE
+        rows.offsets[inline], rows.lengths[inline] = starts[codes[inline]], counts[codes[inline]]
         self._inline += chunks
         self._inline_size += int(counts.sum())
-        pointing[inline] = False
 
     def columns(self) -> ReferenceColumns:
         """All rows that were added."""
         grid = self.node.metadata.grid_shape
         if not self._parts:
             self.add_missing(0)
-        index, offsets, lengths = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
         return ReferenceColumns(
             grid_shape=grid,
             positions=None,
-            file_index=index,
-            offsets=offsets,
-            lengths=lengths,
+            file_index=np.concatenate([rows.index for rows in self._parts]),
+            offsets=np.concatenate([rows.offsets for rows in self._parts]),
+            lengths=np.concatenate([rows.lengths for rows in self._parts]),
             inline=b"".join(self._inline),
         )
 
@@ -155,7 +152,9 @@ def _read(source: Source, limits: Limits) -> Any:
     """One table; pyarrow itself looks neither at the texts nor at the numbers of a dictionary."""
     _check_size(source, source.size, limits)
     data = pa.BufferReader(source.range(0, source.size))
-    try:
+    # UnicodeDecodeError: names of columns
+    kinds = (pa.ArrowException, OSError, UnicodeDecodeError)
+    with translated(kinds, MalformedFileError, f"{source.url}: is not a table of references"):
         metadata = pq.read_metadata(data)
         groups = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
         _check_size(source, max(sum(groups), metadata.num_rows), limits)
@@ -163,15 +162,13 @@ def _read(source: Source, limits: Limits) -> Any:
         texts = [name for name in _TEXTS if name in names]
         table = pq.ParquetFile(data, metadata=metadata, read_dictionary=texts).read(columns=names)
         table.validate(full=True)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of names of columns
-        raise MalformedFileError(f"{source.url}: no table of references: {str(error).splitlines()[0]}") from error
     return table
 
 
 def _check_size(source: Source, size: int, limits: Limits) -> None:
     if size > limits.max_metadata_bytes:
         raise MalformedFileError(
-            f"{source.url}: a table of {size} bytes, more than the limit of {limits.max_metadata_bytes}"
+            f"{source.url}: is a table of {size} bytes, more than the limit of {limits.max_metadata_bytes}"
         )
 
 
@@ -180,12 +177,12 @@ def _columns(schema: Any, where: str) -> list[str]:
     columns = [column for column in schema if column.name in (*_TEXTS, *_NUMBERS)]
     names = [column.name for column in columns]
     if len(set(names)) != len(names):
-        raise MalformedFileError(f"{where}: several columns of one name among {names}")
+        raise MalformedFileError(f"{where}: several columns have the same name: {names}")
     for column in columns:
         tests, meant = (_IS_TEXT, "texts") if column.name in _TEXTS else (_IS_NUMBER, "numbers")
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if not any(test(kind) for test in tests):
-            raise MalformedFileError(f"{where}: the column {column.name!r} holds {kind}, not {meant}")
+        held = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if not any(test(held) for test in tests):
+            raise MalformedFileError(f"{where}: the column {column.name!r} holds {held}, not {meant}")
     return names
 
 
@@ -205,9 +202,9 @@ def _locations(values: Any, where: str) -> list[str]:
     try:
         locations: list[str] = values.cast(pa.string()).to_pylist()
     except pa.ArrowInvalid as error:
-        raise MalformedFileError(f"{where}: locations that are no texts: {error}") from error
+        raise MalformedFileError(f"{where}: locations are not texts: {error}") from error
     if not all(locations):
-        raise MalformedFileError(f"{where}: a reference to nowhere; write null where nothing is stored")
+        raise MalformedFileError(f"{where}: a location is empty; where nothing is stored it must be null")
     return locations
 
 
@@ -221,12 +218,12 @@ def _buffers(column: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """The numbers of a column, and which are not null. Its own `to_numpy` would import pandas where it is installed."""
     bitmap, data = column.buffers()
     rows = slice(column.offset, column.offset + len(column))
-    kind = np.dtype({"double": "f8", "float": "f4", "halffloat": "f2"}.get(str(column.type), str(column.type)))
+    dtype = np.dtype({"double": "f8", "float": "f4", "halffloat": "f2"}.get(str(column.type), str(column.type)))
     if bitmap is None:
         valid = np.ones(len(column), bool)
     else:
         valid = np.unpackbits(np.frombuffer(bitmap, "u1"), bitorder="little")[rows].astype(bool)
-    return np.frombuffer(data, kind, rows.stop)[rows], valid
+    return np.frombuffer(data, dtype, rows.stop)[rows], valid
 
 
 def _integers(column: Any, where: str) -> NDArray[np.uint64]:
@@ -237,11 +234,11 @@ def _integers(column: Any, where: str) -> NDArray[np.uint64]:
         whole = (numbers < 2.0**63) & (np.floor(numbers) == numbers)
         numbers = np.where(whole, numbers, -1).astype("i8")
     if np.issubdtype(numbers.dtype, np.integer) and bool((numbers < 0).any()):
-        raise MalformedFileError(f"{where}: offsets and sizes are whole numbers, and here is something else")
+        raise MalformedFileError(f"{where}: offsets and sizes must be whole numbers, not negative and below 2**63")
     return numbers.astype("u8")
 
 
-def _decoded(value: Any, where: str) -> bytes:
+def _decode(value: Any, where: str) -> bytes:
     """The bytes of an inline chunk; readers decode base64 where it says so."""
     data = value.encode("utf-8") if isinstance(value, str) else bytes(value)
     if not data.startswith(_BASE64):
@@ -249,4 +246,4 @@ def _decoded(value: Any, where: str) -> bytes:
     try:
         return base64.b64decode(data[len(_BASE64) :], validate=True)
     except binascii.Error as error:
-        raise MalformedFileError(f"{where}: an inline chunk that is no base64: {error}") from error
+        raise MalformedFileError(f"{where}: an inline chunk is not valid base64: {error}") from error

@@ -31,18 +31,18 @@ class KerchunkParquetParser:
     def parse(self, source: Source, options: KerchunkParquetParserOptions, context: ParseContext) -> VirtualGroup:
         """Read the metadata and the tables; nothing that they point at is opened, except for sizes of whole files."""
         if not source.is_prefix:
-            raise MalformedFileError(f"{source.url}: Kerchunk Parquet is a directory")
+            raise MalformedFileError(f"{source.url}: is not a directory, as Kerchunk Parquet is")
         metadata = read_metadata(source)
-        found = Hierarchy.of(metadata["metadata"], context, source.name.partition(".")[0])
+        hierarchy = Hierarchy.of(metadata["metadata"], context, source.name.partition(".")[0])
         document = _provenance_document(source)
         provenance = read_provenance(document, context)
         locations = LocationTable(policy=ReferencePolicy.of(source, options.allow), provenance=provenance)
         reader = _Reader(source, metadata["record_size"], locations, context, complete=document is not None)
         columns = {}
-        for path, node in found.arrays.items():
+        for path, node in hierarchy.arrays.items():
             with context.isolate(path):
                 columns[path] = reader.columns(node)
-        return found.tree(columns, locations)
+        return hierarchy.tree(columns, locations)
 
 
 def _provenance_document(source: Source) -> Any:
@@ -85,7 +85,9 @@ class _Reader:
             if child.exists():
                 builder.add(child, rows)
             elif self._complete:
-                raise MalformedFileError(f"{child.url}: this table of references is lost")
+                raise MalformedFileError(
+                    f"{child.url}: this table of references is missing; copy or write the store again"
+                )
             else:
                 self._context.report(node.path, "no table of references", f"{child.url}: its chunks are missing")
                 builder.add_missing(rows)

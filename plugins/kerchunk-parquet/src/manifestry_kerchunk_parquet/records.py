@@ -1,7 +1,7 @@
 """The tables of references: ``<array>/refs.<n>.parq``, row by row the chunks of an array in C order.
 
 Columns are path, offset, size and raw. A chunk in the table itself has `raw`; one that is not stored has neither path
-nor raw. What other readers need, found out with fsspec and pandas: `path` must be dictionary-encoded, or nulls come
+nor raw. What other readers need (tried with fsspec and pandas): `path` must be dictionary-encoded, or nulls come
 back as NaN; `offset` and `size` need column statistics, or they come back as floats.
 """
 
@@ -61,7 +61,7 @@ def _table(
     if int(offsets.max(initial=0)) > np.iinfo("i8").max:
         raise UnsupportedFeatureError("offset beyond 2**63 in Kerchunk Parquet", where, "write Kerchunk JSON")
     files, rows = np.unique(index[elsewhere], return_inverse=True)
-    urls = [_encoded(manifest.files.urls[row], where) for row in files.tolist()]
+    urls = [_encode(manifest.files.urls[row], where) for row in files.tolist()]
     path = _dictionary(elsewhere, rows, _texts(urls, pa.string()))
     chunks, rows = _inline_chunks(manifest, offsets[inline], lengths[inline])
     raw = _dictionary(inline, rows, _texts(chunks, pa.binary()))
@@ -70,19 +70,19 @@ def _table(
     return pa.Table.from_arrays([path, offset, size, raw], schema=_SCHEMA)
 
 
-def _encoded(url: str, where: str) -> bytes:
+def _encode(url: str, where: str) -> bytes:
     try:
         return url.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UnsupportedFeatureError(f"path {url!r} in Kerchunk Parquet", where, "it is no Unicode text") from error
+        raise UnsupportedFeatureError(f"path {url!r} in Kerchunk Parquet", where, "it is not Unicode text") from error
 
 
-def _texts(values: Sequence[bytes], kind: Any) -> Any:
+def _texts(values: Sequence[bytes], arrow_type: Any) -> Any:
     """A column of texts or bytes. From buffers: `pyarrow.array` would import pandas where it is installed."""
     ends = np.cumsum([0, *map(len, values)], dtype="i8")
     offsets, data = pa.py_buffer(ends.astype("i4")), pa.py_buffer(b"".join(values))
     assert ends[-1] <= np.iinfo("i4").max, "the limits on copied bytes are far below"
-    return pa.Array.from_buffers(kind, len(values), [None, offsets, data])
+    return pa.Array.from_buffers(arrow_type, len(values), [None, offsets, data])
 
 
 def _numbers(values: NDArray[np.uint64]) -> Any:
@@ -108,7 +108,7 @@ def _inline_chunks(
 
 
 def _raw(chunk: bytes) -> bytes:
-    """A chunk as it stands in a table: readers would decode one that looks like base64, so that is what it becomes."""
+    """A chunk as a table holds it: readers would decode one that looks like base64, so that is what it becomes."""
     return b"base64:" + base64.b64encode(chunk) if chunk.startswith(b"base64:") else chunk
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from manifestry.plugin import MalformedFileError, Source
+from manifestry.plugin import MalformedFileError, Source, translated
 
 __all__ = ["METADATA", "is_store", "read_json", "read_metadata"]
 
@@ -27,13 +27,15 @@ def read_metadata(source: Source) -> dict[str, Any]:
         It has no metadata or no record size.
     """
     child = source.child(METADATA)
-    found = read_json(child)
-    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+    document = read_json(child)
+    if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
         raise MalformedFileError(f"{child.url}: has no metadata")
-    record_size = found.get("record_size")
+    record_size = document.get("record_size")
     if not isinstance(record_size, int) or record_size < 1:
-        raise MalformedFileError(f"{child.url}: record_size is {record_size!r}")
-    return found
+        raise MalformedFileError(
+            f"{child.url}: record_size is {record_size!r}, and must be a whole number of at least 1"
+        )
+    return document
 
 
 def read_json(document: Source) -> Any:
@@ -44,10 +46,8 @@ def read_json(document: Source) -> Any:
     MalformedFileError
         It is no JSON.
     """
-    try:
+    with translated((ValueError, RecursionError), MalformedFileError, f"{document.url}: is not JSON"):
         return json.loads(document.range(0, document.size))
-    except (ValueError, RecursionError) as error:
-        raise MalformedFileError(f"{document.url}: no JSON: {error}") from error
 
 
 def is_store(source: Source) -> bool:

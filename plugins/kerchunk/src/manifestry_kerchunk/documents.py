@@ -89,7 +89,7 @@ class Preparation:
     stores: StoreRegistry
     limits: Limits
     prefix: str = ""
-    _known: dict[str, tuple[VirtualArray, PreparedArray]] = field(default_factory=dict)
+    _prepared: dict[str, tuple[VirtualArray, PreparedArray]] = field(default_factory=dict)
 
     def check(self, tree: VirtualGroup) -> list[Issue]:
         """What of a tree has no exact form, and what attributes have no place."""
@@ -122,10 +122,10 @@ class Preparation:
         UnsupportedFeatureError, ManifestError
             It has no exact form in the format asked for.
         """
-        known = self._known.get(path)
-        if known is None or known[0] is not array:
-            known = self._known[path] = (array, self._prepare(path, array))
-        return known[1]
+        prepared = self._prepared.get(path)
+        if prepared is None or prepared[0] is not array:
+            prepared = self._prepared[path] = (array, self._prepare(path, array))
+        return prepared[1]
 
     def group_documents(self, path: str, group: VirtualGroup) -> dict[str, Any]:
         """The documents of a group, by their keys."""
@@ -145,9 +145,9 @@ class Preparation:
         start = f"{at}/" if at else ""
         issues: tuple[Issue, ...] = ()
         for version in self._versions:
-            found = documents_of(group, path, zarr_format=version)
-            documents |= {f"{start}{name}": value for name, value in found.json.items()}
-            issues = found.issues
+            own = documents_of(group, path, zarr_format=version)
+            documents |= {f"{start}{name}": value for name, value in own.json.items()}
+            issues = own.issues
         return documents, list(issues)
 
     @property
@@ -170,11 +170,11 @@ class Preparation:
         issues: tuple[Issue, ...] = ()
         array = with_inline_chunks(array, self.inline_below, self.stores, self.limits, path)
         for version in self._versions:
-            found = documents_of(array.metadata, path, zarr_format=version)
-            documents |= {f"{at}/{name}": value for name, value in found.json.items()}
-            packages, issues = packages | found.packages, issues or found.issues
-            if not found.fill_is_stored and array.manifest.stored_count < array.manifest.size:
-                array = self._fill(path, array, found.json[".zarray"])
+            own = documents_of(array.metadata, path, zarr_format=version)
+            documents |= {f"{at}/{name}": value for name, value in own.json.items()}
+            packages, issues = packages | own.packages, issues or own.issues
+            if not own.fill_is_stored and array.manifest.stored_count < array.manifest.size:
+                array = self._fill(path, array, own.json[".zarray"])
         keys_of_v2 = self.zarr_format != 3
         if self.zarr_format == "both":
             documents[f"{at}/zarr.json"]["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}
@@ -213,5 +213,5 @@ def zarr_format_of(option: int | str) -> ZarrFormat:
 
 
 def to_strict_json(value: Any) -> str:
-    """JSON by the letter, in ASCII: what every reader of references takes."""
+    """Strict JSON in ASCII: what every reader of references takes."""
     return json.dumps(value, allow_nan=False, separators=(",", ":"))

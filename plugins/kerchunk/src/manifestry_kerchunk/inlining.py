@@ -36,7 +36,7 @@ def encoded_fill_chunk(metadata: ArrayMetadata, zarray: dict[str, Any], where: s
     chunk = _fill_chunk(metadata, zarray)
     names = [step["id"] for step in [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]]
     try:
-        encoded, decoded = _there_and_back(chunk, zarray)
+        encoded, decoded = _round_trip(chunk, zarray)
     except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
         raise _no_fill_chunk(names, where, str(error)) from error
     if not _same_elements(decoded, chunk):
@@ -48,7 +48,7 @@ def _no_fill_chunk(names: list[str], where: str, reason: str) -> UnsupportedFeat
     return UnsupportedFeatureError(
         f"missing chunks with codec {', '.join(names)} in Zarr v2",
         where,
-        f"they need an encoded chunk of the fill value, and there is none: {reason}; write zarr_format=3 or Icechunk",
+        f"they need an encoded chunk of the fill value, which cannot be made: {reason}; write zarr_format=3 or Icechunk",
     )
 
 
@@ -68,7 +68,7 @@ def _stored_dtype(dtype: Any) -> np.dtype[Any]:
     return np.dtype(dtype if isinstance(dtype, str) else [(name, _stored_dtype(field)) for name, field in dtype])
 
 
-def _there_and_back(chunk: np.ndarray[Any, Any], zarray: dict[str, Any]) -> tuple[bytes, Any]:
+def _round_trip(chunk: np.ndarray[Any, Any], zarray: dict[str, Any]) -> tuple[bytes, Any]:
     import numcodecs  # noqa: PLC0415 only where chunks are missing
     import numcodecs.registry  # noqa: PLC0415 as above
 
@@ -76,7 +76,7 @@ def _there_and_back(chunk: np.ndarray[Any, Any], zarray: dict[str, Any]) -> tupl
     codecs = [(step, numcodecs.registry.get_codec(dict(step))) for step in steps]
     data: Any = chunk
     for step, codec in codecs:
-        data = codec.encode(_shaped(data, step, zarray))
+        data = codec.encode(_reshape(data, step, zarray))
     encoded = data.tobytes() if isinstance(data, np.ndarray) else bytes(data)
     decoded: Any = encoded
     for _, codec in reversed(codecs):
@@ -84,7 +84,7 @@ def _there_and_back(chunk: np.ndarray[Any, Any], zarray: dict[str, Any]) -> tupl
     return encoded, decoded
 
 
-def _shaped(data: Any, step: dict[str, Any], zarray: dict[str, Any]) -> Any:
+def _reshape(data: Any, step: dict[str, Any], zarray: dict[str, Any]) -> Any:
     """`data` in the shape and type that a codec of arrays checks before it encodes."""
     if not isinstance(data, np.ndarray):
         if "shape" not in step or "dtype" not in step:
@@ -147,12 +147,12 @@ def with_inline_chunks(
     index, offsets = index.copy(), offsets.copy()
     parts, end = [manifest.inline], len(manifest.inline)
     for row in np.unique(index[small]).tolist():
-        mine = small[index[small] == row]
-        ranges = list(zip(offsets[mine].tolist(), (offsets[mine] + lengths[mine]).tolist(), strict=True))
+        chunks = small[index[small] == row]
+        ranges = list(zip(offsets[chunks].tolist(), (offsets[chunks] + lengths[chunks]).tolist(), strict=True))
         data = Source.at(manifest.files.urls[row], stores).ranges(ranges)
-        counts = lengths[mine]
-        offsets[mine] = end + np.cumsum(counts) - counts
-        index[mine] = INLINE
+        counts = lengths[chunks]
+        offsets[chunks] = end + np.cumsum(counts) - counts
+        index[chunks] = INLINE
         parts += data
         end += int(counts.sum())
     copied = ChunkManifest.from_columns(

@@ -1,4 +1,4 @@
-"""What the write sessions of both reference formats do alike: they hold one tree until they are committed."""
+"""What the write sessions of both reference formats have in common: they hold one tree until they are committed."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from manifestry.plugin import (
     Source,
     SourceError,
     UnsupportedFeatureError,
+    first_line,
 )
 from numpy.typing import NDArray
 
@@ -62,8 +63,7 @@ def library_errors(where: str) -> Iterator[None]:
     try:
         yield
     except LIBRARY_ERRORS as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MalformedFileError(f"{where}: {first}") from error
+        raise MalformedFileError(f"{where}: {first_line(error)}") from error
 
 
 class OpenFile:

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5i, h5r, h5t
 from manifestry import Reference
-from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatureError
+from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatureError, first_line
 
 from manifestry_hdf5.libhdf5.files import LIBRARY_ERRORS, OpenFile
 from manifestry_hdf5.objects.sequences import in_file_order
@@ -77,7 +77,7 @@ def _names(
             return [name for name in map(str.encode, only) if h5a.exists(identifier, name)]
         return list(range(h5a.get_num_attrs(identifier)))
     except (MalformedFileError, *LIBRARY_ERRORS) as error:
-        context.report(path, "attributes that cannot be read", (str(error).splitlines() or [""])[0])
+        context.report(path, "attributes that cannot be read", first_line(error))
         return []
 
 
@@ -138,8 +138,7 @@ def _from_library(
             file.check_values(attribute.get_type())
         value = _read_dimension_list(file, attribute) if name == _FORWARD else _value(attribute, file.source.size)
     except (MalformedFileError, UnsupportedFeatureError, *LIBRARY_ERRORS) as error:
-        first = (str(error).splitlines() or [""])[0]
-        context.report(f"{path}@{name}", "attribute that cannot be read", first)
+        context.report(f"{path}@{name}", "attribute that cannot be read", first_line(error))
         return {}
     return {name: value}
 

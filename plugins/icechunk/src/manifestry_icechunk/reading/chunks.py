@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from itertools import batched
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import numpy as np
@@ -28,7 +28,7 @@ __all__ = ["ChunkReader", "canonical_location"]
 
 _NATIVE: Final = 1
 _VIRTUAL: Final = 2
-_FETCHES: Final = 64
+_MAX_REQUESTS: Final = 64
 _ALIASES: Final = {"gcs": "gs", "azure": "az", "abfs": "az", "tigris": "s3"}
 
 
@@ -38,6 +38,17 @@ def canonical_location(location: str) -> str:
     if scheme in ("http", "https"):
         return location
     return f"{_ALIASES.get(scheme, scheme)}{separator}{unquote(rest, errors='surrogateescape')}"
+
+
+class _Batch(NamedTuple):
+    """Some stored chunks as icechunk gives them: columns, and the bytes of those in the manifest file itself by row."""
+
+    coordinates: NDArray[Any]
+    kinds: NDArray[np.uint8]
+    locations: list[str]
+    offsets: NDArray[np.uint64]
+    lengths: NDArray[np.uint64]
+    inlined: Mapping[int, bytes]
 
 
 class _Rows:
@@ -112,62 +123,58 @@ class ChunkReader:
         offsets: list[NDArray[np.uint64]] = []
         lengths: list[NDArray[np.uint64]] = []
         blob = bytearray()
-        async for coordinates, kinds, paths, starts, sizes, inlined in self._nodes.chunks(path):
-            copied = np.flatnonzero((kinds != _VIRTUAL) | inline)
-            begin, count = starts.copy(), sizes.copy()
+        async for columns in self._nodes.chunks(path):
+            batch = _Batch._make(columns)
+            copied = np.flatnonzero((batch.kinds != _VIRTUAL) | inline)
+            begin, count = batch.offsets.copy(), batch.lengths.copy()
             if copied.size:
-                data = await self._copy(path, coordinates, copied.tolist(), kinds, inlined, len(blob), sizes)
+                data = await self._copy(path, batch, copied, len(blob))
                 ends = len(blob) + np.cumsum([len(chunk) for chunk in data], dtype="u8")
                 count[copied] = [len(chunk) for chunk in data]
                 begin[copied] = ends - count[copied]
                 blob += b"".join(data)
                 for row in copied.tolist():
-                    paths[row] = ""
-            where.append(coordinates)
-            rows.append(table.index(paths))
+                    batch.locations[row] = ""
+            where.append(batch.coordinates)
+            rows.append(table.index(batch.locations))
             offsets.append(begin)
             lengths.append(count)
         if not where:
             return ChunkManifest.missing(grid_shape)
-        columns = [np.concatenate(parts) for parts in (where, offsets, lengths, rows)]
         return ChunkManifest.from_sparse(
             grid_shape,
             FileTable(table.files),
-            columns[0],
-            columns[1],
-            columns[2],
-            file_index=columns[3],
+            np.concatenate(where),
+            np.concatenate(offsets),
+            np.concatenate(lengths),
+            file_index=np.concatenate(rows),
             inline=bytes(blob),
         )
 
-    async def _copy(
-        self,
-        path: str,
-        coordinates: NDArray[Any],
-        copied: Sequence[int],
-        kinds: NDArray[np.uint8],
-        inlined: Mapping[int, bytes],
-        before: int,
-        sizes: NDArray[np.uint64],
-    ) -> list[bytes]:
-        """The bytes of some chunks; those that are no part of the manifest file are fetched."""
-        total = before + int(sizes[copied].sum())
+    async def _copy(self, path: str, batch: _Batch, copied: NDArray[np.intp], before: int) -> list[bytes]:
+        """The bytes of some chunks of a batch, of which `before` were copied from others already.
+
+        Those that are not in the manifest file are fetched.
+        """
+        total = before + int(batch.lengths[copied].sum())
         limit = self._context.limits.max_inline_bytes
         if total > limit:
-            own = "chunks of the repository's own" if bool((kinds[copied] == _NATIVE).any()) else "inline chunks"
+            native = bool((batch.kinds[copied] == _NATIVE).any())
+            what = "chunks of the repository's own" if native else "inline chunks"
             raise UnsupportedFeatureError(
-                f"{own} of more than {limit} bytes",
+                f"{what} of more than {limit} bytes",
                 path,
                 "only references can be moved to another store: leave the array out, or raise limits.max_inline_bytes",
             )
-        found = []
-        for some in batched(copied, _FETCHES):
-            found += await asyncio.gather(*(self._bytes(path, coordinates[row], inlined.get(row)) for row in some))
-        return found
+        data: list[bytes] = []
+        for some in batched(copied.tolist(), _MAX_REQUESTS):
+            data += await asyncio.gather(*(self._bytes(path, batch, row) for row in some))
+        return data
 
-    async def _bytes(self, path: str, at: NDArray[Any], known: bytes | None) -> bytes:
-        if known is not None:
-            return known
-        found = await self._nodes.store.get(chunk_key(path, at.tolist()), cpu.buffer_prototype)
-        assert found is not None
-        return found.to_bytes()
+    async def _bytes(self, path: str, batch: _Batch, row: int) -> bytes:
+        inlined = batch.inlined.get(row)
+        if inlined is not None:
+            return inlined
+        data = await self._nodes.store.get(chunk_key(path, batch.coordinates[row].tolist()), cpu.buffer_prototype)
+        assert data is not None
+        return data.to_bytes()

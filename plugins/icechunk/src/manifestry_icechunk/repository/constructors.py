@@ -25,7 +25,7 @@ class Call:
     secrets
         Keywords that replace `instead` when the call is made here, and are never printed.
     instead
-        Names of `arguments` that stand for the secrets in print.
+        Names of `arguments` that are printed in place of the secrets.
     """
 
     function: str

@@ -55,8 +55,8 @@ class Container:
 def containers_of(config: icechunk.RepositoryConfig | None) -> list[Container]:
     """The containers of a configuration, longest prefix first: the order in which readers match them."""
     registered: Mapping[str, Any] = (config.virtual_chunk_containers if config else None) or {}
-    found = [Container(prefix, container.name) for prefix, container in registered.items()]
-    return sorted(found, key=lambda container: len(container.prefix), reverse=True)
+    containers = [Container(prefix, container.name) for prefix, container in registered.items()]
+    return sorted(containers, key=lambda container: len(container.prefix), reverse=True)
 
 
 def used_rows(manifest: ChunkManifest) -> NDArray[np.uint32]:
@@ -84,18 +84,18 @@ def choose_containers(urls: Iterable[str], existing: Sequence[Container], *, rel
     used: dict[str, Container] = {}
     uncovered: dict[str, list[str]] = {}
     for url in urls:
-        found = next((container for container in existing if container.covers(url)), None)
-        if found is None:
+        cover = next((container for container in existing if container.covers(url)), None)
+        if cover is None:
             uncovered.setdefault(_group(url), []).append(url)
         else:
-            used[found.prefix] = found
+            used[cover.prefix] = cover
     for together in uncovered.values():
         for prefix in _prefixes(together):
             used[prefix] = Container(prefix)
     if not relative:
         return list(used.values())
     names = {container.name for container in existing if container.name is not None}
-    return [_named(container, names) for container in used.values()]
+    return [_with_name(container, names) for container in used.values()]
 
 
 def _group(url: str) -> str:
@@ -111,7 +111,7 @@ def _prefixes(urls: Sequence[str]) -> list[str]:
     return [directory if clean == _ROOT else clean]
 
 
-def _named(container: Container, names: set[str]) -> Container:
+def _with_name(container: Container, names: set[str]) -> Container:
     if clean_part(container.prefix) != container.prefix:
         raise UnsupportedFeatureError(
             "relative locations below a directory whose name needs encoding",
@@ -151,9 +151,9 @@ def locations_of(
     Texts are made once for each file and shared by all references.
     """
     ordered = sorted(containers, key=lambda container: len(container.prefix), reverse=True)
-    found = [""] * (len(files) + 1)
+    locations = [""] * (len(files) + 1)
     for row in rows.tolist():
         url = files.urls[row]
         container = next(c for c in ordered if c.covers(url))
-        found[row] = container.location(url, relative=relative)
-    return found
+        locations[row] = container.location(url, relative=relative)
+    return locations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 import icechunk
-from manifestry.plugin import ManifestryError, SourceError, WriteError
+from manifestry.plugin import ManifestryError, SourceError, WriteError, first_line
 
 __all__ = ["ConflictingCommitError", "icechunk_errors", "is_unreachable"]
 
@@ -56,15 +56,12 @@ class icechunk_errors:  # noqa: N801 used like a function
         if isinstance(error, icechunk.IcechunkError | OSError):
             raise self._otherwise(f"{self._doing}: {message}") from error
         if type(error).__name__ == "PanicException":
-            raise self._otherwise(f"{self._doing}: icechunk failed inside ({message}); nothing was stored") from error
+            raise self._otherwise(
+                f"{self._doing}: icechunk failed internally ({message}); nothing was stored"
+            ) from error
 
 
 def is_unreachable(error: icechunk.StorageError) -> bool:
     """Whether a host is not known, or nobody answers there; icechunk asks it as often as a busy server."""
     text = str(error)
     return any(sign in text for sign in _NOT_THERE) and not any(sign in text for sign in _CUT_OFF)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, or its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["MAX_LOCATION_BYTES", "clean_part", "common_directory", "encode", "location_fault"]
+__all__ = ["clean_part", "common_directory", "encode", "location_fault"]
 
-MAX_LOCATION_BYTES: Final = 1024
+_MAX_LOCATION_BYTES: Final = 1024
 """Longer locations can be written, but a manifest of 1,000 references or more that holds one cannot be read."""
 
 _SCHEMES: Final = ("file", "s3", "gs", "az", "http", "https")
@@ -35,7 +35,7 @@ def location_fault(url: str) -> str:
         return "the file lies in the root directory, which Icechunk does not authorise"
     if url.startswith(("file:///?", "file:///#")):
         return "the name of the topmost directory begins with ? or #, and no container of Icechunk can have that prefix"
-    if len(url) <= MAX_LOCATION_BYTES and _UNRESERVED.fullmatch(url):
+    if len(url) <= _MAX_LOCATION_BYTES and _UNRESERVED.fullmatch(url):
         return ""
     if _CONTROL.search(url):
         return "the URL holds a control character, which Icechunk cannot look up"
@@ -44,8 +44,8 @@ def location_fault(url: str) -> str:
     except UnicodeEncodeError:
         return "the URL is not Unicode text, and Icechunk looks up UTF-8 only"
     size = len(encode(url).encode())
-    if size > MAX_LOCATION_BYTES:
-        return f"the URL takes {size} bytes when encoded, and readers of Icechunk fail above {MAX_LOCATION_BYTES}"
+    if size > _MAX_LOCATION_BYTES:
+        return f"the URL takes {size} bytes when encoded, and readers of Icechunk fail above {_MAX_LOCATION_BYTES}"
     return ""
 
 

@@ -1,7 +1,7 @@
 """One writer at a time in a local repository.
 
 Icechunk on a local file system has no atomic update of a branch: of several processes that commit at the same time
-some lose their commits and are told that all went well. The lock is the operating system's, so that of a process that
+some lose their commits and still report success. The lock is the operating system's, so that of a process that
 dies is free again.
 """
 
@@ -69,12 +69,12 @@ class RepositoryLock:
             ) from error
         except OSError as error:
             raise WriteError(f"{place}: the lock of the repository cannot be taken: {error.strerror}") from error
-        except RuntimeError as error:  # waiting without end for a lock that only this thread can let go of
+        except RuntimeError as error:  # waiting endlessly for a lock that only this thread can release
             raise WriteError(f"{directory}: this thread is writing there already, in another session") from error
         self._lock = lock
 
     def release(self) -> None:
-        """Let go of the lock. May be called at any time."""
+        """Release the lock. May be called at any time."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -9,7 +9,7 @@ from typing import Any
 import icechunk
 from manifestry.plugin import ManifestError, OutputState, Provenance, SourceFile, WriteError
 
-__all__ = ["Meanwhile", "provenance_of", "source_files", "sources_of"]
+__all__ = ["OtherCommits", "provenance_of", "source_files", "sources_of"]
 
 
 def provenance_of(repository: icechunk.Repository, snapshot: str, group: str) -> tuple[Provenance, ...]:
@@ -64,12 +64,12 @@ def sources_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Meanwhile:
+class OtherCommits:
     """Refuses what others have added between the state that a caller looked at and a commit.
 
     Attributes
     ----------
-    label
+    where
         The repository, for messages.
     group
         The group that is continued.
@@ -77,7 +77,7 @@ class Meanwhile:
         As in `manifestry.formats.contracts.WriteContext`.
     """
 
-    label: str
+    where: str
     group: str
     state: OutputState | None
     sources: frozenset[str]
@@ -99,14 +99,18 @@ class Meanwhile:
             if how is None:
                 below = f"{self.group}/" if self.group else ""
                 if any(path.startswith(below) for path in _changes(repository, commit)):
-                    raise WriteError(f"{self.label}: another program has changed it meanwhile; give the command again")
+                    raise WriteError(
+                        f"{self.where}: another program has changed it in the meantime; run the command again"
+                    )
             elif _concerns(_group(how), self.group):
-                there = min(_sources(commit) & self.sources, default=None)
-                if there is not None:
-                    raise WriteError(f"{self.label}: another run has added {there} meanwhile; give the command again")
+                added = min(_sources(commit) & self.sources, default=None)
+                if added is not None:
+                    raise WriteError(
+                        f"{self.where}: another run has added {added} in the meantime; run the command again"
+                    )
         raise WriteError(
-            f"{self.label}: its history was cut or its branch moved meanwhile, and nothing says what was added since; "
-            "give the command again"
+            f"{self.where}: its history was cut or its branch moved in the meantime, and nothing says what was added "
+            "since; run the command again"
         )
 
 

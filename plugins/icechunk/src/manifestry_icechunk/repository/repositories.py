@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
 
 import icechunk
 from manifestry.plugin import SourceError, TargetExistsError
 
 from manifestry_icechunk.repository.containers import Container, containers_of
 from manifestry_icechunk.repository.errors import icechunk_errors, is_unreachable
-from manifestry_icechunk.repository.retrying import being_brief, being_patient
+from manifestry_icechunk.repository.retrying import brief_settings, patient_settings
 from manifestry_icechunk.repository.storages import RepositoryPlace
 
-__all__ = ["authorisation", "create_repository", "open_repository", "save_config", "state_of"]
+__all__ = ["PlaceState", "authorisation", "create_repository", "open_repository", "save_config", "state_of"]
+
+_MAX_ATTEMPTS: Final = 10
 
 type Configure = Callable[[icechunk.RepositoryConfig], bool]
 """Changes a configuration in place; says whether anything is new."""
+
+
+class PlaceState(Enum):
+    """What is at a place."""
+
+    EMPTY = "nothing"
+    REPOSITORY = "an Icechunk repository"
+    OCCUPIED = "something that is not an Icechunk repository"
 
 
 def _exists(place: RepositoryPlace) -> bool:
@@ -32,7 +43,7 @@ def _exists(place: RepositoryPlace) -> bool:
     pauses = iter(place.pauses())
     while True:
         try:
-            return icechunk.Repository.exists(place.storage.make(), storage_settings=being_brief())
+            return icechunk.Repository.exists(place.storage.make(), storage_settings=brief_settings())
         except icechunk.StorageError as error:
             if not is_unreachable(error):
                 break
@@ -40,7 +51,7 @@ def _exists(place: RepositoryPlace) -> bool:
             if pause is None:
                 raise
         time.sleep(pause)
-    return icechunk.Repository.exists(place.storage.make(), storage_settings=being_patient())
+    return icechunk.Repository.exists(place.storage.make(), storage_settings=patient_settings())
 
 
 def _without_false_alarm(place: RepositoryPlace) -> None:
@@ -49,8 +60,8 @@ def _without_false_alarm(place: RepositoryPlace) -> None:
         icechunk.set_logs_filter("error")
 
 
-def state_of(place: RepositoryPlace) -> str:
-    """What is at a place: ``"nothing"``, ``"repository"`` or ``"other"``.
+def state_of(place: RepositoryPlace) -> PlaceState:
+    """What is at a place.
 
     Raises
     ------
@@ -61,19 +72,17 @@ def state_of(place: RepositoryPlace) -> str:
     with icechunk_errors(f"{place.url}: looking for a repository", SourceError):
         if place.path is not None:
             if not place.path.exists() and not place.path.is_symlink():
-                return "nothing"
+                return PlaceState.EMPTY
             if not place.path.is_dir():
-                return "other"
+                return PlaceState.OCCUPIED
             if next(place.path.iterdir(), None) is None:
-                return "nothing"
+                return PlaceState.EMPTY
         if _exists(place):
-            return "repository"
-    return "other" if place.path is not None else "nothing"
+            return PlaceState.REPOSITORY
+    return PlaceState.OCCUPIED if place.path is not None else PlaceState.EMPTY
 
 
-def open_repository(
-    place: RepositoryPlace, access: Mapping[str, Any] | None = None, error: type[SourceError] = SourceError
-) -> icechunk.Repository:
+def open_repository(place: RepositoryPlace) -> icechunk.Repository:
     """The repository at a place, with the configuration that it keeps.
 
     Raises
@@ -82,10 +91,10 @@ def open_repository(
         There is none, or it cannot be opened.
     """
     _without_false_alarm(place)
-    with icechunk_errors(f"{place.url}: opening the repository", error):
-        # Its readers may have to make do with less: that stays in the configuration that it keeps.
-        config = None if place.path is not None else icechunk.RepositoryConfig(storage=being_patient())
-        return icechunk.Repository.open(place.storage.make(), config, authorize_virtual_chunk_access=dict(access or {}))
+    with icechunk_errors(f"{place.url}: opening the repository", SourceError):
+        # For this process only: what its readers get stays in the configuration that it keeps.
+        config = None if place.path is not None else icechunk.RepositoryConfig(storage=patient_settings())
+        return icechunk.Repository.open(place.storage.make(), config)
 
 
 def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig) -> icechunk.Repository:
@@ -101,7 +110,9 @@ def create_repository(place: RepositoryPlace, config: icechunk.RepositoryConfig)
             return icechunk.Repository.create(place.storage.make(), config=config)
         except icechunk.IcechunkError as error:
             if getattr(error, "kind", None) in ("parent-directory-not-clean", "repository-already-exists"):
-                raise TargetExistsError(f"{place.url}: something is there already, and not a repository") from error
+                raise TargetExistsError(
+                    f"{place.url}: the place is not empty, and not an Icechunk repository"
+                ) from error
             raise
 
 
@@ -110,14 +121,14 @@ def save_config(repository: icechunk.Repository, configure: Configure) -> icechu
 
     The configuration is read afresh: what another writer added in the meantime stays.
     """
-    for attempt in range(10):
+    for attempt in range(_MAX_ATTEMPTS):
         config = icechunk.Repository.fetch_config(repository.storage) or icechunk.RepositoryConfig.default()
         if not configure(config):
             break
         try:
             repository.reopen(config=config).save_config()
         except icechunk.ConflictError:
-            if attempt == 9:
+            if attempt == _MAX_ATTEMPTS - 1:
                 raise
         else:
             break

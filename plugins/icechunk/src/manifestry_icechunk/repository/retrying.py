@@ -1,7 +1,7 @@
 """How long servers get: for chunks of remote sources by settings that the repository keeps, and for its own objects.
 
 Icechunk uses the settings of the repository's own storage for virtual chunks too, and saves them with the rest of the
-configuration. Those of a local disk or of memory are no good for a network: one try, and chunks in small pieces.
+configuration. Those of a local disk or of memory do not suit a network: one try, and chunks in small pieces.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import icechunk
 
 from manifestry_icechunk.repository.containers import containers_of
 
-__all__ = ["add_patience", "being_brief", "being_patient", "for_network", "gives_up_at_once"]
+__all__ = ["add_patience", "brief_settings", "gives_up_at_once", "network_settings", "patient_settings"]
 
 _PATIENT: Final = (50, 1000, 10_000)
 """Tries, and the first and longest pause in milliseconds: about three and a half minutes in all.
@@ -35,7 +35,7 @@ _UNCHOSEN_REQUESTS: Final = frozenset({(5, 4096), (5, 1), (None, None)})
 def add_patience(config: icechunk.RepositoryConfig) -> bool:
     """Let readers of remote containers try again, and ask for whole chunks; returns whether anything was new.
 
-    What the owner of the repository has chosen stays. Each kind of setting is looked at by itself: Icechunk saves one
+    What the owner of the repository has chosen stays. Each kind of setting is checked separately: Icechunk saves one
     that was chosen together with all the others of the storage.
     """
     if not _has_remote(config):
@@ -61,19 +61,19 @@ def gives_up_at_once(config: icechunk.RepositoryConfig) -> bool:
     return config.storage is not None and _retries(config.storage)[0] == 1 and _has_remote(config)
 
 
-def being_patient() -> icechunk.StorageSettings:
+def patient_settings() -> icechunk.StorageSettings:
     """Settings for requests to a remote repository itself; not to be kept in it."""
     return _settings(_PATIENT)
 
 
-def for_network(storage: icechunk.StorageSettings | None) -> icechunk.StorageSettings:
+def network_settings(storage: icechunk.StorageSettings | None) -> icechunk.StorageSettings:
     """Settings that a new repository on a network keeps: for itself, and for chunks of remote sources."""
     settings = storage or icechunk.StorageSettings()
     settings.retries = icechunk.StorageRetriesSettings(*_PATIENT)
     return settings
 
 
-def being_brief() -> icechunk.StorageSettings:
+def brief_settings() -> icechunk.StorageSettings:
     """Settings with which requests to a remote repository fail within a second or so."""
     return _settings(_BRIEF)
 
@@ -90,12 +90,12 @@ def _has_remote(config: icechunk.RepositoryConfig) -> bool:
 
 
 def _retries(storage: icechunk.StorageSettings) -> tuple[int | None, ...]:
-    found = storage.retries
-    return (None,) * 3 if found is None else (found.max_tries, found.initial_backoff_ms, found.max_backoff_ms)
+    retries = storage.retries
+    return (None,) * 3 if retries is None else (retries.max_tries, retries.initial_backoff_ms, retries.max_backoff_ms)
 
 
 def _requests(storage: icechunk.StorageSettings) -> tuple[int | None, ...]:
-    found = storage.concurrency
-    if found is None:
+    requests = storage.concurrency
+    if requests is None:
         return (None,) * 2
-    return found.max_concurrent_requests_for_object, found.ideal_concurrent_request_size
+    return requests.max_concurrent_requests_for_object, requests.ideal_concurrent_request_size

@@ -44,7 +44,7 @@ class RepositoryPlace:
     storage
         The call that makes icechunk's storage.
     pauses
-        Seconds to wait between attempts to reach its server, as long as it gets.
+        Seconds to wait between attempts to reach its server; they end when its time is over.
     """
 
     url: str
@@ -78,14 +78,16 @@ def repository_place(url: str, stores: StoreRegistry, settings: StoreSettings) -
         raise UnsupportedFeatureError(
             f"an Icechunk repository at {scheme}://", url, "use a path, s3://, gs:// or az://, or give an open session"
         )
-    given, inner = _given_config(url, stores)
-    known = _settings(scheme, settings, given)
-    secrets = {theirs: given[ours] for ours, theirs in _SECRETS[scheme].items() if ours in given}
-    where = {"container" if scheme == "az" else "bucket": given.get("bucket", host), "prefix": inner or prefix}
+    config, inner = _given_config(url, stores)
+    keywords = _settings(scheme, settings, config)
+    secrets = _secrets(scheme, config)
+    where = {"container" if scheme == "az" else "bucket": config.get("bucket", host), "prefix": inner or prefix}
     function = {"s3": "s3_storage", "gs": "gcs_storage", "az": "azure_storage"}[scheme]
-    if known.pop("anonymous", False):
-        return RepositoryPlace(url, None, Call(function, {**where, **known, "anonymous": True}), stores.policy.pauses)
-    arguments = {**where, **known, "from_env": True}
+    if keywords.pop("anonymous", False):
+        return RepositoryPlace(
+            url, None, Call(function, {**where, **keywords, "anonymous": True}), stores.policy.pauses
+        )
+    arguments = {**where, **keywords, "from_env": True}
     return RepositoryPlace(url, None, Call(function, arguments, secrets, ("from_env",)), stores.policy.pauses)
 
 
@@ -104,14 +106,22 @@ def _given_config(url: str, stores: StoreRegistry) -> tuple[Mapping[str, Any], s
     return {**config, **options}, "/".join(filter(None, (prefix, key.strip("/"))))
 
 
+def _secrets(scheme: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The credentials in the configuration of a store, by icechunk's names."""
+    return {name: config[option] for option, name in _SECRETS[scheme].items() if option in config}
+
+
 def _settings(scheme: str, chosen: StoreSettings, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of icechunk's functions for a scheme: what was chosen, given, or stands in the environment."""
+    """Keywords of icechunk's functions for a scheme: what was chosen, given, or is set in the environment."""
     if scheme == "gs":
         return {"anonymous": True} if _anonymous(chosen, given) else {}
     if scheme == "az":
         account = _first(chosen.account, given.get("account_name"), os.environ.get("AZURE_STORAGE_ACCOUNT_NAME"))
         if account is None:
-            raise OptionError("az:// needs the name of the storage account: AZURE_STORAGE_ACCOUNT_NAME, or an option")
+            raise OptionError(
+                "az:// needs the name of the storage account: set AZURE_STORAGE_ACCOUNT_NAME, or account in the options "
+                "storage and sources"
+            )
         return {"account": account} | ({"anonymous": True} if _anonymous(chosen, given) else {})
     environment = os.environ
     endpoint = _first(
@@ -125,7 +135,7 @@ def _settings(scheme: str, chosen: StoreSettings, given: Mapping[str, Any]) -> d
         None if given else environment.get("AWS_REGION", environment.get("AWS_DEFAULT_REGION")),
     )
     virtual_hosted = _flag(given.get("virtual_hosted_style_request"))
-    known = {
+    keywords = {
         "region": region,
         "endpoint_url": endpoint,
         "allow_http": _first(chosen.allow_http, _flag(given.get("allow_http")), _is_http(endpoint)),
@@ -133,7 +143,7 @@ def _settings(scheme: str, chosen: StoreSettings, given: Mapping[str, Any]) -> d
         "anonymous": _anonymous(chosen, given or {"skip_signature": environment.get("AWS_SKIP_SIGNATURE")}),
         "requester_pays": _first(chosen.requester_pays, _flag(given.get("request_payer"))),
     }
-    return {name: value for name, value in known.items() if value}
+    return {name: value for name, value in keywords.items() if value}
 
 
 def _anonymous(chosen: StoreSettings, given: Mapping[str, Any]) -> bool:
@@ -162,11 +172,11 @@ def container_store(prefix: str, settings: StoreSettings, stores: StoreRegistry)
         return Call("http_store", {"opts": {"allow_http": "true"}} if scheme == "http" else {})
     if scheme not in _SECRETS:
         raise UnsupportedFeatureError(f"virtual references to {scheme}://", prefix, "relocate the sources first")
-    known = _settings(scheme, settings, _given_config(prefix, stores)[0])
+    keywords = _settings(scheme, settings, _given_config(prefix, stores)[0])
     if scheme == "s3":
-        return Call("s3_store", known)
-    known.pop("anonymous", None)
-    return Call("gcs_store" if scheme == "gs" else "azure_store", known)
+        return Call("s3_store", keywords)
+    keywords.pop("anonymous", None)
+    return Call("gcs_store" if scheme == "gs" else "azure_store", keywords)
 
 
 def container_access(prefix: str, settings: StoreSettings, stores: StoreRegistry) -> Call:
@@ -185,9 +195,8 @@ def container_access(prefix: str, settings: StoreSettings, stores: StoreRegistry
         return Call("Credentials.HttpAccess")
     if scheme not in _SECRETS:
         raise UnsupportedFeatureError(f"virtual references to {given_scheme}://", prefix, "relocate the sources first")
-    given = _given_config(prefix, stores)[0]
+    config = _given_config(prefix, stores)[0]
     function = {"s3": "s3_credentials", "gs": "gcs_credentials", "az": "azure_credentials"}[scheme]
-    if _anonymous(settings, given):
+    if _anonymous(settings, config):
         return Call(function, {"anonymous": True})
-    secrets = {theirs: given[ours] for ours, theirs in _SECRETS[scheme].items() if ours in given}
-    return Call(function, {"from_env": True}, secrets, ("from_env",))
+    return Call(function, {"from_env": True}, _secrets(scheme, config), ("from_env",))

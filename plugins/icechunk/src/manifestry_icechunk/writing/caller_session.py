@@ -12,10 +12,10 @@ from manifestry_icechunk.repository.containers import Container, containers_of
 from manifestry_icechunk.repository.retrying import gives_up_at_once
 from manifestry_icechunk.writing.transactions import Splits
 
-__all__ = ["BorrowedTransaction"]
+__all__ = ["CallerSession"]
 
 
-class BorrowedTransaction:
+class CallerSession:
     """The caller's session: changes are left in it uncommitted.
 
     Parameters
@@ -56,9 +56,9 @@ class BorrowedTransaction:
 
     def writing(self, containers: Iterable[Container], splits: Splits) -> icechunk.IcechunkStore:  # noqa: ARG002 the caller's session has its rules already
         """See `Transaction`; containers and rules of manifests are the caller's business, and checked before."""
-        known = self.containers()
+        registered = self.containers()
         for container in containers:
-            if container not in known:
+            if container not in registered:
                 raise UnsupportedFeatureError(
                     f"no virtual chunk container for {container.prefix}",
                     "",
@@ -81,7 +81,7 @@ class BorrowedTransaction:
 
     def restart(self) -> None:
         """See `Transaction`; only the caller can."""
-        raise OptionError("a session of the caller's cannot be begun anew")
+        raise OptionError("a session of the caller's cannot be restarted")
 
     def release(self) -> None:
         """See `Transaction`; the changes stay in the session."""

@@ -24,12 +24,12 @@ def tree_issues(tree: VirtualGroup) -> list[Issue]:
         for name, array in group.arrays.items():
             where = f"{path}/{name}".lstrip("/")
             issues += documents_of(array.metadata, where).issues
-            _, known = faults.setdefault(id(array.manifest.files), (array.manifest.files, {}))
-            issues += _array_issues(where, array, known)
+            _, by_row = faults.setdefault(id(array.manifest.files), (array.manifest.files, {}))
+            issues += _array_issues(where, array, by_row)
     return issues
 
 
-def _array_issues(path: str, array: VirtualArray, known: dict[int, str]) -> Iterator[Issue]:
+def _array_issues(path: str, array: VirtualArray, faults: dict[int, str]) -> Iterator[Issue]:
     grid = array.manifest.grid_shape
     if any(n > _MAX_INDEX for n in grid):
         yield Issue(
@@ -37,14 +37,14 @@ def _array_issues(path: str, array: VirtualArray, known: dict[int, str]) -> Iter
         )
     files = array.manifest.files
     for row in used_rows(array.manifest).tolist():
-        if row not in known:
-            known[row] = location_fault(files.urls[row])
-        if known[row]:
+        if row not in faults:
+            faults[row] = location_fault(files.urls[row])
+        if faults[row]:
             hint = "move the source, or give it another URL with relocate"
             yield Issue(
                 path=path,
                 feature="source URL that Icechunk cannot read",
-                message=f"{files.urls[row][:200]}: {known[row]}",
+                message=f"{files.urls[row][:200]}: {faults[row]}",
                 hint=hint,
             )
             return

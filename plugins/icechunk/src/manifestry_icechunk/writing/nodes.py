@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
-from typing import Any
+from typing import Any, Final
 
 import icechunk
 import numpy as np
@@ -19,8 +19,8 @@ _IMPLICIT: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes
 
 __all__ = ["Nodes", "chunk_key", "complete", "native_chunks"]
 
-_BATCH = 1024
-"""Keys that are on their way at the same time."""
+_MAX_REQUESTS: Final = 1024
+"""Keys that are asked for, or sent, at the same time."""
 
 
 def complete[T](work: Coroutine[Any, Any, T]) -> T:
@@ -46,20 +46,20 @@ def chunk_key(path: str, coordinates: Iterable[int]) -> str:
 
 def native_chunks(path: str, manifest: ChunkManifest, offset: tuple[int, ...]) -> Iterable[tuple[str, bytes]]:
     """Keys and bytes of the inline chunks of an array whose grid begins at `offset` of the stored one."""
-    here = np.flatnonzero(manifest.inlined)
+    positions = np.flatnonzero(manifest.inlined)
     _, starts, lengths = manifest.columns()
-    for flat in here.tolist():
+    for flat in positions.tolist():
         at = np.unravel_index(flat, manifest.grid_shape) if manifest.grid_shape else ()
         start = int(starts[flat])
         data = manifest.inline[start : start + int(lengths[flat])]
         yield chunk_key(path, (int(i) + o for i, o in zip(at, offset, strict=True))), data
 
 
-def _parsed(data: bytes, path: str) -> dict[str, Any]:
+def _parse(data: bytes, path: str) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise MalformedFileError(f"{path or '/'}: the document of the node is no JSON: {error}") from error
+        raise MalformedFileError(f"{path or '/'}: the document of the node is not JSON: {error}") from error
     if not isinstance(document, dict) or document.get("node_type") not in ("array", "group"):
         raise MalformedFileError(f"{path or '/'}: the document of the node is neither an array's nor a group's")
     return document
@@ -82,25 +82,25 @@ class Nodes:
         return complete(self._document(path))
 
     async def _document(self, path: str) -> dict[str, Any] | None:
-        found = await self.store.get(f"{path}/zarr.json".lstrip("/"), cpu.buffer_prototype)
-        return None if found is None else _parsed(found.to_bytes(), path)
+        data = await self.store.get(f"{path}/zarr.json".lstrip("/"), cpu.buffer_prototype)
+        return None if data is None else _parse(data.to_bytes(), path)
 
     def documents(self, below: str) -> dict[str, dict[str, Any]]:
         """The documents of everything at and below a path, by their paths relative to it; parents come first."""
 
         async def collect() -> dict[str, dict[str, Any]]:
             root = await self._document(below)
-            found = {} if root is None else {"": root}
+            documents = {} if root is None else {"": root}
             if root is None or root["node_type"] == "group":
-                await self._collect(below, "", found)
-            return found
+                await self._collect(below, "", documents)
+            return documents
 
         return complete(collect())
 
     async def _collect(self, base: str, group: str, into: dict[str, dict[str, Any]]) -> None:
         listing = self.store.list_dir(f"{base}/{group}".strip("/"))
         names = sorted([name async for name in listing if name != "zarr.json"])
-        for some in batched(names, _BATCH):
+        for some in batched(names, _MAX_REQUESTS):
             paths = [f"{group}/{name}".lstrip("/") for name in some]
             texts = await asyncio.gather(*(self._document(f"{base}/{path}".strip("/")) for path in paths))
             for path, document in zip(paths, texts, strict=True):
@@ -112,7 +112,7 @@ class Nodes:
         """Store documents or native chunks."""
 
         async def send() -> None:
-            for some in batched(values, _BATCH):
+            for some in batched(values, _MAX_REQUESTS):
                 await asyncio.gather(*(self.store.set(key, cpu.Buffer.from_bytes(data)) for key, data in some))
 
         complete(send())
@@ -128,7 +128,7 @@ class Nodes:
         """Delete chunks by key."""
 
         async def send() -> None:
-            for some in batched(keys, _BATCH):
+            for some in batched(keys, _MAX_REQUESTS):
                 await asyncio.gather(*(self.store.delete(key) for key in some))
 
         complete(send())

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 __all__ = ["Box", "LocatedFiles", "Stage", "boxes", "checksum_groups", "set_references"]
 
-_CALL: Final = 1 << 18
-"""Most references of one call: bounds the list of locations."""
-_SPECS: Final = 1 << 14
+_MAX_CALL: Final = 1 << 18
+"""References of one call: bounds the list of locations."""
+_MAX_OBJECTS: Final = 1 << 14
 """References of one call when each is an object."""
-_FEW: Final = 8
-"""Boxes of fewer references than this, on average, cost more than objects."""
+_MIN_BOX: Final = 8
+"""References of a box, on average: boxes of fewer cost more than objects."""
 
 type Checksum = str | datetime | None
 
@@ -45,16 +45,16 @@ class Stage(Protocol):
 
     @property
     def store(self) -> icechunk.IcechunkStore:
-        """The store to stage in; another one after `took` has stored what there was."""
+        """The store to stage in; another one where what was staged has been stored in between."""
         ...
 
     @property
     def batch(self) -> int:
-        """Most references to stage before telling."""
+        """References to stage at most before they are counted."""
         ...
 
-    def took(self, count: int) -> None:
-        """So many references more are staged."""
+    def count_staged(self, count: int) -> None:
+        """Count references that were staged."""
         ...
 
 
@@ -87,19 +87,19 @@ def checksum_groups(files: FileTable, *, wanted: bool) -> tuple[NDArray[np.int64
     if not wanted or not len(files):
         return np.zeros(len(files), "i8"), [None]
     seconds = np.ceil(files.modified.astype("M8[us]").view("i8") / 1e6)
-    known = ~np.isnat(files.modified) & (seconds >= 0) & (seconds < 2**32)
-    found: dict[Checksum, int] = {}
+    dated_rows = ~np.isnat(files.modified) & (seconds >= 0) & (seconds < 2**32)
+    numbers: dict[Checksum, int] = {}
     groups = np.empty(len(files), "i8")
     for row, (url, etag, when, dated) in enumerate(
-        zip(files.urls, files.etags, seconds.tolist(), known.tolist(), strict=True)
+        zip(files.urls, files.etags, seconds.tolist(), dated_rows.tolist(), strict=True)
     ):
         checksum: Checksum = None
         if etag and url.startswith("s3:"):
             checksum = etag
         elif dated:
             checksum = datetime.fromtimestamp(when, UTC)
-        groups[row] = found.setdefault(checksum, len(found))
-    return groups, list(found)
+        groups[row] = numbers.setdefault(checksum, len(numbers))
+    return groups, list(numbers)
 
 
 def boxes(start: int, stop: int, shape: tuple[int, ...]) -> Iterator[Box]:
@@ -127,6 +127,31 @@ def _row(row: int, start: int, stop: int, inner: int, shape: tuple[int, ...]) ->
         yield Box((row, *box.offset), (1, *box.shape), base + box.start)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _References:
+    """The references of one array.
+
+    Attributes
+    ----------
+    path
+        Path of the array in the store.
+    manifest
+        Its chunks, or those of the part that is written.
+    files
+        The rows of the manifest's file table.
+    offset
+        Where the manifest's grid begins in the grid of the stored array.
+    virtual
+        Which chunks of the manifest, in C order, are stored and not inlined.
+    """
+
+    path: str
+    manifest: ChunkManifest
+    files: LocatedFiles
+    offset: tuple[int, ...]
+    virtual: NDArray[np.bool_]
+
+
 def set_references(
     stage: Stage, path: str, manifest: ChunkManifest, files: LocatedFiles, offset: tuple[int, ...]
 ) -> None:
@@ -135,7 +160,7 @@ def set_references(
     Parameters
     ----------
     stage
-        Where changes are staged; told of each call, so that it can store what it has.
+        Where changes are staged; it counts the references of each call, so that it can store what it has.
     path
         Path of the array in the store.
     offset
@@ -149,48 +174,42 @@ def set_references(
     virtual = manifest.stored & (np.broadcast_to(manifest.file_index, (manifest.size,)) != INLINE)
     if not virtual.any():
         return
-    edges = _segments(manifest, files, virtual)
-    step = min(_CALL, stage.batch)
+    references = _References(path=path, manifest=manifest, files=files, offset=offset, virtual=virtual)
+    step = min(_MAX_CALL, stage.batch)
     pieces = [
         box
-        for a, b in pairwise(edges)
+        for a, b in pairwise(_segments(references))
         for start in range(a, b, step)
         for box in boxes(start, min(start + step, b), manifest.grid_shape)
     ]
-    if manifest.size < _FEW * len(pieces) and len(pieces) > 1:
-        _set_objects(stage, path, manifest, files, offset, virtual)
+    if manifest.size < _MIN_BOX * len(pieces) and len(pieces) > 1:
+        _set_objects(stage, references)
     else:
-        _set_boxes(stage, path, manifest, files, offset, virtual, pieces)
+        _set_boxes(stage, references, pieces)
 
 
-def _segments(manifest: ChunkManifest, files: LocatedFiles, virtual: NDArray[np.bool_]) -> list[int]:
+def _segments(references: _References) -> list[int]:
     """Positions at which the checksum changes, with both ends; chunks without a reference go with those before."""
+    manifest, files = references.manifest, references.files
     if manifest.file_index.ndim == 0 or len(files.checksums) == 1:
         return [0, manifest.size]
-    here = np.flatnonzero(virtual)
-    group = files.groups[manifest.file_index[here]]
-    changes = here[np.flatnonzero(group[1:] != group[:-1]) + 1]
+    positions = np.flatnonzero(references.virtual)
+    group = files.groups[manifest.file_index[positions]]
+    changes = positions[np.flatnonzero(group[1:] != group[:-1]) + 1]
     return [0, *changes.tolist(), manifest.size]
 
 
-def _set_boxes(
-    stage: Stage,
-    path: str,
-    manifest: ChunkManifest,
-    files: LocatedFiles,
-    offset: tuple[int, ...],
-    virtual: NDArray[np.bool_],
-    pieces: Sequence[Box],
-) -> None:
-    file_index, starts, lengths = manifest.columns()
+def _set_boxes(stage: Stage, references: _References, pieces: Sequence[Box]) -> None:
+    file_index, starts, lengths = references.manifest.columns()
+    files, path = references.files, references.path
     nowhere = len(files.locations) - 1
     for box in pieces:
         part = slice(box.start, box.start + math.prod(box.shape))
-        taken = virtual[part]
-        first = int(np.argmax(taken))
-        if not taken[first]:
+        virtual = references.virtual[part]
+        first = int(np.argmax(virtual))
+        if not virtual[first]:
             continue
-        rows = np.where(taken, file_index[part], nowhere)
+        rows = np.where(virtual, file_index[part], nowhere)
         failed = stage.store.set_virtual_refs_arr(
             f"/{path}",
             box.shape,
@@ -198,44 +217,42 @@ def _set_boxes(
             np.ascontiguousarray(starts[part]),
             np.ascontiguousarray(lengths[part]),
             validate_containers=False,
-            arr_offset=tuple(a + b for a, b in zip(box.offset, offset, strict=True)),
+            arr_offset=tuple(a + b for a, b in zip(box.offset, references.offset, strict=True)),
             checksum=files.checksums[int(files.groups[rows[first]])],
         )
-        _no_failures(path, failed)
-        stage.took(int(np.count_nonzero(taken)))
+        _refuse_failures(path, failed)
+        stage.count_staged(int(np.count_nonzero(virtual)))
 
 
-def _set_objects(
-    stage: Stage,
-    path: str,
-    manifest: ChunkManifest,
-    files: LocatedFiles,
-    offset: tuple[int, ...],
-    virtual: NDArray[np.bool_],
-) -> None:
-    file_index, starts, lengths = manifest.columns()
-    for some in batched(np.flatnonzero(virtual).tolist(), _SPECS):
+def _set_objects(stage: Stage, references: _References) -> None:
+    file_index, starts, lengths = references.manifest.columns()
+    files, path = references.files, references.path
+    for some in batched(np.flatnonzero(references.virtual).tolist(), _MAX_OBJECTS):
         at = np.array(some)
         rows = file_index[at]
-        where = np.stack(np.unravel_index(at, manifest.grid_shape), axis=1) + np.array(offset, "i8")
+        indices = np.stack(np.unravel_index(at, references.manifest.grid_shape), axis=1)
         columns = zip(
-            where.tolist(), rows.tolist(), starts[at].tolist(), lengths[at].tolist(), files.groups[rows].tolist(),
+            (indices + np.array(references.offset, "i8")).tolist(),
+            rows.tolist(),
+            starts[at].tolist(),
+            lengths[at].tolist(),
+            files.groups[rows].tolist(),
             strict=True,
-        )  # fmt: skip
+        )
         specs = [
             _spec(index, files.locations[row], start, length, files.checksums[group])
             for index, row, start, length, group in columns
         ]
-        _no_failures(path, stage.store.set_virtual_refs(f"/{path}", specs, validate_containers=False))
-        stage.took(len(specs))
+        _refuse_failures(path, stage.store.set_virtual_refs(f"/{path}", specs, validate_containers=False))
+        stage.count_staged(len(specs))
 
 
 def _spec(index: list[int], location: str, offset: int, length: int, checksum: Checksum) -> icechunk.VirtualChunkSpec:
-    etag = checksum if isinstance(checksum, str) else None
-    when = checksum if isinstance(checksum, datetime) else None
-    return icechunk.VirtualChunkSpec(index, location, offset, length, etag, when)
+    if isinstance(checksum, datetime):
+        return icechunk.VirtualChunkSpec(index, location, offset, length, last_updated_at_checksum=checksum)
+    return icechunk.VirtualChunkSpec(index, location, offset, length, checksum)
 
 
-def _no_failures(path: str, failed: Sequence[Any] | None) -> None:
+def _refuse_failures(path: str, failed: Sequence[Any] | None) -> None:
     if failed:
-        raise WriteError(f"{path}: icechunk did not take {len(failed)} references, the first of them for {failed[0]}")
+        raise WriteError(f"{path}: icechunk refused {len(failed)} references, the first of them for {failed[0]}")

@@ -11,12 +11,12 @@ import icechunk
 
 __all__ = ["add_splits", "automatic_size", "split_sizes"]
 
-_USUAL: Final = range(25_000, 1_000_000)
+_USUAL_SIZES: Final = range(25_000, 1_000_000)
 """References of one manifest that an older rule may lead to and still be kept."""
 
 
 def automatic_size(references: int) -> int:
-    """References of one manifest for an array of so many.
+    """References of one manifest for an array that has `references`.
 
     An eighth, so that neither writers nor readers of a few chunks need much memory; not below 50,000, which readers
     fetch in one go, and not above 500,000: older readers refuse manifests of a million.
@@ -52,12 +52,12 @@ def add_splits(config: icechunk.RepositoryConfig, splits: Mapping[str, tuple[int
     """
     manifest = config.manifest or icechunk.ManifestConfig()
     old: dict[Any, dict[Any, int]] = manifest.splitting.to_dict() if manifest.splitting else {}
-    known = {repr(condition): tuple(sizes.values()) for condition, sizes in old.items()}
+    old_sizes = {repr(condition): tuple(sizes.values()) for condition, sizes in old.items()}
     new: dict[icechunk.ManifestSplitCondition, dict[Any, int]] = {}
     for path, sizes in splits.items():
         condition = icechunk.ManifestSplitCondition.path_matches(f"^/{re.escape(path)}$")
-        there = known.get(repr(condition), ())
-        if there == sizes or (keep and len(there) == len(sizes) and math.prod(there) in _USUAL):
+        own = old_sizes.get(repr(condition), ())
+        if own == sizes or (keep and len(own) == len(sizes) and math.prod(own) in _USUAL_SIZES):
             continue
         new[condition] = {icechunk.ManifestSplitDimCondition.Axis(axis): size for axis, size in enumerate(sizes)}
     if not new:

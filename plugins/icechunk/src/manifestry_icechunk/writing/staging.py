@@ -35,7 +35,7 @@ from manifestry_icechunk.writing.transactions import Transaction
 
 __all__ = ["Staging", "refuse_occupied"]
 
-MAX_UNSPLIT: Final = 20_000_000
+_MAX_UNSPLIT: Final = 20_000_000
 """References of one manifest file that stay below its limit of two gigabytes; one takes about 84 bytes."""
 
 _KEEP_ALL: Final[Any] = {"write_empty_chunks": True}
@@ -51,9 +51,9 @@ def refuse_occupied(nodes: Nodes, target: Target | str) -> None:
         Something is there.
     """
     group = target if isinstance(target, str) else target.group
-    found = nodes.documents(group)
-    root = found.pop("", None)
-    if found or (root is not None and (root["node_type"] == "array" or root.get("attributes"))):
+    documents = nodes.documents(group)
+    root = documents.pop("", None)
+    if documents or (root is not None and (root["node_type"] == "array" or root.get("attributes"))):
         where = f"{target}" if not isinstance(target, str) else ""
         place = f"the group {group!r}" if group else "the repository"
         raise TargetExistsError(
@@ -85,14 +85,14 @@ class Staging:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew: nothing is staged."""
+        """Forget what was staged."""
         self._first = True
         self._pending = 0
         self._store: icechunk.IcechunkStore | None = None
 
     @property
     def store(self) -> icechunk.IcechunkStore:
-        """The store to stage in; what there is of references is stored first when it is much."""
+        """The store to stage in; what was staged is stored first when there is much of it."""
         if self._pending >= self._options.references_per_commit:
             self._store = self._transaction.relieve()
             self._pending = 0
@@ -101,11 +101,11 @@ class Staging:
 
     @property
     def batch(self) -> int:
-        """Most references to stage before telling."""
+        """See `references.Stage`."""
         return self._options.references_per_commit
 
-    def took(self, count: int) -> None:
-        """So many references more are staged."""
+    def count_staged(self, count: int) -> None:
+        """See `references.Stage`."""
         self._pending += count
         self._progress.advance(references=count)
 
@@ -118,7 +118,7 @@ class Staging:
             The tree does not go there.
         """
         if store is None:
-            raise IncompatibleArraysError("nothing is stored yet that could be continued or changed")
+            raise IncompatibleArraysError("append and region: nothing is stored yet that could be continued or changed")
         snapshot, stored = store.session.snapshot_id, self.stored(store)
 
         def same(path: str, array: VirtualArray) -> bool:
@@ -154,7 +154,7 @@ class Staging:
                 destinations = self.place(tree, at, self._store)  # somebody else has committed in between
             self._stage_changes(arrays, destinations)
         self._first = False
-        located = {key: self._located(files, rows, containers) for key, (files, rows) in used.items()}
+        located = {key: self._locate(files, rows, containers) for key, (files, rows) in used.items()}
         for path, array in arrays.items():
             offset = destinations[path].offset if path in destinations else (0,) * array.metadata.ndim
             if offset is not None:
@@ -162,7 +162,7 @@ class Staging:
                 Nodes(self.store).set(native_chunks(where, array.manifest, offset))
                 set_references(self, where, array.manifest, located[id(array.manifest.files)], offset)
 
-    def _located(self, files: FileTable, rows: NDArray[np.uint32], containers: Sequence[Container]) -> LocatedFiles:
+    def _locate(self, files: FileTable, rows: NDArray[np.uint32], containers: Sequence[Container]) -> LocatedFiles:
         locations = locations_of(files, containers, rows, relative=self._options.relative)
         return LocatedFiles(locations, *checksum_groups(files, wanted=self._options.checksums))
 
@@ -173,7 +173,7 @@ class Staging:
         self, arrays: Mapping[str, VirtualArray], destinations: Mapping[str, Destination]
     ) -> dict[str, tuple[int, ...]]:
         """Rules of manifests for the arrays whose grids are, or become, large."""
-        found = {}
+        rules = {}
         for path, array in arrays.items():
             grid = array.manifest.grid_shape
             if path in destinations:
@@ -182,8 +182,8 @@ class Staging:
             wanted = self._options.references_per_manifest or automatic_size(math.prod(grid))
             sizes = split_sizes(grid, wanted)
             if sizes is not None:
-                found[self._path(path)] = sizes
-        return found
+                rules[self._path(path)] = sizes
+        return rules
 
     def _stage_changes(self, arrays: Mapping[str, VirtualArray], destinations: Mapping[str, Destination]) -> None:
         """Let arrays grow, store small ones anew, and delete chunks that the tree does not have."""
@@ -212,23 +212,25 @@ class Staging:
             nodes.delete_below(self._group)
         elif self._first:
             refuse_occupied(nodes, self._group)
-        known = {} if self._first else nodes.documents(self._group)
+        staged = {} if self._first else nodes.documents(self._group)
         documents: dict[str, dict[str, Any]] = {}
         segments = self._group.split("/") if self._group else []
         for depth in range(len(segments)):
             above = "/".join(segments[:depth])
-            found = nodes.document(above)
-            if found is None:
+            document = nodes.document(above)
+            if document is None:
                 documents[above] = documents_of(VirtualGroup()).json["zarr.json"]
-            elif found["node_type"] == "array":
-                raise TargetExistsError(f"{above}: an array, and no group that {self._group} could be in")
+            elif document["node_type"] == "array":
+                raise TargetExistsError(
+                    f"{above}: is an array, so the group {self._group} cannot be in it; choose another group"
+                )
         for path, group in tree.walk():
-            if path not in known:
+            if path not in staged:
                 documents[self._path(path)] = documents_of(group).json["zarr.json"]
             for name, array in group.arrays.items():
                 inner = f"{path}/{name}".lstrip("/")
-                if inner in known:
-                    raise TargetExistsError(f"{inner}: staged in this session already")
+                if inner in staged:
+                    raise TargetExistsError(f"{inner}: is staged in this session already")
                 documents[self._path(inner)] = documents_of(array.metadata).json["zarr.json"]
         nodes.set_documents(documents)
 
@@ -236,7 +238,7 @@ class Staging:
 def _check_manifest_sizes(arrays: Mapping[str, VirtualArray]) -> None:
     """Refuse what would not go into one manifest file: Icechunk panics at two gigabytes."""
     for path, array in arrays.items():
-        if array.manifest.stored_count > MAX_UNSPLIT:
+        if array.manifest.stored_count > _MAX_UNSPLIT:
             raise UnsupportedFeatureError(
                 f"{array.manifest.stored_count} references in one manifest file",
                 path,

@@ -20,9 +20,9 @@ from manifestry_icechunk.repository.constructors import Call
 from manifestry_icechunk.repository.containers import Container, containers_of, merge_containers
 from manifestry_icechunk.repository.errors import icechunk_errors
 from manifestry_icechunk.repository.locking import RepositoryLock
-from manifestry_icechunk.repository.provenance import Meanwhile
+from manifestry_icechunk.repository.provenance import OtherCommits
 from manifestry_icechunk.repository.repositories import authorisation, create_repository, open_repository, save_config
-from manifestry_icechunk.repository.retrying import add_patience, for_network, gives_up_at_once
+from manifestry_icechunk.repository.retrying import add_patience, gives_up_at_once, network_settings
 from manifestry_icechunk.repository.storages import RepositoryPlace, container_access
 from manifestry_icechunk.writing.splitting import add_splits
 
@@ -31,7 +31,7 @@ __all__ = ["OwnTransaction", "Splits", "Transaction"]
 _PART: Final = "manifestry-"
 """Beginning of the names of branches that hold a part of a commit until it is complete."""
 
-_REBASES: Final = 10
+_MAX_REBASES: Final = 10
 
 type Splits = Mapping[str, tuple[int, ...]]
 
@@ -83,11 +83,11 @@ class Transaction(Protocol):
         ...
 
     def release(self) -> None:
-        """Let go of everything after a commit."""
+        """Release the lock and the session after a commit."""
         ...
 
     def close(self) -> None:
-        """Forget what was staged and let go of everything. May be called at any time."""
+        """Forget what was staged, and release the lock and the session. May be called at any time."""
         ...
 
 
@@ -102,8 +102,8 @@ class OwnTransaction:
         That repository.
     create
         Nothing is at the place: make the repository.
-    meanwhile
-        Looks at what others have committed since the caller looked.
+    others
+        Refuses what others have committed since the caller looked, where it contradicts this.
     staged
         Where a new repository on a local file system is made, until its first commit.
     """
@@ -115,7 +115,7 @@ class OwnTransaction:
         stores: StoreRegistry,
         *,
         create: bool,
-        meanwhile: Meanwhile,
+        others: OtherCommits,
         repository: icechunk.Repository | None = None,
         staged: StagedDirectory | None = None,
     ) -> None:
@@ -123,9 +123,9 @@ class OwnTransaction:
         self._options = options
         self._stores = stores
         self._create = create
-        self._meanwhile = meanwhile
+        self._others = others
         self._given = repository
-        self._label = place.url if place else "<Repository>"
+        self._where = place.url if place else "<Repository>"
         self._lock = RepositoryLock(None if create or place is None else place.path, options.lock_timeout)
         self._staged = staged
         self._hidden = False
@@ -145,8 +145,8 @@ class OwnTransaction:
         """See `Transaction`."""
         if self._create and self._repository is None:
             return ()
-        found = {container.prefix: container for container in containers_of(self._open().config)} | self._needed
-        return sorted(found.values(), key=lambda container: len(container.prefix), reverse=True)
+        by_prefix = {container.prefix: container for container in containers_of(self._open().config)} | self._needed
+        return sorted(by_prefix.values(), key=lambda container: len(container.prefix), reverse=True)
 
     @property
     def base(self) -> str:
@@ -169,7 +169,7 @@ class OwnTransaction:
             return self._session.store
         if self._create:
             return None
-        with icechunk_errors(f"{self._label}: opening branch {self._options.branch}"):
+        with icechunk_errors(f"{self._where}: opening branch {self._options.branch}"):
             repository = self._open()
             return repository.readonly_session(self._branch_or_main(repository)).store
 
@@ -183,7 +183,7 @@ class OwnTransaction:
             repository = self._given
             if repository is None:
                 assert self._place is not None
-                repository = self._authorised(open_repository(self._place))
+                repository = self._authorise(open_repository(self._place))
             self._check_tag(repository)
             self._remove_parts(repository)
             self._repository = repository
@@ -192,12 +192,12 @@ class OwnTransaction:
     def _remove_parts(self, repository: icechunk.Repository) -> None:
         """Delete the branches of writers that were killed: under the lock of a local repository nobody else has any."""
         if self._lock.held:
-            with icechunk_errors(f"{self._label}: forgetting what a killed writer left"):
+            with icechunk_errors(f"{self._where}: forgetting what a killed writer left"):
                 for name in repository.list_branches():
                     if name.startswith(_PART):
                         repository.delete_branch(name)
 
-    def _authorised(
+    def _authorise(
         self, repository: icechunk.Repository, config: icechunk.RepositoryConfig | None = None
     ) -> icechunk.Repository:
         """A repository whose references can be read where the sources can be; the caller's keeps its own credentials."""
@@ -205,12 +205,14 @@ class OwnTransaction:
             return repository if config is None else repository.reopen(config=config)
         used = config or repository.config
         access = authorisation(used, lambda p: container_access(p, self._options.sources, self._stores).make())
-        with icechunk_errors(f"{self._label}: opening the repository"):
+        with icechunk_errors(f"{self._where}: opening the repository"):
             return repository.reopen(config=config, authorize_virtual_chunk_access=access)
 
     def _check_tag(self, repository: icechunk.Repository) -> None:
         if self._options.tag is not None and self._options.tag in repository.list_tags():
-            raise TargetExistsError(f"{self._label}: the tag {self._options.tag!r} exists; tags never move")
+            raise TargetExistsError(
+                f"{self._where}: the tag {self._options.tag!r} exists already; tags never move, so choose another name"
+            )
 
     def writing(self, containers: Iterable[Container], splits: Splits) -> icechunk.IcechunkStore:
         """See `Transaction`."""
@@ -221,11 +223,11 @@ class OwnTransaction:
             return self._session.store
         if self._session is not None:
             self.relieve()  # the rules of manifests belong to a session: go on with another one
-        with icechunk_errors(f"{self._label}: opening branch {self._options.branch}"):
+        with icechunk_errors(f"{self._where}: opening branch {self._options.branch}"):
             repository = self._new() if self._create and self._repository is None else self._open()
             config = repository.config
             if self._configure(config):
-                repository = self._repository = self._authorised(repository, config)
+                repository = self._repository = self._authorise(repository, config)
             return self._begin(repository)
 
     def _configure(self, config: icechunk.RepositoryConfig) -> bool:
@@ -242,13 +244,13 @@ class OwnTransaction:
         self._configure(config)
         place = self._place
         if place.path is None:
-            config.storage = for_network(config.storage)
+            config.storage = network_settings(config.storage)
         if self._staged is not None:
             self._staged.discard()  # what an attempt before this one made
             path = self._staged.path
             place = RepositoryPlace(place.url, path, Call("local_filesystem_storage", {"path": str(path)}))
             self._hidden = True
-        self._repository = self._authorised(create_repository(place, config))
+        self._repository = self._authorise(create_repository(place, config))
         return self._repository
 
     def _begin(self, repository: icechunk.Repository) -> icechunk.IcechunkStore:
@@ -259,7 +261,7 @@ class OwnTransaction:
         self._session = repository.writable_session(branch)
         if not self._temporary:
             self._base = self._session.snapshot_id
-            self._meanwhile.check(repository, self._base)
+            self._others.check(repository, self._base)
         return self._session.store
 
     def relieve(self) -> icechunk.IcechunkStore:
@@ -267,7 +269,7 @@ class OwnTransaction:
         session, repository = self._session, self._repository
         assert session is not None
         assert repository is not None
-        with icechunk_errors(f"{self._label}: storing references"):
+        with icechunk_errors(f"{self._where}: storing references"):
             if not session.has_uncommitted_changes:
                 return session.store
             if self._temporary:
@@ -292,7 +294,7 @@ class OwnTransaction:
         session, repository, branch = self._session, self._repository, self._options.branch
         assert session is not None
         assert repository is not None
-        with icechunk_errors(f"{self._label}: committing"):
+        with icechunk_errors(f"{self._where}: committing"):
             self._save_config(repository)
             if self._temporary:
                 snapshot = session.commit(message, dict(metadata), allow_empty=True)
@@ -312,13 +314,13 @@ class OwnTransaction:
         self, session: icechunk.Session, repository: icechunk.Repository, message: str, metadata: Mapping[str, Any]
     ) -> str:
         """Commit; what others have committed since does no harm where it contradicts nothing."""
-        for _ in range(_REBASES):
+        for _ in range(_MAX_REBASES):
             try:
                 return session.commit(message, dict(metadata), allow_empty=True)
             except icechunk.ConflictError:
                 session.rebase(icechunk.ConflictDetector())
                 self._base, self._new_branch = session.snapshot_id, False  # others have committed to it
-                self._meanwhile.check(repository, self._base)
+                self._others.check(repository, self._base)
         return session.commit(message, dict(metadata), allow_empty=True)
 
     def _save_config(self, repository: icechunk.Repository) -> None:
@@ -330,7 +332,7 @@ class OwnTransaction:
         if any(ancestor.id == snapshot for ancestor in repository.ancestry(branch=self._options.branch)):
             return
         raise WriteError(
-            f"{self._label}: another program committed at the same moment and this commit is not on the branch "
+            f"{self._where}: another program committed at the same moment and this commit is not on the branch "
             f"{self._options.branch}; write again (on local file systems Icechunk cannot protect against programs that "
             "do not take manifestry's lock)"
         )
@@ -350,7 +352,7 @@ class OwnTransaction:
         if self._repository is not None and not self._hidden:
             obsolete = [self._temporary, self._options.branch if self._new_branch else ""]
             for name in filter(None, obsolete):
-                with icechunk_errors(f"{self._label}: forgetting {name}"):
+                with icechunk_errors(f"{self._where}: forgetting {name}"):
                     if name == self._temporary or self._repository.lookup_branch(name) == self._base:
                         self._repository.delete_branch(name)  # else another run has committed to the new branch
         if self._session is not None and not self._session.read_only:

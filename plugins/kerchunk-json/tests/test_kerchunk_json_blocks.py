@@ -1,4 +1,4 @@
-"""A document in pieces is the document, wherever it is cut."""
+"""A document in blocks is the document, wherever it is cut."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from manifestry.errors import MalformedFileError
 from manifestry.model.limits import Limits
 from manifestry.storage.source import Source
-from manifestry_kerchunk_json.blocks import Pieces
+from manifestry_kerchunk_json.blocks import MemberBlocks
 from manifestry_kerchunk_json.document import read_document
 from manifestry_kerchunk_json.reference import Reference
 
@@ -25,8 +25,8 @@ def plain(value):
     return [value.url] if value.length < 0 else [value.url, value.offset, value.length]
 
 
-def together(pieces):
-    blocks = list(pieces.blocks())
+def together(document):
+    blocks = list(document.blocks())
     found = {key: plain(value) for members in blocks for key, value in members.items()}
     assert sum(map(len, blocks)) == len(found)
     return found
@@ -34,21 +34,21 @@ def together(pieces):
 
 @settings(max_examples=200, deadline=None)
 @given(DOCUMENTS, st.sampled_from([None, 1, "\t"]), st.integers(8, 200), st.booleans())
-def test_nothing_is_lost_between_the_pieces(references, indent, block, ascii_only):
+def test_nothing_is_lost_between_the_blocks(references, indent, block, ascii_only):
     text = json.dumps(references, indent=indent, ensure_ascii=ascii_only)
-    assert together(Pieces(data=text.encode(), block=block)) == references
+    assert together(MemberBlocks(data=text.encode(), block=block)) == references
     around = {"version": 1, "templates": {"u": "a],"}}, {"gen": [], "manifestry": '"],"'}
     text = json.dumps({**around[0], "refs": references, **around[1]}, indent=indent, ensure_ascii=ascii_only)
-    pieces = Pieces(data=text.encode(), block=block)
-    assert together(pieces) == references
-    assert pieces.has_refs
-    assert pieces.around == around[0] | around[1]
+    blocks = MemberBlocks(data=text.encode(), block=block)
+    assert together(blocks) == references
+    assert blocks.has_refs
+    assert blocks.around == around[0] | around[1]
 
 
 def test_members_are_decoded_block_by_block():
     references = {f"v/{i}": ["s3://bucket/x", i, 1] for i in range(1000)}
     for document in (references, {"version": 1, "refs": references}):
-        sizes = [len(members) for members in Pieces(data=json.dumps(document).encode(), block=2000).blocks()]
+        sizes = [len(members) for members in MemberBlocks(data=json.dumps(document).encode(), block=2000).blocks()]
         assert len(sizes) > 15
         assert max(sizes) < 100
 
@@ -68,11 +68,11 @@ def test_members_are_decoded_block_by_block():
     ],
 )
 @pytest.mark.parametrize("block", [4, 1000])
-def test_what_is_no_json_is_none_in_pieces(tmp_path, text, block):
+def test_what_is_no_json_is_none_in_blocks(tmp_path, text, block):
     with pytest.raises(ValueError):
-        list(Pieces(data=text.encode(), block=block).blocks())
+        list(MemberBlocks(data=text.encode(), block=block).blocks())
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(MalformedFileError, match="no JSON"):
+    with pytest.raises(MalformedFileError, match="is not JSON"):
         read_document(Source(tmp_path / "a.json"), {}, Limits())
 
 
@@ -81,4 +81,4 @@ def test_refs_behind_much_else(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(document))
     found = read_document(Source(tmp_path / "a.json"), {}, Limits())
     assert found.templates == document["templates"]
-    assert list(found.collected.references.locations) == ["{{u}}"]
+    assert list(found.members.references.locations) == ["{{u}}"]
