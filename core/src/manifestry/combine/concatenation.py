@@ -9,11 +9,11 @@ import msgspec
 
 from manifestry.combine.chunking import join_along
 from manifestry.combine.compatibility.differences import Aspect, Difference, differences, inherited_attributes
-from manifestry.combine.compatibility.fixed_arrays import FixedArray
+from manifestry.combine.compatibility.fixed_arrays import FixedArray, is_same_array
 from manifestry.combine.compatibility.harmonising import harmonise
 from manifestry.combine.compatibility.meaning import explain_losses, lost_meaning, nearest
 from manifestry.combine.dimensions import axis_along, can_expand, stack_arrays
-from manifestry.combine.filling import fill_missing
+from manifestry.combine.filling import fill_missing, missing_error
 from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, limit_hints, remedy, with_advice
 from manifestry.combine.index import check_order, load_along
 from manifestry.combine.manifests import FileMerger
@@ -214,7 +214,7 @@ class Concatenation:
         first = self._like_arrays.get(path)
         if first is None:
             if self._like is not None and self.options.missing == "fill":
-                raise self._missing_error(path, f"is in {self._label(holders[0])} and not in the first source")
+                raise missing_error(path, f"is in {self._label(holders[0])} and not in the first source")
             first = self._arrays[holders[0]][path]
         if len(holders) < len(self.trees) or path not in self._like_arrays:
             lacking = next((i for i in range(len(self.trees)) if i not in set(holders)), None)
@@ -224,7 +224,7 @@ class Concatenation:
                 else f"not in {self._label(lacking)}"
             )
             if self.options.missing == "raise":
-                raise self._missing_error(path, f"is {where}")
+                raise missing_error(path, f"is {where}")
             if self.options.missing == "drop":
                 self._issues.append(Issue(path=path, feature="missing in some sources", message=where, hint="left out"))
                 return None
@@ -232,10 +232,6 @@ class Concatenation:
         if axis is None:
             return self._keep_fixed(path, first, holders)
         return self._join_variable(path, first, axis)
-
-    @staticmethod
-    def _missing_error(path: str, what: str) -> ConflictError:
-        return ConflictError(f"{path}: {what}", [remedy("missing", "fill"), remedy("missing", "drop")])
 
     def _label(self, position: int) -> str:
         return label(self.trees[position], position)
@@ -348,7 +344,7 @@ class Concatenation:
     def _keep_fixed(self, path: str, first: VirtualArray, holders: Sequence[int]) -> VirtualArray:
         kept = FixedArray(first, self.stores, self.options.inline_limit, self._like_inherited.get(path))
         if self.options.compat != "override":
-            others = [i for i in holders if not self._is_same(first, self._arrays[i][path])]
+            others = [i for i in holders if not is_same_array(first, self._arrays[i][path])]
             near = kept.near([self._arrays[i][path] for i in others])
             for position, other in zip(others, near, strict=True):
                 self._compare(path, kept, other, position)
@@ -364,11 +360,6 @@ class Concatenation:
                 limit_hints(metadata.nbytes, self.options.inline_limit),
             )
         return encode_values(read_values(source_array, self.stores), plain_metadata(metadata, metadata.shape))
-
-    @staticmethod
-    def _is_same(first: VirtualArray, other: VirtualArray) -> bool:
-        """Whether two arrays are the same bytes, so that nothing has to be read."""
-        return other is first or (other.metadata == first.metadata and other.manifest == first.manifest)
 
     def _compare(self, path: str, kept: FixedArray, other: VirtualArray, position: int) -> None:
         found_differences = self._differences(path, kept.array, other, position, None)

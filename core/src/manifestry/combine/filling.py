@@ -16,7 +16,12 @@ from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.tree import VirtualArray
 
-__all__ = ["fill_missing"]
+__all__ = ["fill_missing", "missing_error"]
+
+
+def missing_error(path: str, what: str) -> ConflictError:
+    """The refusal of a variable that a source lacks, with what to do about it."""
+    return ConflictError(f"{path}: {what}", [remedy("missing", "fill"), remedy("missing", "drop")])
 
 
 def fill_missing(

@@ -15,7 +15,7 @@ from manifestry.model.attributes import Attributes
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
-__all__ = ["FixedArray"]
+__all__ = ["FixedArray", "is_same_array"]
 
 
 class FixedArray:
@@ -92,6 +92,11 @@ class FixedArray:
         at = tuple(int(i[0]) for i in np.nonzero(np.atleast_1d(differing(own, others))))
         shown = at if own.ndim else ()
         return f"element {list(shown)} is {others[shown]!s} instead of {own[shown]!s}"
+
+
+def is_same_array(first: VirtualArray, other: VirtualArray) -> bool:
+    """Whether two arrays are the same bytes, so that nothing has to be read."""
+    return other is first or (other.metadata == first.metadata and other.manifest == first.manifest)
 
 
 def _same(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
