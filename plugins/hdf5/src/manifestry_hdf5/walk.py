@@ -6,18 +6,21 @@ every dataset, one small piece after the other.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final
 
-from h5py import h5d, h5g, h5l, h5o
+from h5py import h5d, h5g, h5o
 from manifestry.plugin import MalformedFileError, ParseContext, SourceError, UnsupportedFeatureError, is_node_name
 
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, address_of, library_errors
 from manifestry_hdf5.objects.attributes import decode_text, read_attributes
 from manifestry_hdf5.objects.datasets import Axes, Dataset, read_axes, read_dataset
 from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
+from manifestry_hdf5.structures.link_message import Link, LinkKind
 
 __all__ = ["Group", "Walker"]
 
@@ -27,7 +30,7 @@ _OBJECT_HEADER_BYTES: Final = 512
 _MAX_LINKS: Final = 16
 """Links that may be followed one after the other to get to one object, as many as libhdf5 follows."""
 
-_KINDS_OF_LINKS: Final = {h5l.TYPE_SOFT: "soft", h5l.TYPE_EXTERNAL: "external"}
+_BY_NAME: Final = attrgetter("name")
 
 
 class _NowhereError(Exception):
@@ -117,25 +120,19 @@ class Walker:
         group = Group(path=path)
         with library_errors(f"group {path}"):
             group.attributes = read_attributes(file, identifier, path, self._context)
-            for name, kind, address in self._links(file, identifier, path):
-                if kind == h5l.TYPE_HARD:
-                    child = h5o.open(identifier, name)
+            for link in self._links(file, identifier, file.identity(identifier), path):
+                if link.kind is LinkKind.HARD:
+                    child = h5o.open(identifier, link.name)
                     if isinstance(child, h5d.DatasetID):
-                        identity = (file.source.url, address)
-                        group.scales[decode_text(name)] = self._scale(file, child, identity, path)
+                        identity = (file.source.url, link.address)
+                        group.scales[decode_text(link.name)] = self._scale(file, child, identity, path)
         return group
 
-    def _links(self, file: OpenFile, identifier: Any, path: str) -> list[tuple[bytes, int, int]]:
-        """Name and kind of each link of a group, and the address a hard one leads to; those headers are fetched ahead."""
-        links: list[tuple[bytes, int, int]] = []
-
-        def add(name: bytes, info: Any) -> None:  # libhdf5 fills the same `info` again for the next link
-            links.append((name, int(info.type), int(info.u) if info.type == h5l.TYPE_HARD else 0))
-
+    def _links(self, file: OpenFile, identifier: Any, identity: Identity, path: str) -> list[Link]:
+        """The links of a group; the headers that hard ones lead to are fetched ahead."""
         with library_errors(f"group {path or '/'}"):
-            file.check_names(identifier)
-            identifier.links.iterate(add, info=True)
-        file.prefetch([address for _, kind, address in links if kind == h5l.TYPE_HARD], _OBJECT_HEADER_BYTES)
+            links = file.contents.links(identity[1], identifier)
+        file.prefetch([link.address for link in links if link.kind is LinkKind.HARD], _OBJECT_HEADER_BYTES)
         return links
 
     def _group(self, file: OpenFile, identifier: Any, path: str) -> Group:
@@ -145,15 +142,15 @@ class Walker:
         try:
             header = file.header(identity[1])
             group.attributes = read_attributes(file, identifier, path, self._context, header=header)
-            links = self._links(file, identifier, path)
-            times = Counter(raw for raw, _, _ in links)
-            for raw, kind, address in links:
-                name = self._name(raw, path)
+            links = self._links(file, identifier, identity, path)
+            times = Counter(map(_BY_NAME, links))
+            for link in links:
+                name = self._name(link.name, path)
                 if name is not None:
                     with self._context.isolate(f"{path}/{name}".lstrip("/")):
-                        if times[raw] > 1:  # libhdf5 opens either of them
-                            raise MalformedFileError(f"group {path or '/'}: {times[raw]} links have the name {name!r}")
-                        self._link(file, group, identifier, name, kind=kind, address=address)
+                        if (count := times[link.name]) > 1:  # libhdf5 opens either of them
+                            raise MalformedFileError(f"group {path or '/'}: {count} links have the name {name!r}")
+                        self._link(file, group, identifier, name, link)
         finally:
             self._above.pop()
         return group
@@ -171,24 +168,24 @@ class Walker:
             return None
         return name
 
-    def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, *, kind: int, address: int) -> None:
+    def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, link: Link) -> None:
         path = f"{group.path}/{name}".lstrip("/")
-        if kind == h5l.TYPE_EXTERNAL and not self._follow_external:
-            self._context.report(path, "external link", "not followed because follow_external is false")
-        elif kind == h5l.TYPE_HARD:
-            file.check(address, path)
+        if link.kind is LinkKind.HARD:
+            file.check(link.address, path)
             with library_errors(path):
-                child = h5o.open(identifier, name.encode())
-            self._add_object(file, group, child, (file.source.url, address), path)
-        elif kind in _KINDS_OF_LINKS:
+                child = h5o.open(identifier, link.name)
+            self._add_object(file, group, child, (file.source.url, link.address), path)
+        elif link.kind is LinkKind.USER_DEFINED:
+            self._context.report(path, "user-defined link", "only the program that made it knows what it leads to")
+        elif link.kind is LinkKind.EXTERNAL and not self._follow_external:
+            self._context.report(path, "external link", "not followed because follow_external is false")
+        else:
             try:
-                other, child = self._target(file, identifier, name.encode(), path)
+                other, child = self._target(file, identifier, link.name, path)
             except _NowhereError as error:
-                self._context.report(path, f"{_KINDS_OF_LINKS[kind]} link that leads nowhere", str(error))
+                self._context.report(path, f"{link.kind.name.lower()} link that leads nowhere", str(error))
             else:
                 self._add_object(other, group, child, other.identity(child), path)
-        else:
-            self._context.report(path, "user-defined link", "only the program that made it knows what it leads to")
 
     def follow(self, file: OpenFile, target: bytes, path: str) -> tuple[OpenFile, Any]:
         """The object that a path from the root of a file leads to, and the file that it is in.
@@ -228,21 +225,19 @@ class Walker:
             for name in target.split(b"/"):
                 if name in (b"", b"."):
                     continue
-                if isinstance(location, h5g.GroupID):
-                    file.check_names(location)
-                if not isinstance(location, h5g.GroupID) or not location.links.exists(name):
+                link = _find(file, location, name) if isinstance(location, h5g.GroupID) else None
+                if link is None:
                     raise _NowhereError(f"{decode_text(name)} is not there")
-                kind = location.links.get_info(name).type
-                if kind == h5l.TYPE_SOFT:
-                    inside = location.links.get_val(name)
-                    file, location = self._target(file, location, inside, path, followed=followed + 1)
-                elif kind == h5l.TYPE_EXTERNAL:
-                    url, inside = location.links.get_val(name)
-                    file = self._other_file(file, url, path)
+                if link.kind is LinkKind.SOFT:
+                    file, location = self._target(file, location, link.target, path, followed=followed + 1)
+                elif link.kind is LinkKind.EXTERNAL:
+                    file = self._other_file(file, link.file, path)
                     root = h5g.open(file.id, b"/")
-                    file, location = self._target(file, root, inside, path, followed=followed + 1)
+                    file, location = self._target(file, root, link.target, path, followed=followed + 1)
+                elif link.kind is LinkKind.USER_DEFINED:
+                    raise UnsupportedFeatureError("link through a user-defined link", path, "link to the object itself")
                 else:
-                    file.check(address_of(location, name), path)
+                    file.check(link.address, path)
                     location = h5o.open(location, name)
         return file, location
 
@@ -307,3 +302,18 @@ class Walker:
             header = file.header(identity[1])
             attributes = read_attributes(file, child, path, self._context, header=header, only=SCALE_ATTRIBUTES)
             return read_scale(child, identity, attributes)
+
+
+def _find(file: OpenFile, group: Any, name: bytes) -> Link | None:
+    """The link of an open group by its name, where it has one.
+
+    Raises
+    ------
+    MalformedFileError
+        It has several.
+    """
+    links = file.contents.links(address_of(group, b"."), group)
+    first, stop = bisect_left(links, name, key=_BY_NAME), bisect_right(links, name, key=_BY_NAME)
+    if stop > first + 1:
+        raise MalformedFileError(f"{stop - first} links have the name {decode_text(name)!r}")
+    return links[first] if stop > first else None

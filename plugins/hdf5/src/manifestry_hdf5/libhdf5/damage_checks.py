@@ -3,7 +3,7 @@
 libhdf5 (up to 2.0 at least) copies a fill value in the size of the datatype, however long it is in its message (section
 IV.A.2.f), and decodes the mappings of a virtual dataset before it compares their checksum (section III.E, "virtual
 dataset"), and calls nobody for variable-length types that are neither sequences nor texts (section IV.A.2.d). It makes
-room for the names of a group (section III.D) and for an element of variable length before it looks for them.
+room for an element of variable length before it looks for it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from manifestry_hdf5.structures.checksum import lookup3_of
 from manifestry_hdf5.structures.global_heap import GlobalHeap
 from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, layout_class
 from manifestry_hdf5.structures.object_header import Message
-from manifestry_hdf5.structures.superblock import Read, Superblock
+from manifestry_hdf5.structures.superblock import Superblock
 
-__all__ = ["check_fill", "check_layout", "check_lengths", "check_symbol_table", "check_type"]
+__all__ = ["check_fill", "check_layout", "check_lengths", "check_type"]
 
 _OLD_FILL_MESSAGE: Final = 0x04
 _FILL_MESSAGE: Final = 0x05
-_SYMBOL_TABLE_MESSAGE: Final = 0x11
 _DEFINED: Final = 0x20
 _ENCODED_FLAGS: Final = 3
 """Where the bit field of a datatype message is when ``H5Tencode`` writes it: behind two bytes of its own and the class."""
@@ -42,31 +41,6 @@ def check_layout(header: Sequence[Message], superblock: Superblock, heap: Global
     for message in header:
         if message.kind == LAYOUT_MESSAGE and not message.shared:
             _check_mappings(message.data, superblock, heap, where)
-
-
-def check_symbol_table(header: Sequence[Message], superblock: Superblock, read: Read, size: int) -> None:
-    """Check the local heap that a group of the old kind keeps its names in.
-
-    Parameters
-    ----------
-    size
-        Bytes of the file.
-
-    Raises
-    ------
-    MalformedFileError
-        It is larger than the file.
-    """
-    o, n = superblock.offset_size, superblock.length_size
-    for message in header:
-        if message.kind == _SYMBOL_TABLE_MESSAGE and not message.shared:
-            address = int.from_bytes(message.data[o : 2 * o], "little")
-            start = superblock.base + address + 8
-            length = int.from_bytes(read(start, start + n), "little")
-            if length > size:
-                raise MalformedFileError(
-                    f"local heap at {address:#x}: {length} bytes are more than the {size} of the file"
-                )
 
 
 def check_lengths(elements: bytes, width: int, size: int) -> None:

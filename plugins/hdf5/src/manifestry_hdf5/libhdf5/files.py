@@ -24,13 +24,14 @@ from manifestry.plugin import (
 )
 from numpy.typing import NDArray
 
-from manifestry_hdf5.libhdf5.damage_checks import check_layout, check_lengths, check_symbol_table, check_type
+from manifestry_hdf5.libhdf5.damage_checks import check_layout, check_lengths, check_type
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile, RemoteFile
+from manifestry_hdf5.libhdf5.object_contents import ObjectContents
 from manifestry_hdf5.structures.batched_reads import Blocks, Fetch
-from manifestry_hdf5.structures.dense import ATTRIBUTES, LINKS, check_dense
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
 from manifestry_hdf5.structures.object_header import (
     CACHE_IMAGE,
+    SHARED_MESSAGES,
     Message,
     OverTheEndError,
     read_extension,
@@ -125,7 +126,23 @@ class OpenFile:
 
         Then structures may be newer there than in their own place, and only libhdf5 reads them right.
         """
-        return CACHE_IMAGE in read_extension(self.read, self.superblock)
+        return CACHE_IMAGE in self._extension
+
+    @cached_property
+    def _extension(self) -> dict[int, bytes]:
+        """The messages of the superblock extension by type."""
+        return read_extension(self.read, self.superblock)
+
+    @cached_property
+    def contents(self) -> ObjectContents:
+        """Links and attribute messages of its objects.
+
+        Raises
+        ------
+        MalformedFileError
+            The superblock extension is damaged.
+        """
+        return ObjectContents(self.superblock, self.header, self._extension.get(SHARED_MESSAGES), self._fetch_ahead)
 
     def _header(self, address: int) -> list[Message]:
         if self._has_cache_image:
@@ -155,29 +172,6 @@ class OpenFile:
         """
         offset = dataset.get_offset()
         return None if offset is None or offset < self.superblock.base else int(offset)
-
-    def check_names(self, group: Any) -> None:
-        """Check where the names of an open group are, before libhdf5 reads them.
-
-        Raises
-        ------
-        MalformedFileError
-            They take more bytes than the file has, or are where libhdf5 would not survive to look for them.
-        """
-        header = self.header(address_of(group, b"."))
-        check_symbol_table(header, self.superblock, self.read, self.source.size)
-        check_dense(header, LINKS, self.superblock, self.read, self._fetch_ahead)
-
-    def check_attributes(self, identifier: Any) -> None:
-        """Check where the attributes of an open object are, before libhdf5 reads them.
-
-        Raises
-        ------
-        MalformedFileError
-            They are where libhdf5 would not survive to look for them.
-        """
-        header = self.header(address_of(identifier, b"."))
-        check_dense(header, ATTRIBUTES, self.superblock, self.read, self._fetch_ahead)
 
     def _fetch_ahead(self, wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
         """Blocks that libhdf5 reads next: through the cache that it reads through."""

@@ -16,7 +16,6 @@ from manifestry_hdf5.libhdf5.files import LIBRARY_ERRORS, OpenFile
 from manifestry_hdf5.objects.sequences import in_file_order
 from manifestry_hdf5.structures.attribute_message import (
     ATTRIBUTE_INFO_MESSAGE,
-    ATTRIBUTE_MESSAGE,
     UnusualError,
     attribute_parts,
     is_dense,
@@ -59,32 +58,36 @@ def read_attributes(
     dict
         ``DIMENSION_LIST`` as addresses of object headers, a tuple for each dimension; ``REFERENCE_LIST`` is left out.
     """
-    values, others = _from_header(file, path, header, context, only)
+    values, others = _from_messages(file, path, header, context, only)
     if others is None:
-        others = _names(file, identifier, path, only, context)
+        others = _names(identifier, path, only, context)
     for which in others:
         values.update(_from_library(file, identifier, which, path, context))
+    if _is_dense(header, file):  # sorted by name, as libhdf5 lists them
+        return dict(sorted(values.items(), key=lambda item: item[0].encode()))
     return values
 
 
-def _names(
-    file: OpenFile, identifier: Any, path: str, only: frozenset[str] | None, context: ParseContext
-) -> list[bytes | int]:
+def _is_dense(header: Sequence[Message], file: OpenFile) -> bool:
+    """Whether the attributes of an object are in dense storage."""
+    return any(message.kind == ATTRIBUTE_INFO_MESSAGE and is_dense(message.data, file.superblock) for message in header)
+
+
+def _names(identifier: Any, path: str, only: frozenset[str] | None, context: ParseContext) -> list[bytes | int]:
     """The attributes that are wanted; all of them by number, since some have names that libhdf5 does not find again."""
     try:
-        file.check_attributes(identifier)
         if only is not None:
             return [name for name in map(str.encode, only) if h5a.exists(identifier, name)]
         return list(range(h5a.get_num_attrs(identifier)))
-    except (MalformedFileError, *LIBRARY_ERRORS) as error:
+    except LIBRARY_ERRORS as error:
         context.report(path, "attributes that cannot be read", first_line(error))
         return []
 
 
-def _from_header(
+def _from_messages(
     file: OpenFile, path: str, header: Sequence[Message], context: ParseContext, only: frozenset[str] | None
 ) -> tuple[dict[str, Any], Sequence[bytes | int] | None]:
-    """Attributes of the usual types, and the names of the others; None when the header does not list all.
+    """Attributes of the usual types, and the others by name, or by number in dense storage; None where only libhdf5 knows them.
 
     A damaged one is reported and not left to libhdf5.
     """
@@ -92,16 +95,16 @@ def _from_header(
     others: list[bytes | int] = []
     if not header:
         return values, None
-    for message in header:
-        if message.kind == ATTRIBUTE_INFO_MESSAGE and is_dense(message.data, file.superblock):
-            return {}, None
-        if message.kind != ATTRIBUTE_MESSAGE:
-            continue
-        if message.shared:
-            return {}, None
+    try:
+        messages = file.contents.attribute_messages(header)
+    except (MalformedFileError, UnsupportedFeatureError, IndexError) as error:
+        context.report(path, "attributes that cannot be read", first_line(error))
+        return values, others
+    dense = _is_dense(header, file)
+    for number, message in enumerate(messages):
         where = path
         try:
-            parts = attribute_parts(message.data)
+            parts = attribute_parts(message)
             name = decode_text(parts.name)
             if name == _BACKWARD or (only is not None and name not in only):
                 continue
@@ -111,7 +114,7 @@ def _from_header(
             else:
                 values[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
         except UnusualError:
-            others.append(parts.name)
+            others.append(number if dense else parts.name)
         except (MalformedFileError, IndexError, ValueError) as error:
             context.report(where, "attribute that cannot be read", str(error))
     return values, others

@@ -11,7 +11,7 @@ import numpy as np
 from manifestry.plugin import ManifestryError, Source
 from numpy.typing import NDArray
 
-__all__ = ["Blocks", "Fetch", "IndexReader", "read_together", "remote_fetch"]
+__all__ = ["Blocks", "Fetch", "IndexReader", "in_step", "read_together", "remote_fetch"]
 
 
 class Blocks(NamedTuple):
@@ -59,6 +59,29 @@ def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T 
             data = iter(fetch([blocks for _, wanted in asked for blocks in wanted]))
             sent = [(number, list(islice(data, len(wanted)))) for number, wanted in asked]
     return results
+
+
+def in_step[T](readers: Sequence[IndexReader[T]]) -> IndexReader[list[T]]:
+    """Run readers in step as one reader, which returns what each returned.
+
+    Raises
+    ------
+    ManifestryError
+        What ended the first that ended by one.
+    """
+    results: list[Any] = [None] * len(readers)
+    sent: list[tuple[int, Any]] = [(i, None) for i in range(len(readers))]
+    while True:
+        asked: list[tuple[int, list[Blocks]]] = []
+        for number, data in sent:
+            try:
+                asked.append((number, readers[number].send(data)))
+            except StopIteration as stop:
+                results[number] = stop.value
+        if not asked:
+            return results
+        data = iter((yield [blocks for _, wanted in asked for blocks in wanted]))
+        sent = [(number, list(islice(data, len(wanted)))) for number, wanted in asked]
 
 
 MAX_GAP: Final = 64 << 10

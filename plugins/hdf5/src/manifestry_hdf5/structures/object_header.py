@@ -38,8 +38,8 @@ class Message(NamedTuple):
         return bool(self.flags & 0x02)
 
 
-def read_extension(read: Read, superblock: Superblock) -> set[int]:
-    """The types of the messages of the superblock extension (specification, section II.C), none where there is none.
+def read_extension(read: Read, superblock: Superblock) -> dict[int, bytes]:
+    """The messages of the superblock extension by type (specification, section II.C), none where there is none.
 
     Raises
     ------
@@ -47,8 +47,8 @@ def read_extension(read: Read, superblock: Superblock) -> set[int]:
         As `read_messages`.
     """
     if superblock.extension is None:
-        return set()
-    return {message.kind for message in read_messages(read, superblock, superblock.extension)}
+        return {}
+    return {message.kind: message.data for message in read_messages(read, superblock, superblock.extension)}
 
 
 def read_messages(read: Read, superblock: Superblock, address: int) -> Iterator[Message]:

@@ -1,0 +1,216 @@
+"""Blocks of a fractal heap: where its managed objects are (specification, sections III.G.1 to III.G.3).
+
+The heap is one range of addresses of its own. A doubling table divides it into direct blocks, which hold the objects, and
+indirect blocks, which hold tables of their part of the range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from manifestry.plugin import MalformedFileError
+from numpy.typing import NDArray
+
+from manifestry_hdf5.structures.array_elements import integers
+from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
+from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
+from manifestry_hdf5.structures.fractal_heap import FractalHeap
+from manifestry_hdf5.structures.metadata_filters import unfilter
+from manifestry_hdf5.structures.superblock import Superblock
+
+__all__ = ["read_managed"]
+
+_CHECKSUM: Final = 4
+
+
+class _Table(NamedTuple):
+    """Blocks as indirect blocks list them, one column for each thing that is said.
+
+    `offsets` and `sizes` are those in the heap; `rows` is 0 for direct blocks; `stored` and `masks` are of filtered ones.
+    """
+
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    addresses: NDArray[np.int64]
+    stored: NDArray[np.int64]
+    masks: NDArray[np.int64]
+
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> _Table:
+        """Some of the blocks."""
+        return _Table._make(column[chosen] for column in self)
+
+
+def read_managed(
+    superblock: Superblock, heap: FractalHeap, offsets: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> IndexReader[list[bytes]]:
+    """The objects at some places in the heap.
+
+    Raises
+    ------
+    MalformedFileError
+        One is not inside a block, or a block is not what it should be or not inside the file.
+    """
+    if not len(offsets):
+        return []
+    if heap.root == superblock.undefined:
+        raise MalformedFileError(f"{heap.where}: it has no blocks, but objects in them")
+    wanted = np.unique(offsets)
+    direct, indirect = [], _root(heap)
+    if not heap.rows:
+        direct, indirect = [indirect], indirect.where(np.array([], "i8"))
+    while len(indirect.rows):
+        found = yield from _read_tables(superblock, heap, indirect)
+        first = np.searchsorted(wanted, found.offsets)
+        chosen = found.where(np.searchsorted(wanted, found.offsets + found.sizes) > first)
+        direct.append(chosen.where(chosen.rows == 0))
+        indirect = chosen.where(chosen.rows > 0)
+    table = _Table._make(map(np.concatenate, zip(*direct, strict=True)))
+    table = table.where(np.argsort(table.offsets))
+    blocks = yield from _read_direct(superblock, heap, table)
+    return _cut(heap, table, blocks, offsets, lengths, _prefix(superblock, heap))
+
+
+def _root(heap: FractalHeap) -> _Table:
+    size = heap.row_size(heap.rows) * heap.width if heap.rows else heap.start
+    row = (0, size, heap.rows, heap.root, heap.root_size, heap.root_mask)
+    return _Table._make(np.array([number], "i8") for number in row)
+
+
+def _prefix(superblock: Superblock, heap: FractalHeap) -> int:
+    """Bytes before the objects of a direct block."""
+    return 5 + superblock.offset_size + heap.offset_width + (_CHECKSUM if heap.checksummed else 0)
+
+
+def _positions(
+    superblock: Superblock, heap: FractalHeap, table: _Table, lengths: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Absolute positions of blocks, which together take no more than the file has."""
+    room = superblock.size - superblock.base
+    if (
+        (lengths > room - table.addresses).any()
+        or len(np.unique(table.addresses)) != len(table.addresses)
+        or float(lengths.sum(dtype="f8")) > room
+    ):
+        raise MalformedFileError(f"{heap.where}: a block is listed twice, or lies beyond the end of the file")
+    return superblock.base + table.addresses
+
+
+def _heads(
+    signature: bytes, superblock: Superblock, heap: FractalHeap, offsets: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """How blocks begin: signature, version 0, the heap that they are of and their place in it."""
+    fixed = np.frombuffer(signature + b"\0" + heap.address.to_bytes(superblock.offset_size, "little"), "u1")
+    places = offsets.astype("<i8").view("u1").reshape(-1, 8)[:, : heap.offset_width]
+    return np.concatenate([np.broadcast_to(fixed, (len(offsets), len(fixed))), places], axis=1)
+
+
+def _check_heads(
+    data: NDArray[np.uint8], heads: NDArray[np.uint8], positions: NDArray[np.int64], heap: FractalHeap
+) -> None:
+    good = (data[:, : heads.shape[1]] == heads).all(axis=1)
+    if not good.all():
+        at = int(positions[int(np.argmin(good))])
+        raise MalformedFileError(f"{heap.where}: block at byte {at}: not the one of this heap that is expected there")
+
+
+def _read_tables(superblock: Superblock, heap: FractalHeap, blocks: _Table) -> IndexReader[_Table]:
+    """What some indirect blocks list; those of one number of rows are fetched as one."""
+    o, n = superblock.offset_size, superblock.length_size
+    entry, before = o + (n + 4 if heap.filters else 0), 5 + o + heap.offset_width
+    groups = [np.flatnonzero(blocks.rows == rows) for rows in np.unique(blocks.rows)]
+    direct = [min(int(blocks.rows[group[0]]), heap.direct_rows) * heap.width for group in groups]
+    lengths = np.zeros(len(blocks.rows), "i8")
+    for group, count in zip(groups, direct, strict=True):
+        lengths[group] = before + count * entry + (int(blocks.rows[group[0]]) * heap.width - count) * o + _CHECKSUM
+    positions = _positions(superblock, heap, blocks, lengths)
+    parts = yield [Blocks(positions[group], int(lengths[group[0]])) for group in groups]
+    tables = []
+    for group, count, data in zip(groups, direct, parts, strict=True):
+        _check_heads(data, _heads(b"FHIB", superblock, heap, blocks.offsets[group]), positions[group], heap)
+        check_blocks(data, data.shape[1] - _CHECKSUM, positions[group], f"{heap.where}: indirect block")
+        for row, offset in zip(data, blocks.offsets[group].tolist(), strict=True):
+            tables.append(_entries(row[before:-_CHECKSUM], superblock, heap, offset, count))
+    return _Table._make(map(np.concatenate, zip(*tables, strict=True)))
+
+
+def _entries(octets: NDArray[np.uint8], superblock: Superblock, heap: FractalHeap, offset: int, direct: int) -> _Table:
+    """The blocks that one indirect block lists, of which the first `direct` are direct."""
+    o, n = superblock.offset_size, superblock.length_size
+    entry = o + (n + 4 if heap.filters else 0)
+    first = octets[: direct * entry].reshape(direct, entry)
+    rest = octets[direct * entry :].reshape(-1, o)
+    count = direct + len(rest)
+    sizes = np.repeat([heap.row_size(row) for row in range(count // heap.width)], heap.width).astype("i8")
+    rows = np.zeros(count, "i8")
+    row_bits = (heap.width * heap.start).bit_length()
+    rows[direct:] = [int(size).bit_length() - row_bits + 1 for size in sizes[direct:]]
+    stored, masks = np.zeros(count, "i8"), np.zeros(count, "i8")
+    if heap.filters:
+        stored[:direct] = integers(first[:, o : o + n]).astype("i8")
+        masks[:direct] = integers(first[:, o + n :]).astype("i8")
+    octets = np.concatenate([first[:, :o], rest])
+    defined = np.flatnonzero(~(octets == 255).all(axis=1))
+    offsets = offset + np.cumsum(sizes) - sizes
+    addresses = integers(octets[defined])
+    if len(addresses) and int(addresses.max()) > superblock.size:
+        raise MalformedFileError(f"{heap.where}: a block lies beyond the end of the file")
+    said = [column[defined] for column in (offsets, sizes, rows, stored, masks)]
+    return _Table._make([*said[:3], addresses.astype("i8"), *said[3:]])
+
+
+def _read_direct(superblock: Superblock, heap: FractalHeap, table: _Table) -> IndexReader[list[bytes]]:
+    """The bytes of direct blocks, behind their filters; those of one length are fetched as one."""
+    if not len(table.offsets):
+        return []
+    lengths = table.stored if heap.filters else table.sizes
+    if int(lengths.min()) < 1:
+        raise MalformedFileError(f"{heap.where}: a block of {int(lengths.min())} bytes")
+    positions = _positions(superblock, heap, table, lengths)
+    groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+    parts = yield [Blocks(positions[group], int(lengths[group[0]])) for group in groups]
+    blocks = [b""] * len(lengths)
+    for group, data in zip(groups, parts, strict=True):
+        for number, row in zip(group.tolist(), data, strict=True):
+            blocks[number] = row.tobytes()
+    heads = _heads(b"FHDB", superblock, heap, table.offsets)
+    for number, size in enumerate(table.sizes.tolist()):
+        where = f"{heap.where}: block at byte {int(positions[number])}"
+        if heap.filters:
+            blocks[number] = unfilter(blocks[number], heap.filters, int(table.masks[number]), size, where)
+        head = heads[number].tobytes()
+        if not blocks[number].startswith(head):
+            raise MalformedFileError(f"{where}: not the one of this heap that is expected there")
+        if heap.checksummed:
+            _check_direct(blocks[number], len(head), where)
+    return blocks
+
+
+def _check_direct(block: bytes, at: int, where: str) -> None:
+    """Compare the checksum at a place in a direct block with all its bytes, those of the checksum taken as zeros."""
+    zeroed = block[:at] + bytes(_CHECKSUM) + block[at + _CHECKSUM :]
+    if lookup3_of(zeroed) != int.from_bytes(block[at : at + _CHECKSUM], "little"):
+        raise MalformedFileError(f"{where}: its checksum does not match its bytes")
+
+
+def _cut(
+    heap: FractalHeap,
+    table: _Table,
+    blocks: Sequence[bytes],
+    offsets: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    prefix: int,
+) -> list[bytes]:
+    """Objects from the blocks that they are in."""
+    numbers = np.searchsorted(table.offsets, offsets, "right") - 1
+    if int(numbers.min(initial=0)) < 0 or not len(blocks):
+        raise MalformedFileError(f"{heap.where}: an object is not in any block")
+    starts = offsets - table.offsets[numbers]
+    if (starts < prefix).any() or (lengths < 1).any() or (starts + lengths > table.sizes[numbers]).any():
+        raise MalformedFileError(f"{heap.where}: an object is not in any block")
+    return [
+        blocks[number][start : start + length]
+        for number, start, length in zip(numbers.tolist(), starts.tolist(), lengths.tolist(), strict=True)
+    ]
