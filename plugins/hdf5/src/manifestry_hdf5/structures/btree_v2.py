@@ -229,7 +229,7 @@ def _check_nodes(
     if not good.all():
         at = int(positions[int(np.argmin(good))])
         raise MalformedFileError(f"version 2 B-tree node at byte {at}: not a node of this tree of the expected level")
-    for end in np.unique(ends).tolist():
+    for end in set(ends.tolist()):
         rows = np.flatnonzero(ends == end)
         check_blocks(data[rows, : end + _CHECKSUM], end, positions[rows], "version 2 B-tree node")
 
@@ -237,6 +237,8 @@ def _check_nodes(
 def _records(data: NDArray[np.uint8], used: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
     """The records of some nodes, one after the other."""
     longest = int(used.max(initial=0))
+    if len(data) == 1:
+        return data[0, _PREFIX : _PREFIX + longest * size].reshape(longest, size)
     table = data[:, _PREFIX : _PREFIX + longest * size].reshape(len(data), longest, size)
     return table[np.arange(longest) < used[:, None]]
 

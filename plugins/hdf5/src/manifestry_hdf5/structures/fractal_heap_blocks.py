@@ -6,7 +6,7 @@ indirect blocks, which hold tables of their part of the range.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -57,10 +57,44 @@ def read_managed(
         return []
     if heap.root == superblock.undefined:
         raise MalformedFileError(f"{heap.where}: it has no blocks, but objects in them")
-    wanted = np.unique(offsets)
-    direct, indirect = [], _root(heap)
-    if not heap.rows:
-        direct, indirect = [indirect], indirect.where(np.array([], "i8"))
+    if heap.rows:
+        table = yield from _find_direct(superblock, heap, np.unique(offsets))
+        blocks = yield from _read_direct(superblock, heap, table)
+        numbers = np.searchsorted(table.offsets, offsets, "right") - 1
+        starts = offsets - table.offsets[numbers]
+    else:
+        blocks = [(yield from _read_root(superblock, heap))]
+        numbers, starts = np.zeros(len(offsets), "i8"), offsets
+    prefix = 5 + superblock.offset_size + heap.offset_width + (_CHECKSUM if heap.checksummed else 0)
+    if int(numbers.min()) < 0 or int(starts.min()) < prefix or int(lengths.min()) < 1:
+        raise MalformedFileError(f"{heap.where}: an object is not in any block")
+    return _cut(heap, blocks, zip(numbers.tolist(), starts.tolist(), lengths.tolist(), strict=True))
+
+
+def _cut(heap: FractalHeap, blocks: Sequence[bytes], objects: Iterable[tuple[int, int, int]]) -> list[bytes]:
+    """Objects by the number of the block that each is in, its place there and its length."""
+    parts = []
+    for number, start, length in objects:
+        part = blocks[number][start : start + length]
+        if len(part) != length:
+            raise MalformedFileError(f"{heap.where}: an object is not in any block")
+        parts.append(part)
+    return parts
+
+
+def _read_root(superblock: Superblock, heap: FractalHeap) -> IndexReader[bytes]:
+    """The root block of a heap, where that is a direct block."""
+    length = heap.root_size if heap.filters else heap.start
+    start = superblock.place(heap.root, f"{heap.where}: root block", length)
+    [data] = yield [Blocks(np.array([start], "i8"), length)]
+    return _direct(superblock, heap, data[0].tobytes(), _Place(start, 0, heap.start, heap.root_mask))
+
+
+def _find_direct(superblock: Superblock, heap: FractalHeap, wanted: NDArray[np.int64]) -> IndexReader[_Table]:
+    """The direct blocks that have objects at some places in the heap, in the order of their own places."""
+    direct = []
+    size = heap.row_size(heap.rows) * heap.width
+    indirect = _Table._make(np.array([n], "i8") for n in (0, size, heap.rows, heap.root, 0, 0))
     while len(indirect.rows):
         found = yield from _read_tables(superblock, heap, indirect)
         first = np.searchsorted(wanted, found.offsets)
@@ -68,20 +102,7 @@ def read_managed(
         direct.append(chosen.where(chosen.rows == 0))
         indirect = chosen.where(chosen.rows > 0)
     table = _Table._make(map(np.concatenate, zip(*direct, strict=True)))
-    table = table.where(np.argsort(table.offsets))
-    blocks = yield from _read_direct(superblock, heap, table)
-    return _cut(heap, table, blocks, offsets, lengths, _prefix(superblock, heap))
-
-
-def _root(heap: FractalHeap) -> _Table:
-    size = heap.row_size(heap.rows) * heap.width if heap.rows else heap.start
-    row = (0, size, heap.rows, heap.root, heap.root_size, heap.root_mask)
-    return _Table._make(np.array([number], "i8") for number in row)
-
-
-def _prefix(superblock: Superblock, heap: FractalHeap) -> int:
-    """Bytes before the objects of a direct block."""
-    return 5 + superblock.offset_size + heap.offset_width + (_CHECKSUM if heap.checksummed else 0)
+    return table.where(np.argsort(table.offsets))
 
 
 def _positions(
@@ -91,7 +112,7 @@ def _positions(
     room = superblock.size - superblock.base
     if (
         (lengths > room - table.addresses).any()
-        or len(np.unique(table.addresses)) != len(table.addresses)
+        or len(set(table.addresses.tolist())) != len(table.addresses)
         or float(lengths.sum(dtype="f8")) > room
     ):
         raise MalformedFileError(f"{heap.where}: a block is listed twice, or lies beyond the end of the file")
@@ -167,50 +188,40 @@ def _read_direct(superblock: Superblock, heap: FractalHeap, table: _Table) -> In
         return []
     lengths = table.stored if heap.filters else table.sizes
     if int(lengths.min()) < 1:
-        raise MalformedFileError(f"{heap.where}: a block of {int(lengths.min())} bytes")
+        raise MalformedFileError(f"{heap.where}: a block without bytes")
     positions = _positions(superblock, heap, table, lengths)
-    groups = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+    groups = [np.flatnonzero(lengths == length) for length in set(lengths.tolist())]
     parts = yield [Blocks(positions[group], int(lengths[group[0]])) for group in groups]
     blocks = [b""] * len(lengths)
     for group, data in zip(groups, parts, strict=True):
-        for number, row in zip(group.tolist(), data, strict=True):
-            blocks[number] = row.tobytes()
-    heads = _heads(b"FHDB", superblock, heap, table.offsets)
-    for number, size in enumerate(table.sizes.tolist()):
-        where = f"{heap.where}: block at byte {int(positions[number])}"
-        if heap.filters:
-            blocks[number] = unfilter(blocks[number], heap.filters, int(table.masks[number]), size, where)
-        head = heads[number].tobytes()
-        if not blocks[number].startswith(head):
-            raise MalformedFileError(f"{where}: not the one of this heap that is expected there")
-        if heap.checksummed:
-            _check_direct(blocks[number], len(head), where)
+        columns = (positions, table.offsets, table.sizes, table.masks)
+        places = map(_Place, *(column[group].tolist() for column in columns))
+        for number, row, place in zip(group.tolist(), data, places, strict=True):
+            blocks[number] = _direct(superblock, heap, row.tobytes(), place)
     return blocks
 
 
-def _check_direct(block: bytes, at: int, where: str) -> None:
-    """Compare the checksum at a place in a direct block with all its bytes, those of the checksum taken as zeros."""
-    zeroed = block[:at] + bytes(_CHECKSUM) + block[at + _CHECKSUM :]
-    if lookup3_of(zeroed) != int.from_bytes(block[at : at + _CHECKSUM], "little"):
-        raise MalformedFileError(f"{where}: its checksum does not match its bytes")
+class _Place(NamedTuple):
+    """Where a direct block is in the file and in the heap, its bytes there, and what filters it did not go through."""
+
+    position: int
+    offset: int
+    size: int
+    mask: int
 
 
-def _cut(
-    heap: FractalHeap,
-    table: _Table,
-    blocks: Sequence[bytes],
-    offsets: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    prefix: int,
-) -> list[bytes]:
-    """Objects from the blocks that they are in."""
-    numbers = np.searchsorted(table.offsets, offsets, "right") - 1
-    if int(numbers.min(initial=0)) < 0 or not len(blocks):
-        raise MalformedFileError(f"{heap.where}: an object is not in any block")
-    starts = offsets - table.offsets[numbers]
-    if (starts < prefix).any() or (lengths < 1).any() or (starts + lengths > table.sizes[numbers]).any():
-        raise MalformedFileError(f"{heap.where}: an object is not in any block")
-    return [
-        blocks[number][start : start + length]
-        for number, start, length in zip(numbers.tolist(), starts.tolist(), lengths.tolist(), strict=True)
-    ]
+def _direct(superblock: Superblock, heap: FractalHeap, block: bytes, place: _Place) -> bytes:
+    """The bytes of a direct block behind its filters, checked."""
+    where = f"{heap.where}: block at byte {place.position}"
+    if heap.filters:
+        block = unfilter(block, heap.filters, place.mask, place.size, where)
+    head = b"FHDB\0" + heap.address.to_bytes(superblock.offset_size, "little")
+    head += place.offset.to_bytes(heap.offset_width, "little")
+    if not block.startswith(head):
+        raise MalformedFileError(f"{where}: not the one of this heap that is expected there")
+    if heap.checksummed:
+        at = len(head)
+        zeroed = block[:at] + bytes(_CHECKSUM) + block[at + _CHECKSUM :]  # as it is when the checksum is made
+        if lookup3_of(zeroed) != int.from_bytes(block[at : at + _CHECKSUM], "little"):
+            raise MalformedFileError(f"{where}: its checksum does not match its bytes")
+    return block

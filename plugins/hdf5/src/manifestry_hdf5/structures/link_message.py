@@ -14,6 +14,7 @@ __all__ = ["LINK_MESSAGE", "Link", "LinkKind", "parse_link"]
 LINK_MESSAGE: Final = 0x06
 _VERSION: Final = 1
 _KNOWN_FLAGS: Final = 0x1F
+_HARD: Final = 0
 _HAS_ORDER, _HAS_KIND, _HAS_CHARACTER_SET = 0x04, 0x08, 0x10
 _MAX_KIND: Final = 255
 
@@ -81,11 +82,11 @@ def parse_link(message: bytes, superblock: Superblock) -> Link:
     name, at = message[at : at + length], at + length
     if not length or at > len(message):
         raise MalformedFileError(f"link message: a name of {length} bytes in a message of {len(message)}")
-    if number == LinkKind.HARD:
+    if number == _HARD:
         o = superblock.offset_size
         if len(message) < at + o:
             raise MalformedFileError("link message: too short")
-        return Link(name, LinkKind.HARD, int.from_bytes(message[at : at + o], "little"), order=order, utf8=utf8)
+        return Link(name, LinkKind.HARD, int.from_bytes(message[at : at + o], "little"), b"", b"", order, utf8)
     length = int.from_bytes(message[at : at + 2], "little")
     value = message[at + 2 : at + 2 + length]
     if len(message) < at + 2 + length:

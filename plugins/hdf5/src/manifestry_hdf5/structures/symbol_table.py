@@ -6,6 +6,7 @@ whose leaves lead to symbol table nodes (III.B) with the entries (III.C), and th
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,7 +27,6 @@ _HEAD: Final = 8
 _USUAL_CHILDREN, _USUAL_ENTRIES = 32, 8
 """What nodes have room for where nobody changed it; those with more are read again."""
 _SOFT: Final = 2
-_MAX_LEVEL: Final = 64
 
 
 def read_symbol_table(message: bytes, superblock: Superblock) -> IndexReader[list[Link]]:
@@ -47,18 +47,29 @@ def read_symbol_table(message: bytes, superblock: Superblock) -> IndexReader[lis
 
 
 def _links(entries: NDArray[np.uint8], heap: LocalHeap, o: int) -> list[Link]:
-    kinds, targets = (integers(entries[:, at : at + 4]) for at in (2 * o, 2 * o + 8))
-    headers = entries[:, o : 2 * o] * (kinds != _SOFT)[:, None]  # that of a soft link is undefined
-    starts, addresses = integers(entries[:, :o]).tolist(), integers(headers).tolist()
     links = []
-    for start, address, kind, target in zip(starts, addresses, kinds.tolist(), targets.tolist(), strict=True):
-        if kind > _SOFT:
-            raise MalformedFileError(f"symbol table entry: cache type {kind} does not exist")
-        if kind == _SOFT:
+    for start, address, kind, target in np.ascontiguousarray(entries).view(_entry(o))[:, 0].tolist():
+        if kind == _SOFT:  # its address is undefined
             links.append(Link(heap.text(start), LinkKind.SOFT, target=heap.text(target)))
-        else:
+        elif kind < _SOFT:
             links.append(Link(heap.text(start), LinkKind.HARD, address))
+        else:
+            raise MalformedFileError(f"symbol table entry: cache type {kind} does not exist")
     return links
+
+
+@cache
+def _entry(o: int) -> np.dtype[np.void]:
+    """The parts that matter of an entry, for addresses of `o` bytes, of which the first 8 are looked at."""
+    number = f"<u{min(o, 8)}"
+    return np.dtype(
+        {
+            "names": ["name", "address", "kind", "target"],
+            "formats": [number, number, "<u4", "<u4"],
+            "offsets": [0, o, 2 * o, 2 * o + 8],
+            "itemsize": 2 * o + 24,
+        }
+    )
 
 
 class _Form(NamedTuple):
@@ -78,51 +89,48 @@ def _read_entries(superblock: Superblock, address: int) -> IndexReader[NDArray[n
     tree = _Form("version 1 B-tree of a group", b"TREE\0", _HEAD + 2 * o + n, o + n, _USUAL_CHILDREN)
     leaf = _Form("symbol table node", b"SNOD\1", _HEAD, 2 * o + 24, _USUAL_ENTRIES)
     nodes = np.array([superblock.place(address, tree.name, _HEAD)], "i8")
-    level = _MAX_LEVEL + 1
-    while level:
-        data, counts = yield from _read_nodes(superblock, nodes, tree)
-        above, level = level, int(data[0, 5])
-        if level > _MAX_LEVEL or (above <= _MAX_LEVEL and level != above - 1) or (data[:, 5] != level).any():
+    level = None
+    while level != 0:
+        children, levels = yield from _read_nodes(superblock, nodes, tree)
+        level = levels[0] if level is None else level - 1
+        if levels != [level] * len(levels):
             raise MalformedFileError(f"{tree.name} at {address:#x}: a node is not on the expected level")
-        nodes = _children(_used(data, counts, tree)[:, :o], superblock, f"{tree.name} at {address:#x}")
-        if not len(nodes):
+        if not len(children):
             return np.empty((0, leaf.step), "u1")
-    data, counts = yield from _read_nodes(superblock, nodes, leaf)
-    return _used(data, counts, leaf)
+        nodes = _positions(children[:, :o], superblock, f"{tree.name} at {address:#x}")
+    return (yield from _read_nodes(superblock, nodes, leaf))[0]
 
 
-def _children(octets: NDArray[np.uint8], superblock: Superblock, tree: str) -> NDArray[np.int64]:
+def _positions(octets: NDArray[np.uint8], superblock: Superblock, tree: str) -> NDArray[np.int64]:
     """Absolute positions of nodes from their addresses."""
     addresses = integers(octets)
-    if len(addresses) and int(addresses.max()) > superblock.size - superblock.base:
+    if int(addresses.max()) > superblock.size - superblock.base:
         raise MalformedFileError(f"{tree}: a child lies beyond the end of the file")
-    if len(addresses) > 1 and len(np.unique(addresses)) != len(addresses):
+    if len(addresses) > 1 and len(set(addresses.tolist())) != len(addresses):
         raise MalformedFileError(f"{tree}: a node is listed twice")
-    return superblock.base + addresses.astype("i8")
+    return addresses.astype("i8") + superblock.base
 
 
 def _read_nodes(
     superblock: Superblock, nodes: NDArray[np.int64], form: _Form
-) -> IndexReader[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """The bytes of some nodes, as long as the fullest of them, and the number of records in each."""
-    room = form.usual
+) -> IndexReader[tuple[NDArray[np.uint8], list[int]]]:
+    """The records of some nodes one after the other, ``(n, bytes of a record)``, and the level of each node."""
+    room, signature = form.usual, int.from_bytes(form.signature, "little")
     while True:
         [data] = yield [Blocks(nodes, form.before + room * form.step)]
-        good = (data[:, : len(form.signature)] == np.frombuffer(form.signature, "u1")).all(axis=1)
+        heads = np.ascontiguousarray(data[:, :_HEAD]).view("<u8")[:, 0]
+        good = heads & np.uint64((1 << 40) - 1) == signature
         if not good.all():
             raise MalformedFileError(f"{form.name} at byte {int(nodes[int(np.argmin(good))])}: not one")
-        counts = data[:, 6].astype("i8") | data[:, 7].astype("i8") << 8
+        counts = heads >> np.uint64(48)
         used = int(counts.max())
         if used <= room:
-            return data, counts
+            break
         if len(nodes) * used * form.step > superblock.size:  # all have room for as many
             raise MalformedFileError(f"{form.name}: {len(nodes)} nodes of {used} records are larger than the file")
         room = used
-
-
-def _used(data: NDArray[np.uint8], counts: NDArray[np.int64], form: _Form) -> NDArray[np.uint8]:
-    """The records of some nodes one after the other, ``(n, bytes of a record)``."""
     records = data[:, form.before :].reshape(len(data), -1, form.step)
+    levels = (heads >> np.uint64(40) & np.uint64(255)).tolist()
     if len(data) == 1:
-        return records[0, : int(counts[0])]
-    return records[np.arange(records.shape[1]) < counts[:, None]]
+        return records[0, :used], levels
+    return records[np.arange(room) < counts[:, None]], levels
