@@ -177,9 +177,16 @@ class OpenFile:
         """Blocks that libhdf5 reads next: through the cache that it reads through."""
         if not isinstance(self._octets, RemoteFile):
             return self._octets.fetch(wanted)
+        self._octets.prefetch(
+            [
+                (start, start + blocks.length)
+                for blocks in wanted
+                for start in blocks.positions.tolist()
+                if blocks.length
+            ]
+        )
         parts = []
         for blocks in wanted:
-            self._octets.prefetch([(start, start + blocks.length) for start in blocks.positions.tolist()])
             parts.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
             for row, start in zip(parts[-1], blocks.positions.tolist(), strict=True):
                 part = self.read(start, start + blocks.length)

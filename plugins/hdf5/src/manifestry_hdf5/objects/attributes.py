@@ -97,7 +97,7 @@ def _from_messages(
         return values, None
     try:
         messages = file.contents.attribute_messages(header)
-    except (MalformedFileError, UnsupportedFeatureError, IndexError) as error:
+    except (MalformedFileError, UnsupportedFeatureError) as error:
         context.report(path, "attributes that cannot be read", first_line(error))
         return values, others
     dense = _is_dense(header, file)

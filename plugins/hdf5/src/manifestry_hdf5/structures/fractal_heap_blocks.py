@@ -61,7 +61,7 @@ def read_managed(
         table = yield from _find_direct(superblock, heap, np.unique(offsets))
         blocks = yield from _read_direct(superblock, heap, table)
         numbers = np.searchsorted(table.offsets, offsets, "right") - 1
-        starts = offsets - table.offsets[numbers]
+        starts = offsets - np.append(table.offsets, 0)[numbers]
     else:
         blocks = [(yield from _read_root(superblock, heap))]
         numbers, starts = np.zeros(len(offsets), "i8"), offsets
@@ -119,22 +119,10 @@ def _positions(
     return superblock.base + table.addresses
 
 
-def _heads(
-    signature: bytes, superblock: Superblock, heap: FractalHeap, offsets: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """How blocks begin: signature, version 0, the heap that they are of and their place in it."""
-    fixed = np.frombuffer(signature + b"\0" + heap.address.to_bytes(superblock.offset_size, "little"), "u1")
-    places = offsets.astype("<i8").view("u1").reshape(-1, 8)[:, : heap.offset_width]
-    return np.concatenate([np.broadcast_to(fixed, (len(offsets), len(fixed))), places], axis=1)
-
-
-def _check_heads(
-    data: NDArray[np.uint8], heads: NDArray[np.uint8], positions: NDArray[np.int64], heap: FractalHeap
-) -> None:
-    good = (data[:, : heads.shape[1]] == heads).all(axis=1)
-    if not good.all():
-        at = int(positions[int(np.argmin(good))])
-        raise MalformedFileError(f"{heap.where}: block at byte {at}: not the one of this heap that is expected there")
+def _head(signature: bytes, superblock: Superblock, heap: FractalHeap, offset: int) -> bytes:
+    """How a block begins: signature, version 0, the heap that it is of and its place in it."""
+    address = heap.address.to_bytes(superblock.offset_size, "little")
+    return signature + b"\0" + address + offset.to_bytes(heap.offset_width, "little")
 
 
 def _read_tables(superblock: Superblock, heap: FractalHeap, blocks: _Table) -> IndexReader[_Table]:
@@ -150,9 +138,10 @@ def _read_tables(superblock: Superblock, heap: FractalHeap, blocks: _Table) -> I
     parts = yield [Blocks(positions[group], int(lengths[group[0]])) for group in groups]
     tables = []
     for group, count, data in zip(groups, direct, parts, strict=True):
-        _check_heads(data, _heads(b"FHIB", superblock, heap, blocks.offsets[group]), positions[group], heap)
         check_blocks(data, data.shape[1] - _CHECKSUM, positions[group], f"{heap.where}: indirect block")
         for row, offset in zip(data, blocks.offsets[group].tolist(), strict=True):
+            if row[:before].tobytes() != _head(b"FHIB", superblock, heap, offset):
+                raise MalformedFileError(f"{heap.where}: an indirect block is not the one that is expected there")
             tables.append(_entries(row[before:-_CHECKSUM], superblock, heap, offset, count))
     return _Table._make(map(np.concatenate, zip(*tables, strict=True)))
 
@@ -178,6 +167,8 @@ def _entries(octets: NDArray[np.uint8], superblock: Superblock, heap: FractalHea
     addresses = integers(octets[defined])
     if len(addresses) and int(addresses.max()) > superblock.size:
         raise MalformedFileError(f"{heap.where}: a block lies beyond the end of the file")
+    if (rows[direct:] < 1).any():
+        raise MalformedFileError(f"{heap.where}: its indirect blocks are too small for a row")
     said = [column[defined] for column in (offsets, sizes, rows, stored, masks)]
     return _Table._make([*said[:3], addresses.astype("i8"), *said[3:]])
 
@@ -215,8 +206,7 @@ def _direct(superblock: Superblock, heap: FractalHeap, block: bytes, place: _Pla
     where = f"{heap.where}: block at byte {place.position}"
     if heap.filters:
         block = unfilter(block, heap.filters, place.mask, place.size, where)
-    head = b"FHDB\0" + heap.address.to_bytes(superblock.offset_size, "little")
-    head += place.offset.to_bytes(heap.offset_width, "little")
+    head = _head(b"FHDB", superblock, heap, place.offset)
     if not block.startswith(head):
         raise MalformedFileError(f"{where}: not the one of this heap that is expected there")
     if heap.checksummed:

@@ -34,7 +34,7 @@ def parse_filters(message: bytes, where: str) -> tuple[MetadataFilter, ...]:
     UnsupportedFeatureError
         A filter is none of those that metadata is read through.
     """
-    version, count = message[0], message[1]
+    version, count = message[:2].ljust(2, b"\0")
     if version not in (1, 2) or count > _MAX_FILTERS:
         raise MalformedFileError(f"{where}: filter pipeline of version {version} with {count} filters")
     at, filters = (8 if version == 1 else 2), []

@@ -116,6 +116,8 @@ def _read_nodes(
 ) -> IndexReader[tuple[NDArray[np.uint8], list[int]]]:
     """The records of some nodes one after the other, ``(n, bytes of a record)``, and the level of each node."""
     room, signature = form.usual, int.from_bytes(form.signature, "little")
+    if len(nodes) * (form.before + 2 * form.step) > superblock.size:  # they have room for two records at least
+        raise MalformedFileError(f"{form.name}: {len(nodes)} nodes are larger than the file")
     while True:
         [data] = yield [Blocks(nodes, form.before + room * form.step)]
         heads = np.ascontiguousarray(data[:, :_HEAD]).view("<u8")[:, 0]
