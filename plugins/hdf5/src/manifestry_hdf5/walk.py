@@ -119,8 +119,10 @@ class Walker:
         """A group above the one asked for: only what it says about dimensions matters."""
         group = Group(path=path)
         with library_errors(f"group {path}"):
-            group.attributes = read_attributes(file, identifier, path, self._context)
-            for link in self._links(file, identifier, file.identity(identifier), path):
+            identity = file.identity(identifier)
+            header = file.header(identity[1])
+            group.attributes = read_attributes(file, identifier, path, self._context, header=header)
+            for link in self._links(file, identifier, identity, path):
                 if link.kind is LinkKind.HARD:
                     child = h5o.open(identifier, link.name)
                     if isinstance(child, h5d.DatasetID):

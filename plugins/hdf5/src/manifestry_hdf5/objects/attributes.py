@@ -41,7 +41,7 @@ def read_attributes(
     path: str,
     context: ParseContext,
     *,
-    header: Sequence[Message] = (),
+    header: Sequence[Message],
     only: frozenset[str] | None = None,
 ) -> dict[str, Any]:
     """The attributes of an object by name, in HDF5's types; one that cannot be read is reported and left out.
@@ -49,7 +49,7 @@ def read_attributes(
     Parameters
     ----------
     header
-        The messages of the object header, when they have been read. Attributes of the usual types are taken from them.
+        The messages of the object header; none where libhdf5 alone can read them.
     only
         The names that are wanted, when not all are.
 
@@ -63,7 +63,7 @@ def read_attributes(
         others = _names(identifier, path, only, context)
     for which in others:
         values.update(_from_library(file, identifier, which, path, context))
-    if _is_dense(header, file):  # sorted by name, as libhdf5 lists them
+    if len(values) > 1 and _is_dense(header, file):  # sorted by name, as libhdf5 lists them
         return dict(sorted(values.items(), key=lambda item: item[0].encode()))
     return values
 
