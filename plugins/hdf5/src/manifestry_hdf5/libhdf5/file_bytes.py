@@ -73,11 +73,10 @@ class LocalFile:
         positions, length = blocks
         if not len(positions) or not length:
             return np.zeros((len(positions), length), "u1")
+        if self._map is not None and len(positions) == 1 and (start := int(positions[0])) <= self.size - length:
+            return np.frombuffer(self._map, "u1", length, start).reshape(1, length)
         if self._map is not None and int(positions.max()) <= self.size - length:
             file = np.frombuffer(self._map, "u1")
-            if len(positions) == 1:
-                start = int(positions[0])
-                return file[start : start + length].reshape(1, length)
             return np.lib.stride_tricks.sliding_window_view(file, length)[positions]
         data = np.zeros((len(positions), length), "u1")
         for row, start in enumerate(positions.tolist()):

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from h5py import h5l
-from manifestry.plugin import ManifestryError
 
-from manifestry_hdf5.structures.batched_reads import Fetch, IndexReader, read_together
+from manifestry_hdf5.structures.batched_reads import Fetch, read_alone
 from manifestry_hdf5.structures.group_links import read_links
 from manifestry_hdf5.structures.link_message import Link, LinkKind
 from manifestry_hdf5.structures.object_attributes import read_attribute_messages
@@ -62,7 +61,9 @@ class ObjectContents:
         """
         if address not in self._links:
             header = self._header_at(address)
-            links = self._result(read_links(header, self._superblock)) if header else _links_by_library(group)
+            links = (
+                read_alone(read_links(header, self._superblock), self._fetch) if header else _links_by_library(group)
+            )
             if len(self._links) == _GROUPS_AT_HAND:
                 del self._links[next(iter(self._links))]
             self._links[address] = links
@@ -78,14 +79,7 @@ class ObjectContents:
         UnsupportedFeatureError
             They are behind a filter that metadata is not read through.
         """
-        return self._result(read_attribute_messages(header, self._superblock, self._shared))
-
-    def _result[T](self, reader: IndexReader[T]) -> T:
-        """What one reader returns, or raises."""
-        [result] = read_together([reader], self._fetch)
-        if isinstance(result, ManifestryError):
-            raise result
-        return result
+        return read_alone(read_attribute_messages(header, self._superblock, self._shared), self._fetch)
 
 
 def _links_by_library(group: Any) -> list[Link]:

@@ -100,7 +100,6 @@ def _from_messages(
     except (MalformedFileError, UnsupportedFeatureError) as error:
         context.report(path, "attributes that cannot be read", first_line(error))
         return values, others
-    dense = _is_dense(header, file)
     for number, message in enumerate(messages):
         where = path
         try:
@@ -114,7 +113,7 @@ def _from_messages(
             else:
                 values[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
         except UnusualError:
-            others.append(number if dense else parts.name)
+            others.append(number if _is_dense(header, file) else parts.name)
         except (MalformedFileError, IndexError, ValueError) as error:
             context.report(where, "attribute that cannot be read", str(error))
     return values, others

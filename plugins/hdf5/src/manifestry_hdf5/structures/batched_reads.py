@@ -11,7 +11,7 @@ import numpy as np
 from manifestry.plugin import ManifestryError, Source
 from numpy.typing import NDArray
 
-__all__ = ["Blocks", "Fetch", "IndexReader", "in_step", "read_together", "remote_fetch"]
+__all__ = ["Blocks", "Fetch", "IndexReader", "in_step", "read_alone", "read_together", "remote_fetch"]
 
 
 class Blocks(NamedTuple):
@@ -59,6 +59,23 @@ def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T 
             data = iter(fetch([blocks for _, wanted in asked for blocks in wanted]))
             sent = [(number, list(islice(data, len(wanted)))) for number, wanted in asked]
     return results
+
+
+def read_alone[T](reader: IndexReader[T], fetch: Fetch) -> T:
+    """Run one reader.
+
+    Raises
+    ------
+    ManifestryError
+        What the reader raises.
+    """
+    data = None
+    try:
+        while True:
+            data = fetch(reader.send(data))  # type: ignore[arg-type]  # None starts it
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 def in_step[T](readers: Sequence[IndexReader[T]]) -> IndexReader[list[T]]:

@@ -24,6 +24,7 @@ __all__ = ["SYMBOL_TABLE_MESSAGE", "read_symbol_table"]
 SYMBOL_TABLE_MESSAGE: Final = 0x11
 _HEAD: Final = 8
 """Bytes before the entries of a symbol table node, and before the siblings of a B-tree node."""
+_SIGNATURE_BITS: Final = (1 << 40) - 1
 _USUAL_CHILDREN, _USUAL_ENTRIES = 32, 8
 """What nodes have room for where nobody changed it; those with more are read again."""
 _SOFT: Final = 2
@@ -120,19 +121,19 @@ def _read_nodes(
         raise MalformedFileError(f"{form.name}: {len(nodes)} nodes are larger than the file")
     while True:
         [data] = yield [Blocks(nodes, form.before + room * form.step)]
-        heads = np.ascontiguousarray(data[:, :_HEAD]).view("<u8")[:, 0]
-        good = heads & np.uint64((1 << 40) - 1) == signature
-        if not good.all():
-            raise MalformedFileError(f"{form.name} at byte {int(nodes[int(np.argmin(good))])}: not one")
-        counts = heads >> np.uint64(48)
-        used = int(counts.max())
+        heads: list[int] = np.ascontiguousarray(data[:, :_HEAD]).view("<u8")[:, 0].tolist()
+        for place, head in enumerate(heads):
+            if head & _SIGNATURE_BITS != signature:
+                raise MalformedFileError(f"{form.name} at byte {int(nodes[place])}: not one")
+        counts = [head >> 48 for head in heads]
+        used = max(counts)
         if used <= room:
             break
         if len(nodes) * used * form.step > superblock.size:  # all have room for as many
             raise MalformedFileError(f"{form.name}: {len(nodes)} nodes of {used} records are larger than the file")
         room = used
     records = data[:, form.before :].reshape(len(data), -1, form.step)
-    levels = (heads >> np.uint64(40) & np.uint64(255)).tolist()
+    levels = [head >> 40 & 0xFF for head in heads]
     if len(data) == 1:
         return records[0, :used], levels
-    return records[np.arange(room) < counts[:, None]], levels
+    return records[np.arange(room) < np.array(counts)[:, None]], levels
