@@ -105,7 +105,7 @@ class Walker:
         for depth in range(len(parts)):
             above = "/".join(parts[:depth])
             self.outer.append(self._scales_of(*self._group_at(file, above), f"/{above}"))
-        return self._group(group_file, identifier, "")
+        return self._group(group_file, identifier, group_file.identity(identifier), "")
 
     def _group_at(self, file: OpenFile, path: str) -> tuple[OpenFile, Any]:
         """The group at a path, and the file that it is in."""
@@ -137,9 +137,8 @@ class Walker:
         file.prefetch([link.address for link in links if link.kind is LinkKind.HARD], _OBJECT_HEADER_BYTES)
         return links
 
-    def _group(self, file: OpenFile, identifier: Any, path: str) -> Group:
+    def _group(self, file: OpenFile, identifier: Any, identity: Identity, path: str) -> Group:
         group = Group(path=path)
-        identity = file.identity(identifier)
         self._above.append(identity)
         try:
             header = file.header(identity[1])
@@ -270,7 +269,7 @@ class Walker:
         elif len(self._above) >= self._context.limits.max_depth:
             raise MalformedFileError(f"{path}: groups nested deeper than {self._context.limits.max_depth}")
         else:
-            group.groups[path.rpartition("/")[2]] = self._group(file, child, path)
+            group.groups[path.rpartition("/")[2]] = self._group(file, child, identity, path)
 
     def _dataset(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
         name = path.rpartition("/")[2]

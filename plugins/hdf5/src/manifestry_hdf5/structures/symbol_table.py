@@ -49,7 +49,7 @@ def read_symbol_table(message: bytes, superblock: Superblock) -> IndexReader[lis
 
 def _links(entries: NDArray[np.uint8], heap: LocalHeap, o: int) -> list[Link]:
     links = []
-    for start, address, kind, target in np.ascontiguousarray(entries).view(_entry(o))[:, 0].tolist():
+    for start, address, kind, target in np.frombuffer(entries.tobytes(), _entry(o)).tolist():
         if kind == _SOFT:  # its address is undefined
             links.append(Link(heap.text(start), LinkKind.SOFT, target=heap.text(target)))
         elif kind < _SOFT:
@@ -104,12 +104,12 @@ def _read_entries(superblock: Superblock, address: int) -> IndexReader[NDArray[n
 
 def _positions(octets: NDArray[np.uint8], superblock: Superblock, tree: str) -> NDArray[np.int64]:
     """Absolute positions of nodes from their addresses."""
-    addresses = integers(octets)
-    if int(addresses.max()) > superblock.size - superblock.base:
+    addresses: list[int] = integers(octets).tolist()
+    if max(addresses) > superblock.size - superblock.base:
         raise MalformedFileError(f"{tree}: a child lies beyond the end of the file")
-    if len(addresses) > 1 and len(set(addresses.tolist())) != len(addresses):
+    if len(set(addresses)) != len(addresses):
         raise MalformedFileError(f"{tree}: a node is listed twice")
-    return addresses.astype("i8") + superblock.base
+    return np.array([superblock.base + address for address in addresses], "i8")
 
 
 def _read_nodes(
@@ -121,7 +121,7 @@ def _read_nodes(
         raise MalformedFileError(f"{form.name}: {len(nodes)} nodes are larger than the file")
     while True:
         [data] = yield [Blocks(nodes, form.before + room * form.step)]
-        heads: list[int] = np.ascontiguousarray(data[:, :_HEAD]).view("<u8")[:, 0].tolist()
+        heads: list[int] = np.frombuffer(data[:, :_HEAD].tobytes(), "<u8").tolist()
         for place, head in enumerate(heads):
             if head & _SIGNATURE_BITS != signature:
                 raise MalformedFileError(f"{form.name} at byte {int(nodes[place])}: not one")
