@@ -18,6 +18,7 @@ from manifestry_hdf5.structures.attribute_message import attribute_parts
 from manifestry_hdf5.structures.batched_reads import read_together
 from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, parse_dataspace
 from manifestry_hdf5.structures.dense import ATTRIBUTES, LINKS, read_records
+from manifestry_hdf5.structures.fractal_heap import FractalHeap
 from manifestry_hdf5.structures.fractal_heap_objects import read_objects
 from manifestry_hdf5.structures.group_links import read_links
 from manifestry_hdf5.structures.info_messages import (
@@ -177,6 +178,39 @@ def test_heaps_of_many_levels(tmp_path, filtered):
         file = files.open(Source(path))
         assert run(read_objects(file.superblock, heap, records[700:701, 8:]), counted) == messages[700:701]
     assert read < 200_000
+
+
+@pytest.mark.parametrize("length", [8, 18, 19, 40])
+def test_objects_without_blocks(tmp_path, length):
+    """Objects that are in their IDs, and those whose IDs say where in the file they are; links and attributes are neither."""
+    path = tmp_path / "octets"
+    path.write_bytes(bytes(1000) + b"somewhere in the file" + bytes(100))
+    heap = FractalHeap(
+        address=0, identifier_length=length, filters=(), checksummed=True, max_managed=4096, huge_tree=(1 << 64) - 1,
+        huge_count=0, width=4, start=512, largest=65536, bits=32, root=(1 << 64) - 1, rows=0, root_size=0, root_mask=0,
+    )  # fmt: skip
+    superblock = Superblock(base=1000, offset_size=8, length_size=8, size=1121)
+    tiny = b"a text of many octets"[: length - (1 if length <= 18 else 2)][: 16 if length <= 18 else None]
+    said = bytes([0x20 | len(tiny) - 1]) if length <= 18 else bytes([0x20, len(tiny) - 1])
+    wanted, expected = [said + tiny], [tiny]
+    if length > 17:
+        wanted.append(b"\x10" + (13).to_bytes(8, "little") + (8).to_bytes(8, "little"))
+        expected.append(b"the file")
+    rows = np.frombuffer(b"".join(one.ljust(length, b"\0") for one in wanted), "u1").reshape(-1, length)
+    with LocalFile(path) as file:
+        assert run(read_objects(superblock, heap, rows), file.fetch) == expected
+        for first, message in (
+            (0x10, "huge object"),
+            (0x00, "no blocks"),
+            (0x30, "type that does not"),
+            (0x60, "type"),
+        ):
+            changed = np.full((1, length), 255, "u1")
+            changed[0, 0] = first
+            if first == 0:
+                changed[0, 1:] = [9, 0, 0, 0, 1, 0, *bytes(length - 7)]
+            with pytest.raises(MalformedFileError, match=message):
+                run(read_objects(superblock, heap, changed), file.fetch)
 
 
 def attributes_by_library(thing):

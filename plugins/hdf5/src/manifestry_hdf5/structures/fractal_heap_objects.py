@@ -36,12 +36,12 @@ def read_objects(superblock: Superblock, heap: FractalHeap, identifiers: NDArray
     MalformedFileError
         An ID names nothing, or a structure is damaged.
     """
-    versions, kinds = identifiers[:, 0] >> 6, identifiers[:, 0] >> 4 & 3
-    if versions.any() or (kinds > _TINY).any():
+    kinds = identifiers[:, 0] >> 4  # and the version above them
+    if not kinds.any():  # nearly always
+        return (yield from _read_managed(superblock, heap, identifiers))
+    if int(kinds.max()) > _TINY:
         raise MalformedFileError(f"{heap.where}: a heap ID has a version or a type that does not exist")
     managed, huge = np.flatnonzero(kinds == _MANAGED), np.flatnonzero(kinds == _HUGE)
-    if len(managed) == len(kinds):  # nearly always
-        return (yield from _read_managed(superblock, heap, identifiers))
     readers: list[IndexReader[Any]] = [
         _read_managed(superblock, heap, identifiers[managed]),
         _read_huge(superblock, heap, identifiers[huge]),
