@@ -13,15 +13,13 @@ from manifestry.errors import MalformedFileError, ManifestryError, UnsupportedFe
 from manifestry.storage import Source
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile
 from manifestry_hdf5.libhdf5.files import OpenFiles, address_of
-from manifestry_hdf5.structures import btree_v2, fractal_heap, fractal_heap_blocks, group_links, shared_messages
+from manifestry_hdf5.structures import btree_v2
 from manifestry_hdf5.structures.attribute_message import attribute_parts
 from manifestry_hdf5.structures.batched_reads import read_together
-from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, parse_dataspace
-from manifestry_hdf5.structures.dense import ATTRIBUTES, LINKS, read_records
-from manifestry_hdf5.structures.fractal_heap import FractalHeap
-from manifestry_hdf5.structures.fractal_heap_objects import read_objects
-from manifestry_hdf5.structures.group_links import read_links
-from manifestry_hdf5.structures.info_messages import (
+from manifestry_hdf5.structures.contents import group_links, shared_messages
+from manifestry_hdf5.structures.contents.dense import ATTRIBUTES, LINKS, read_records
+from manifestry_hdf5.structures.contents.group_links import read_links
+from manifestry_hdf5.structures.contents.info_messages import (
     ATTRIBUTE_INFO_MESSAGE,
     GROUP_INFO_MESSAGE,
     LINK_INFO_MESSAGE,
@@ -29,11 +27,15 @@ from manifestry_hdf5.structures.info_messages import (
     parse_group_info,
     parse_link_info,
 )
-from manifestry_hdf5.structures.link_message import LinkKind, parse_link
-from manifestry_hdf5.structures.metadata_filters import parse_filters
-from manifestry_hdf5.structures.object_attributes import read_attribute_messages
+from manifestry_hdf5.structures.contents.link_message import LinkKind, parse_link
+from manifestry_hdf5.structures.contents.object_attributes import read_attribute_messages
+from manifestry_hdf5.structures.contents.shared_messages import SharedMessages, read_shared_index, read_shared_table
+from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, parse_dataspace
+from manifestry_hdf5.structures.fractal_heap import blocks, header as heap_header
+from manifestry_hdf5.structures.fractal_heap.filters import parse_filters
+from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
+from manifestry_hdf5.structures.fractal_heap.objects import read_objects
 from manifestry_hdf5.structures.object_header import SHARED_MESSAGES, Message, read_extension, read_messages
-from manifestry_hdf5.structures.shared_messages import SharedMessages, read_shared_index, read_shared_table
 from manifestry_hdf5.structures.superblock import Superblock
 
 VERSIONS = ["earliest", "v108", "v110", "v112", "v114", "latest"]
@@ -171,7 +173,7 @@ def test_heaps_of_many_levels(tmp_path, filtered):
 
     def counted(wanted):
         nonlocal read
-        read += sum(len(blocks.positions) * blocks.length for blocks in wanted)
+        read += sum(len(some.positions) * some.length for some in wanted)
         return file.fetch(wanted)
 
     with OpenFiles() as files:
@@ -389,9 +391,9 @@ class _AnyNumber(int):
 @pytest.fixture
 def right_checksums(monkeypatch):
     """Every checksum is right, as if whoever changed the bytes had made it anew."""
-    for module in (fractal_heap, fractal_heap_blocks, group_links, shared_messages):
+    for module in (heap_header, blocks, group_links, shared_messages):
         monkeypatch.setattr(module, "lookup3_of", lambda _: _AnyNumber())
-    for module in (btree_v2, fractal_heap_blocks):
+    for module in (btree_v2, blocks):
         monkeypatch.setattr(module, "check_blocks", lambda *_: None)
 
 

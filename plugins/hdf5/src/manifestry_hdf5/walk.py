@@ -20,7 +20,7 @@ from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, address
 from manifestry_hdf5.objects.attributes import decode_text, read_attributes
 from manifestry_hdf5.objects.datasets import Axes, Dataset, read_axes, read_dataset
 from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
-from manifestry_hdf5.structures.link_message import Link, LinkKind
+from manifestry_hdf5.structures.contents.link_message import Link, LinkKind
 
 __all__ = ["Group", "Walker"]
 

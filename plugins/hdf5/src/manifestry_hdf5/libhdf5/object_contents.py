@@ -8,11 +8,11 @@ from typing import Any, Final
 from h5py import h5l
 
 from manifestry_hdf5.structures.batched_reads import Fetch, read_alone
-from manifestry_hdf5.structures.group_links import read_links
-from manifestry_hdf5.structures.link_message import Link, LinkKind
-from manifestry_hdf5.structures.object_attributes import read_attribute_messages
+from manifestry_hdf5.structures.contents.group_links import read_links
+from manifestry_hdf5.structures.contents.link_message import Link, LinkKind
+from manifestry_hdf5.structures.contents.object_attributes import read_attribute_messages
+from manifestry_hdf5.structures.contents.shared_messages import SharedMessages
 from manifestry_hdf5.structures.object_header import Message
-from manifestry_hdf5.structures.shared_messages import SharedMessages
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["ObjectContents"]

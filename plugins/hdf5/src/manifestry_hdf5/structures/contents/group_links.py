@@ -10,13 +10,13 @@ from manifestry.plugin import MalformedFileError
 from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import IndexReader
 from manifestry_hdf5.structures.checksum import lookup3_of
-from manifestry_hdf5.structures.dense import LINKS, read_records
-from manifestry_hdf5.structures.fractal_heap_objects import read_objects
-from manifestry_hdf5.structures.info_messages import LINK_INFO_MESSAGE, DenseInfo, parse_link_info
-from manifestry_hdf5.structures.link_message import LINK_MESSAGE, Link, parse_link
+from manifestry_hdf5.structures.contents.dense import LINKS, read_records
+from manifestry_hdf5.structures.contents.info_messages import LINK_INFO_MESSAGE, DenseInfo, parse_link_info
+from manifestry_hdf5.structures.contents.link_message import LINK_MESSAGE, Link, parse_link
+from manifestry_hdf5.structures.contents.symbol_table import SYMBOL_TABLE_MESSAGE, read_symbol_table
+from manifestry_hdf5.structures.fractal_heap.objects import read_objects
 from manifestry_hdf5.structures.object_header import Message
 from manifestry_hdf5.structures.superblock import Superblock
-from manifestry_hdf5.structures.symbol_table import SYMBOL_TABLE_MESSAGE, read_symbol_table
 
 __all__ = ["read_links"]
 

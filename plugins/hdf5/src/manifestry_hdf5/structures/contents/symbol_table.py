@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader, in_step
-from manifestry_hdf5.structures.link_message import Link, LinkKind
-from manifestry_hdf5.structures.local_heap import LocalHeap, read_local_heap
+from manifestry_hdf5.structures.contents.link_message import Link, LinkKind
+from manifestry_hdf5.structures.contents.local_heap import LocalHeap, read_local_heap
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["SYMBOL_TABLE_MESSAGE", "read_symbol_table"]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.batched_reads import IndexReader, in_step
 from manifestry_hdf5.structures.btree_v2 import Header, walk_btree_v2
-from manifestry_hdf5.structures.fractal_heap import FractalHeap, read_heap_header
-from manifestry_hdf5.structures.info_messages import DenseInfo
+from manifestry_hdf5.structures.contents.info_messages import DenseInfo
+from manifestry_hdf5.structures.fractal_heap.header import FractalHeap, read_heap_header
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["ATTRIBUTES", "LINKS", "DenseKind", "read_records"]

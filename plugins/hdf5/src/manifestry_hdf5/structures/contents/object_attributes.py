@@ -9,11 +9,11 @@ from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.attribute_message import ATTRIBUTE_MESSAGE, attribute_parts
 from manifestry_hdf5.structures.batched_reads import IndexReader
-from manifestry_hdf5.structures.dense import ATTRIBUTES, read_records
-from manifestry_hdf5.structures.fractal_heap_objects import read_objects
-from manifestry_hdf5.structures.info_messages import ATTRIBUTE_INFO_MESSAGE, DenseInfo, parse_attribute_info
+from manifestry_hdf5.structures.contents.dense import ATTRIBUTES, read_records
+from manifestry_hdf5.structures.contents.info_messages import ATTRIBUTE_INFO_MESSAGE, DenseInfo, parse_attribute_info
+from manifestry_hdf5.structures.contents.shared_messages import SharedMessages
+from manifestry_hdf5.structures.fractal_heap.objects import read_objects
 from manifestry_hdf5.structures.object_header import Message
-from manifestry_hdf5.structures.shared_messages import SharedMessages
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["read_attribute_messages"]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader, in_step
 from manifestry_hdf5.structures.btree_v2 import Header, walk_btree_v2
-from manifestry_hdf5.structures.fractal_heap import FractalHeap
-from manifestry_hdf5.structures.fractal_heap_blocks import read_managed
-from manifestry_hdf5.structures.metadata_filters import unfilter
+from manifestry_hdf5.structures.fractal_heap.blocks import read_managed
+from manifestry_hdf5.structures.fractal_heap.filters import unfilter
+from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["read_objects"]

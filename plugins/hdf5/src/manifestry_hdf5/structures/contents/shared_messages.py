@@ -17,8 +17,8 @@ from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.btree_v2 import Header, walk_btree_v2
 from manifestry_hdf5.structures.checksum import lookup3_of
-from manifestry_hdf5.structures.fractal_heap import read_heap_header
-from manifestry_hdf5.structures.fractal_heap_objects import read_objects
+from manifestry_hdf5.structures.fractal_heap.header import read_heap_header
+from manifestry_hdf5.structures.fractal_heap.objects import read_objects
 from manifestry_hdf5.structures.object_header import Message
 from manifestry_hdf5.structures.superblock import Superblock
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
-from manifestry_hdf5.structures.fractal_heap import FractalHeap
-from manifestry_hdf5.structures.metadata_filters import unfilter
+from manifestry_hdf5.structures.fractal_heap.filters import unfilter
+from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["read_managed"]

@@ -10,7 +10,7 @@ from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import lookup3_of
-from manifestry_hdf5.structures.metadata_filters import MetadataFilter, parse_filters
+from manifestry_hdf5.structures.fractal_heap.filters import MetadataFilter, parse_filters
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["FractalHeap", "read_heap_header"]
