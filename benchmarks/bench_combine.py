@@ -24,8 +24,10 @@ from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 codecs = (Codec("bytes", {"endian": "little"}), Codec("numcodecs.zlib", {"level": 1}))
-metadata = ArrayMetadata((1, 1000, 1000), np.dtype("f4"), RegularGrid((1, 40, 25)), codecs, np.float32(0),
-                         ("time", "y", "x"), {"units": "K"})
+metadata = ArrayMetadata(
+    shape=(1, 1000, 1000), dtype=np.dtype("f4"), chunk_grid=RegularGrid((1, 40, 25)), codecs=codecs,
+    fill_value=np.float32(0), dims=("time", "y", "x"), attributes={"units": "K"},
+)
 lengths = np.random.default_rng(0).integers(1000, 4000, 1000).astype("u8")
 offsets = np.cumsum(lengths) - lengths
 lat = inline_array(np.arange(1000.0), ("y",))
