@@ -30,7 +30,6 @@ from manifestry.combine.trees import (
 )
 from manifestry.combine.values import encode_values, plain_metadata, read_values
 from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
-from manifestry.formats.options import make_options
 from manifestry.hints import Hint
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
@@ -73,7 +72,7 @@ def concat(
     OptionError
         An option is unknown, or no array has the dimension.
     """
-    chosen = make_options(CombineOptions, options, "concat", call=concat)
+    chosen = CombineOptions.of(options, "concat", call=concat)
     return Concatenation(check_some(trees), dim, chosen, like=like, stores=stores).run()
 
 

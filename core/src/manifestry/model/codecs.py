@@ -243,18 +243,20 @@ def codec_of_v2(name: str) -> CodecEntry | None:
 
 
 def register_codecs(entries: Iterable[CodecEntry]) -> None:
-    """Add what a plugin knows of codecs of its own; the same entry may come again.
+    """Add what a plugin knows of codecs of its own, all or nothing; the same entry may come again.
 
     Raises
     ------
     ManifestError
         Something else is known of a codec of that name.
     """
+    new: dict[str, CodecEntry] = {}
     for entry in entries:
-        known = codec_entry(entry.name)
+        known = new.get(entry.name) or codec_entry(entry.name)
         if known is not None and known != entry:
             raise ManifestError(f"codec {entry.name}: another entry is in the catalogue already")
-        _of_plugins[entry.name] = entry
+        new[entry.name] = entry
+    _of_plugins.update(new)
 
 
 def is_lossless(codecs: Iterable[Codec]) -> bool:
