@@ -20,9 +20,9 @@ import msgspec
 import numpy as np
 from manifestry.errors import MalformedFileError, TargetExistsError, WriteError
 from manifestry.formats import hookimpl, loading
-from manifestry.formats.contracts import Mode
 from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor, WriterDescriptor
 from manifestry.formats.report import WriteReport
+from manifestry.formats.targets import Mode
 from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from manifestry.errors import TargetExistsError
-from manifestry.formats.contracts import Target
+from manifestry.formats.targets import Target
 from manifestry.storage.source import Source
 from manifestry.storage.urls import split_url
 
