@@ -12,7 +12,7 @@ from manifestry.model.provenance import Provenance
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.trees import SAMPLES, make_sample
 from manifestry.zarr_documents.v3 import array_document, metadata_from_document
-from manifestry_icechunk.writing.nodes import Nodes
+from manifestry_icechunk.repository.nodes import Nodes
 from zarr.core.buffer import cpu
 
 

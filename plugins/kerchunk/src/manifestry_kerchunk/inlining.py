@@ -1,7 +1,7 @@
 """Chunks that have to be copied into an output of references.
 
 A Zarr v2 document has one ``fill_value`` for two things: what missing chunks read as, and what xarray masks. Where
-these differ, missing chunks are stored as encoded chunks of the fill value (see `manifestry.zarr_documents.v2`).
+these differ, missing chunks are stored as encoded chunks of the fill value (see `manifestry.plugin.documents_of`).
 """
 
 from __future__ import annotations
