@@ -11,7 +11,7 @@ from manifestry.model.attributes import attributes_to_json
 from manifestry.plugin import Provenance, documents_of, metadata_from_documents
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.trees import SAMPLES, make_sample
-from manifestry_icechunk.writing.nodes import Nodes
+from manifestry_icechunk.repository.nodes import Nodes
 from zarr.core.buffer import cpu
 
 

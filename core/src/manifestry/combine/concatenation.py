@@ -16,7 +16,6 @@ from manifestry.combine.dimensions import axis_along, can_expand, stack_arrays
 from manifestry.combine.filling import fill_missing, missing_error
 from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, limit_hints, remedy, with_advice
 from manifestry.combine.index import check_order, load_along
-from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import (
     build_tree,
@@ -34,6 +33,7 @@ from manifestry.hints import Hint
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.datatypes import same_bits
+from manifestry.model.files import FileMerger
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
 

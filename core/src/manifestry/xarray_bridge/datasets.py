@@ -38,7 +38,7 @@ def to_xarray(
     return _dataset(node, load, StoreRegistry.of(stores))
 
 
-def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreRegistry) -> xr.Dataset:  # noqa: FBT001
+def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreRegistry) -> xr.Dataset:  # noqa: FBT001 as users gave it
     arrays = named_arrays(group)
     indexes = {name for name, array in arrays.items() if array.dims == (name,)}
     wanted = indexes if load is True else set(load or ())
