@@ -35,7 +35,7 @@ def tree(i):
     files = FileTable([SourceFile(f"s3://bucket/some/longer/prefix/of/a/product/2020/file_{i:06}.nc", 10**9, f'"{i}"')])
     array = VirtualArray(metadata, ChunkManifest.from_columns((1, 25, 40), files, 0, offsets, lengths))
     time = inline_array(np.array([i]), ("time",), {"units": "days since 2000-01-01"})
-    return VirtualGroup({"t": array, "time": time, "y": lat}, {}, {"title": "x"})
+    return VirtualGroup({"t": array, "time": time, "y": lat}, attributes={"title": "x"})
 trees = [tree(i) for i in range(1000)]
 concat(trees[:3], "time")
 """
