@@ -11,15 +11,15 @@ from hypothesis import given, settings, strategies as st
 from manifestry.errors import MalformedFileError, ManifestryError, UnsupportedFeatureError
 from manifestry.storage import Source
 from manifestry_hdf5.libhdf5.files import OpenFiles
-from manifestry_hdf5.structures import datatype as d
-from manifestry_hdf5.structures.datatype_message import DATATYPE_MESSAGE, parse_datatype
-from manifestry_hdf5.structures.fill_value_message import (
+from manifestry_hdf5.structures.messages import datatype as d
+from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
+from manifestry_hdf5.structures.messages.fill_value_message import (
     FILL_MESSAGE,
     OLD_FILL_MESSAGE,
     parse_fill_value,
     parse_old_fill_value,
 )
-from manifestry_hdf5.structures.filter_pipeline_message import FILTER_PIPELINE_MESSAGE, parse_filter_pipeline
+from manifestry_hdf5.structures.messages.filter_pipeline_message import FILTER_PIPELINE_MESSAGE, parse_filter_pipeline
 
 VERSIONS = ["earliest", ("v108", "v108"), ("v110", "v110"), ("v112", "v112"), ("v114", "v114"), "latest"]
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
-from manifestry_hdf5.structures.fields import Fields
+from manifestry_hdf5.structures.messages.fields import Fields
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "layout_class", "parse_layout"]

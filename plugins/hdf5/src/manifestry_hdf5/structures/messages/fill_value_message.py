@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from manifestry.plugin import MalformedFileError
 
-from manifestry_hdf5.structures.fields import Fields
+from manifestry_hdf5.structures.messages.fields import Fields
 
 __all__ = ["FILL_MESSAGE", "OLD_FILL_MESSAGE", "FillValue", "parse_fill_value", "parse_old_fill_value"]
 

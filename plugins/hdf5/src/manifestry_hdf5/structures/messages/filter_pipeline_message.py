@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from manifestry.plugin import MalformedFileError
 
-from manifestry_hdf5.structures.fields import Fields
+from manifestry_hdf5.structures.messages.fields import Fields
 
 __all__ = ["FILTER_PIPELINE_MESSAGE", "StoredFilter", "parse_filter_pipeline"]
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
-from manifestry_hdf5.structures.datatype import (
+from manifestry_hdf5.structures.messages.datatype import (
     Array,
     Bitfield,
     Complex,
@@ -29,7 +29,7 @@ from manifestry_hdf5.structures.datatype import (
     Time,
     VariableLength,
 )
-from manifestry_hdf5.structures.fields import Fields
+from manifestry_hdf5.structures.messages.fields import Fields
 
 __all__ = ["DATATYPE_MESSAGE", "parse_datatype"]
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from manifestry.plugin import MalformedFileError
 
-from manifestry_hdf5.structures.fields import Fields
+from manifestry_hdf5.structures.messages.fields import Fields
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["shared_address"]
