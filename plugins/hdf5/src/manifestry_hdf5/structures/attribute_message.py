@@ -155,7 +155,7 @@ def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Sup
         texts = [_fixed_text(data[i * size : (i + 1) * size], padding) for i in range(count)]
         return _nest(texts, shape)
     if datatype_class == _VARIABLE_LENGTH and datatype[1] & 0x0F == 1:
-        texts = [_variable_text(data[i * size : (i + 1) * size], superblock, heap) for i in range(count)]
+        texts = [heap.text(data[i * size : (i + 1) * size]) for i in range(count)]
         return _nest(texts, shape)
     if datatype_class == _VARIABLE_LENGTH:
         member = int.from_bytes(datatype[12:16], "little")
@@ -172,13 +172,6 @@ def _fixed_text(text: bytes, padding: int) -> bytes:
     if padding == _NULL_TERMINATED:
         return text.split(b"\0")[0]
     return text.rstrip(b" " if padding == _SPACE_PADDED else b"\0")
-
-
-def _variable_text(descriptor: bytes, superblock: Superblock, heap: GlobalHeap) -> bytes:
-    length = int.from_bytes(descriptor[:4], "little")
-    if not length or not any(descriptor[4 : 4 + superblock.offset_size]):
-        return b""
-    return heap.object(descriptor[4:])[:length].split(b"\0")[0]
 
 
 def _check_sequence(descriptor: bytes, member: int, superblock: Superblock, heap: GlobalHeap) -> None:
