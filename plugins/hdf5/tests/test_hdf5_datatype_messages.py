@@ -346,6 +346,13 @@ def test_fill_values_of_all_versions(message, expected):
     assert parse_fill_value(message) == expected
 
 
+def test_old_fill_values():
+    assert parse_old_fill_value(b"\2\0\0\0ab") == (b"ab", False, 0, 0)
+    assert parse_old_fill_value(bytes(8)) == (b"", True, 0, 0)
+    with pytest.raises(MalformedFileError):
+        parse_old_fill_value(b"\2\0\0\0a")
+
+
 @pytest.mark.parametrize("message", [b"\3\x30\1\0\0\0a", b"\3\x20\0\0\0\0", b"\3\x40", b"\4\0", b"\2\1\2\1\4\0\0\0abc"])
 def test_fill_values_that_contradict_themselves(message):
     with pytest.raises(MalformedFileError):

@@ -58,7 +58,7 @@ def type_of_handle(identifier: Any) -> Datatype:
 
 
 def read_fill_value(file: OpenFile, header: Sequence[Message]) -> FillValue:
-    """The fill value of a dataset; the old message counts where there is no new one.
+    """The fill value of a dataset; the old message counts where there is no new one, and without both it is undefined.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def read_fill_value(file: OpenFile, header: Sequence[Message]) -> FillValue:
     if data is not None:
         return parse_fill_value(data)
     data = _find(file, header, OLD_FILL_MESSAGE)
-    return FillValue() if data is None else parse_old_fill_value(data)
+    return FillValue(undefined=True) if data is None else parse_old_fill_value(data)
 
 
 def read_filters(file: OpenFile, header: Sequence[Message]) -> tuple[StoredFilter, ...]:

@@ -39,7 +39,7 @@ class FillValue(NamedTuple):
 
 
 def parse_old_fill_value(data: bytes) -> FillValue:
-    """The fill value of an old message.
+    """The fill value of an old message; one of no bytes is undefined.
 
     Raises
     ------
@@ -47,7 +47,8 @@ def parse_old_fill_value(data: bytes) -> FillValue:
         It is too short.
     """
     fields = Fields(data, _STRUCTURE)
-    return FillValue(fields.octets(fields.take(4)))
+    value = fields.octets(fields.take(4))
+    return FillValue(value, undefined=not value)
 
 
 def parse_fill_value(data: bytes) -> FillValue:
