@@ -289,11 +289,19 @@ class Walker:
             attributes = (
                 earlier.attributes if earlier else read_attributes(file, child, path, self._context, header=header)
             )
-            scale = group.scales[name] = read_scale(read_space(file, child, header), identity, attributes)
+            space = read_space(file, child, header)
+            scale = group.scales[name] = read_scale(space, identity, attributes)
         if not scale.only_dimension:
             try:
                 dataset = earlier or read_dataset(
-                    file, child, path, self._context, identity=identity, attributes=attributes, header=header
+                    file,
+                    child,
+                    path,
+                    self._context,
+                    identity=identity,
+                    attributes=attributes,
+                    header=header,
+                    space=space,
                 )
             except UnsupportedFeatureError:
                 group.axes[name] = read_axes(file, child, header)

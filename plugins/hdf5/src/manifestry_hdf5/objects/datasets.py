@@ -140,8 +140,9 @@ def read_dataset(
     identity: Identity,
     attributes: dict[str, Any],
     header: Sequence[Message],
+    space: Dataspace,
 ) -> Dataset:
-    """Describe an open dataset.
+    """Describe an open dataset, whose dimensions `read_space` has read.
 
     Raises
     ------
@@ -152,7 +153,6 @@ def read_dataset(
     """
     with library_errors(path):
         common = _common(file, identifier, header)
-        space = read_space(file, identifier, header)
         form = _form_from_header(file, header) or _form_by_library(identifier)
         element, fill, numbered = common.element, common.fill, common.numbered and not space.null
         if element.members is not None and not space.shape and not space.null:
@@ -216,9 +216,9 @@ def read_space(file: OpenFile, identifier: Any, header: Sequence[Message]) -> Da
     MalformedFileError
         As `parse_dataspace`.
     """
-    messages = _own_messages(header, DATASPACE_MESSAGE, LAYOUT_MESSAGE)
-    if messages is not None and _class_of(messages[LAYOUT_MESSAGE]) not in (None, h5d.VIRTUAL):
-        return parse_dataspace(messages[DATASPACE_MESSAGE], file.superblock)
+    extent, layout = _own_message(header, DATASPACE_MESSAGE), _own_message(header, LAYOUT_MESSAGE)
+    if extent is not None and layout is not None and _class_of(layout) not in (None, h5d.VIRTUAL):
+        return parse_dataspace(extent, file.superblock)
     space = identifier.get_space()
     if space.get_simple_extent_type() == h5s.NULL:
         return Dataspace((), (), null=True)
@@ -227,12 +227,12 @@ def read_space(file: OpenFile, identifier: Any, header: Sequence[Message]) -> Da
     return Dataspace(shape, tuple(UNLIMITED if n in (UNLIMITED, h5s.UNLIMITED) else int(n) for n in limits))
 
 
-def _own_messages(header: Sequence[Message], *kinds: int) -> dict[int, bytes] | None:
-    """Messages by their type; None unless the header has all of them, none in another place."""
-    messages = {message.kind: message for message in header if message.kind in kinds}
-    if len(messages) < len(kinds) or any(message.shared for message in messages.values()):
-        return None
-    return {kind: message.data for kind, message in messages.items()}
+def _own_message(header: Sequence[Message], kind: int) -> bytes | None:
+    """The message of a kind; None where the header has none, or it is in another place."""
+    for message in header:
+        if message.kind == kind:
+            return None if message.shared else message.data
+    return None
 
 
 def _class_of(layout: bytes) -> int | None:
@@ -245,13 +245,12 @@ def _class_of(layout: bytes) -> int | None:
 
 def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None:
     """From the messages of the header; None where it is for libhdf5 to read them."""
-    messages = _own_messages(header, LAYOUT_MESSAGE)
-    if messages is None:
+    layout = _own_message(header, LAYOUT_MESSAGE)
+    number = None if layout is None else _class_of(layout)
+    if layout is None or number is None:
         return None
-    layout = messages[LAYOUT_MESSAGE]
-    number = _class_of(layout)
-    if number is None or number != h5d.CHUNKED:
-        return None if number is None else _Form(number, None, None)
+    if number != h5d.CHUNKED:
+        return _Form(number, None, None)
     try:
         index = parse_layout(layout, file.superblock)
     except UnsupportedFeatureError:
