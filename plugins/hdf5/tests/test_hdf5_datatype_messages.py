@@ -176,6 +176,8 @@ def test_types_are_what_libhdf5_says(tid, after):
 
 INTEGER = bytes.fromhex("1008000004000000 0000 2000".replace(" ", ""))
 
+FLOAT = h5t.IEEE_F32LE.encode()[2:]
+
 
 def padded(name):
     return name + b"\0" * (8 - len(name) % 8)
@@ -246,6 +248,12 @@ WRONG = {
     "fewer values than names": (struct.pack("<BHxI", 0x38, 2, 4) + INTEGER + b"a\0b\0" + bytes(7), MalformedFileError),
     "an unknown variable-length type": (struct.pack("<BHxI", 0x39, 2, 16) + INTEGER, MalformedFileError),
     "an unknown reference": (struct.pack("<BHxI", 0x37, 5, 8), MalformedFileError),
+    "a name twice": (struct.pack("<BHxI", 0x36, 2, 8) + b"m\0\0" + INTEGER + b"m\0\4" + INTEGER, MalformedFileError),
+    "a value without a name": (struct.pack("<BHxI", 0x38, 1, 4) + INTEGER + bytes(5), MalformedFileError),
+    "an odd tag": (struct.pack("<BHxI", 0x35, 3, 4) + bytes(8), MalformedFileError),
+    "a new reference of another version": (struct.pack("<BHxI", 0x47, 0x22, 64), MalformedFileError),
+    "a sign in the mantissa": (FLOAT[:2] + b"\5" + FLOAT[3:], MalformedFileError),
+    "polar complex numbers": (struct.pack("<BHxI", 0x5B, 3, 8) + FLOAT, UnsupportedFeatureError),
     "nested deeply": (struct.pack("<BHxIBI", 0x3A, 0, 4, 1, 1) * 200 + INTEGER, UnsupportedFeatureError),
 }
 

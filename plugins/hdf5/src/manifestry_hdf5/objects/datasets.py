@@ -1,4 +1,4 @@
-"""What the creation properties of one dataset say about it."""
+"""What the header of one dataset says about it."""
 
 from __future__ import annotations
 

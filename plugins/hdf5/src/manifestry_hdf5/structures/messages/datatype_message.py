@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
@@ -40,6 +41,8 @@ _MAX_DEPTH: Final = 64
 
 _MAX_DIMENSIONS: Final = 32
 _MAX_OLD_DIMENSIONS: Final = 4
+_UTF8: Final = 1
+"""The number of the character set."""
 
 
 @lru_cache(maxsize=512)
@@ -139,6 +142,9 @@ def _floating_point(fields: Fields, head: _Head) -> FloatingPoint:
     sign = flags >> 8 & 0xFF
     for at, count in ((sign, 1), exponent, mantissa):
         _expect(count > 0 and at + count <= 8 * size, f"{count} bits at bit {at} of a float of {size} bytes")
+    parts = sorted(((sign, 1), exponent, mantissa))
+    apart = all(at + count <= after for (at, count), (after, _) in pairwise(parts))
+    _expect(apart, f"sign, exponent and mantissa of a float overlap: {parts}")
     return FloatingPoint(
         size=size,
         order="vax" if vax else order,
@@ -158,16 +164,20 @@ def _time(fields: Fields, head: _Head) -> Time:
 
 
 def _string(_: Fields, head: _Head) -> String:
-    return String(head.size, _string_padding(head.flags & 0x0F), bool(head.flags >> 4 & 0x0F))
+    return String(head.size, _string_padding(head.flags & 0x0F), head.flags >> 4 & 0x0F == _UTF8)
 
 
 def _opaque(fields: Fields, head: _Head) -> Opaque:
-    return Opaque(head.size, fields.octets(head.flags & 0xFF).split(b"\0")[0])
+    length = head.flags & 0xFF
+    _expect(length % 8 == 0, f"a tag of {length} bytes where a multiple of 8 is expected")
+    return Opaque(head.size, fields.octets(length).split(b"\0")[0])
 
 
 def _reference(_: Fields, head: _Head) -> Reference:
     kind = head.flags & 0x0F
     _expect(kind <= ReferenceKind.ATTRIBUTE, f"reference of kind {kind} where 0 to 4 is expected")
+    encoding = head.flags >> 4 & 0x0F
+    _expect(kind <= ReferenceKind.REGION or encoding == 1, f"reference of version {encoding} where 1 is expected")
     return Reference(head.size, ReferenceKind(kind))
 
 
@@ -184,6 +194,7 @@ def _compound(fields: Fields, head: _Head) -> Compound:
         if shape:
             datatype = Array(datatype.size * math.prod(shape), datatype, shape)
         members.append(Member(name, offset, datatype))
+    _expect(len({member.name for member in members}) == count, "members of one name")
     free = 0
     for member in sorted(members, key=lambda member: member.offset):
         end = member.offset + member.datatype.size
@@ -212,6 +223,7 @@ def _enumeration(fields: Fields, head: _Head) -> Enumeration:
     if not isinstance(base, FixedPoint) or base.size != size:
         raise MalformedFileError(f"{_STRUCTURE}: an enumeration of {size} bytes whose base is {base}")
     names = tuple(_name(fields, head) for _ in range(count))
+    _expect(all(names), "a value of an enumeration without a name")
     return Enumeration(size, base, names, tuple(_integer(fields.octets(size), base) for _ in range(count)))
 
 
@@ -227,7 +239,7 @@ def _variable_length(fields: Fields, head: _Head) -> VariableLength:
     kind = head.flags & 0x0F
     _expect(kind <= 1, "variable-length type: it is neither a sequence nor a text")
     padding = _string_padding(head.flags >> 4 & 0x0F if kind else 0)
-    utf8 = bool(kind and head.flags >> 8 & 0x0F)
+    utf8 = kind == 1 and head.flags >> 8 & 0x0F == _UTF8
     base = _datatype(fields, head.depth + 1)
     return VariableLength(size=head.size, base=base, text=kind == 1, padding=padding, utf8=utf8)
 
@@ -250,7 +262,7 @@ def _complex(fields: Fields, head: _Head) -> Complex:
     base = _datatype(fields, head.depth + 1)
     if not isinstance(base, FloatingPoint) or head.size != 2 * base.size or not head.flags & 1:
         raise MalformedFileError(f"{_STRUCTURE}: complex numbers of {head.size} bytes whose parts are {base}")
-    if head.flags >> 1 & 3:
+    if head.flags >> 1:
         raise UnsupportedFeatureError("complex numbers that are not in rectangular form")
     return Complex(head.size, base)
 
