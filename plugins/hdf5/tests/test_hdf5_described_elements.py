@@ -209,3 +209,19 @@ def test_an_opaque_type_whose_tag_says_another_size_is_refused(tmp_path):
         h5d.create(file.id, b"d", tid, h5s.create_simple((4,)))
     with pytest.raises(UnsupportedFeatureError, match="opaque"):
         mf.parse(path)
+
+
+def test_dimensions_are_called_the_same_whatever_is_selected(tmp_path):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a null", data=h5py.Empty("f4"))
+        file.create_dataset("a reference", (5,), h5py.ref_dtype)
+        file.create_dataset("growing", (4, 6), "f4", maxshape=(None, 6), chunks=(2, 2))
+        committed = h5t.array_create(h5t.STD_I16BE, (2, 7))
+        committed.commit(file.id, b"type")
+        create(file, "array", committed)
+        file.create_dataset("z", (9, 5), "f4")
+    whole = mf.parse(path, on_unsupported="skip")
+    for name, array in whole.walk_arrays():
+        alone = mf.parse(path, on_unsupported="skip", include=[name])
+        assert alone[name].metadata.dims == array.metadata.dims, name
