@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from h5py import h5d, h5f, h5p, h5s, h5t
-from manifestry.errors import UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry_hdf5.objects.datatypes import element_type
 from manifestry_hdf5.objects.fill import fill_by_library
 from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
@@ -225,3 +225,21 @@ def test_dimensions_are_called_the_same_whatever_is_selected(tmp_path):
     for name, array in whole.walk_arrays():
         alone = mf.parse(path, on_unsupported="skip", include=[name])
         assert alone[name].metadata.dims == array.metadata.dims, name
+
+
+@pytest.mark.parametrize("name", ["text", "sequence", "record with texts"])
+@pytest.mark.parametrize("chunks", [(2,), None])
+def test_elements_of_variable_length_that_are_never_filled(tmp_path, name, chunks):
+    """libhdf5 makes no such dataset, and ends the process when it reads one."""
+    path = tmp_path / "file.h5"
+    record = np.dtype([("a", "i4"), ("s", h5py.string_dtype())])
+    dtype = {"text": h5py.string_dtype(), "sequence": h5py.vlen_dtype("i2")}.get(name, record)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (4,), dtype, chunks=chunks)
+    octets = bytearray(path.read_bytes())
+    message = bytes([2, 3 if chunks else 2, h5d.FILL_TIME_ALLOC, 1]) + bytes(4)
+    assert octets.count(message) == 1
+    octets[octets.find(message) + 2] = h5d.FILL_TIME_NEVER
+    path.write_bytes(octets)
+    with pytest.raises(MalformedFileError, match="never written"):
+        mf.parse(path)

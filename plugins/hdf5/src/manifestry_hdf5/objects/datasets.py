@@ -9,7 +9,13 @@ from typing import Any, Final, NamedTuple
 
 import h5py
 from h5py import h5d, h5s
-from manifestry.plugin import ParseContext, UnsupportedFeatureError, default_fill, is_variable_length
+from manifestry.plugin import (
+    MalformedFileError,
+    ParseContext,
+    UnsupportedFeatureError,
+    default_fill,
+    is_variable_length,
+)
 
 from manifestry_hdf5.libhdf5.damage_checks import check_fill
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, library_errors
@@ -291,6 +297,7 @@ def _common_from_header(file: OpenFile, identifier: Any, header: Sequence[Messag
     check_fill(header, datatype.size)
     element = element_type(datatype)
     _check_pointers(file, identifier, header, element)
+    _check_writing(element, fill.writing)
     if fill.value and element.by_value and not is_variable_length(element.dtype):
         value = fill_by_library(identifier.get_create_plist(), element, identifier)
     else:
@@ -311,6 +318,7 @@ def _common_by_library(file: OpenFile, identifier: Any, header: Sequence[Message
     element = element_type(datatype)
     _check_pointers(file, identifier, header, element)
     properties = identifier.get_create_plist()  # libhdf5 reads fill values of variable length here
+    _check_writing(element, properties.get_fill_time())
     return _Common(
         element=element,
         numbered=not isinstance(datatype, _PASSED_OVER),
@@ -323,10 +331,20 @@ def _common_by_library(file: OpenFile, identifier: Any, header: Sequence[Message
 
 def _check_pointers(file: OpenFile, identifier: Any, header: Sequence[Message], element: ElementType) -> None:
     """Check what libhdf5 would follow as soon as it is asked for the properties of the dataset or for its values."""
-    if is_variable_length(element.dtype) or element.texts:
+    if _has_pointers(element):
         in_memory = identifier.get_type()
         check_fill(header, int(in_memory.get_size()))
         file.check_values(in_memory)
+
+
+def _check_writing(element: ElementType, time: int) -> None:
+    """Check that fill values are written: where none is, libhdf5 would follow the pointers that happen to be in memory."""
+    if time == h5d.FILL_TIME_NEVER and _has_pointers(element):
+        raise MalformedFileError("fill value message: never written, which elements of variable length do not allow")
+
+
+def _has_pointers(element: ElementType) -> bool:
+    return is_variable_length(element.dtype) or element.texts
 
 
 _COMMON_MESSAGES: Final = frozenset({0x03, 0x04, 0x05, 0x0B})
