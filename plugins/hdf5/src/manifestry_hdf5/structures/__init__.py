@@ -8,6 +8,7 @@ HDF5 File Format Specification (version 3.0, and 4.0 for layout version 5) descr
 `superblock`         base address and sizes of addresses                                 II.A
 `object_header`      the messages of an object                                           IV.A.1
 `dataspace`          dimensions                                                          IV.A.2.b
+`messages`           types, fill values and filters of datasets                          IV.A.2
 `attribute_message`  attributes of the usual types                                       IV.A.2.m
 `global_heap`        where variable-length data is                                       III.E
 `dense`              checks of dense storage of links and attributes                     III.G
