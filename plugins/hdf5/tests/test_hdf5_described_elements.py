@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from h5py import h5d, h5f, h5p, h5s, h5t
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from manifestry_hdf5.objects.datatypes import element_type
 from manifestry_hdf5.objects.fill import fill_by_library
 from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
