@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from h5py import h5d, h5p, h5t
 from hypothesis import given, settings, strategies as st
-from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
-from manifestry.storage import Source
+from manifestry.plugin import MalformedFileError, ManifestryError, Source, UnsupportedFeatureError
 from manifestry_hdf5.libhdf5.files import OpenFiles
 from manifestry_hdf5.structures.messages import datatype as d
 from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
