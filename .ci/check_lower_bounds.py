@@ -1,7 +1,8 @@
 """Install all packages with the oldest versions that they declare of what they need, and try them.
 
 The pins of the workspace hide a lower bound that is untrue: `--no-config` keeps them out. The environment is one of its
-own. A few test modules of each package run in it, those that need nothing but the packages and what reads test files.
+own. A few test modules run in it, those that need nothing but the packages and what reads test files;
+the sample is converted, which the HDF5 parser and the Icechunk writer do.
 """
 
 from __future__ import annotations

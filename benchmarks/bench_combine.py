@@ -24,8 +24,10 @@ from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 codecs = (Codec("bytes", {"endian": "little"}), Codec("numcodecs.zlib", {"level": 1}))
-metadata = ArrayMetadata((1, 1000, 1000), np.dtype("f4"), RegularGrid((1, 40, 25)), codecs, np.float32(0),
-                         ("time", "y", "x"), {"units": "K"})
+metadata = ArrayMetadata(
+    shape=(1, 1000, 1000), dtype=np.dtype("f4"), chunk_grid=RegularGrid((1, 40, 25)), codecs=codecs,
+    fill_value=np.float32(0), dims=("time", "y", "x"), attributes={"units": "K"},
+)
 lengths = np.random.default_rng(0).integers(1000, 4000, 1000).astype("u8")
 offsets = np.cumsum(lengths) - lengths
 lat = inline_array(np.arange(1000.0), ("y",))
@@ -33,7 +35,7 @@ def tree(i):
     files = FileTable([SourceFile(f"s3://bucket/some/longer/prefix/of/a/product/2020/file_{i:06}.nc", 10**9, f'"{i}"')])
     array = VirtualArray(metadata, ChunkManifest.from_columns((1, 25, 40), files, 0, offsets, lengths))
     time = inline_array(np.array([i]), ("time",), {"units": "days since 2000-01-01"})
-    return VirtualGroup({"t": array, "time": time, "y": lat}, {}, {"title": "x"})
+    return VirtualGroup({"t": array, "time": time, "y": lat}, attributes={"title": "x"})
 trees = [tree(i) for i in range(1000)]
 concat(trees[:3], "time")
 """

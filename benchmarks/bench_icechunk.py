@@ -42,9 +42,9 @@ from manifestry.model.files import SourceFile
 tables = mf.FileTable(SourceFile(u, 5_000_000, None, datetime.fromtimestamp(1e9 + i, UTC)) for i, u in enumerate(urls))
 manifest = mf.ChunkManifest.from_columns(grid, tables, np.repeat(np.arange(files, dtype="u4"), per_file), offsets, lengths)
 metadata = mf.ArrayMetadata(
-    (files, 250, 400), np.dtype("f4"), mf.RegularGrid((1, 10, 10)),
-    (mf.Codec("bytes", {{"endian": "little"}}), mf.Codec("numcodecs.zlib", {{"level": 4}})),
-    np.float32(0), ("time", "y", "x"),
+    shape=(files, 250, 400), dtype=np.dtype("f4"), chunk_grid=mf.RegularGrid((1, 10, 10)),
+    codecs=(mf.Codec("bytes", {{"endian": "little"}}), mf.Codec("numcodecs.zlib", {{"level": 4}})),
+    fill_value=np.float32(0), dims=("time", "y", "x"),
 )
 tree = mf.VirtualGroup({{"x": mf.VirtualArray(metadata, manifest)}})
 del offsets, lengths

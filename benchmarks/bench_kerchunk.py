@@ -40,8 +40,9 @@ import manifestry_kerchunk_json.parser, manifestry_kerchunk_parquet.parser
 from manifestry.formats.loading import installed_formats
 installed_formats()
 metadata = mf.ArrayMetadata(
-    (grid[0], 250, 400), np.dtype("f4"), mf.RegularGrid((1, 10, 10)),
-    (mf.Codec("bytes", {"endian": "little"}), mf.Codec("numcodecs.zlib", {"level": 4})), np.float32(0), ("t", "y", "x"),
+    shape=(grid[0], 250, 400), dtype=np.dtype("f4"), chunk_grid=mf.RegularGrid((1, 10, 10)),
+    codecs=(mf.Codec("bytes", {"endian": "little"}), mf.Codec("numcodecs.zlib", {"level": 4})),
+    fill_value=np.float32(0), dims=("t", "y", "x"),
 )
 def make():
     table = mf.FileTable(mf.SourceFile(u) for u in urls)

@@ -21,7 +21,7 @@ from manifestry.conversion.batches import BatchJob
 from manifestry.conversion.output import Output
 from manifestry.conversion.pipeline import Run
 from manifestry.conversion.preparation import Preparation
-from manifestry.formats.contracts import Mode, Target
+from manifestry.formats.targets import Mode, Target
 from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import ChunkManifest

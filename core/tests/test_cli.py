@@ -273,7 +273,7 @@ class TestFormats:
     def test_unknown(self, cli, toy_formats):
         code, _, err = cli("formats", "hdf5")
         assert code == 3
-        assert "no parser named 'hdf5'; there are: box, plain, raw; pip install manifestry-hdf5" in err
+        assert "no parser named 'hdf5'; there are: box, crate, plain, raw; pip install manifestry-hdf5" in err
 
 
 class TestPlugins:
@@ -289,7 +289,7 @@ class TestPlugins:
         rows = {line.split()[0]: line for line in out.splitlines()[1:]}
         assert code == 0
         assert "ModuleNotFoundError: No module named 'no_such_module_here'" in rows["bad"]
-        assert "reads box, plain, raw; writes box" in rows["toy"]
+        assert "reads box, crate, plain, raw; writes box, crate" in rows["toy"]
         assert "Traceback" not in out + err
         assert "manifestry plugins -v" in err
 
@@ -300,7 +300,7 @@ class TestPlugins:
         found = {p["name"]: p for p in document(cli("plugins", "--json")[1])["plugins"]}
         assert found["bad"]["state"] == "error"
         assert "Traceback" in found["bad"]["traceback"]
-        assert found["toy"]["writes"] == ["box"]
+        assert found["toy"]["writes"] == ["box", "crate"]
 
 
 class TestIdentify:

@@ -51,7 +51,7 @@ def truncated(tmp_path: Path, toy) -> Path:
     ("source", "code", "message"),
     [
         (lambda tmp_path, _: tmp_path / "missing.raw", 5, "missing.raw: does not exist"),
-        (directory_of_nothing, 3, "a directory of no known format; tried: box, plain, raw"),
+        (directory_of_nothing, 3, "a directory of no known format; tried: box, crate, plain, raw"),
         (made("empty.raw", b""), 5, "empty.raw: the file is empty"),
         (made("notes.raw", b"just text\n" * 9), 3, "no known format; it begins with 6a 75 .*choose one with .*--from"),
         (made("x.nc", b"\x89HDF\r\n\x1a\n" + bytes(600)), 3, "this is hdf5, .*pip install manifestry-hdf5"),

@@ -15,7 +15,9 @@ GOOD = """
 
     @hookimpl
     def manifestry_parsers():
-        mine = CodecEntry(name="acme.good", kind=CodecKind.BYTES_TO_BYTES, lossless=True)
+        mine = CodecEntry(
+            name="acme.good", kind=CodecKind.BYTES_TO_BYTES, lossless=True, encode_only=frozenset({"effort"})
+        )
         yield ParserDescriptor(
             name="good", title="Good", parser="acme_good:Parser", magic=(Magic(b"GOOD"),), codecs=(mine,)
         )
@@ -167,6 +169,27 @@ CODECS = """
 
 def test_plugins_add_to_the_catalogue_of_codecs(directory):
     assert run(directory, CODECS) == [True, "array to bytes", False]
+
+
+COMBINING = """
+    import json
+    import manifestry as mf
+    import numpy as np
+
+    def tree(start):
+        metadata = mf.ArrayMetadata(
+            shape=(2,), dtype=np.dtype("u1"), chunk_grid=mf.RegularGrid((2,)), dims=("t",),
+            codecs=(mf.Codec("bytes"), mf.Codec("acme.good", {"effort": start})), fill_value=0,
+        )
+        file = mf.SourceFile(f"s3://bucket/{start}")
+        return mf.VirtualGroup({"v": mf.VirtualArray(metadata, mf.ChunkManifest.single(file, 0, 2, (1,)))})
+
+    print(json.dumps(mf.concat([tree(1), tree(2)], "t")["v"].shape))
+"""
+
+
+def test_combining_knows_the_codecs_of_plugins_before_anything_was_parsed(directory):
+    assert run(directory, COMBINING) == [4]
 
 
 def test_each_state_and_its_reason(directory):

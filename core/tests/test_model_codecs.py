@@ -85,5 +85,7 @@ def test_plugins_add_entries_and_change_none():
     register_codecs([mine])
     register_codecs([mine])
     assert codec_entry(mine.name) is codec_of_v2("example_2") is mine
+    other = CodecEntry(name="example.never_there", kind=CodecKind.BYTES_TO_BYTES)
     with pytest.raises(ManifestError, match="codec gzip: another entry is in the catalogue already"):
-        register_codecs([CodecEntry(name="gzip", kind=CodecKind.BYTES_TO_BYTES)])
+        register_codecs([other, CodecEntry(name="gzip", kind=CodecKind.BYTES_TO_BYTES)])
+    assert codec_entry(other.name) is None  # all or nothing

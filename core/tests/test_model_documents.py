@@ -8,13 +8,14 @@ import pytest
 import xarray as xr
 import zarr
 from hypothesis import given, settings, strategies as st
-from manifestry.errors import ManifestError
+from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.attributes import values_equal
 from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import as_element, datatype_of, dtype_from_v3, fill_from_v3, has_byte_order, same_bits
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.testing.strategies import array_metadata, attributes, dtypes, elements
 from manifestry.testing.trees import make_sample
+from manifestry.zarr_documents.nodes import documents_of
 from manifestry.zarr_documents.v3 import array_document, encode_fill_attribute, group_document, metadata_from_document
 from zarr_metadata.model import read_array_metadata_v3, read_group_metadata_v3
 
@@ -313,3 +314,16 @@ def test_fill_attribute_that_no_element_can_be_stays(code):
     huge = encode_fill_attribute(np.dtype("f8" if code == "f4" else "c16"), 1e300)
     document = array_document(metadata)[0] | {"attributes": {"_FillValue": huge}}
     assert metadata_from_document(document).attributes["_FillValue"] == huge
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_type_that_zarr_has_no_name_for_is_refused_by_its_name(zarr_format):
+    metadata = ArrayMetadata(
+        shape=(2,),
+        dtype=np.dtype(np.longdouble),
+        chunk_grid=RegularGrid((2,)),
+        codecs=(Codec("bytes", {"endian": "little"}),),
+        fill_value=np.longdouble(0),
+    )
+    with pytest.raises((ManifestError, UnsupportedFeatureError), match="no data type for numpy's dtype"):
+        documents_of(metadata, "v", zarr_format=zarr_format)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from manifestry.errors import ManifestError
+from manifestry.errors import IncompatibleArraysError, ManifestError
 from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile
 from manifestry.model.manifest import INLINE, ChunkManifest, ChunkReference
@@ -24,6 +24,54 @@ A, B = SourceFile("file:///a", 1000), SourceFile("s3://b/c", None, '"tag"', date
 def references(manifest):
     """What a manifest says, chunk by chunk, through its index."""
     return [manifest[at] for at in np.ndindex(*manifest.grid_shape)]
+
+
+def contents(manifest):
+    """Over the grid, what each chunk is; of inline chunks the bytes, wherever they lie in the blob."""
+    grid = np.empty(manifest.size, object)
+    grid[:] = [r if r is None or r.data is None else r.data for r in references(manifest)]
+    return grid.reshape(manifest.grid_shape)
+
+
+CHANGES = {
+    "turned": np.transpose,
+    "flat": np.ravel,
+    "one more dimension": lambda grid: grid[None],
+    "three times": lambda grid: np.broadcast_to(grid, (3, *grid.shape)),
+    "without the first": lambda grid: grid.reshape(-1)[1:],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@given(manifest=chunk_manifests())
+@settings(max_examples=20, deadline=None)
+def test_a_rearranged_manifest_has_the_references_at_their_new_places(change, manifest):
+    assert contents(manifest.rearrange(change)).tolist() == change(contents(manifest)).tolist()
+
+
+@given(chunk_manifests(), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_joined_manifest_has_the_references_of_its_parts(manifest, data):
+    manifest = manifest.rearrange(np.atleast_1d)
+    axis = data.draw(st.integers(0, len(manifest.grid_shape) - 1))
+    parts = [manifest, manifest.rearrange(np.flip)]
+    if manifest.size:
+        parts.append(manifest.with_inline(np.array([0]), 1, 2, b"abc"))
+        assert contents(parts[-1]).flat[0] == b"bc"
+    joined = ChunkManifest.concatenate(parts, axis)
+    assert contents(joined).tolist() == np.concatenate([contents(part) for part in parts], axis).tolist()
+    taller = manifest.rearrange(lambda grid: np.concatenate([grid[None]] * 2))
+    with pytest.raises(IncompatibleArraysError, match="cannot be joined"):
+        ChunkManifest.concatenate([taller, manifest.rearrange(lambda grid: grid[None])], 1)
+
+
+def test_constant_columns_stay_constant():
+    manifest = ChunkManifest.from_columns((2, 500_000_000), [A], 0, 7, 3)
+    moved = manifest.rearrange(lambda grid: grid[:, None])
+    joined = ChunkManifest.concatenate([moved, moved], 0)
+    assert [column.ndim for column in (joined.file_index, joined.offsets, joined.lengths)] == [0, 0, 0]
+    assert joined.grid_shape == (4, 1, 500_000_000)
+    assert joined[3, 0, 9] == ChunkReference(A, 7, 3)
 
 
 @given(chunk_manifests())

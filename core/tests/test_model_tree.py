@@ -180,7 +180,7 @@ def test_provenance_is_merged_by_parser_and_options():
     one = Provenance("hdf5", "1", {}, FileTable([SourceFile("s3://b/1")]))
     two = Provenance("hdf5", "1", {}, FileTable([SourceFile("s3://b/2")]))
     other = Provenance("hdf5", "1", {"group": "x"}, FileTable([SourceFile("s3://b/1")]))
-    merged = Provenance.merged([one, other, two, one])
+    merged = Provenance.merge([one, other, two, one])
     assert [(part.options, part.sources.urls) for part in merged] == [
         ({}, ("s3://b/1", "s3://b/2")),
         ({"group": "x"}, ("s3://b/1",)),

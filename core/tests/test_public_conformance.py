@@ -12,9 +12,9 @@ import pytest
 import zarr
 from manifestry.errors import MalformedFileError, PluginError, TargetExistsError
 from manifestry.formats import hookimpl, loading
-from manifestry.formats.contracts import Mode
 from manifestry.formats.descriptors import Capability, Confidence, Magic, ParserDescriptor, WriterDescriptor
 from manifestry.formats.report import WriteReport
+from manifestry.formats.targets import Mode
 from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid

@@ -18,11 +18,11 @@ from manifestry.errors import (
     UnsupportedFeatureError,
 )
 from manifestry.formats import hookimpl
-from manifestry.formats.contracts import Mode, Placement, Target
 from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor, WriterDescriptor
 from manifestry.formats.loading import FormatRegistry
 from manifestry.formats.options import describe_options, make_options, options_to_json
 from manifestry.formats.report import WriteReport
+from manifestry.formats.targets import Mode, Placement, Target
 from manifestry.issues import Issue
 from manifestry.model.codecs import Codec
 from manifestry.model.files import SourceFile

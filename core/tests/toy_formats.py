@@ -1,8 +1,8 @@
-"""Formats for tests of the frame: `raw` and `plain` are read, `box` is written and read.
+"""Formats for tests of the frame: `raw` and `plain` are read, `box` and `crate` are written and read.
 
 A raw file is ``RAWF``, a line of JSON, and the elements (little-endian int32, chunks of one row). Its header may ask for
 what formats do: ``refuse``, ``crash``, ``interrupt``, ``sleep``. A plain file is the same with ``PLNF``, and has no
-native reader. A box is a pickled tree with its provenance.
+native reader. A box is a pickled tree with its provenance, a crate a directory with one box.
 
 Run as a program, this is the command line with these formats and no others.
 """
@@ -20,9 +20,9 @@ import msgspec
 import numpy as np
 from manifestry.errors import MalformedFileError, TargetExistsError, WriteError
 from manifestry.formats import hookimpl, loading
-from manifestry.formats.contracts import Mode
 from manifestry.formats.descriptors import Capability, Magic, ParserDescriptor, WriterDescriptor
 from manifestry.formats.report import WriteReport
+from manifestry.formats.targets import Mode
 from manifestry.model.codecs import Codec
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
@@ -133,6 +133,24 @@ class BoxParser:
         return tree.with_(provenance=Provenance.from_json(provenance) if provenance["parsed"] else ())
 
 
+class CrateSession(BoxSession):
+    def commit(self, metadata):
+        self._path.parent.mkdir(exist_ok=True)
+        return super().commit(metadata)
+
+
+class CrateWriter:
+    def open(self, target, mode, options, context):
+        if mode is Mode.CREATE and os.path.lexists(target.local_path):
+            raise TargetExistsError(f"{target.local_path}: exists")
+        return CrateSession(target.local_path / "crate.box", mode)
+
+
+class CrateParser:
+    def parse(self, source, options, context):
+        return BoxParser().parse(source.child("crate.box"), options, context)
+
+
 @hookimpl
 def manifestry_parsers():
     remote = frozenset({Capability.REMOTE})
@@ -147,11 +165,13 @@ def manifestry_parsers():
             capabilities=remote | more,
         )
     yield ParserDescriptor(name="box", title="Boxes", parser=f"{MODULE}:BoxParser", magic=(Magic(b"BOXF"),))
+    yield ParserDescriptor(name="crate", title="Crates", parser=f"{MODULE}:CrateParser", sentinels=("crate.box",))
 
 
 @hookimpl
 def manifestry_writers():
     yield WriterDescriptor(name="box", title="Boxes", writer=f"{MODULE}:BoxWriter", extensions=(".box",))
+    yield WriterDescriptor(name="crate", title="Crates", writer=f"{MODULE}:CrateWriter", extensions=(".crate",))
 
 
 def raw_file(path, values, *, magic=b"RAWF", **header):

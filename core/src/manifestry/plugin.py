@@ -28,9 +28,7 @@ if TYPE_CHECKING:  # "as" the same name: a name for plugins, to type checkers
         translated as translated,
     )
     from manifestry.formats.contracts import (
-        OutputState as OutputState,
         ParseContext as ParseContext,
-        Placement as Placement,
         WriteContext as WriteContext,
     )
     from manifestry.formats.descriptors import (
@@ -43,7 +41,12 @@ if TYPE_CHECKING:  # "as" the same name: a name for plugins, to type checkers
     from manifestry.formats.hookspecs import hookimpl as hookimpl
     from manifestry.formats.options import make_options as make_options
     from manifestry.formats.report import WriteReport as WriteReport
-    from manifestry.formats.targets import Mode as Mode, Target as Target
+    from manifestry.formats.targets import (
+        Mode as Mode,
+        OutputState as OutputState,
+        Placement as Placement,
+        Target as Target,
+    )
     from manifestry.issues import Issue as Issue
     from manifestry.model.attributes import values_equal as values_equal
     from manifestry.model.codecs import (
@@ -92,8 +95,8 @@ _WHERE: Final = {
     # What parsers and writers are given
     "ParseContext": "formats.contracts",
     "WriteContext": "formats.contracts",
-    "OutputState": "formats.contracts",
-    "Placement": "formats.contracts",
+    "OutputState": "formats.targets",
+    "Placement": "formats.targets",
     "Target": "formats.targets",
     "Mode": "formats.targets",
     "WriteReport": "formats.report",

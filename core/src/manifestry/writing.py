@@ -8,20 +8,13 @@ from contextlib import ExitStack
 from typing import Any
 
 from manifestry.errors import OptionError, UnknownFormatError, UnsupportedFeatureError
-from manifestry.formats.contracts import (
-    Mode,
-    OnUnsupported,
-    OutputState,
-    Placement,
-    Target,
-    WriteContext,
-    WriteSession,
-)
+from manifestry.formats.contracts import OnUnsupported, WriteContext, WriteSession
 from manifestry.formats.descriptors import Capability, WriterDescriptor
 from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
 from manifestry.formats.options import make_options
 from manifestry.formats.plugin_errors import PluginCall
 from manifestry.formats.report import WriteReport
+from manifestry.formats.targets import Mode, OutputState, Placement, Target
 from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.provenance import Provenance

@@ -145,7 +145,7 @@ def test_variables_of_groups_use_dimensions_of_the_groups_above(netcdf):
 
 
 def test_native_reader_agrees(netcdf):
-    from manifestry.storage import Source
+    from manifestry.plugin import Source
     from manifestry_hdf5.options import Hdf5Options
     from manifestry_hdf5.parser import Hdf5Parser
 

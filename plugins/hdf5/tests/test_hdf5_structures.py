@@ -7,8 +7,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from manifestry.errors import MalformedFileError
-from manifestry.storage import Source
+from manifestry.plugin import MalformedFileError, Source
 from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile
 from manifestry_hdf5.libhdf5.files import OpenFiles

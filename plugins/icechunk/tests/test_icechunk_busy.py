@@ -10,8 +10,7 @@ import icechunk
 import manifestry as mf
 import numpy as np
 import pytest
-from manifestry.model.manifest import ChunkManifest
-from manifestry.storage.registry import StoreRegistry
+from manifestry.plugin import ChunkManifest, StoreRegistry
 from manifestry.storage.retrying import RetryPolicy
 from manifestry_icechunk.repository import retrying as patience
 from s3_server import s3_server

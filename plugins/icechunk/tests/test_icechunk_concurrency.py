@@ -15,7 +15,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
+from manifestry.plugin import Mode, Placement, Target, WriteContext
 from manifestry.testing.building import TreeBuilder
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.repository.locking import LOCK_NAME, RepositoryLock

@@ -7,8 +7,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from manifestry.model.manifest import ChunkManifest
-from manifestry.model.provenance import Provenance
+from manifestry.plugin import ChunkManifest, Provenance
 from manifestry.testing.building import TreeBuilder
 from manifestry_icechunk.distributed import write_parts
 

@@ -8,18 +8,17 @@ import numpy as np
 import pytest
 import zarr
 from manifestry.model.attributes import attributes_to_json
-from manifestry.model.provenance import Provenance
+from manifestry.plugin import Provenance, documents_of, metadata_from_documents
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.trees import SAMPLES, make_sample
-from manifestry.zarr_documents.v3 import array_document, metadata_from_document
-from manifestry_icechunk.writing.nodes import Nodes
+from manifestry_icechunk.repository.nodes import Nodes
 from zarr.core.buffer import cpu
 
 
 def as_json(tree):
     """A tree with the attributes that JSON makes of its own."""
     plain = tree.map_arrays(
-        lambda _, array: mf.VirtualArray(metadata_from_document(array_document(array.metadata)[0]), array.manifest)
+        lambda _, array: mf.VirtualArray(metadata_from_documents(documents_of(array.metadata).json), array.manifest)
     )
     return _groups_as_json(plain)
 

@@ -6,7 +6,7 @@ import icechunk
 import manifestry as mf
 import numpy as np
 import pytest
-from manifestry.model.manifest import ChunkManifest
+from manifestry.plugin import ChunkManifest
 from manifestry.testing.servers import range_server
 from manifestry_icechunk.distributed import write_parts
 

@@ -4,8 +4,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from manifestry.model.codecs import Codec
-from manifestry.model.tree import VirtualArray
+from manifestry.plugin import Codec, VirtualArray
 from manifestry.testing.building import TreeBuilder
 
 ZLIB = (Codec("bytes", {"endian": "little"}), Codec("numcodecs.zlib", {"level": 1}))

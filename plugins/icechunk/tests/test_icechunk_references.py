@@ -7,7 +7,7 @@ import icechunk
 import manifestry as mf
 import numpy as np
 from hypothesis import assume, given, settings, strategies as st
-from manifestry.model.manifest import INLINE, ChunkManifest
+from manifestry.plugin import INLINE, ChunkManifest
 from manifestry_icechunk.reading.chunks import canonical_location
 from manifestry_icechunk.repository.containers import choose_containers
 from manifestry_icechunk.repository.locations import encode, location_fault

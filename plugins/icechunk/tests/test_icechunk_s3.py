@@ -6,7 +6,7 @@ import numpy as np
 import obstore
 import pytest
 import zarr
-from manifestry.model.manifest import ChunkManifest
+from manifestry.plugin import ChunkManifest
 from s3_server import s3_server
 
 

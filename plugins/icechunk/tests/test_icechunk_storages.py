@@ -3,8 +3,7 @@
 import icechunk
 import manifestry as mf
 import pytest
-from manifestry.errors import SourceError
-from manifestry.storage.registry import StoreRegistry
+from manifestry.plugin import SourceError, StoreRegistry
 from manifestry_icechunk.options import StoreSettings
 from manifestry_icechunk.repository.storages import container_access, container_store, repository_place
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store

@@ -10,10 +10,8 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from manifestry.formats.contracts import Mode, Placement, Target, WriteContext
 from manifestry.formats.options import describe_options
-from manifestry.model.files import SourceFile
-from manifestry.model.manifest import ChunkManifest
+from manifestry.plugin import ChunkManifest, Mode, Placement, SourceFile, Target, WriteContext
 from manifestry.testing.building import TreeBuilder
 from manifestry_icechunk.options import IcechunkReadOptions, IcechunkWriteOptions
 from manifestry_icechunk.writer import IcechunkWriter

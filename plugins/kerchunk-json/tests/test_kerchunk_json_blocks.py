@@ -6,9 +6,8 @@ import json
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from manifestry.errors import MalformedFileError
-from manifestry.model.limits import Limits
-from manifestry.storage.source import Source
+from manifestry import Limits
+from manifestry.plugin import MalformedFileError, Source
 from manifestry_kerchunk_json.blocks import MemberBlocks
 from manifestry_kerchunk_json.document import read_document
 from manifestry_kerchunk_json.reference import Reference

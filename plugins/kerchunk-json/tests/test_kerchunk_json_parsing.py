@@ -9,13 +9,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from manifestry.errors import (
-    MalformedFileError,
-    ManifestryError,
-    OptionError,
-    SourceError,
-    UnsupportedFeatureError,
-)
+from manifestry.plugin import MalformedFileError, ManifestryError, OptionError, SourceError, UnsupportedFeatureError
 from manifestry.testing.trees import SAMPLES, make_sample
 from manifestry_kerchunk_json import from_references
 from obstore.store import MemoryStore
@@ -149,10 +143,10 @@ def test_separators_and_nested_groups(separator, version):
         prefix = "g/v/"
     else:
         tree = from_references(references())
-        from manifestry.zarr_documents.v3 import array_document
+        from manifestry.plugin import documents_of
 
         meta = tree["v"].metadata.with_(shape=(4, 6), chunk_grid=mf.RegularGrid((2, 2)))
-        document = array_document(meta)[0]
+        document = dict(documents_of(meta).json["zarr.json"])
         document["chunk_key_encoding"]["configuration"]["separator"] = separator
         doc, prefix = {"g/v/zarr.json": document}, f"g/v/c{separator}"
     chunks = {f"{prefix}{i}{separator}{j}": ["s3://b/x", 10 * i + j, 16] for i in range(2) for j in range(3)}

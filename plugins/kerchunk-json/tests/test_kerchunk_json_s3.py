@@ -9,8 +9,7 @@ import manifestry as mf
 import numpy as np
 import obstore
 import pytest
-from manifestry.errors import SourceError, TargetExistsError
-from manifestry.storage.registry import StoreRegistry
+from manifestry.plugin import SourceError, StoreRegistry, TargetExistsError
 from manifestry.storage.retrying import RetryPolicy
 from moto.server import ThreadedMotoServer
 from obstore.exceptions import GenericError

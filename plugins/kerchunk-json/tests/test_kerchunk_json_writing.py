@@ -13,8 +13,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 from backports import zstd
-from manifestry.errors import TargetExistsError, UnsupportedFeatureError, WriteError
-from manifestry.model.files import FileTable
+from manifestry.plugin import FileTable, TargetExistsError, UnsupportedFeatureError, WriteError
 from manifestry.testing.trees import make_sample
 
 LITTLE = mf.Codec("bytes", {"endian": "little"})

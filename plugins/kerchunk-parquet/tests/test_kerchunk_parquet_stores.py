@@ -16,7 +16,7 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from manifestry.errors import MalformedFileError, SourceError, TargetExistsError, UnsupportedFeatureError, WriteError
+from manifestry.plugin import MalformedFileError, SourceError, TargetExistsError, UnsupportedFeatureError, WriteError
 from manifestry.publishing import staging as targets
 from manifestry.publishing.claims import Claim
 from manifestry.testing.trees import SAMPLES, make_sample

@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from manifestry.model.metadata import RegularGrid
+from manifestry.plugin import RegularGrid
 
 shapes = st.lists(st.integers(1, 300), max_size=4).map(tuple)
 

@@ -6,7 +6,7 @@ import pytest
 import rasterio
 import tifffile
 import zarr
-from manifestry.storage.source import Source
+from manifestry.plugin import Source
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.parser import TiffParser
 from rasterio.enums import Resampling

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 import tifffile
 import zarr
-from manifestry.model.metadata import RectilinearGrid
+from manifestry.plugin import RectilinearGrid
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -10,16 +10,23 @@ pytest.importorskip("virtualizarr")
 import numpy as np
 import zarr
 from hypothesis import HealthCheck, given, settings
-from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.attributes import value_to_json
-from manifestry.model.codecs import Codec
-from manifestry.model.files import FileTable, SourceFile
-from manifestry.model.manifest import INLINE, ChunkManifest
-from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.plugin import (
+    INLINE,
+    ArrayMetadata,
+    ChunkManifest,
+    Codec,
+    FileTable,
+    ManifestError,
+    RegularGrid,
+    SourceFile,
+    UnsupportedFeatureError,
+    VirtualArray,
+    VirtualGroup,
+    documents_of,
+)
 from manifestry.testing.strategies import chunk_manifests, virtual_groups
 from manifestry.testing.trees import SAMPLES, make_sample
-from manifestry.zarr_documents.v3 import array_document
 from manifestry_virtualizarr import from_manifest_group, to_manifest_group
 from virtualizarr.manifests import ChunkManifest as PeerManifest, ManifestArray, ManifestGroup, ManifestStore
 from virtualizarr.manifests.utils import create_v3_array_metadata
@@ -40,7 +47,7 @@ def bare_manifest(manifest: ChunkManifest) -> ChunkManifest:
 
 def documents(tree: VirtualGroup) -> dict:
     """The Zarr documents of all arrays: what VirtualiZarr holds of them."""
-    return {path: array_document(array.metadata)[0] for path, array in tree.walk_arrays()}
+    return {path: dict(documents_of(array.metadata).json["zarr.json"]) for path, array in tree.walk_arrays()}
 
 
 def can_be_named(manifest: ChunkManifest) -> bool:

@@ -23,9 +23,8 @@ import xarray as xr
 import zarr
 from manifestry.formats.detection import matches
 from manifestry.formats.loading import installed_formats
-from manifestry.storage.source import Source
+from manifestry.plugin import Source, documents_of
 from manifestry.testing.conformance import ParserCase, ParserTests
-from manifestry.zarr_documents.v3 import array_document
 from manifestry_virtualizarr import ManifestryParser, from_dataset, from_manifest_group
 from obspec_utils.registry import ObjectStoreRegistry
 from obstore.store import LocalStore, MemoryStore
@@ -102,7 +101,7 @@ def test_says_what_our_own_parser_says(tmp_path, kind, parser, ours):
     for name, array in tree.walk_arrays():
         assert theirs[name].manifest == array.manifest, name
         if kind == "NETCDF4" or name == "t":  # where all is stored, it does not matter what is not
-            assert array_document(theirs[name].metadata) == array_document(array.metadata), name
+            assert documents_of(theirs[name].metadata) == documents_of(array.metadata), name
     assert theirs.files == tree.files  # size and time of the source too
     (origin,) = theirs.provenance
     assert (origin.parser, origin.options) == ("virtualizarr", {"parser": parser.rpartition(":")[2]})
@@ -250,7 +249,7 @@ def test_combined_by_virtualizarr_and_written_by_us(tmp_path, registry):
     )  # fmt: skip
     tree = from_dataset(vds)
     ours = mf.concat([mf.parse(day, exclude=["inner"]) for day in days], "time")
-    assert array_document(tree["t"].metadata) == array_document(ours["t"].metadata)
+    assert documents_of(tree["t"].metadata) == documents_of(ours["t"].metadata)
     assert tree["t"].manifest.to_dict().keys() == ours["t"].manifest.to_dict().keys()
     assert tree["time"].manifest.inlined.all()
     mf.write(tree, tmp_path / "out.icechunk")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from manifestry.errors import MalformedFileError, SourceError, UnknownFormatError, UnsupportedFeatureError
+from manifestry import UnknownFormatError
+from manifestry.plugin import MalformedFileError, SourceError, UnsupportedFeatureError
 from obstore.store import MemoryStore
 
 VALUES = np.arange(42, dtype="f4").reshape(6, 7)

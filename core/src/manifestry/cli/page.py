@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from manifestry.cli.description import ARRAY_COLUMNS, Description, array_cells
 from manifestry.errors import TargetExistsError
-from manifestry.formats.contracts import Mode, Target
+from manifestry.formats.targets import Mode, Target
 from manifestry.publishing.staging import StagedFile
 
 __all__ = ["page", "write_page"]

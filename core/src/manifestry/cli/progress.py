@@ -34,9 +34,8 @@ class Bar(Progress):
     """One line for each stage: files done, their rate, time taken and left, references and described bytes so far."""
 
     def __init__(self) -> None:
-        # Only here: what is piped or silent pays nothing for it.
-        from rich.console import Console  # noqa: PLC0415
-        from rich.progress import (  # noqa: PLC0415
+        from rich.console import Console  # noqa: PLC0415 what is piped or silent pays nothing for it
+        from rich.progress import (  # noqa: PLC0415 as above
             BarColumn,
             MofNCompleteColumn,
             Progress as RichProgress,
@@ -44,7 +43,7 @@ class Bar(Progress):
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
-        from rich.table import Column  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415 as above
 
         columns = (
             TextColumn("{task.description:>5}"),

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from manifestry.combine.hints import ConflictError, limit_hints, remedy
-from manifestry.combine.manifests import FileMerger, concat_manifests, slice_manifest, split_manifest
+from manifestry.combine.manifests import slice_manifest, split_manifest
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, read_values
 from manifestry.hints import Hint
 from manifestry.model.datatypes import is_variable_length
+from manifestry.model.files import FileMerger
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
@@ -95,7 +96,7 @@ def _split_to(
         split_manifest(array.manifest, axis, array.metadata.chunk_shape[axis] // size, -(-array.shape[axis] // size))
         for array in arrays
     ]
-    return VirtualArray(metadata, concat_manifests(parts, axis, merger))
+    return VirtualArray(metadata, ChunkManifest.concatenate(parts, axis, merger))
 
 
 def _with_chunk(metadata: ArrayMetadata, axis: int, size: int) -> ArrayMetadata:
@@ -116,7 +117,7 @@ def _rectilinear(
         if any(own[i] != edges[i] for i in range(len(own)) if i != axis):
             raise _refusal(arrays, axis, path, "the chunks differ in other dimensions too")
     edges[axis] = tuple(n for array in arrays for n in _edges(array.metadata)[axis])
-    joined = concat_manifests([array.manifest for array in arrays], axis, merger)
+    joined = ChunkManifest.concatenate([array.manifest for array in arrays], axis, merger)
     return VirtualArray(metadata.with_(chunk_grid=RectilinearGrid(tuple(edges))), joined)
 
 
@@ -157,7 +158,7 @@ def _assemble(
         else _copy(pieces, run, axis, metadata, stores)
         for run in runs
     ]
-    return VirtualArray(metadata, concat_manifests(parts, axis, merger))
+    return VirtualArray(metadata, ChunkManifest.concatenate(parts, axis, merger))
 
 
 @dataclass(frozen=True, slots=True)

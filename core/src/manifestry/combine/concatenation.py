@@ -16,7 +16,6 @@ from manifestry.combine.dimensions import axis_along, can_expand, stack_arrays
 from manifestry.combine.filling import fill_missing, missing_error
 from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, limit_hints, remedy, with_advice
 from manifestry.combine.index import check_order, load_along
-from manifestry.combine.manifests import FileMerger
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import (
     build_tree,
@@ -30,11 +29,11 @@ from manifestry.combine.trees import (
 )
 from manifestry.combine.values import encode_values, plain_metadata, read_values
 from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
-from manifestry.formats.options import make_options
 from manifestry.hints import Hint
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.datatypes import same_bits
+from manifestry.model.files import FileMerger
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
 
@@ -73,7 +72,7 @@ def concat(
     OptionError
         An option is unknown, or no array has the dimension.
     """
-    chosen = make_options(CombineOptions, options, "concat", call=concat)
+    chosen = CombineOptions.of(options, "concat", call=concat)
     return Concatenation(check_some(trees), dim, chosen, like=like, stores=stores).run()
 
 

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manifestry.combine.manifests import insert_axis
 from manifestry.combine.trees import is_named
 from manifestry.errors import IncompatibleArraysError
 from manifestry.model.codecs import Codec, Dependence, codec_entry
-from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
 
@@ -61,23 +59,9 @@ def repeat_array(array: VirtualArray, dim: str, length: int, path: str = "") -> 
         As for `expand_array`.
     """
     expanded = expand_array(array, dim, path)
-    manifest = expanded.manifest
-
-    def repeat(column: NDArray[Any]) -> NDArray[Any]:
-        return np.tile(column, length) if column.ndim else column
-
     metadata = expanded.metadata.with_(shape=(length, *array.shape))
-    return VirtualArray(
-        metadata,
-        ChunkManifest.from_columns(
-            metadata.grid_shape,
-            manifest.files,
-            file_index=repeat(manifest.file_index),
-            offsets=repeat(manifest.offsets),
-            lengths=repeat(manifest.lengths),
-            inline=manifest.inline,
-        ),
-    )
+    repeated = expanded.manifest.rearrange(lambda grid: np.broadcast_to(grid, metadata.grid_shape))
+    return VirtualArray(metadata, repeated)
 
 
 def axis_along(array: VirtualArray, dim: str) -> int | None:
@@ -127,10 +111,7 @@ def drop_axis(array: VirtualArray, axis: int, path: str = "") -> VirtualArray:
             f"{path}: {metadata.chunk_grid}: the dimension cannot be dropped unread; its chunks must have length 1"
         )
     dropped = _without_axis(metadata, axis, path)
-    manifest = array.manifest
-    columns = (manifest.file_index, manifest.offsets, manifest.lengths)
-    grid = _without(manifest.grid_shape, axis)
-    return VirtualArray(dropped, ChunkManifest.from_columns(grid, manifest.files, *columns, inline=manifest.inline))
+    return VirtualArray(dropped, array.manifest.rearrange(lambda grid: grid.squeeze(axis)))
 
 
 def _without_axis(metadata: ArrayMetadata, axis: int, path: str) -> ArrayMetadata:

@@ -86,7 +86,7 @@ type Attempt = Callable[[Mapping[str, Any]], Sequence[str]]
 def with_advice(error: IncompatibleArraysError, attempt: Attempt) -> IncompatibleArraysError:
     """The error with those of its remedies that get through."""
     trials = _Trials(attempt)
-    ways = [way for hint in getattr(error, "remedies", ()) if (way := trials.way(hint)) is not None]
+    ways = [way for hint in getattr(error, "remedies", ()) if (way := trials.complete(hint)) is not None]
     found: list[Hint] = []
     for way in sorted(ways, key=lambda way: len(way.options)):
         if not any(known.options.items() <= way.options.items() for known in found):
@@ -107,7 +107,7 @@ class _Trials:
     left: int = _ATTEMPTS
     needed: str = ""
 
-    def way(self, hint: Hint) -> Hint | None:
+    def complete(self, hint: Hint) -> Hint | None:
         """A hint, with what else it takes, that gets through; None where nothing does."""
         if not self.left:
             return None
@@ -119,7 +119,7 @@ class _Trials:
                 self.needed = self.needed or conflict.message
             more = sorted(conflict.remedies, key=lambda other: not other.options.keys() <= hint.options.keys())
             further = (_combine_hints(hint, other) for other in more)
-            ways = (self.way(wider) for wider in further if wider is not None)
+            ways = (self.complete(wider) for wider in further if wider is not None)
             return next((way for way in ways if way is not None), None)
         except ManifestryError:
             return None

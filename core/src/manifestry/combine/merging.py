@@ -18,7 +18,6 @@ from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
 from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError
-from manifestry.formats.options import make_options
 from manifestry.hints import Hint
 from manifestry.issues import Issue
 from manifestry.model.datatypes import same_bits
@@ -45,7 +44,7 @@ def merge(trees: Iterable[VirtualGroup], *, stores: Stores = None, **options: An
     IncompatibleArraysError
         Arrays of one name differ, or a dimension of a group has two lengths.
     """
-    chosen = make_options(CombineOptions, options, "merge", call=merge)
+    chosen = CombineOptions.of(options, "merge", call=merge)
     registry = StoreRegistry.of(stores)
     parts = check_some(trees)
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from manifestry.formats.loading import installed_formats
 from manifestry.formats.options import make_options
 
 __all__ = ["CombineOptions"]
@@ -72,15 +73,24 @@ class CombineOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     ) = None
 
     @classmethod
-    def of(cls, given: Mapping[str, Any] | CombineOptions | None, owner: str = "combine") -> CombineOptions:
+    def of(
+        cls,
+        given: Mapping[str, Any] | CombineOptions | None,
+        owner: str = "combine",
+        call: Callable[..., Any] | None = None,
+    ) -> CombineOptions:
         """The options that a caller gave: by name (see `make_options`), or these already.
+
+        Whoever combines comes by here, so plugins are asked here what they know of codecs of their own: that decides
+        what of two pipelines has to be equal.
 
         Raises
         ------
         OptionError
             A name is unknown, or a value is not allowed.
         """
+        installed_formats()
         if isinstance(given, CombineOptions):
             return given
-        chosen: CombineOptions = make_options(cls, {} if given is None else given, owner)
+        chosen: CombineOptions = make_options(cls, {} if given is None else given, owner, call=call)
         return chosen

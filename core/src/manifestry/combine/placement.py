@@ -14,7 +14,7 @@ from typing import Any
 
 from manifestry.combine.compatibility.differences import differences, inherited_attributes
 from manifestry.errors import IncompatibleArraysError, ManifestError
-from manifestry.formats.contracts import Placement
+from manifestry.formats.targets import Placement
 from manifestry.model.codecs import is_lossless
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid

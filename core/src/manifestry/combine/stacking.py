@@ -11,7 +11,6 @@ from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import check_some, is_named
 from manifestry.combine.values import inline_array
 from manifestry.errors import OptionError
-from manifestry.formats.options import make_options
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import Stores
 
@@ -55,7 +54,7 @@ def stack(
         As for `concat`; a codec that depends on the number of dimensions is refused.
     """
     parts = check_some(trees)
-    chosen = make_options(CombineOptions, options, "stack", call=stack)
+    chosen = CombineOptions.of(options, "stack", call=stack)
     for name, values in (coords or {}).items():
         if len(values if not isinstance(values, VirtualArray) else range(values.shape[0])) != len(parts):
             raise OptionError(f"coords: {name} needs one value for each of the {len(parts)} trees")

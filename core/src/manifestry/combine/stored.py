@@ -14,8 +14,8 @@ from manifestry.combine.index import check_order, unread_order
 from manifestry.combine.placement import Destination, Same, place_tree
 from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError, ManifestryError, SourceError, first_line
-from manifestry.formats.contracts import Placement
 from manifestry.formats.plugin_errors import PluginCall
+from manifestry.formats.targets import Placement
 from manifestry.issues import Issue
 from manifestry.model.datatypes import is_variable_length
 from manifestry.model.tree import VirtualArray, VirtualGroup

@@ -95,7 +95,7 @@ def shared_parts(trees: Sequence[VirtualGroup], found: Sequence[Issue] = ()) -> 
     issues = dict.fromkeys([*(issue for tree in trees for issue in tree.issues), *found])
     return {
         "issues": tuple(issues),
-        "provenance": Provenance.merged([part for tree in trees for part in tree.provenance]),
+        "provenance": Provenance.merge([part for tree in trees for part in tree.provenance]),
     }
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.combine.manifests import FileMerger, concat_manifests
 from manifestry.errors import MalformedFileError, UnsupportedFeatureError
 from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.codecs import Codec, is_lossless, serializer
@@ -108,7 +107,7 @@ def _read_as_one(arrays: Sequence[VirtualArray], stores: StoreRegistry) -> list[
     if len(arrays) == 1:
         return [read_values(arrays[0], stores)]
     chunk = arrays[0].metadata.chunk_shape[0]
-    joined = concat_manifests([a.manifest for a in arrays], 0, FileMerger())
+    joined = ChunkManifest.concatenate([a.manifest for a in arrays], 0)
     metadata = arrays[0].metadata.with_(shape=(joined.grid_shape[0] * chunk,))
     try:
         values = read_values(VirtualArray(metadata, joined), stores)
@@ -295,11 +294,5 @@ def _encode_plain(values: NDArray[Any], metadata: ArrayMetadata) -> ChunkManifes
     padded = np.full(count * chunk, metadata.fill_value, data.dtype)
     padded[: data.size] = data
     size = chunk * data.itemsize
-    return ChunkManifest.from_columns(
-        (count,),
-        (),
-        file_index=INLINE,
-        offsets=np.arange(count, dtype="u8") * np.uint64(size),
-        lengths=size,
-        inline=padded.tobytes(),
-    )
+    starts = np.arange(count, dtype="u8") * np.uint64(size)
+    return ChunkManifest.missing((count,)).with_inline(np.arange(count), starts, size, padded.tobytes())

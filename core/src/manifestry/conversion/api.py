@@ -16,8 +16,9 @@ from manifestry.conversion.preparation import Preparation
 from manifestry.conversion.report import ConvertReport
 from manifestry.conversion.sources import SourceLike, expand_sources
 from manifestry.errors import OptionError
-from manifestry.formats.contracts import Mode, OnUnsupported, Target
+from manifestry.formats.contracts import OnUnsupported
 from manifestry.formats.loading import installed_formats
+from manifestry.formats.targets import Mode, Target
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ExecutorLike

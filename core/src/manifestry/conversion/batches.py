@@ -110,13 +110,13 @@ class BatchJob:
             except ManifestryError as error:
                 if self.on_error == "raise" or isinstance(error, OptionError):
                     raise
-                reports[url] = SourceReport.failure(url, error)
+                reports[url] = SourceReport.of_error(url, error)
                 continue
             trees[url], reports[url] = tree, SourceReport.of(url, tree)
         if self.on_error == "skip" and self.dim is not None:
             for url, misfit in self._misfits(trees, batch.like).items():
                 del trees[url]
-                reports[url] = SourceReport.failure(url, misfit)
+                reports[url] = SourceReport.of_error(url, misfit)
         in_order = tuple(reports[url] for url in batch.urls)
         lengths = {} if self.dim is None else {url: _length(tree, self.dim) for url, tree in trees.items()}
         folded = self.fold(list(trees.values()), batch.like)

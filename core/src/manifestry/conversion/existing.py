@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from manifestry.conversion.covering import References, virtual_chunks
 from manifestry.conversion.report import SourceReport
 from manifestry.errors import ManifestryError, SourceError, UnsupportedFeatureError
-from manifestry.formats.contracts import OutputState, Target
 from manifestry.formats.loading import FormatRegistry
+from manifestry.formats.targets import OutputState, Target
 from manifestry.model.files import SourceFile, relocate_url
 from manifestry.model.metadata import RegularGrid
 from manifestry.model.provenance import Provenance

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from manifestry.conversion.slabs import add_reports
-from manifestry.formats.contracts import Mode, OnUnsupported, OutputState, Placement, Target
+from manifestry.formats.contracts import OnUnsupported
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.report import WriteReport
+from manifestry.formats.targets import Mode, OutputState, Placement, Target
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
 from manifestry.progress import Progress

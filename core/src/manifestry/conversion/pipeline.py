@@ -24,8 +24,8 @@ from manifestry.errors import (
     TargetExistsError,
     WriteError,
 )
-from manifestry.formats.contracts import Mode
 from manifestry.formats.loading import installed_formats
+from manifestry.formats.targets import Mode
 from manifestry.model.files import relocate_url
 from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ATTEMPTS, ExecutorLike, Lost, Workers, choose_workers, must_travel, run_tasks
@@ -245,7 +245,7 @@ class Run:
         error = SourceError(f"{url}: {ATTEMPTS} workers died while they read it: {lost.reason}")
         if self.job.on_error == "raise":
             raise error
-        return BatchResult(None, (SourceReport.failure(url, error),))
+        return BatchResult(None, (SourceReport.of_error(url, error),))
 
     def _report_batch(self, result: BatchResult) -> BatchResult:
         self.reports |= {report.url: report for report in result.reports}

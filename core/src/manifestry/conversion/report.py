@@ -60,7 +60,7 @@ class SourceReport:
         )
 
     @classmethod
-    def failure(cls, url: str, error: ManifestryError) -> SourceReport:
+    def of_error(cls, url: str, error: ManifestryError) -> SourceReport:
         """The report of a source that is left out because of an error."""
         return cls(url=url, status="failed", error=f"{type(error).__name__}: {str(error).removeprefix(f'{url}: ')}")
 

@@ -31,14 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Isolation",
-    "Mode",
     "NativeReader",
     "OnUnsupported",
-    "OutputState",
     "ParseContext",
     "Parser",
-    "Placement",
-    "Target",
     "WriteContext",
     "WriteSession",
     "Writer",
@@ -222,14 +218,14 @@ class Parser(Protocol):
 
     >>> import numpy as np
     >>> from manifestry.model.manifest import ChunkManifest
-    >>> from manifestry.model.codecs import Codec
+    >>> from manifestry.model.codecs import serializer
     >>> from manifestry.model.metadata import ArrayMetadata, RegularGrid
     >>> from manifestry.model.tree import VirtualArray, VirtualGroup
     >>> class RawParser:
     ...     def parse(self, source, options, context):
     ...         n = source.size // 8
     ...         metadata = ArrayMetadata(
-    ...             (n,), np.dtype("f8"), RegularGrid((n,)), (Codec("bytes", {"endian": "little"}),), 0.0, ("i",)
+    ...             (n,), np.dtype("f8"), RegularGrid((n,)), (serializer(np.dtype("f8")),), 0.0, ("i",)
     ...         )
     ...         manifest = ChunkManifest.single(source.file, 0, 8 * n, (1,))
     ...         return VirtualGroup({"values": VirtualArray(metadata, manifest)})

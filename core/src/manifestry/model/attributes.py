@@ -32,7 +32,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.issues import Issue
-from manifestry.model.datatypes import is_bool, is_float, is_inexact, is_integer, is_time
+from manifestry.model.datatypes import is_bool, is_float, is_inexact, is_integer, is_time, spell_number
 
 __all__ = [
     "PACKING",
@@ -144,9 +144,9 @@ def value_to_json(value: Any) -> Any:
         case int():
             return value
         case float():
-            return _number(value)
+            return spell_number(value)
         case complex():
-            return [_number(value.real), _number(value.imag)]
+            return [spell_number(value.real), spell_number(value.imag)]
         case bytes():
             return _decode(value)
         case Reference():
@@ -183,9 +183,9 @@ def _scalar(value: Any) -> Any:
         case np.bool_() | np.integer():
             return value.item()
         case np.floating():
-            return _number(_widen(value))
+            return spell_number(_widen(value))
         case np.complexfloating():
-            return [_number(_widen(value.real)), _number(_widen(value.imag))]
+            return [spell_number(_widen(value.real)), spell_number(_widen(value.imag))]
         case np.bytes_():
             return _decode(bytes(value))
         case np.str_():
@@ -200,12 +200,6 @@ def _widen(value: Any) -> float:
     if not math.isnan(wide) and wide != value:
         raise ValueError(f"{value!r} is not a float64")
     return wide
-
-
-def _number(value: float) -> float | str:
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _decode(value: bytes) -> str:

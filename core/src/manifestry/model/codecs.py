@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHAIN",
+    "CHAIN_PACKAGES",
     "IMAGECODECS",
     "Codec",
     "CodecEntry",
@@ -94,6 +95,13 @@ class CodecEntry:
         Options that Zarr v2 needs and Zarr v3 tells a codec by itself: ``shape``, ``dtype``, ``height``, ``width``.
     native_order_only
         Zarr v3 has it for elements in native byte order only.
+    decoded_option, encoded_option
+        Options that name the data type that it gives back, and that of what it makes of it (without that option the
+        same); ``""`` where it gives back the type that it takes.
+    decoded_type
+        The data type (of numpy) that it gives back whatever its options, ``""`` for none in particular.
+    converts_unseen
+        It changes the data type, and zarr-python does not know that it does.
     package, package_v2
         Distributions that readers of Zarr v3 and v2 have to install for it beyond zarr, ``""`` for none.
     """
@@ -107,6 +115,10 @@ class CodecEntry:
     zarr_v2: str = ""
     v2_options: frozenset[Literal["shape", "dtype", "height", "width"]] = frozenset()
     native_order_only: bool = False
+    decoded_option: str = ""
+    encoded_option: str = ""
+    decoded_type: str = ""
+    converts_unseen: bool = False
     package: str = ""
     package_v2: str = ""
 
@@ -115,6 +127,8 @@ IMAGECODECS: Final = "imagecodecs_"
 """How the names of the codecs of imagecodecs begin; Zarr v2 has the same names."""
 CHAIN: Final = "manifestry.numcodecs"
 """The codec that carries a whole chain of Zarr v2 codecs without names in Zarr v3."""
+CHAIN_PACKAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"grib": ("eccodes",)})
+"""Of codecs of Zarr v2 without a name in Zarr v3, by id: what they need beyond the distribution that has them."""
 
 _ARRAYS, _SERIALIZER, _BYTES = CodecKind.ARRAY_TO_ARRAY, CodecKind.ARRAY_TO_BYTES, CodecKind.BYTES_TO_BYTES
 _LEVEL: Final = frozenset({"level"})
@@ -145,8 +159,16 @@ def _numcodecs() -> Iterator[CodecEntry]:
     for name in (*options, *checks, "shuffle"):
         encode_only = options.get(name, frozenset())
         yield CodecEntry(name=f"numcodecs.{name}", kind=_BYTES, lossless=True, encode_only=encode_only, zarr_v2=name)
-    for name in ("astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize"):
-        yield CodecEntry(name=f"numcodecs.{name}", kind=_ARRAYS, zarr_v2=name, native_order_only=True)
+    changes: dict[str, dict[str, Any]] = {
+        "astype": {"decoded_option": "decode_dtype", "encoded_option": "encode_dtype"},
+        "bitround": {},
+        "delta": {"decoded_option": "dtype", "encoded_option": "astype"},
+        "fixedscaleoffset": {"decoded_option": "dtype", "encoded_option": "astype"},
+        "packbits": {"decoded_type": "bool"},
+        "quantize": {"decoded_option": "dtype", "encoded_option": "astype", "converts_unseen": True},
+    }
+    for name, change in changes.items():
+        yield CodecEntry(name=f"numcodecs.{name}", kind=_ARRAYS, zarr_v2=name, native_order_only=True, **change)
     for name in ("pcodec", "zfpy"):
         yield CodecEntry(
             name=f"numcodecs.{name}",
@@ -243,18 +265,20 @@ def codec_of_v2(name: str) -> CodecEntry | None:
 
 
 def register_codecs(entries: Iterable[CodecEntry]) -> None:
-    """Add what a plugin knows of codecs of its own; the same entry may come again.
+    """Add what a plugin knows of codecs of its own, all or nothing; the same entry may come again.
 
     Raises
     ------
     ManifestError
         Something else is known of a codec of that name.
     """
+    new: dict[str, CodecEntry] = {}
     for entry in entries:
-        known = codec_entry(entry.name)
+        known = new.get(entry.name) or codec_entry(entry.name)
         if known is not None and known != entry:
             raise ManifestError(f"codec {entry.name}: another entry is in the catalogue already")
-        _of_plugins[entry.name] = entry
+        new[entry.name] = entry
+    _of_plugins.update(new)
 
 
 def is_lossless(codecs: Iterable[Codec]) -> bool:

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from manifestry.errors import ManifestError
+from manifestry.errors import IncompatibleArraysError, ManifestError
 from manifestry.model.datatypes import is_integer
 
-__all__ = ["collapse", "flat_positions", "grid_of", "make_column", "narrow", "normalise_missing", "scatter"]
+__all__ = [
+    "collapse",
+    "equal_runs",
+    "flat_positions",
+    "grid_of",
+    "join_columns",
+    "join_grids",
+    "make_column",
+    "narrow",
+    "normalise_missing",
+    "place_in",
+    "position",
+    "same_ranges",
+    "scatter",
+    "total",
+]
 
 
 def grid_of(shape: Sequence[int]) -> tuple[int, ...]:
@@ -102,3 +117,89 @@ def flat_positions(chunks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.i
     if low < 0 or high >= math.prod(shape):
         raise ManifestError(f"chunk position {low if low < 0 else high} is outside the grid {shape}")
     return flat.astype("i8")
+
+
+def join_grids(grids: Sequence[tuple[int, ...]], axis: int) -> tuple[int, ...]:
+    """The shape of grids one after the other along a dimension; the others must be equal, or IncompatibleArraysError."""
+    first = grids[0]
+    for grid in grids:
+        if (grid[:axis], grid[axis + 1 :]) != (first[:axis], first[axis + 1 :]):
+            raise IncompatibleArraysError(
+                f"chunk grids {first} and {grid} cannot be joined: all other dimensions must have equal chunk counts"
+            )
+    return (*first[:axis], sum(grid[axis] for grid in grids), *first[axis + 1 :])
+
+
+def join_columns(columns: Sequence[NDArray[Any]], grids: Sequence[tuple[int, ...]], axis: int) -> NDArray[Any]:
+    """Columns joined along one dimension of their grids; read-only, so that nobody copies them again."""
+    joined = np.asarray(_join(columns, grids, axis))
+    joined.flags.writeable = False
+    return joined
+
+
+def _join(columns: Sequence[NDArray[Any]], grids: Sequence[tuple[int, ...]], axis: int) -> NDArray[Any]:
+    sizes = [math.prod(grid) for grid in grids]
+    lead = math.prod(grids[0][:axis])
+    if all(column.ndim == 0 for column in columns):
+        values = np.array(columns)
+        if (values == values[0]).all():
+            return columns[0]
+        if lead == 1:
+            return np.repeat(values, sizes)
+    full = [column if column.ndim else np.broadcast_to(column, (n,)) for column, n in zip(columns, sizes, strict=True)]
+    if lead == 1:
+        return np.concatenate(full)
+    blocks = [column.reshape(lead, n // lead if lead else 0) for column, n in zip(full, sizes, strict=True)]
+    return np.concatenate(blocks, axis=1).reshape(-1)
+
+
+def place_in(
+    columns: dict[str, NDArray[Any]], inline: int | None, rows: NDArray[np.uint32], base: int
+) -> dict[str, NDArray[Any]]:
+    """Columns where file `n` has become row ``rows[n]``, and inline chunks lie `base` bytes further on.
+
+    Parameters
+    ----------
+    inline
+        The file index of inline chunks, None where there are none.
+    """
+    index, offsets = columns["file_index"], columns["offsets"]
+    if inline is None:
+        return columns | {"file_index": rows[index]} if len(rows) else columns
+    inlined = index == inline
+    if len(rows):
+        index = np.where(inlined, index, rows[np.where(inlined, 0, index)])
+    moved = np.where(inlined, offsets + np.uint64(base), offsets) if base else offsets
+    return columns | {"file_index": index, "offsets": moved}
+
+
+def same_ranges(
+    a: bytes, a_starts: NDArray[np.uint64], b: bytes, b_starts: NDArray[np.uint64], *, lengths: NDArray[np.uint64]
+) -> bool:
+    """Whether ranges of two blobs hold the same bytes."""
+    if a == b and np.array_equal(a_starts, b_starts):
+        return True
+    ranges = zip(a_starts.tolist(), b_starts.tolist(), lengths.tolist(), strict=True)
+    return all(a[i : i + n] == b[j : j + n] for i, j, n in ranges)
+
+
+def equal_runs(column: NDArray[Any]) -> Iterator[tuple[int, int, int]]:
+    """Where a column of at least one entry stays the same: start, stop, value."""
+    edges = np.concatenate([[0], np.flatnonzero(column[1:] != column[:-1]) + 1, [len(column)]])
+    yield from zip(edges[:-1].tolist(), edges[1:].tolist(), column[edges[:-1]].tolist(), strict=True)
+
+
+def total(lengths: NDArray[Any]) -> int:
+    """The sum of lengths, which may pass 2**64."""
+    low = lengths & np.uint64(0xFFFF_FFFF)  # in two halves
+    return int(low.sum()) + (int((lengths >> np.uint64(32)).sum()) << 32)
+
+
+def position(at: tuple[int, ...], grid: tuple[int, ...]) -> int:
+    """The position in C order of the chunk at some coordinates, inside the grid or an IndexError."""
+    if len(at) != len(grid) or not all(0 <= i < n for i, n in zip(at, grid, strict=True)):
+        raise IndexError(f"chunk {at} is outside the grid {grid}")
+    flat = 0
+    for i, n in zip(at, grid, strict=True):
+        flat = flat * n + i
+    return flat

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.errors import ManifestError
+from manifestry.errors import IncompatibleArraysError, ManifestError, translated
 
-__all__ = ["FileTable", "SourceFile", "relocate_url"]
+__all__ = ["FileMerger", "FileTable", "SourceFile", "relocate_url"]
 
 UNKNOWN_SIZE = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -157,6 +157,13 @@ class FileTable(Sequence[SourceFile]):
             urls, np.array(self.sizes), etags, np.where(moved, np.datetime64("NaT", "us"), self.modified)
         )
 
+    def same_rows(self, other: FileTable, mine: NDArray[np.uint32], theirs: NDArray[np.uint32]) -> bool:
+        """Whether rows of this table are the same files as as many rows of another."""
+        if self == other:
+            return np.array_equal(mine, theirs)
+        pairs = np.unique(np.stack([mine, theirs], axis=1), axis=0)
+        return all(self[a] == other[b] for a, b in pairs.tolist())
+
     @staticmethod
     def union(tables: Sequence[FileTable]) -> tuple[FileTable, list[NDArray[np.uint32]]]:
         """One table for several, and for each of them the new row of its every old row.
@@ -191,6 +198,28 @@ class FileTable(Sequence[SourceFile]):
             np.array([tables[t].modified[i] for t, i in where], "M8[us]"),
         )
         return merged, maps
+
+
+class FileMerger:
+    """Joins file tables, each set of tables once: the arrays of one source usually share one table."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], tuple[Any, FileTable, list[NDArray[np.uint32]]]] = {}
+
+    def union(self, tables: Sequence[FileTable]) -> tuple[FileTable, list[NDArray[np.uint32]]]:
+        """One table, and for each of `tables` the new row of its every old row.
+
+        Raises
+        ------
+        IncompatibleArraysError
+            A file changed between two of them.
+        """
+        key = tuple(map(id, tables))
+        if key not in self._known:
+            with translated(ValueError, IncompatibleArraysError):
+                files, maps = FileTable.union(tables)
+            self._known[key] = (list(tables), files, maps)  # the tables are kept, so that no id is used again
+        return self._known[key][1:]
 
 
 def _chain(tables: Sequence[FileTable]) -> tuple[FileTable, list[NDArray[np.uint32]]]:

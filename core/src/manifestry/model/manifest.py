@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -13,20 +13,30 @@ from numpy.typing import ArrayLike, NDArray
 from manifestry.errors import ManifestError
 from manifestry.model.columns import (
     collapse,
+    equal_runs,
     flat_positions,
     grid_of,
+    join_columns,
+    join_grids,
     make_column,
     narrow,
     normalise_missing,
+    place_in,
+    position,
+    same_ranges,
     scatter,
+    total,
 )
-from manifestry.model.files import FileTable, SourceFile
+from manifestry.model.files import FileMerger, FileTable, SourceFile
 from manifestry.model.limits import Limits
 
 __all__ = ["INLINE", "ChunkManifest", "ChunkReference", "FileRun"]
 
 INLINE: Final = 0xFFFF_FFFF
 """The value of `ChunkManifest.file_index` that means: the bytes are in `ChunkManifest.inline`."""
+
+_COLUMNS: Final = ("file_index", "offsets", "lengths")
+"""The columns of `ChunkManifest`, as `ChunkManifest.from_columns` takes them."""
 
 
 class ChunkReference(NamedTuple):
@@ -82,7 +92,7 @@ class ChunkManifest:
     inline: bytes = b""
 
     def __post_init__(self) -> None:
-        for column in (self.file_index, self.offsets, self.lengths):
+        for column in _kept(self).values():
             column.flags.writeable = False
 
     @classmethod
@@ -197,6 +207,62 @@ class ChunkManifest:
         offsets = np.cumsum(lengths, dtype="u8") - lengths
         return cls.from_sparse(grid_shape, (), list(items), offsets, lengths, file_index=INLINE, inline=b"".join(data))
 
+    @classmethod
+    def concatenate(
+        cls, manifests: Sequence[ChunkManifest], axis: int, merger: FileMerger | None = None
+    ) -> ChunkManifest:
+        """One manifest of several along a dimension of the chunk grid; the other dimensions have equal grids.
+
+        Raises
+        ------
+        IncompatibleArraysError
+            The other dimensions differ, or a file changed between two manifests.
+        """
+        if len(manifests) == 1:
+            return manifests[0]
+        grids = [m.grid_shape for m in manifests]
+        grid = join_grids(grids, axis)
+        files, rows = (merger or FileMerger()).union([m.files for m in manifests])
+        bases = np.cumsum([0, *(len(m.inline) for m in manifests[:-1])]).tolist()
+        parts = zip(manifests, rows, bases, strict=True)
+        placed = [place_in(_kept(m), INLINE if m.inline else None, own, base) for m, own, base in parts]
+        joined = {name: join_columns([columns[name] for columns in placed], grids, axis) for name in _COLUMNS}
+        return cls.from_columns(grid, files, **joined, inline=b"".join(m.inline for m in manifests))
+
+    def rearrange(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> ChunkManifest:
+        """The references at other places: every column, as an array over the grid, is put through `change`.
+
+        Parameters
+        ----------
+        change
+            Gives elements of its array, in any shape, order and number, the same for every column. Constant columns
+            stay constant without it.
+        """
+        columns = _kept(self)
+        changed = {name: change(column.reshape(self.grid_shape)) for name, column in columns.items() if column.ndim}
+        for name, column in changed.items():
+            columns[name] = column.reshape(-1)
+            columns[name].flags.writeable = False
+        one = next(iter(changed.values()), None)
+        grid = change(np.broadcast_to(np.uint8(0), self.grid_shape)) if one is None else one
+        return self.from_columns(grid.shape, self.files, **columns, inline=self.inline)
+
+    def with_columns(self, **changed: ArrayLike) -> ChunkManifest:
+        """The manifest with some columns changed; each is one number or has one for every chunk."""
+        return self.from_columns(self.grid_shape, self.files, **_kept(self) | changed, inline=self.inline)
+
+    def with_inline(self, chunks: NDArray[Any], offsets: ArrayLike, lengths: ArrayLike, data: bytes) -> ChunkManifest:
+        """The manifest where `chunks` (positions in C order, or booleans for all) are ranges of `data`, whatever they were.
+
+        `offsets` and `lengths` are one number, or have one for each of these chunks.
+        """
+        columns = {name: np.array(column) for name, column in zip(_COLUMNS, self.columns(), strict=True)}
+        values = {"file_index": INLINE, "offsets": np.add(offsets, len(self.inline), dtype="u8"), "lengths": lengths}
+        for name, value in values.items():
+            columns[name][chunks] = value
+            columns[name].flags.writeable = False
+        return self.from_columns(self.grid_shape, self.files, **columns, inline=self.inline + data)
+
     @property
     def size(self) -> int:
         """Number of chunks in the grid, stored or not."""
@@ -205,7 +271,7 @@ class ChunkManifest:
     @property
     def nbytes(self) -> int:
         """Bytes of memory held: columns, inline chunks and the file table."""
-        return self.file_index.nbytes + self.offsets.nbytes + self.lengths.nbytes + len(self.inline) + self.files.nbytes
+        return sum(column.nbytes for column in _kept(self).values()) + len(self.inline) + self.files.nbytes
 
     def columns(self) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint64]]:
         """`file_index`, `offsets` and `lengths`, read-only, of shape ``(size,)``; constants take no memory.
@@ -239,17 +305,12 @@ class ChunkManifest:
     @property
     def stored_count(self) -> int:
         """Number of chunks that are stored."""
-        if self.lengths.ndim == 0:
-            return self.size if self.size and int(self.lengths) else 0
-        return int(np.count_nonzero(self.lengths))
+        return self.size * bool(self.lengths) if self.lengths.ndim == 0 else int(np.count_nonzero(self.lengths))
 
     @property
     def stored_bytes(self) -> int:
         """Bytes that the stored chunks take, in files and inline."""
-        if self.lengths.ndim == 0:
-            return int(self.lengths) * self.size
-        low = self.lengths & np.uint64(0xFFFF_FFFF)  # two halves: one sum could pass 2**64
-        return int(low.sum()) + (int((self.lengths >> np.uint64(32)).sum()) << 32)
+        return int(self.lengths) * self.size if self.lengths.ndim == 0 else total(self.lengths)
 
     def __getitem__(self, index: int | tuple[int, ...]) -> ChunkReference | None:
         """The reference of one chunk by its grid coordinates, or None when it is not stored.
@@ -259,12 +320,7 @@ class ChunkManifest:
         IndexError
             The coordinates are outside the grid.
         """
-        at = index if isinstance(index, tuple) else (index,)
-        if len(at) != len(self.grid_shape) or not all(0 <= i < n for i, n in zip(at, self.grid_shape, strict=True)):
-            raise IndexError(f"chunk {at} is outside the grid {self.grid_shape}")
-        flat = 0
-        for i, n in zip(at, self.grid_shape, strict=True):
-            flat = flat * n + i
+        flat = position(index if isinstance(index, tuple) else (index,), self.grid_shape)
         length = _at(self.lengths, flat)
         if length == 0:
             return None
@@ -280,9 +336,7 @@ class ChunkManifest:
         if self.lengths.ndim == 0 and self.file_index.ndim == 0:
             yield FileRun(0, self.size, int(self.file_index) if int(self.lengths) else None)
             return
-        key = np.where(self.lengths == 0, np.int64(-1), self.file_index.astype("i8"))
-        edges = np.concatenate([[0], np.flatnonzero(key[1:] != key[:-1]) + 1, [self.size]])
-        for start, stop, file in zip(edges[:-1].tolist(), edges[1:].tolist(), key[edges[:-1]].tolist(), strict=True):
+        for start, stop, file in equal_runs(np.where(self.lengths == 0, np.int64(-1), self.file_index.astype("i8"))):
             yield FileRun(start, stop, None if file < 0 else file)
 
     def relocate(self, prefixes: Mapping[str, str]) -> ChunkManifest:
@@ -314,23 +368,9 @@ class ChunkManifest:
             np.array_equal(inline, b_file == INLINE)
             and np.array_equal(a_count, b_count)
             and np.array_equal(a_start[~inline], b_start[~inline])
-            and self._same_files(other, a_file[~inline], b_file[~inline])
-            and (
-                (self.inline == other.inline and np.array_equal(a_start[inline], b_start[inline]))
-                or all(
-                    self.inline[a : a + n] == other.inline[b : b + n]
-                    for a, b, n in zip(
-                        a_start[inline].tolist(), b_start[inline].tolist(), a_count[inline].tolist(), strict=True
-                    )
-                )
-            )
+            and self.files.same_rows(other.files, a_file[~inline], b_file[~inline])
+            and same_ranges(self.inline, a_start[inline], other.inline, b_start[inline], lengths=a_count[inline])
         )
-
-    def _same_files(self, other: ChunkManifest, mine: NDArray[np.uint32], theirs: NDArray[np.uint32]) -> bool:
-        if self.files == other.files:
-            return np.array_equal(mine, theirs)
-        pairs = np.unique(np.stack([mine, theirs], axis=1), axis=0)
-        return all(self.files[a] == other.files[b] for a, b in pairs.tolist())
 
     def __hash__(self) -> int:
         return hash((self.grid_shape, self.stored_count, self.stored_bytes))
@@ -342,12 +382,17 @@ class ChunkManifest:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.grid_shape, self.files, self.file_index, self.offsets, self.lengths, self.inline)
+        return _rebuilt, tuple(getattr(self, name) for name in ChunkManifest.__slots__)
 
 
 def _rebuilt(*values: Any) -> ChunkManifest:
     """A manifest out of a pickle: the values of its fields, whose names would take more than some manifests do."""
     return ChunkManifest(**dict(zip(ChunkManifest.__slots__, values, strict=True)))
+
+
+def _kept(manifest: ChunkManifest) -> dict[str, NDArray[Any]]:
+    """Every column by its name, in the form that it is kept in."""
+    return {name: getattr(manifest, name) for name in _COLUMNS}
 
 
 def _at(column: NDArray[Any], flat: int) -> int:

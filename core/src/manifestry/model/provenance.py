@@ -74,7 +74,7 @@ class Provenance:
             raise ManifestError(f"not a provenance document: {error!r}") from error
 
     @staticmethod
-    def merged(parts: Sequence[Provenance]) -> tuple[Provenance, ...]:
+    def merge(parts: Sequence[Provenance]) -> tuple[Provenance, ...]:
         """Join the entries of one parser with equal options; sources keep their order."""
         groups: list[tuple[Provenance, list[FileTable]]] = []
         for part in parts:

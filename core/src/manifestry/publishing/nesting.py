@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
 from manifestry.errors import TargetExistsError
-from manifestry.formats.contracts import Target
+from manifestry.formats.descriptors import ParserDescriptor
+from manifestry.formats.loading import KNOWN_ELSEWHERE, installed_formats
+from manifestry.formats.targets import Target
 from manifestry.storage.source import Source
 from manifestry.storage.urls import split_url
 
@@ -20,10 +23,24 @@ _MARKS: Final = (
     ("repo", "an Icechunk repository"),
     ("refs/branch.main/ref.json", "an Icechunk repository"),
 )
-"""Objects at the root of each kind of output."""
+"""Objects at the root of each kind of output, known also where the plugins that write them are not installed."""
 
 _ENDINGS: Final = (".zarr", ".parq", ".parquet", ".icechunk")
 """Names that remote outputs go by: there every look is a request."""
+
+
+def _directory_formats() -> Iterator[ParserDescriptor]:
+    """Formats of other plugins whose outputs are directories: they are written, and recognised by what is in them."""
+    formats = installed_formats()
+    for name, entry in formats.parsers.items():
+        if name in formats.writers and name not in KNOWN_ELSEWHERE and entry.descriptor.sentinels:
+            yield entry.descriptor
+
+
+def _endings() -> tuple[str, ...]:
+    writers = installed_formats().writers
+    more = ((*found.extensions, *writers[found.name].descriptor.extensions) for found in _directory_formats())
+    return (*_ENDINGS, *itertools.chain.from_iterable(more))
 
 
 def refuse_inside_output(target: Target) -> None:
@@ -54,19 +71,17 @@ def _output_at(url: str, target: Target) -> str | None:
     """What kind of output a directory is, None of any other."""
     place = Source.at(url, target.stores)
     if place.local_path is None:
-        if not url.lower().endswith(_ENDINGS):
+        if not url.lower().endswith(_endings()):
             return None
         marks = (mark for mark in _MARKS if Source.at(f"{url}/{mark[0]}", target.stores).exists())
     else:
         path = place.local_path
         marks = (mark for mark in _MARKS if (path / mark[0]).is_file())
     for name, output in marks:
-        if name != "repo" or _has_snapshots(place):
+        if name != "repo" or Source.at(f"{url}/snapshots", target.stores).is_prefix:
             return output
+    for found in _directory_formats():
+        inside = (Source.at(f"{url}/{name.rstrip('/')}", target.stores) for name in found.sentinels)
+        if any(one.is_prefix or one.exists() for one in inside):
+            return f"an output in format {found.name} ({found.title})"
     return None
-
-
-def _has_snapshots(place: Source) -> bool:
-    if place.local_path is not None:
-        return (place.local_path / "snapshots").is_dir()
-    return Source.at(f"{place.url}/snapshots", place.registry).is_prefix

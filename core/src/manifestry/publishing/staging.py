@@ -22,7 +22,7 @@ from typing import BinaryIO, Final
 import obstore
 
 from manifestry.errors import SourceError, TargetExistsError, WriteError
-from manifestry.formats.contracts import Mode, Target
+from manifestry.formats.targets import Mode, Target
 from manifestry.publishing.claims import Claim, remove_leftovers, staging_path
 from manifestry.storage.errors import source_errors
 from manifestry.storage.objects import list_objects

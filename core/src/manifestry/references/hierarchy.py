@@ -185,7 +185,7 @@ class Hierarchy:
             self.arrays[path] = _array_node(path, documents)
             self.refused.remove(path)
 
-    def owner(self, place: str) -> tuple[str, str] | None:
+    def array_of_chunks(self, place: str) -> tuple[str, str] | None:
         """The array that the chunks in a directory belong to, and what their keys begin with below its path.
 
         Parameters

@@ -7,15 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from manifestry.model.codecs import Codec
+from manifestry.model.codecs import Codec, serializer
 from manifestry.testing.building import TreeBuilder
 
 __all__ = ["CF_SAMPLES"]
 
 type _Json = dict[str, dict[str, Any]]
 
-_LITTLE = Codec("bytes", {"endian": "little"})
-_BIG = Codec("bytes", {"endian": "big"})
+_LITTLE = serializer(np.dtype("f8"))
+_BIG = serializer(np.dtype("f8"), "big")
 
 
 def _packed(b: TreeBuilder) -> _Json:

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from manifestry.model.codecs import Codec
+from manifestry.model.codecs import Codec, serializer
 from manifestry.testing.building import TreeBuilder
 
 __all__ = ["CODEC_SAMPLES"]
 
-_LITTLE: Final = Codec("bytes", {"endian": "little"})
+_LITTLE: Final = serializer(np.dtype("f8"))
 _NUMBERS: Final = np.arange(100, dtype="i4") * 37 % 1000 - 300
 
 

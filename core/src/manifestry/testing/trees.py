@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.model.attributes import Reference
-from manifestry.model.codecs import Codec
+from manifestry.model.codecs import Codec, serializer
 from manifestry.model.metadata import RectilinearGrid
 from manifestry.model.tree import VirtualGroup
 from manifestry.testing.building import TreeBuilder
@@ -34,8 +34,8 @@ from manifestry.testing.codec_trees import CODEC_SAMPLES
 
 __all__ = ["SAMPLES", "SampleTree", "make_sample"]
 
-_LITTLE = Codec("bytes", {"endian": "little"})
-_BIG = Codec("bytes", {"endian": "big"})
+_LITTLE = serializer(np.dtype("f8"))
+_BIG = serializer(np.dtype("f8"), "big")
 
 
 @dataclass(frozen=True, slots=True)

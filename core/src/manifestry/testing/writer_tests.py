@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import pytest
 
 from manifestry.errors import TargetExistsError, UnsupportedFeatureError
-from manifestry.formats.contracts import Mode, Target, WriteContext, Writer
+from manifestry.formats.contracts import WriteContext, Writer
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.options import make_options
 from manifestry.formats.report import WriteReport
+from manifestry.formats.targets import Mode, Target
 from manifestry.model.tree import VirtualGroup
 from manifestry.testing.comparing import Values, assert_identical
 from manifestry.testing.trees import SAMPLES, SampleTree, make_sample

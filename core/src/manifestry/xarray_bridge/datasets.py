@@ -12,6 +12,7 @@ import xarray as xr
 from manifestry.combine.compatibility.differences import inherited_attributes
 from manifestry.combine.stacking import coordinate_paths
 from manifestry.combine.values import inline_array, read_values
+from manifestry.formats.loading import installed_formats
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.xarray_bridge.duck_array import VirtualDuckArray
@@ -30,13 +31,14 @@ def to_xarray(
     tree: VirtualGroup, group: str = "", *, load: bool | Collection[str] = False, stores: Stores = None
 ) -> xr.Dataset:
     """See `manifestry.views.to_xarray`."""
+    installed_formats()  # what plugins know of codecs of their own decides what can be joined later
     node = tree[base_group(tree, group)]
     if isinstance(node, VirtualArray):
         raise KeyError(f"{group} is an array, not a group")
     return _dataset(node, load, StoreRegistry.of(stores))
 
 
-def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreRegistry) -> xr.Dataset:  # noqa: FBT001
+def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreRegistry) -> xr.Dataset:  # noqa: FBT001 as users gave it
     arrays = named_arrays(group)
     indexes = {name for name, array in arrays.items() if array.dims == (name,)}
     wanted = indexes if load is True else set(load or ())
@@ -76,6 +78,7 @@ def _load(arrays: dict[str, VirtualArray], stores: StoreRegistry) -> dict[Any, x
 
 def to_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, stores: Stores = None) -> xr.DataTree:
     """See `manifestry.views.to_datatree`."""
+    installed_formats()  # as above
     registry = StoreRegistry.of(stores)
     names = load if isinstance(load, bool) else set(load)
     nodes = {

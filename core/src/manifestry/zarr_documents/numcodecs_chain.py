@@ -10,24 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import packages_distributions
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from manifestry.errors import ManifestError, UnsupportedFeatureError
-from manifestry.model.codecs import CHAIN, Codec
+from manifestry.model.codecs import CHAIN, CHAIN_PACKAGES, Codec, codec_of_v2
 from manifestry.model.datatypes import dtype_from_v2, stored_dtype
 
 __all__ = ["chain_from_v2", "chain_steps", "distributions", "elements_fit", "stored_order"]
-
-_DECODES_TO: Final = {"delta": "dtype", "fixedscaleoffset": "dtype", "quantize": "dtype", "astype": "decode_dtype"}
-"""Which option names the data type that a filter of numcodecs gives back."""
-
-_ENCODES_TO: Final = {"delta": "astype", "fixedscaleoffset": "astype", "quantize": "astype", "astype": "encode_dtype"}
-"""Which option names the data type that it makes; without it the one that it gives back."""
-
-_ALSO: Final = {"grib": ("eccodes",)}
-"""Distributions that a codec needs and the one that has it does not."""
 
 
 def chain_from_v2(document: Mapping[str, Any], where: str = "") -> Codec:
@@ -69,9 +60,9 @@ def elements_fit(steps: Sequence[Mapping[str, Any]], stored: np.dtype[Any]) -> b
         gives = _decoded_type(step)
         if gives is None:
             continue
-        takes = np.dtype(step.get(_ENCODES_TO.get(str(step["id"]), "")) or gives)
-        converts_unseen = step["id"] == "quantize" and takes != gives  # zarr-python does not know that it converts
-        if gives != current or converts_unseen:
+        entry = codec_of_v2(str(step["id"]))
+        takes = gives if entry is None else np.dtype(step.get(entry.encoded_option) or gives)
+        if gives != current or (takes != gives and entry is not None and entry.converts_unseen):
             return False
         current = takes
     return True
@@ -79,10 +70,10 @@ def elements_fit(steps: Sequence[Mapping[str, Any]], stored: np.dtype[Any]) -> b
 
 def _decoded_type(step: Mapping[str, Any]) -> np.dtype[Any] | None:
     """The data type that a filter gives back, None where that is what it takes."""
-    name = str(step.get("id"))
-    if name == "packbits":
-        return np.dtype("?")
-    return np.dtype(str(step[_DECODES_TO[name]])) if name in _DECODES_TO else None
+    entry = codec_of_v2(str(step.get("id")))
+    if entry is None or not (entry.decoded_option or entry.decoded_type):
+        return None
+    return np.dtype(entry.decoded_type or str(step[entry.decoded_option]))
 
 
 def chain_steps(codec: Codec) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
@@ -113,7 +104,7 @@ def distributions(chain: Codec) -> Iterator[str]:
         package = type(_codec(step, "")).__module__.partition(".")[0]
         if package != "numcodecs":
             yield from owners.get(package, ())
-        yield from _ALSO.get(str(step["id"]), ())
+        yield from CHAIN_PACKAGES.get(str(step["id"]), ())
 
 
 def _steps(filters: Sequence[dict[str, Any]], compressor: dict[str, Any] | None) -> list[dict[str, Any]]:

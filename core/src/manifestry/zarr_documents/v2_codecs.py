@@ -294,8 +294,8 @@ def _has_name(step: Mapping[str, Any], byteorder: str) -> bool:
     if entry is None:
         return name.startswith((IMAGECODECS, _OWN))
     if entry.native_order_only:
-        options = ("dtype", "astype", "encode_dtype", "decode_dtype")
-        return byteorder != ">" and not any(str(step.get(key, "")).startswith(">") for key in options)
+        types = (str(step.get(option, "")) for option in (entry.decoded_option, entry.encoded_option))
+        return byteorder != ">" and not any(dtype.startswith(">") for dtype in types)
     return True
 
 

@@ -40,7 +40,7 @@ def _length(dim: Dim, group: Group) -> int:
 def _declared_length(name: str, group: Group) -> str:
     """The length of a shared dimension as the document has it."""
     path, _, last = name.rpartition("/")
-    scopes = [list(group.above())[-1]] if name.startswith("/") else list(group.above())
+    scopes = [list(group.scopes())[-1]] if name.startswith("/") else list(group.scopes())
     for scope in scopes:
         holder = scope.find(path)
         if holder is not None and last in holder.dimensions:

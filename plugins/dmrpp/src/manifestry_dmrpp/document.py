@@ -130,8 +130,8 @@ class Group:
             node = next((g for g in node.groups if g.name == name), None) if node else None
         return node
 
-    def above(self) -> Iterator[Group]:
-        """The group and those that it is in, up to the Dataset."""
+    def scopes(self) -> Iterator[Group]:
+        """Where a name used in the group is looked up: the group and those that it is in, up to the Dataset."""
         node: Group | None = self
         while node is not None:
             yield node

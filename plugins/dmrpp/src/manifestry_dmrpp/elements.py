@@ -106,7 +106,7 @@ def _number_type(dtype: np.dtype[Any], order: Literal["little", "big"]) -> Eleme
 
 def _enumeration(name: str, group: Group) -> Enumeration:
     path, _, last = name.rpartition("/")
-    scopes = [list(group.above())[-1]] if name.startswith("/") else list(group.above())
+    scopes = [list(group.scopes())[-1]] if name.startswith("/") else list(group.scopes())
     for scope in scopes:
         holder = scope.find(path)
         if holder is not None and last in holder.enumerations:
@@ -149,7 +149,7 @@ def _string(variable: Variable) -> ElementType:
     if variable.chunks is None or not len(variable.chunks):
         return ElementType(dtype=np.dtypes.StringDType())
     size = _bytes_per_element(variable)
-    if size in _HEAP_REFERENCES and "version" not in list(variable.group.above())[-1].properties:
+    if size in _HEAP_REFERENCES and "version" not in list(variable.group.scopes())[-1].properties:
         raise UnsupportedFeatureError(
             f"strings of {size} bytes in a document without a version",
             variable.path,

@@ -20,8 +20,8 @@ from manifestry.plugin import (
 )
 
 from manifestry_hdf5.file_dependencies import check_dependencies, check_extent
-from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles
-from manifestry_hdf5.objects.datasets import Dataset, read_dataset
+from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, library_errors
+from manifestry_hdf5.objects.datasets import Dataset, read_dataset, read_space
 from manifestry_hdf5.objects.filters import Chain
 from manifestry_hdf5.objects.values import chunk_codecs
 from manifestry_hdf5.storage.chunked import chunked_storage, read_tables
@@ -131,7 +131,18 @@ class ArrayBuilder:
             raise MalformedFileError(f"{where}: {path} is not a dataset")
         identity = target.identity(identifier)
         header = target.header(identity[1])
-        return read_dataset(target, identifier, where, self._context, identity=identity, attributes={}, header=header)
+        with library_errors(where):
+            space = read_space(target, identifier, header)
+        return read_dataset(
+            target,
+            identifier,
+            where,
+            self._context,
+            identity=identity,
+            attributes={},
+            header=header,
+            space=space,
+        )
 
     def _chunked(self, dataset: Dataset) -> VirtualArray:
         table = self._tables[dataset.identity]

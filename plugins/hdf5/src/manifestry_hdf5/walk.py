@@ -18,7 +18,7 @@ from manifestry.plugin import MalformedFileError, ParseContext, SourceError, Uns
 
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, address_of, library_errors
 from manifestry_hdf5.objects.attributes import decode_text, read_attributes
-from manifestry_hdf5.objects.datasets import Axes, Dataset, read_axes, read_dataset
+from manifestry_hdf5.objects.datasets import Axes, Dataset, read_axes, read_dataset, read_space
 from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
 from manifestry_hdf5.structures.contents.link_message import Link, LinkKind
 
@@ -277,7 +277,7 @@ class Walker:
             scale = group.scales[name] = self._scale(file, child, identity, path)
             if not scale.only_dimension:
                 with library_errors(path):
-                    group.axes[name] = read_axes(child)
+                    group.axes[name] = read_axes(file, child, file.header(identity[1]))
             return
         earlier = self._datasets.get(identity)  # the same dataset under another name
         with library_errors(path):
@@ -285,14 +285,22 @@ class Walker:
             attributes = (
                 earlier.attributes if earlier else read_attributes(file, child, path, self._context, header=header)
             )
-            scale = group.scales[name] = read_scale(child, identity, attributes)
+            space = read_space(file, child, header)
+            scale = group.scales[name] = read_scale(space, identity, attributes)
         if not scale.only_dimension:
             try:
                 dataset = earlier or read_dataset(
-                    file, child, path, self._context, identity=identity, attributes=attributes, header=header
+                    file,
+                    child,
+                    path,
+                    self._context,
+                    identity=identity,
+                    attributes=attributes,
+                    header=header,
+                    space=space,
                 )
             except UnsupportedFeatureError:
-                group.axes[name] = read_axes(child)
+                group.axes[name] = read_axes(file, child, header)
                 raise
             group.datasets[name] = self._datasets[identity] = dataset
             group.axes[name] = dataset.axes
@@ -302,7 +310,7 @@ class Walker:
         with library_errors(path):
             header = file.header(identity[1])
             attributes = read_attributes(file, child, path, self._context, header=header, only=SCALE_ATTRIBUTES)
-            return read_scale(child, identity, attributes)
+            return read_scale(read_space(file, child, header), identity, attributes)
 
 
 def _find(file: OpenFile, group: Any, name: bytes) -> Link | None:

@@ -113,7 +113,7 @@ def write_parts[T](
         work = _Work(make, group, {name: value for name, value in options.items() if name in _OF_PARTS})
         filled = _fill_all(begun, parts, work, executor, workers)
         session.merge(part.fork for part in filled)
-        provenance = Provenance.merged([*layout.provenance, *(p for part in filled for p in part.provenance)])
+        provenance = Provenance.merge([*layout.provenance, *(p for part in filled for p in part.provenance)])
         report = session.commit({"manifestry": Provenance.to_json(provenance)})
         undo.pop_all()
     return _total(report, [r for part in filled for r in part.reports])

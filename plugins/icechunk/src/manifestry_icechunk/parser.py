@@ -21,10 +21,10 @@ from manifestry.plugin import (
 from manifestry_icechunk.options import IcechunkReadOptions, StoreSettings
 from manifestry_icechunk.reading.chunks import ChunkReader
 from manifestry_icechunk.repository.errors import icechunk_errors
+from manifestry_icechunk.repository.nodes import Nodes
 from manifestry_icechunk.repository.provenance import provenance_of, source_files
 from manifestry_icechunk.repository.repositories import authorisation, open_repository, state_of
 from manifestry_icechunk.repository.storages import container_access, repository_place
-from manifestry_icechunk.writing.nodes import Nodes
 
 __all__ = ["IcechunkParser"]
 

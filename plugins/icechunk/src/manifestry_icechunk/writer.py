@@ -28,12 +28,12 @@ from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.reader_snippet import reader_lines
 from manifestry_icechunk.repository.containers import choose_containers
 from manifestry_icechunk.repository.errors import ConflictingCommitError, icechunk_errors
+from manifestry_icechunk.repository.nodes import Nodes
 from manifestry_icechunk.repository.provenance import OtherCommits, sources_of
 from manifestry_icechunk.repository.repositories import PlaceState, open_repository, state_of
 from manifestry_icechunk.repository.storages import container_access, repository_place
 from manifestry_icechunk.writing.caller_session import CallerSession
 from manifestry_icechunk.writing.checks import tree_issues
-from manifestry_icechunk.writing.nodes import Nodes
 from manifestry_icechunk.writing.staging import Staging, refuse_occupied
 from manifestry_icechunk.writing.transactions import OwnTransaction, Transaction
 

@@ -161,7 +161,7 @@ class SortedMembers:
         names: dict[str, list[str]] = {path: [] for path in hierarchy.arrays}
         runs: dict[str, list[tuple[int, int]]] = {path: [] for path in hierarchy.arrays}
         for path, place in self._places.items():
-            owner = hierarchy.owner(path)
+            owner = hierarchy.array_of_chunks(path)
             if owner is not None:
                 array, inner = owner
                 texts = [inner + text.replace("\n", f"\n{inner}") for text in place.names] if inner else place.names

@@ -1,6 +1,6 @@
 """A tree as the keys of a Zarr store: documents, and chunk references below them.
 
-`PreparedTree` is what a writer of references has to store, in Zarr v2, in Zarr v3, or in both at once. Both at once
+`Preparation` makes what a writer of references has to store, in Zarr v2, in Zarr v3, or in both at once. Both at once
 share the chunk keys of version 2: ``zarr.json`` can say so (``chunk_key_encoding``), ``.zarray`` cannot say otherwise.
 """
 

@@ -1,7 +1,7 @@
 """Chunks that have to be copied into an output of references.
 
 A Zarr v2 document has one ``fill_value`` for two things: what missing chunks read as, and what xarray masks. Where
-these differ, missing chunks are stored as encoded chunks of the fill value (see `manifestry.zarr_documents.v2`).
+these differ, missing chunks are stored as encoded chunks of the fill value (see `manifestry.plugin.documents_of`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from manifestry import Limits
 from manifestry.plugin import (
     INLINE,
     ArrayMetadata,
-    ChunkManifest,
     Source,
     StoreRegistry,
     UnsupportedFeatureError,
@@ -109,17 +108,7 @@ def _same_elements(decoded: Any, chunk: np.ndarray[Any, Any]) -> bool:
 def with_missing_chunks(array: VirtualArray, chunk: bytes) -> VirtualArray:
     """The array with `chunk` stored, once, at every position where nothing is."""
     manifest = array.manifest
-    missing = ~manifest.stored
-    index, offsets, lengths = manifest.columns()
-    filled = ChunkManifest.from_columns(
-        manifest.grid_shape,
-        manifest.files,
-        np.where(missing, np.uint32(INLINE), index),
-        np.where(missing, np.uint64(len(manifest.inline)), offsets),
-        np.where(missing, np.uint64(len(chunk)), lengths),
-        inline=manifest.inline + chunk,
-    )
-    return VirtualArray(array.metadata, filled)
+    return VirtualArray(array.metadata, manifest.with_inline(~manifest.stored, 0, len(chunk), chunk))
 
 
 def with_inline_chunks(
@@ -144,18 +133,13 @@ def with_inline_chunks(
         raise UnsupportedFeatureError(
             f"{total} bytes to copy", where, f"the limit is {limits.max_inline_bytes}; choose a smaller inline_below"
         )
-    index, offsets = index.copy(), offsets.copy()
-    parts, end = [manifest.inline], len(manifest.inline)
-    for row in np.unique(index[small]).tolist():
-        chunks = small[index[small] == row]
-        ranges = list(zip(offsets[chunks].tolist(), (offsets[chunks] + lengths[chunks]).tolist(), strict=True))
-        data = Source.at(manifest.files.urls[row], stores).ranges(ranges)
-        counts = lengths[chunks]
-        offsets[chunks] = end + np.cumsum(counts) - counts
-        index[chunks] = INLINE
-        parts += data
-        end += int(counts.sum())
-    copied = ChunkManifest.from_columns(
-        manifest.grid_shape, manifest.files, index, offsets, lengths, inline=b"".join(parts)
-    )
+    order = small[np.argsort(index[small], kind="stable")]  # file by file
+    starts, ends = offsets[order], offsets[order] + lengths[order]
+    parts: list[bytes] = []
+    rows, first = np.unique(index[order], return_index=True)
+    for row, start, stop in zip(rows.tolist(), first.tolist(), [*first[1:].tolist(), order.size], strict=True):
+        ranges = list(zip(starts[start:stop].tolist(), ends[start:stop].tolist(), strict=True))
+        parts += Source.at(manifest.files.urls[row], stores).ranges(ranges)
+    counts = lengths[order]
+    copied = manifest.with_inline(order, np.cumsum(counts) - counts, counts, b"".join(parts))
     return VirtualArray(array.metadata, copied)

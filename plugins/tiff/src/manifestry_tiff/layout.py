@@ -55,11 +55,11 @@ class Layout:
         below = f"{self.context.group}/" if self.context.group else ""
         return path.startswith(below) and self.context.wants(path.removeprefix(below))
 
-    def one_image(self, image: Image, name: str) -> VirtualGroup:
+    def tree_of_image(self, image: Image, name: str) -> VirtualGroup:
         """One image as an array of that name, with its coordinates next to it."""
         return VirtualGroup(self._level_arrays(image, None, name, "", self._reference(image, name)))
 
-    def all_images(self, pyramids: Sequence[Pyramid]) -> VirtualGroup:
+    def tree_of_file(self, pyramids: Sequence[Pyramid]) -> VirtualGroup:
         """All images of a file."""
         if not pyramids:
             return VirtualGroup()

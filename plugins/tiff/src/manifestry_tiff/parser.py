@@ -90,7 +90,7 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     if not directories:
         raise MalformedFileError(f"{source.url}: the file has no image file directory")
     if not follows_convention(directories[0]):
-        return layout.all_images(group_images(directories, context))
+        return layout.tree_of_file(group_images(directories, context))
     # Of damaged pages tifffile makes other series, and would follow a chain that is a loop without end.
     if directories[-1].next == 0 and _all_readable(directories, context):
         series = read_series(directories[0], context)
@@ -105,7 +105,7 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
             "read each page by itself with ifd=N",
         )
         return VirtualGroup()
-    return layout.all_images(pyramids)
+    return layout.tree_of_file(pyramids)
 
 
 def _all_readable(directories: list[Directory], context: ParseContext) -> bool:
@@ -122,7 +122,7 @@ def _one_directory(directory: Directory, name: str, layout: Layout) -> VirtualGr
     """One image as an array at the root; nothing of the others is read."""
     directory.prefetch()
     with layout.context.isolate(name):
-        return layout.one_image(read_image(directory), name)
+        return layout.tree_of_image(read_image(directory), name)
     return VirtualGroup()
 
 

@@ -44,7 +44,7 @@ class ZarrParser:
         )
         objects: dict[str, _Objects] = {path: {} for path in hierarchy.arrays}
         for directory, names in directories.items():
-            owner = hierarchy.owner(directory)
+            owner = hierarchy.array_of_chunks(directory)
             if owner is not None:
                 path, inner = owner
                 objects[path] |= {inner + name: file for name, file in names.items()}

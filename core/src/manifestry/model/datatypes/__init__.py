@@ -29,6 +29,7 @@ from manifestry.model.datatypes.lookup import (
     dtype_from_v3,
     stored_dtype,
 )
+from manifestry.model.datatypes.numbers import spell_number
 from manifestry.model.datatypes.texts import VariableBytes, VariableText
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "native",
     "same_bits",
     "single",
+    "spell_number",
     "stored_dtype",
 ]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from manifestry.model.datatypes.base import DataType, check_integer
 
-__all__ = ["BY_NAME", "Boolean", "Complex", "Float", "Integer", "Time", "time_from_v3"]
+__all__ = ["BY_NAME", "Boolean", "Complex", "Float", "Integer", "Time", "spell_number", "time_from_v3"]
 
 _NAMES: Final = {
     np.dtype(code): name
@@ -81,13 +81,17 @@ class Integer(_Number):
         return self.element(int(value) if isinstance(value, str) else value)
 
 
-class _Inexact(_Number):
-    """Numbers that may be rounded, and may be NaN."""
-
-    _may_round = True
+class _MayBeMissing(DataType):
+    """What has NaN or NaT, each equal to itself."""
 
     def _equal(self, item: np.ndarray[Any, Any], element: np.ndarray[Any, Any]) -> bool:
         return bool(np.array_equal(item, element, equal_nan=item.dtype.kind in "fcMm"))
+
+
+class _Inexact(_MayBeMissing, _Number):
+    """Numbers that may be rounded, and may be NaN."""
+
+    _may_round = True
 
 
 class Float(_Inexact):
@@ -97,14 +101,14 @@ class Float(_Inexact):
         scalar = np.asarray(value, self.dtype)[()]
         number = float(scalar)
         if not math.isnan(number):
-            return _spell(number)
+            return spell_number(number)
         bits = np.dtype(f"u{self.dtype.itemsize}")
         unsigned = int(np.asarray(scalar).astype(self.dtype.newbyteorder("=")).view(bits))
         usual = int(np.asarray(np.nan, self.dtype.newbyteorder("=")).view(bits))
         return "NaN" if unsigned == usual else f"0x{unsigned:0{self.dtype.itemsize * 2}x}"
 
     def fill_to_v2(self, value: Any) -> Any:
-        return _spell(float(np.asarray(value, self.dtype)))
+        return spell_number(float(np.asarray(value, self.dtype)))
 
     def fill_from_v3(self, value: Any) -> Any:
         native = self.dtype.newbyteorder("=")
@@ -158,7 +162,7 @@ class Complex(_Inexact):
         return self.element(complex(_float64_from_base64(value[0]), _float64_from_base64(value[1])))
 
 
-class Time(DataType):
+class Time(_MayBeMissing):
     """``numpy.datetime64`` and ``numpy.timedelta64``: counts of a unit."""
 
     _V3: Final = {"M": "numpy.datetime64", "m": "numpy.timedelta64"}
@@ -201,9 +205,6 @@ class Time(DataType):
             raise ValueError("conversion would change it")
         return element[()]
 
-    def _equal(self, item: np.ndarray[Any, Any], element: np.ndarray[Any, Any]) -> bool:
-        return bool(np.array_equal(item, element, equal_nan=item.dtype.kind in "fcMm"))
-
 
 def time_from_v3(name: str, options: dict[str, Any]) -> np.dtype[Any] | None:
     """The numpy dtype of a time by its name in Zarr v3, None for other names."""
@@ -214,7 +215,8 @@ def time_from_v3(name: str, options: dict[str, Any]) -> np.dtype[Any] | None:
     return np.dtype(f"{kind}8" if unit == "generic" else f"{kind}8[{count}{unit}]")
 
 
-def _spell(number: float) -> float | str:
+def spell_number(number: float) -> float | str:
+    """A number in JSON: NaN and the infinities are the texts that Zarr has for them."""
     if math.isfinite(number):
         return number
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

@@ -18,14 +18,18 @@ from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from manifestry_hdf5.structures.checksum import lookup3_of
 from manifestry_hdf5.structures.global_heap import GlobalHeap
 from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, layout_class
+from manifestry_hdf5.structures.messages.fill_value_message import (
+    FILL_MESSAGE,
+    OLD_FILL_MESSAGE,
+    parse_fill_value,
+    parse_old_fill_value,
+)
 from manifestry_hdf5.structures.object_header import Message
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["check_fill", "check_layout", "check_lengths", "check_type"]
 
-_OLD_FILL_MESSAGE: Final = 0x04
-_FILL_MESSAGE: Final = 0x05
-_DEFINED: Final = 0x20
+_FILL_PARSERS: Final = {OLD_FILL_MESSAGE: parse_old_fill_value, FILL_MESSAGE: parse_fill_value}
 _ENCODED_FLAGS: Final = 3
 """Where the bit field of a datatype message is when ``H5Tencode`` writes it: behind two bytes of its own and the class."""
 
@@ -104,23 +108,14 @@ def check_fill(header: Sequence[Message], size: int) -> None:
     Raises
     ------
     MalformedFileError
-        It is shorter than an element.
+        It is shorter than an element, or its message contradicts itself.
     """
     for message in header:
-        if message.kind in (_OLD_FILL_MESSAGE, _FILL_MESSAGE) and not message.shared:
-            stored = _fill_size(message)
+        parse = _FILL_PARSERS.get(message.kind)
+        if parse is not None and not message.shared:
+            stored = len(parse(message.data).value)
             if 0 < stored < size:  # a pointer in memory may be shorter than what the file has in its place
                 raise MalformedFileError(f"fill value message: {stored} bytes are too few for elements of {size}")
-
-
-def _fill_size(message: Message) -> int:
-    """Bytes of the fill value; 0 where there is none."""
-    data = message.data
-    if message.kind == _OLD_FILL_MESSAGE:
-        return int.from_bytes(data[:4], "little")
-    if data[:1] == b"\3":
-        return int.from_bytes(data[2:6], "little") if data[1] & _DEFINED else 0
-    return int.from_bytes(data[4:8], "little") if data[:1] == b"\1" or data[3:4] == b"\1" else 0
 
 
 def _check_mappings(layout: bytes, superblock: Superblock, heap: GlobalHeap, where: str) -> None:

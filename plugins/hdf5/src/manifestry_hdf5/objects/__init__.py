@@ -2,6 +2,7 @@
 
 ============  ====================================================================
 `datasets`    what the header of one dataset says
+`messages`    where the messages are that say what elements are
 `datatypes`   datatype message → element type of an array
 `fill`        fill value message → fill value
 `filters`     filter pipeline message → codecs

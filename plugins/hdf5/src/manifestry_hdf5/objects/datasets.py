@@ -1,4 +1,4 @@
-"""What the creation properties of one dataset say about it."""
+"""What the header of one dataset says about it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,37 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import h5py
-from h5py import h5d, h5s, h5t
-from manifestry.plugin import ParseContext, UnsupportedFeatureError, default_fill, is_variable_length
+from h5py import h5d, h5s
+from manifestry.plugin import (
+    MalformedFileError,
+    ParseContext,
+    UnsupportedFeatureError,
+    default_fill,
+    is_variable_length,
+)
 
 from manifestry_hdf5.libhdf5.damage_checks import check_fill
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, library_errors
 from manifestry_hdf5.objects.datatypes import ElementType, element_type
-from manifestry_hdf5.objects.fill import fill_value, is_undefined
-from manifestry_hdf5.objects.filters import Filter, read_pipeline
+from manifestry_hdf5.objects.fill import fill_by_library, fill_value
+from manifestry_hdf5.objects.filters import Filter, pipeline_of, stored_filters
+from manifestry_hdf5.objects.messages import (
+    OutOfReachError,
+    read_datatype,
+    read_fill_value,
+    read_filters,
+    type_of_handle,
+)
 from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, UNLIMITED, Dataspace, parse_dataspace
 from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkLayout, layout_class, parse_layout
+from manifestry_hdf5.structures.messages.datatype import Array, Bitfield, Datatype, Reference, Time
 from manifestry_hdf5.structures.object_header import Message
 
-__all__ = ["Axes", "Dataset", "element_of", "read_axes", "read_dataset"]
+__all__ = ["Axes", "Dataset", "element_of", "read_axes", "read_dataset", "read_space"]
 
 
-_PASSED_OVER: Final = frozenset({h5t.ARRAY, h5t.REFERENCE, h5t.TIME, h5t.BITFIELD})
-"""Classes of datatypes whose dimensions netCDF-C does not number."""
+_PASSED_OVER: Final = (Array, Reference, Time, Bitfield)
+"""Types whose dimensions netCDF-C does not number."""
 
 
 class Axes(NamedTuple):
@@ -105,9 +119,8 @@ class Dataset:
 
 
 class _Form(NamedTuple):
-    """Dimensions and layout of a dataset."""
+    """Layout of a dataset."""
 
-    space: Dataspace
     layout: int
     chunk_shape: tuple[int, ...] | None
     chunks: ChunkLayout | None
@@ -133,8 +146,9 @@ def read_dataset(
     identity: Identity,
     attributes: dict[str, Any],
     header: Sequence[Message],
+    space: Dataspace,
 ) -> Dataset:
-    """Describe an open dataset.
+    """Describe an open dataset, whose dimensions `read_space` has read.
 
     Raises
     ------
@@ -146,20 +160,18 @@ def read_dataset(
     with library_errors(path):
         common = _common(file, identifier, header)
         form = _form_from_header(file, header) or _form_by_library(identifier)
-        element, fill, numbered = common.element, common.fill, common.numbered and not form.space.null
-        if element.members is not None and not form.space.shape and not form.space.null:
+        element, fill, numbered = common.element, common.fill, common.numbered and not space.null
+        if element.members is not None and not space.shape and not space.null:
             file.check_lengths(identifier)
             element = _only_sequence(identifier, element)
             fill, numbered = default_fill(element.dtype), False
-    shape = (0,) if form.space.null else form.space.shape
-    maximum = (0,) if form.space.null else form.space.maximum
+    shape, maximum = _extent(space)
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
         raise UnsupportedFeatureError(f"shape {shape}", path, "more bytes than Zarr readers can count")
     if common.fill_undefined:
         context.report(path, "fill value undefined", "what was never written reads as the default of the type")
-    if form.space.null:
+    if space.null:
         context.report(path, "null dataspace", "it becomes an array without elements")
-    unlimited = tuple(n == UNLIMITED for n in maximum) + (False,) * len(element.shape)
     return Dataset(
         id=identifier,
         path=path,
@@ -176,75 +188,163 @@ def read_dataset(
         stored_itemsize=common.itemsize,
         header=header,
         index=form.chunks,
-        null=form.space.null,
-        axes=Axes(shape + element.shape, unlimited, numbered),
+        null=space.null,
+        axes=_axes(space, element.shape, numbered=numbered),
     )
 
 
-def read_axes(identifier: Any) -> Axes:
+def read_axes(file: OpenFile, identifier: Any, header: Sequence[Message]) -> Axes:
     """The axes of a dataset of which nothing else is read: what others have are numbered alike whatever is selected."""
-    datatype, space = identifier.get_type(), identifier.get_space()
-    shape = tuple(map(int, space.get_simple_extent_dims() or ()))
-    unlimited = [n == h5s.UNLIMITED for n in space.get_simple_extent_dims(maxdims=True) or ()]
-    numbered = datatype.get_class() not in _PASSED_OVER and space.get_simple_extent_type() != h5s.NULL
-    while datatype.get_class() == h5t.ARRAY:
-        shape += tuple(map(int, datatype.get_array_dims()))
-        datatype = datatype.get_super()
-    return Axes(shape, tuple(unlimited) + (False,) * (len(shape) - len(unlimited)), numbered)
+    space, datatype = read_space(file, identifier, header), _datatype(file, identifier, header)
+    numbered = not isinstance(datatype, _PASSED_OVER) and not space.null
+    inner: tuple[int, ...] = ()
+    while isinstance(datatype, Array):
+        inner += datatype.shape
+        datatype = datatype.base
+    return _axes(space, inner, numbered=numbered)
+
+
+def _axes(space: Dataspace, inner: tuple[int, ...], *, numbered: bool) -> Axes:
+    shape, maximum = _extent(space)
+    return Axes(shape + inner, tuple(n == UNLIMITED for n in maximum) + (False,) * len(inner), numbered)
+
+
+def _extent(space: Dataspace) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape of an array, and how far it may grow; one of a null dataspace has no elements."""
+    return ((0,), (0,)) if space.null else (space.shape, space.maximum)
+
+
+def read_space(file: OpenFile, identifier: Any, header: Sequence[Message]) -> Dataspace:
+    """The dimensions of a dataset, those of a virtual one as libhdf5 finds them among its sources.
+
+    Raises
+    ------
+    MalformedFileError
+        As `parse_dataspace`.
+    """
+    extent, layout = _own_message(header, DATASPACE_MESSAGE), _own_message(header, LAYOUT_MESSAGE)
+    if extent is not None and layout is not None and _class_of(layout) not in (None, h5d.VIRTUAL):
+        return parse_dataspace(extent, file.superblock)
+    space = identifier.get_space()
+    if space.get_simple_extent_type() == h5s.NULL:
+        return Dataspace((), (), null=True)
+    shape = tuple(map(int, space.get_simple_extent_dims()))
+    limits = space.get_simple_extent_dims(maxdims=True)
+    return Dataspace(shape, tuple(UNLIMITED if n in (UNLIMITED, h5s.UNLIMITED) else int(n) for n in limits))
+
+
+def _own_message(header: Sequence[Message], kind: int) -> bytes | None:
+    """The message of a kind; None where the header has none, or it is in another place."""
+    for message in header:
+        if message.kind == kind:
+            return None if message.shared else message.data
+    return None
+
+
+def _class_of(layout: bytes) -> int | None:
+    """The class of a layout; None where it is not known."""
+    try:
+        return layout_class(layout)
+    except UnsupportedFeatureError:
+        return None
 
 
 def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None:
     """From the messages of the header; None where it is for libhdf5 to read them."""
-    messages = {message.kind: message for message in header if message.kind in (DATASPACE_MESSAGE, LAYOUT_MESSAGE)}
-    if len(messages) < 2 or any(message.shared for message in messages.values()):
+    layout = _own_message(header, LAYOUT_MESSAGE)
+    number = None if layout is None else _class_of(layout)
+    if layout is None or number is None:
         return None
-    layout = messages[LAYOUT_MESSAGE].data
+    if number != h5d.CHUNKED:
+        return _Form(number, None, None)
     try:
-        number = layout_class(layout)
-        if number == h5d.VIRTUAL:  # libhdf5 finds its dimensions among its sources
-            return None
-        index = parse_layout(layout, file.superblock) if number == h5d.CHUNKED else None
+        index = parse_layout(layout, file.superblock)
     except UnsupportedFeatureError:
         return None
-    space = parse_dataspace(messages[DATASPACE_MESSAGE].data, file.superblock)
-    return _Form(space, number, None if index is None else index.chunk_shape, index)
+    return _Form(number, index.chunk_shape, index)
 
 
 def _form_by_library(identifier: Any) -> _Form:
-    space, properties = identifier.get_space(), identifier.get_create_plist()
+    properties = identifier.get_create_plist()
     layout = properties.get_layout()
-    chunk_shape = tuple(map(int, properties.get_chunk())) if layout == h5d.CHUNKED else None
-    if space.get_simple_extent_type() == h5s.NULL:
-        return _Form(Dataspace((), (), null=True), layout, chunk_shape, None)
-    shape = tuple(map(int, space.get_simple_extent_dims()))
-    limits = space.get_simple_extent_dims(maxdims=True)
-    maximum = tuple(UNLIMITED if n in (UNLIMITED, h5s.UNLIMITED) else int(n) for n in limits)
-    return _Form(Dataspace(shape, maximum), layout, chunk_shape, None)
+    return _Form(layout, tuple(map(int, properties.get_chunk())) if layout == h5d.CHUNKED else None, None)
+
+
+def _datatype(file: OpenFile, identifier: Any, header: Sequence[Message]) -> Datatype:
+    try:
+        return read_datatype(file, header)
+    except OutOfReachError:
+        return type_of_handle(identifier)
 
 
 def _common(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Common:
-    """Type, filters and fill value as libhdf5 reads them; once for all datasets with the same messages."""
+    """Type, filters and fill value; once for all datasets with the same messages."""
     messages = tuple((m.kind, m.flags, m.data) for m in header if m.kind in _COMMON_MESSAGES)
     common: _Common | None = file.common.get(messages) if messages else None
     if common is None:
-        datatype = identifier.get_type()
-        size = int(datatype.get_size())
-        check_fill(header, size)
-        element = element_type(datatype)
-        if is_variable_length(element.dtype) or element.texts:
-            file.check_values(datatype)
-        properties = identifier.get_create_plist()  # libhdf5 reads fill values of variable length here
-        common = _Common(
-            element=element,
-            numbered=datatype.get_class() not in _PASSED_OVER,
-            itemsize=size,
-            fill=fill_value(properties, element, datatype),
-            fill_undefined=is_undefined(properties),
-            filters=read_pipeline(properties),
-        )
+        try:
+            common = _common_from_header(file, identifier, header)
+        except OutOfReachError:
+            common = _common_by_library(file, identifier, header)
         if messages:
             file.common[messages] = common
     return common
+
+
+def _common_from_header(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Common:
+    datatype, fill = read_datatype(file, header), read_fill_value(file, header)
+    filters = read_filters(file, header)
+    check_fill(header, datatype.size)
+    element = element_type(datatype)
+    _check_pointers(file, identifier, header, element)
+    _check_writing(element, fill.writing)
+    if fill.value and element.by_value and not is_variable_length(element.dtype):
+        value = fill_by_library(identifier.get_create_plist(), element, identifier)
+    else:
+        value = fill_value(fill.value[: datatype.size], element, file.heap)
+    return _Common(
+        element=element,
+        numbered=not isinstance(datatype, _PASSED_OVER),
+        itemsize=datatype.size,
+        fill=value,
+        fill_undefined=fill.undefined,
+        filters=pipeline_of(filters),
+    )
+
+
+def _common_by_library(file: OpenFile, identifier: Any, header: Sequence[Message]) -> _Common:
+    datatype = type_of_handle(identifier)
+    check_fill(header, datatype.size)
+    element = element_type(datatype)
+    _check_pointers(file, identifier, header, element)
+    properties = identifier.get_create_plist()  # libhdf5 reads fill values of variable length here
+    _check_writing(element, properties.get_fill_time())
+    return _Common(
+        element=element,
+        numbered=not isinstance(datatype, _PASSED_OVER),
+        itemsize=datatype.size,
+        fill=fill_by_library(properties, element, identifier),
+        fill_undefined=bool(properties.fill_value_defined() == h5d.FILL_VALUE_UNDEFINED),
+        filters=pipeline_of(stored_filters(properties)),
+    )
+
+
+def _check_pointers(file: OpenFile, identifier: Any, header: Sequence[Message], element: ElementType) -> None:
+    """Check what libhdf5 would follow as soon as it is asked for the properties of the dataset or for its values."""
+    if _has_pointers(element):
+        in_memory = identifier.get_type()
+        check_fill(header, int(in_memory.get_size()))
+        file.check_values(in_memory)
+
+
+def _check_writing(element: ElementType, time: int) -> None:
+    """Check that fill values are written: where none is, libhdf5 would follow the pointers that happen to be in memory."""
+    if time == h5d.FILL_TIME_NEVER and _has_pointers(element):
+        raise MalformedFileError("fill value message: never written, which elements of variable length do not allow")
+
+
+def _has_pointers(element: ElementType) -> bool:
+    return is_variable_length(element.dtype) or element.texts
 
 
 _COMMON_MESSAGES: Final = frozenset({0x03, 0x04, 0x05, 0x0B})
@@ -253,7 +353,7 @@ _COMMON_MESSAGES: Final = frozenset({0x03, 0x04, 0x05, 0x0B})
 
 def element_of(identifier: Any) -> ElementType:
     """The element type of an open dataset."""
-    element = element_type(identifier.get_type())
+    element = element_type(type_of_handle(identifier))
     return _only_sequence(identifier, element) if element.members is not None and identifier.shape == () else element
 
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
-from h5py import h5t
 from manifestry.plugin import Codec, UnsupportedFeatureError, is_variable_length, record_layout, serializer
 from numpy.lib.recfunctions import repack_fields
+
+from manifestry_hdf5.structures.messages.datatype import (
+    Array,
+    Bitfield,
+    Complex,
+    Compound,
+    Datatype,
+    Enumeration,
+    FixedPoint,
+    FloatingPoint,
+    Normalization,
+    Opaque,
+    Order,
+    Reference,
+    String,
+    StringPadding,
+    Time,
+    VariableLength,
+)
 
 __all__ = ["ElementType", "Endian", "element_type", "is_integer"]
 
@@ -61,11 +79,15 @@ def is_integer(dtype: np.dtype[Any]) -> bool:
     return issubclass(dtype.type, np.integer) and not issubclass(dtype.type, np.timedelta64)
 
 
-_IEEE: Final = {2: (15, 10, 5, 0, 10, 15), 4: (31, 23, 8, 0, 23, 127), 8: (63, 52, 11, 0, 52, 1023)}
-"""Size → positions and sizes of sign, exponent and mantissa in bits, and the exponent bias."""
+_IEEE: Final = {
+    2: (10, 5, 15, 15),
+    4: (23, 8, 31, 127),
+    8: (52, 11, 63, 1023),
+}
+"""Size → bits of mantissa and exponent, position of the sign, and the bias of the exponent."""
 
 
-def element_type(tid: Any) -> ElementType:
+def element_type(datatype: Datatype) -> ElementType:
     """The element type of a datatype.
 
     Raises
@@ -73,84 +95,65 @@ def element_type(tid: Any) -> ElementType:
     UnsupportedFeatureError
         Zarr has no such type; the feature names it.
     """
-    reader = _READERS.get(tid.get_class())
-    if reader is None:
-        raise UnsupportedFeatureError(f"datatype of class {tid.get_class()}")
-    element: ElementType = reader(tid)
-    return element
+    return _READERS[type(datatype)](datatype)
 
 
-def _order(tid: Any) -> Endian | None:
-    order = tid.get_order()
-    if order == h5t.ORDER_BE:
-        endian: Endian = "big"
-    elif order in (h5t.ORDER_LE, h5t.ORDER_NONE):
-        endian = "little"
-    else:
+def _endian(order: Order, size: int) -> Endian | None:
+    if order == "vax":
         raise UnsupportedFeatureError("VAX byte order")
-    return endian if tid.get_size() > 1 else None
+    return order if size > 1 else None
 
 
-def _integer(tid: Any) -> ElementType:
-    signed = tid.get_sign() == h5t.SGN_2
-    return _fixed_point(tid.get_size(), tid.get_precision(), tid.get_offset(), _order(tid), signed=signed)
-
-
-def _bitfield(tid: Any) -> ElementType:
-    """As an unsigned integer. h5py does not offer its properties, so they are read from the message itself."""
-    message = tid.encode()[2:]
-    order: Endian | None = ("big" if message[1] & 1 else "little") if tid.get_size() > 1 else None
-    offset, precision = int.from_bytes(message[8:10], "little"), int.from_bytes(message[10:12], "little")
-    return _fixed_point(tid.get_size(), precision, offset, order, signed=False)
-
-
-def _fixed_point(size: int, precision: int, offset: int, endian: Endian | None, *, signed: bool) -> ElementType:
+def _integer(datatype: FixedPoint | Bitfield) -> ElementType:
+    """As an integer, a bitfield as one without sign."""
+    size, precision, offset = datatype.size, datatype.precision, datatype.offset
     if size not in (1, 2, 4, 8):
         raise UnsupportedFeatureError(f"integers of {size} bytes", hint="repack with a type that Zarr has")
-    dtype = np.dtype(f"{'i' if signed else 'u'}{size}")
+    signed = isinstance(datatype, FixedPoint) and datatype.signed
+    endian, dtype = _endian(datatype.order, size), np.dtype(f"{'i' if signed else 'u'}{size}")
     if (precision, offset) == (8 * size, 0):
         return ElementType(dtype=dtype, endian=endian)
     bits = {"itemsize": size, "precision": precision, "offset": offset, "signed": signed, "order": endian or "little"}
     return ElementType(dtype=dtype, endian=endian, storage=(Codec("manifestry.bits", bits),))
 
 
-def _float(tid: Any) -> ElementType:
-    size, fields = tid.get_size(), tid.get_fields()
-    usual = (*fields, tid.get_ebias()) == _IEEE.get(size) and tid.get_precision() == 8 * size and not tid.get_offset()
-    if usual and tid.get_norm() == h5t.NORM_IMPLIED:
-        return ElementType(dtype=np.dtype(f"f{size}"), endian=_order(tid))
-    if fields == (15, 7, 8, 0, 7):
+def _float(datatype: FloatingPoint) -> ElementType:
+    size, (low, exponent), (lowest, mantissa) = datatype.size, datatype.exponent, datatype.mantissa
+    usual = (mantissa, exponent, datatype.sign, datatype.bias) == _IEEE.get(size) and (low, lowest) == (mantissa, 0)
+    whole = (datatype.precision, datatype.offset) == (8 * size, 0)
+    if usual and whole and datatype.normalization is Normalization.HIGHEST_BIT_IMPLIED:
+        return ElementType(dtype=np.dtype(f"f{size}"), endian=_endian(datatype.order, size))
+    if (datatype.sign, low, exponent, lowest, mantissa) == (15, 7, 8, 0, 7):
         raise UnsupportedFeatureError("bfloat16", hint="Zarr has no such type")
     if size > 8:
         raise UnsupportedFeatureError("long double", hint="Zarr has no such type")
-    return ElementType(dtype=_ieee_dtype(tid), by_value="floats that are not IEEE 754")
+    _endian(datatype.order, size)
+    return ElementType(dtype=_ieee_dtype(datatype), by_value="floats that are not IEEE 754")
 
 
-def _ieee_dtype(tid: Any) -> np.dtype[Any]:
+def _ieee_dtype(datatype: FloatingPoint) -> np.dtype[Any]:
     """The IEEE type that holds every value of a float with other fields: the one h5py reads it into."""
-    _, _, exponent, _, mantissa = tid.get_fields()
-    dtype: np.dtype[Any] = tid.dtype
-    room = {2: (5, 10), 4: (8, 23), 8: (11, 52)}.get(dtype.itemsize)
-    if not np.issubdtype(dtype, np.floating) or room is None or exponent > room[0] or mantissa > room[1]:
-        raise UnsupportedFeatureError("floats that no IEEE 754 type holds", hint="Zarr has no such type")
-    return dtype.newbyteorder("=")
+    exponent, mantissa, bias = datatype.exponent[1], datatype.mantissa[1], datatype.bias
+    for size, (most_mantissa, most_exponent, _, most_bias) in _IEEE.items():
+        in_range = (1 << exponent) - bias - 1 <= most_bias + 1 and bias <= most_bias
+        if size >= datatype.size and mantissa <= most_mantissa and in_range and exponent <= most_exponent:
+            return np.dtype(f"f{size}")
+    raise UnsupportedFeatureError("floats that no IEEE 754 type holds", hint="Zarr has no such type")
 
 
-def _complex(tid: Any) -> ElementType:
-    part = _float(tid.get_super())
+def _complex(datatype: Complex) -> ElementType:
+    part = _float(datatype.base)
     if part.dtype.itemsize == 2:
         raise UnsupportedFeatureError("complex numbers of half precision", hint="Zarr has no such type")
-    return ElementType(dtype=np.dtype(f"c{2 * part.dtype.itemsize}"), endian=part.endian)
+    return replace(part, dtype=np.dtype(f"c{2 * part.dtype.itemsize}"))
 
 
-def _string(tid: Any) -> ElementType:
-    if tid.is_variable_str():
-        return ElementType(dtype=np.dtypes.StringDType(), by_value="variable-length strings")
-    size, padding = tid.get_size(), tid.get_strpad()
+def _string(datatype: String) -> ElementType:
+    size, padding = datatype.size, datatype.padding
     element = ElementType(dtype=np.dtype(f"S{size}"))
-    if padding == h5t.STR_SPACEPAD:
+    if padding is StringPadding.SPACE_PADDED:
         return replace(element, storage=(_fixed_string(size, "space"),))
-    if padding == h5t.STR_NULLTERM and size > 1:
+    if padding is StringPadding.NULL_TERMINATED and size > 1:
         return replace(element, storage=(_fixed_string(size, "null-terminated"),))
     return element
 
@@ -159,13 +162,13 @@ def _fixed_string(length: int, padding: str) -> Codec:
     return Codec("manifestry.fixed_string", {"length": length, "padding": padding})
 
 
-def _enumeration(tid: Any) -> ElementType:
-    base = _integer(tid.get_super())
-    names = [tid.get_member_name(i).decode("utf-8", "replace") for i in range(tid.get_nmembers())]
-    values = np.array([tid.get_member_value(i) for i in range(len(names))], base.dtype)
-    if dict(zip(names, values.tolist(), strict=True)) == {"FALSE": 0, "TRUE": 1}:  # as h5py writes booleans, in a byte
-        size = base.dtype.itemsize
-        return ElementType(dtype=np.dtype("?"), by_value="" if size == 1 else f"booleans of {size} bytes")
+def _enumeration(datatype: Enumeration) -> ElementType:
+    base = _integer(datatype.base)
+    names = [name.decode("utf-8", "replace") for name in datatype.names]
+    if dict(zip(names, datatype.values, strict=True)) == {"FALSE": 0, "TRUE": 1}:  # as h5py writes booleans, in a byte
+        plain = datatype.size == 1 and not base.storage
+        return ElementType(dtype=np.dtype("?"), by_value="" if plain else f"booleans of {datatype.size} bytes")
+    values = np.array(datatype.values, base.dtype)
     flags = {"flag_values": values, "flag_meanings": " ".join(name.replace(" ", "_") for name in names)}
     return replace(base, attributes=flags if names else {})
 
@@ -174,37 +177,43 @@ _NUMPY_ONLY: Final = (np.datetime64, np.timedelta64, np.str_)
 """Types that numpy has and HDF5 has not."""
 
 
-def _opaque(tid: Any) -> ElementType:
+_NUMPY_TAG: Final = b"NUMPY:"
+"""How h5py's tags begin that name types of numpy."""
+
+
+def _opaque(datatype: Opaque) -> ElementType:
+    size, tag = datatype.size, datatype.tag
+    if not tag.startswith(_NUMPY_TAG):
+        return ElementType(dtype=np.dtype(f"V{size}"))
     try:
-        dtype = tid.dtype
+        dtype = np.dtype(tag.removeprefix(_NUMPY_TAG).decode())
     except (TypeError, ValueError, SyntaxError) as error:
-        raise UnsupportedFeatureError(f"opaque elements tagged {tid.get_tag()!r}") from error
+        raise UnsupportedFeatureError(f"opaque elements tagged {tag!r}") from error
     if np.issubdtype(dtype, np.void) and dtype.fields is None:
-        return ElementType(dtype=np.dtype(f"V{tid.get_size()}"))
-    if issubclass(dtype.type, _NUMPY_ONLY):  # as h5py stores them
+        return ElementType(dtype=np.dtype(f"V{size}"))
+    if issubclass(dtype.type, _NUMPY_ONLY) and dtype.itemsize == size:  # as h5py stores them
         return ElementType(dtype=dtype.newbyteorder("="), endian="big" if dtype.byteorder == ">" else "little")
-    if np.issubdtype(dtype, np.bytes_):
+    if np.issubdtype(dtype, np.bytes_) and dtype.itemsize == size:
         return ElementType(dtype=dtype)
-    raise UnsupportedFeatureError(f"opaque elements tagged {tid.get_tag()!r}")
+    raise UnsupportedFeatureError(f"opaque elements tagged {tag!r}")
 
 
-def _array(tid: Any) -> ElementType:
-    base = element_type(tid.get_super())
+def _array(datatype: Array) -> ElementType:
+    base = element_type(datatype.base)
     if base.members is not None:
         raise UnsupportedFeatureError(f"arrays of {base.by_value}")
-    return replace(base, shape=tuple(int(n) for n in tid.get_array_dims()) + base.shape)
+    return replace(base, shape=datatype.shape + base.shape)
 
 
-def _compound(tid: Any) -> ElementType:
+def _compound(datatype: Compound) -> ElementType:
     """A record; codecs that act on single fields cannot be chained, so records with such fields have no reference."""
-    if not tid.get_nmembers():
-        raise UnsupportedFeatureError("compound without fields")
-    if _is_complex(tid):
-        part = _float(tid.get_member_type(0))
-        return ElementType(dtype=np.dtype(f"c{2 * part.dtype.itemsize}"), endian=part.endian)
+    part = _part_of_complex(datatype)
+    if part is not None:
+        element = _float(part)
+        return replace(element, dtype=np.dtype(f"c{2 * element.dtype.itemsize}"))
     obstacles = _Obstacles()
     try:
-        stored = _stored_dtype(tid, obstacles)
+        stored = _stored_dtype(datatype, obstacles)
     except ValueError as error:
         raise UnsupportedFeatureError("compound whose field names Zarr cannot hold", hint=str(error)) from error
     if not obstacles.reasons:
@@ -218,15 +227,16 @@ def _compound(tid: Any) -> ElementType:
     return ElementType(dtype=packed, by_value=obstacles.reasons[0], texts=obstacles.texts)
 
 
-def _is_complex(tid: Any) -> bool:
-    """Whether a compound is a complex number as h5py and many others write it: two IEEE floats ``r`` and ``i``."""
-    if tid.get_nmembers() != 2 or [tid.get_member_name(i) for i in (0, 1)] != [b"r", b"i"]:
-        return False
-    real, imaginary = tid.get_member_type(0), tid.get_member_type(1)
-    if real.get_class() != h5t.FLOAT or not real.equal(imaginary) or real.get_size() not in (4, 8):
-        return False
-    half = real.get_size()
-    return (tid.get_member_offset(0), tid.get_member_offset(1), tid.get_size()) == (0, half, 2 * half)
+def _part_of_complex(datatype: Datatype) -> FloatingPoint | None:
+    """The type of both parts of a complex number as h5py and many others write it: two floats ``r`` and ``i``."""
+    if not isinstance(datatype, Compound) or [m.name for m in datatype.members] != [b"r", b"i"]:
+        return None
+    real, imaginary = datatype.members
+    part = real.datatype
+    if not isinstance(part, FloatingPoint) or part != imaginary.datatype or part.size not in (4, 8):
+        return None
+    tight = (real.offset, imaginary.offset, datatype.size) == (0, part.size, 2 * part.size)
+    return part if tight else None
 
 
 @dataclass(slots=True)
@@ -237,23 +247,22 @@ class _Obstacles:
     texts: bool = False
 
 
-def _stored_dtype(tid: Any, obstacles: _Obstacles) -> np.dtype[Any]:
+def _stored_dtype(datatype: Datatype, obstacles: _Obstacles) -> np.dtype[Any]:
     """The dtype of a record or of a field as the file has it; packed when there are obstacles to references to it.
 
     Variable-length strings are texts of one character here: how long they are is seen when they are copied.
     """
-    if tid.get_class() == h5t.ARRAY:
-        return np.dtype((_stored_dtype(tid.get_super(), obstacles), tuple(int(n) for n in tid.get_array_dims())))
-    if tid.get_class() == h5t.COMPOUND and not _is_complex(tid):
-        members = range(tid.get_nmembers())
-        names = [tid.get_member_name(i).decode() for i in members]
-        dtypes: list[Any] = [_stored_dtype(tid.get_member_type(i), obstacles) for i in members]
+    if isinstance(datatype, Array):
+        return np.dtype((_stored_dtype(datatype.base, obstacles), datatype.shape))
+    if isinstance(datatype, Compound) and _part_of_complex(datatype) is None:
+        names = [member.name.decode() for member in datatype.members]
+        dtypes: list[Any] = [_stored_dtype(member.datatype, obstacles) for member in datatype.members]
         if obstacles.reasons:  # fields may have another size than in the file
             return np.dtype(list(zip(names, dtypes, strict=True)))
-        offsets = [tid.get_member_offset(i) for i in members]
-        layout = {"names": names, "formats": dtypes, "offsets": offsets, "itemsize": tid.get_size()}
+        offsets = [member.offset for member in datatype.members]
+        layout = {"names": names, "formats": dtypes, "offsets": offsets, "itemsize": datatype.size}
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
-    element = element_type(tid)
+    element = element_type(datatype)
     if element.members is not None:
         raise UnsupportedFeatureError(f"compound with {element.by_value}", hint="Zarr's structs have none")
     if is_variable_length(element.dtype):
@@ -267,9 +276,11 @@ def _stored_dtype(tid: Any, obstacles: _Obstacles) -> np.dtype[Any]:
     return element.dtype.newbyteorder(">" if element.endian == "big" else "<")
 
 
-def _sequence(tid: Any) -> ElementType:
-    """Sequences of members that have bytes of their own; how many there are differs from element to element."""
-    members = element_type(tid.get_super())
+def _variable_length(datatype: VariableLength) -> ElementType:
+    """Texts, or sequences of members that have bytes of their own: how many differs from element to element."""
+    if datatype.text:
+        return ElementType(dtype=np.dtypes.StringDType(), by_value="variable-length strings")
+    members = element_type(datatype.base)
     times_or_texts = is_variable_length(members.dtype) or issubclass(members.dtype.type, _NUMPY_ONLY)
     if members.shape or members.texts or times_or_texts:
         raise UnsupportedFeatureError("variable-length sequences of texts, arrays or sequences")
@@ -278,25 +289,25 @@ def _sequence(tid: Any) -> ElementType:
     )
 
 
-def _refuse(feature: str, hint: str) -> Any:
-    def refuse(tid: Any) -> ElementType:  # noqa: ARG001 the signature of all readers
-        raise UnsupportedFeatureError(feature, hint=hint)
-
-    return refuse
+def _reference(_: Reference) -> ElementType:
+    raise UnsupportedFeatureError("references as elements", hint="they point into the file; read them with h5py")
 
 
-_READERS: Final = {
-    h5t.INTEGER: _integer,
-    h5t.BITFIELD: _bitfield,
-    h5t.FLOAT: _float,
-    h5t.STRING: _string,
-    h5t.ENUM: _enumeration,
-    h5t.OPAQUE: _opaque,
-    h5t.ARRAY: _array,
-    h5t.COMPOUND: _compound,
-    h5t.VLEN: _sequence,
-    h5t.REFERENCE: _refuse("references as elements", "they point into the file; read them with h5py"),
-    h5t.TIME: _refuse("HDF5 times", "Zarr has no such type"),
+def _time(_: Time) -> ElementType:
+    raise UnsupportedFeatureError("HDF5 times", hint="Zarr has no such type")
+
+
+_READERS: Final[dict[type, Callable[[Any], ElementType]]] = {
+    FixedPoint: _integer,
+    Bitfield: _integer,
+    FloatingPoint: _float,
+    String: _string,
+    Enumeration: _enumeration,
+    Opaque: _opaque,
+    Array: _array,
+    Compound: _compound,
+    VariableLength: _variable_length,
+    Complex: _complex,
+    Reference: _reference,
+    Time: _time,
 }
-if hasattr(h5t, "COMPLEX"):  # HDF5 2.0
-    _READERS[h5t.COMPLEX] = _complex

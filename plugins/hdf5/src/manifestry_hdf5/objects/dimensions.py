@@ -25,6 +25,7 @@ import numpy as np
 
 from manifestry_hdf5.libhdf5.files import Identity
 from manifestry_hdf5.objects.datatypes import is_integer
+from manifestry_hdf5.structures.dataspace import Dataspace
 
 __all__ = ["ONLY_DIMENSION", "SCALE_ATTRIBUTES", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
 
@@ -69,11 +70,13 @@ SCALE_ATTRIBUTES: Final = frozenset({"CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4
 """What has to be read of a dataset to know what it says about dimensions."""
 
 
-def read_scale(identifier: Any, identity: Identity, attributes: Mapping[str, Any]) -> Scale:
+def read_scale(space: Dataspace, identity: Identity, attributes: Mapping[str, Any]) -> Scale:
     """What a dataset says about dimensions.
 
     Parameters
     ----------
+    space
+        Its dimensions.
     attributes
         At least those of `SCALE_ATTRIBUTES` that it has.
     """
@@ -82,10 +85,8 @@ def read_scale(identifier: Any, identity: Identity, attributes: Mapping[str, Any
     if scale.is_scale:
         name = attributes.get("NAME")
         scale.only_dimension = isinstance(name, str) and name.startswith(ONLY_DIMENSION)
-        space = identifier.get_space()
-        shape = space.get_simple_extent_dims()
-        scale.length = int(shape[0]) if shape else 1
-        scale.unlimited = bool(shape) and int(space.get_simple_extent_dims(maxdims=True)[0]) not in shape[:1]
+        scale.length = space.shape[0] if space.shape else 1
+        scale.unlimited = space.maximum[:1] != space.shape[:1]
     scale.number = next(iter(_integers(attributes.get("_Netcdf4Dimid"))), None)
     scale.coordinates = _integers(attributes.get("_Netcdf4Coordinates")) or None
     lists = attributes.get("DIMENSION_LIST")

@@ -1,50 +1,82 @@
-"""Fill value message → what a missing chunk reads as (HDF5 File Format Specification, section IV.A.2.f)."""
+"""Fill value message → what a missing chunk reads as (HDF5 File Format Specification, sections IV.A.2.e and IV.A.2.f)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numcodecs
 import numpy as np
 from h5py import h5d
 from manifestry.plugin import UnsupportedFeatureError, default_fill, is_variable_length
 
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datatypes import ElementType
+from manifestry_hdf5.structures.global_heap import GlobalHeap
 
-__all__ = ["fill_value", "is_undefined"]
+__all__ = ["fill_by_library", "fill_value"]
 
-
-def is_undefined(properties: Any) -> bool:
-    """Whether the file says that elements which were never written have no value at all."""
-    return bool(properties.fill_value_defined() == h5d.FILL_VALUE_UNDEFINED)
+type Values = np.ndarray[Any, Any]
 
 
-def fill_value(properties: Any, element: ElementType, datatype: Any) -> Any:
-    """The fill value of a dataset as a scalar of the element type: zero where none was chosen.
+def fill_value(stored: bytes, element: ElementType, heap: GlobalHeap) -> Any:
+    """The fill value of a dataset as a scalar of the element type.
 
     Parameters
     ----------
-    properties
-        Creation properties of the dataset.
-    datatype
-        The datatype of the dataset.
+    stored
+        An element as the file has it, decodable where it is one that has bytes of its own; empty where no fill value
+        was chosen, so that it is zero.
 
     Raises
     ------
     UnsupportedFeatureError
         The fill value of an array datatype differs from one of its elements to the next.
+    MalformedFileError
+        It refers to a heap that is not there.
     """
-    copied = element.members is not None or element.texts  # no element of these is ever missing
-    if copied or properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
+    if not stored or _never_missing(element):
         return default_fill(element.dtype)
-    memory = datatype.dtype
-    text = is_variable_length(element.dtype)  # sequences have returned above
+    if is_variable_length(element.dtype):
+        return decode_text(heap.text(stored))
+    for codec in reversed(element.storage):
+        stored = bytes(numcodecs.get_codec({"id": codec.name, **codec.configuration}).decode(stored))
+    dtype = np.dtype("u1") if np.issubdtype(element.dtype, np.bool_) else element.dtype
+    values = np.frombuffer(stored, dtype.newbyteorder(">" if element.endian == "big" else "<"))
+    return _only_value(values, element)
+
+
+def fill_by_library(properties: Any, element: ElementType, identifier: Any) -> Any:
+    """The fill value as libhdf5 converts it: where it converts the values too, or alone can read the message.
+
+    Parameters
+    ----------
+    properties
+        Creation properties of the dataset.
+    identifier
+        h5py's identifier of the dataset.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        As `fill_value`.
+    """
+    if _never_missing(element) or properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
+        return default_fill(element.dtype)
+    memory, text = identifier.dtype, is_variable_length(element.dtype)
     stored = np.zeros(1 if element.shape or text else (), memory)
     properties.get_fill_value(stored)
     if text:
         raw: Any = stored[0]
         return decode_text(raw) if isinstance(raw, bytes) else ""
-    values = np.asarray(stored, memory.base).reshape(-1)
+    return _only_value(np.asarray(stored, memory.base).reshape(-1), element)
+
+
+def _never_missing(element: ElementType) -> bool:
+    """Whether all elements are copied in a form that has no fill value."""
+    return element.members is not None or element.texts
+
+
+def _only_value(values: Values, element: ElementType) -> Any:
     if element.shape and values.tobytes() != values[:1].tobytes() * len(values):
         raise UnsupportedFeatureError("fill value that differs inside an array datatype")
     return values[0].astype(element.dtype) if element.dtype.fields is None else values.astype(element.dtype)[0]

@@ -1,12 +1,11 @@
 """Filter pipeline message → codecs (HDF5 File Format Specification, section IV.A.2.l).
 
-A pipeline is read from the creation properties by position: a filter may occur in it twice. HDF5 applies its filters in
-the order of Zarr's codecs after ``bytes``.
+HDF5 applies its filters in the order of Zarr's codecs after ``bytes``; one may occur twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -18,8 +17,9 @@ from manifestry.plugin import Codec, MalformedFileError, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datatypes import ElementType, is_integer
+from manifestry_hdf5.structures.messages.filter_pipeline_message import StoredFilter
 
-__all__ = ["Chain", "Filter", "codec_chain", "optional_chain", "read_pipeline"]
+__all__ = ["Chain", "Filter", "codec_chain", "optional_chain", "pipeline_of", "stored_filters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Chain:
     replaces_bytes: bool = False
 
 
-def read_pipeline(properties: Any) -> tuple[Filter, ...]:
+def pipeline_of(stored: Iterable[StoredFilter]) -> tuple[Filter, ...]:
     """The filters of a dataset in the order in which they were applied.
 
     Raises
@@ -54,13 +54,17 @@ def read_pipeline(properties: Any) -> tuple[Filter, ...]:
         Elements that are shuffled have no bytes.
     """
     filters = []
-    for position in range(properties.get_nfilters()):
-        number, flags, client_data, name = properties.get_filter(position)
-        text = name.decode("utf-8", "replace").split("\0")[0]
+    for number, flags, client_data, name in stored:
         if number == h5z.FILTER_SHUFFLE and client_data[:1] == (0,):
             raise MalformedFileError("shuffle filter: elements of 0 bytes where 1 or more are expected")
-        filters.append(Filter(int(number), int(flags), tuple(int(v) for v in client_data), text))
+        filters.append(Filter(number, flags, client_data, name.decode("utf-8", "replace")))
     return tuple(filters)
+
+
+def stored_filters(properties: Any) -> tuple[StoredFilter, ...]:
+    """The filters that libhdf5 says a dataset has, where only it can read them."""
+    filters = [properties.get_filter(position) for position in range(properties.get_nfilters())]
+    return tuple(StoredFilter(number, flags, data, name.split(b"\0")[0]) for number, flags, data, name in filters)
 
 
 @lru_cache(maxsize=256)
@@ -290,6 +294,9 @@ _IMAGE_CODECS: Final = {_JPEG_LS: "imagecodecs_jpegls", 32033: "imagecodecs_htj2
 """Filters whose codec gives an array, so that it takes the place of ``bytes``."""
 
 _NAMES: Final = {
+    1: "deflate",
+    2: "shuffle",
+    3: "fletcher32",
     4: "szip",
     5: "nbit",
     6: "scaleoffset",

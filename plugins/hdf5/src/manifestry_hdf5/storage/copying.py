@@ -29,6 +29,9 @@ __all__ = ["SMALL", "copy_chunks", "copy_values"]
 SMALL: Final = 64 << 10
 """Arrays of fewer bytes than this are copied, so that readers need not install a codec for them."""
 
+_POINTER_BYTES: Final = 8
+"""What an element of variable length takes in memory beside its members."""
+
 _MAX_CHUNKS: Final = 10_000
 """Beyond this number of chunks a copied array becomes one chunk."""
 
@@ -47,8 +50,9 @@ def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> Virtual
         There are more bytes than may be copied.
     """
     limit = context.limits.max_inline_bytes
-    if dataset.nbytes > limit:
-        hint = f"{dataset.nbytes} bytes are more than the {limit} that may be copied"
+    least = _least_bytes(dataset)
+    if least > limit:
+        hint = f"{least} bytes are more than the {limit} that may be copied"
         raise UnsupportedFeatureError(reason, dataset.path, hint)
     if not dataset.properties.all_filters_avail():
         hint = "values have to be copied, and libhdf5 has no such filter (import hdf5plugin)"
@@ -68,6 +72,14 @@ def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> Virtual
         shape=plain.shape, dtype=dtype, chunk_grid=grid, codecs=codecs, fill_value=fill, attributes=attributes
     )
     return VirtualArray(metadata, ChunkManifest.from_inline(grid.grid_shape(plain.shape), chunks))
+
+
+def _least_bytes(dataset: Dataset) -> int:
+    """Bytes that the values take at least, before texts and sequences in them are read."""
+    element = dataset.element
+    if is_variable_length(element.dtype):
+        return math.prod(dataset.shape + element.shape) * _POINTER_BYTES
+    return math.prod(dataset.shape) * element.dtype.itemsize if element.texts else dataset.nbytes
 
 
 def _too_much(reason: str, dataset: Dataset, limit: int) -> UnsupportedFeatureError:

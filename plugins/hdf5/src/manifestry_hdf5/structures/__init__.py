@@ -10,6 +10,7 @@ them:
 `object_header`      the messages of an object                                           IV.A.1
 `contents`           links, attributes and shared messages: a package                    III.A to III.D, III.H, IV.A.2
 `fractal_heap`       objects of any length by their IDs: a package                       III.G
+`messages`           types, fill values and filters of datasets: a package               IV.A.2
 `attribute_message`  attributes of the usual types                                       IV.A.2.m
 `dataspace`          dimensions                                                          IV.A.2.b
 `global_heap`        where variable-length data is                                       III.E

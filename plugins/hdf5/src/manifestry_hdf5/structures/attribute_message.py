@@ -7,14 +7,26 @@ decoded here; for any other the caller asks libhdf5.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from h5py import h5t
-from manifestry.plugin import MalformedFileError
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_hdf5.structures.dataspace import parse_dataspace
 from manifestry_hdf5.structures.global_heap import GlobalHeap
+from manifestry_hdf5.structures.messages.datatype import (
+    Datatype,
+    FixedPoint,
+    FloatingPoint,
+    Normalization,
+    Reference,
+    ReferenceKind,
+    String,
+    StringPadding,
+    VariableLength,
+)
+from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = [
@@ -31,29 +43,51 @@ __all__ = [
 ATTRIBUTE_MESSAGE: Final = 0x0C
 ATTRIBUTE_INFO_MESSAGE: Final = 0x15
 
-_STRING, _REFERENCE, _VARIABLE_LENGTH = 3, 7, 9
-_NULL_TERMINATED, _SPACE_PADDED = 0, 2
-
 
 class UnusualError(Exception):
     """An attribute is not of the usual kinds: libhdf5 has to read it."""
 
 
-def _plain_types() -> dict[bytes, np.dtype[Any]]:
-    """Datatype messages of the numbers that numpy has, without the version, which is in the first byte."""
-    types = {}
-    for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
-        for order in "<>":
-            dtype = np.dtype(order + code)
-            types[_without_version(h5t.py_create(dtype).encode()[2:])] = dtype
+_FLOATS: Final = {2: (15, (10, 5), (0, 10), 15), 4: (31, (23, 8), (0, 23), 127), 8: (63, (52, 11), (0, 52), 1023)}
+"""Size → sign, exponent, mantissa and bias of IEEE 754."""
+
+
+def _plain_types() -> dict[Datatype, np.dtype[Any]]:
+    """The numbers that numpy has."""
+    types: dict[Datatype, np.dtype[Any]] = {}
+    for order, mark in (("little", "<"), ("big", ">")):
+        whole: Any = {"order": order, "offset": 0}
+        for size in (1, 2, 4, 8):
+            for signed in (False, True):
+                number = FixedPoint(size=size, precision=8 * size, signed=signed, padding=(0, 0), **whole)
+                types[number] = np.dtype(f"{mark}{'i' if signed else 'u'}{size}")
+        for size, (sign, exponent, mantissa, bias) in _FLOATS.items():
+            real = FloatingPoint(
+                size=size,
+                precision=8 * size,
+                sign=sign,
+                exponent=exponent,
+                mantissa=mantissa,
+                bias=bias,
+                normalization=Normalization.HIGHEST_BIT_IMPLIED,
+                padding=(0, 0, 0),
+                **whole,
+            )
+            types[real] = np.dtype(f"{mark}f{size}")
     return types
 
 
-def _without_version(message: bytes) -> bytes:
-    return bytes([message[0] & 0x0F]) + message[1:]
-
-
 _PLAIN: Final = _plain_types()
+
+
+@lru_cache(maxsize=256)
+def _datatype(message: bytes) -> tuple[Datatype, np.dtype[Any] | None]:
+    """A datatype, and numpy's for it where it is a plain number."""
+    try:
+        datatype = parse_datatype(message)
+    except UnsupportedFeatureError as error:
+        raise UnusualError from error
+    return datatype, _PLAIN.get(datatype)
 
 
 def is_dense(message: bytes, superblock: Superblock) -> bool:
@@ -118,12 +152,13 @@ def parse_reference_lists(
     UnusualError, MalformedFileError
         As `parse_attribute`.
     """
-    datatype, member, o = parts.datatype, parts.datatype[8:], superblock.offset_size
-    shape = _shape(parts.dataspace, superblock)
-    sequence = (datatype[0] & 0x0F, datatype[1] & 0x0F) == (_VARIABLE_LENGTH, 0)
-    if not parts.plain or len(shape) != 1 or not sequence or (member[0] & 0x0F, member[1] & 0x0F) != (_REFERENCE, 0):
+    if not parts.plain:
         raise UnusualError
-    size = int.from_bytes(datatype[4:8], "little")
+    datatype, shape, o = _datatype(parts.datatype)[0], _shape(parts.dataspace, superblock), superblock.offset_size
+    members = datatype.base if isinstance(datatype, VariableLength) and not datatype.text else None
+    if len(shape) != 1 or not isinstance(members, Reference) or members.kind is not ReferenceKind.OBJECT:
+        raise UnusualError
+    size = datatype.size
     if len(parts.data) < shape[0] * size or size != 8 + o:
         raise MalformedFileError(
             f"attribute message: {len(parts.data)} bytes do not hold {shape[0]} lists of references"
@@ -143,42 +178,32 @@ def _shape(message: bytes, superblock: Superblock) -> tuple[int, ...]:
     return space.shape
 
 
-def _value(datatype: bytes, shape: tuple[int, ...], data: bytes, superblock: Superblock, heap: GlobalHeap) -> Any:
-    size, count = int.from_bytes(datatype[4:8], "little"), math.prod(shape)
-    if not size or not count:
+def _value(message: bytes, shape: tuple[int, ...], data: bytes, superblock: Superblock, heap: GlobalHeap) -> Any:
+    (datatype, dtype), count = _datatype(message), math.prod(shape)
+    size = datatype.size
+    if not count:
         raise UnusualError
     if len(data) < size * count:
         raise MalformedFileError(f"attribute message: {len(data)} bytes where {size * count} are expected")
-    datatype_class = datatype[0] & 0x0F
-    if datatype_class == _STRING:
-        padding = datatype[1] & 0x0F
-        texts = [_fixed_text(data[i * size : (i + 1) * size], padding) for i in range(count)]
+    if dtype is not None:
+        values = np.frombuffer(data, dtype, count).astype(dtype.newbyteorder("=")).reshape(shape)
+        return values if shape else values[()]
+    if isinstance(datatype, String):
+        texts = [_fixed_text(data[i * size : (i + 1) * size], datatype.padding) for i in range(count)]
         return _nest(texts, shape)
-    if datatype_class == _VARIABLE_LENGTH and datatype[1] & 0x0F == 1:
-        texts = [_variable_text(data[i * size : (i + 1) * size], superblock, heap) for i in range(count)]
-        return _nest(texts, shape)
-    if datatype_class == _VARIABLE_LENGTH:
-        member = int.from_bytes(datatype[12:16], "little")
-        for i in range(count):
-            _check_sequence(data[i * size : (i + 1) * size], member, superblock, heap)
-    dtype = _PLAIN.get(_without_version(datatype[: 12 if datatype_class == 0 else 20]))
-    if dtype is None:
-        raise UnusualError
-    values = np.frombuffer(data, dtype, count).astype(dtype.newbyteorder("=")).reshape(shape)
-    return values if shape else values[()]
+    if isinstance(datatype, VariableLength):
+        elements = [data[i * size : (i + 1) * size] for i in range(count)]
+        if datatype.text:
+            return _nest([heap.text(element) for element in elements], shape)
+        for element in elements:
+            _check_sequence(element, datatype.base.size, superblock, heap)
+    raise UnusualError
 
 
-def _fixed_text(text: bytes, padding: int) -> bytes:
-    if padding == _NULL_TERMINATED:
+def _fixed_text(text: bytes, padding: StringPadding) -> bytes:
+    if padding is StringPadding.NULL_TERMINATED:
         return text.split(b"\0")[0]
-    return text.rstrip(b" " if padding == _SPACE_PADDED else b"\0")
-
-
-def _variable_text(descriptor: bytes, superblock: Superblock, heap: GlobalHeap) -> bytes:
-    length = int.from_bytes(descriptor[:4], "little")
-    if not length or not any(descriptor[4 : 4 + superblock.offset_size]):
-        return b""
-    return heap.object(descriptor[4:])[:length].split(b"\0")[0]
+    return text.rstrip(b" " if padding is StringPadding.SPACE_PADDED else b"\0")
 
 
 def _check_sequence(descriptor: bytes, member: int, superblock: Superblock, heap: GlobalHeap) -> None:

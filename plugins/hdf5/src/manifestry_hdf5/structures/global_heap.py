@@ -86,6 +86,19 @@ class GlobalHeap:
             raise MalformedFileError(f"global heap collection at {address:#x}: has no object {number}")
         return data
 
+    def text(self, element: bytes) -> bytes:
+        """A variable-length text, given what its dataset or attribute has in its place: length and heap identifier.
+
+        Raises
+        ------
+        MalformedFileError
+            As `object`.
+        """
+        length = int.from_bytes(element[:4], "little")
+        if not length or not any(element[4 : 4 + self._superblock.offset_size]):
+            return b""
+        return self.object(element[4:])[:length].split(b"\0")[0]
+
     def _collection(self, address: int) -> dict[int, bytes]:
         start, length_size = self._superblock.base + address, self._superblock.length_size
         head = self._read(start, start + _BEFORE_LENGTH + length_size)

@@ -8,6 +8,7 @@ from typing import Final
 
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
+from manifestry_hdf5.structures.messages.fields import Fields
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "layout_class", "parse_layout"]
@@ -70,26 +71,6 @@ class ChunkLayout:
         return size
 
 
-class _Fields:
-    """Little-endian integers one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, size: int) -> int:
-        """The next integer of `size` bytes."""
-        part = self._data[self._at : self._at + size]
-        if len(part) != size:
-            raise MalformedFileError("data layout message: too short")
-        self._at += size
-        return int.from_bytes(part, "little")
-
-    def skip(self, size: int) -> None:
-        """Leave `size` bytes out."""
-        self._at += size
-
-
 def layout_class(message: bytes) -> int:
     """The class of a data layout message: 0 compact, 1 contiguous, 2 chunked, 3 virtual.
 
@@ -113,7 +94,7 @@ def parse_layout(message: bytes, superblock: Superblock) -> ChunkLayout:
     UnsupportedFeatureError
         Its version or its index is not known.
     """
-    fields = _Fields(message)
+    fields = Fields(message, "data layout message")
     version = fields.take(1)
     if version in (1, 2):
         ndim, layout = fields.take(1), fields.take(1)
@@ -133,7 +114,7 @@ def parse_layout(message: bytes, superblock: Superblock) -> ChunkLayout:
     return ChunkLayout(index=ChunkIndex.BTREE_V1, address=address, chunk_shape=chunk_shape, element_size=element_size)
 
 
-def _version_4(fields: _Fields, superblock: Superblock) -> ChunkLayout:
+def _version_4(fields: Fields, superblock: Superblock) -> ChunkLayout:
     flags, ndim, width = fields.take(1), fields.take(1), fields.take(1)
     dims = [fields.take(width) for _ in range(ndim)]
     number = fields.take(1)
@@ -157,7 +138,7 @@ def _version_4(fields: _Fields, superblock: Superblock) -> ChunkLayout:
     )
 
 
-def _address(fields: _Fields, superblock: Superblock) -> int | None:
+def _address(fields: Fields, superblock: Superblock) -> int | None:
     address = fields.take(superblock.offset_size)
     if address == superblock.undefined:
         return None

@@ -22,7 +22,7 @@ from manifestry.plugin import (
 from numpy.typing import NDArray
 from zarr.buffer import cpu
 
-from manifestry_icechunk.writing.nodes import Nodes, chunk_key, complete
+from manifestry_icechunk.repository.nodes import Nodes, chunk_key, complete
 
 __all__ = ["ChunkReader", "canonical_location"]
 

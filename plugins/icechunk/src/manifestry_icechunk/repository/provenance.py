@@ -30,7 +30,7 @@ def provenance_of(repository: icechunk.Repository, snapshot: str, group: str) ->
             break
     parts = [part for commit in reversed(found) for part in commit]
     try:
-        return Provenance.merged(parts)
+        return Provenance.merge(parts)
     except ValueError:  # a source changed between two commits: both states stay, each with its own
         return tuple(parts)
 

@@ -4,7 +4,6 @@
 `staging`         trees into a transaction: documents, native chunks, references
 `transactions`    from opening a repository for writing to the commit
 `caller_session`  the caller's session instead, which the caller commits
-`nodes`           Zarr documents and native chunks of a store
 `references`      virtual references of an array in few calls, with the checksum of each file
 `splitting`       how many references one manifest file holds
 `checks`          what of a tree a repository cannot hold

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from manifestry_icechunk.options import IcechunkWriteOptions
 from manifestry_icechunk.repository.containers import Container, choose_containers, locations_of, used_rows
-from manifestry_icechunk.writing.nodes import Nodes, native_chunks
+from manifestry_icechunk.repository.nodes import Nodes, native_chunks
 from manifestry_icechunk.writing.references import LocatedFiles, checksum_groups, set_references
 from manifestry_icechunk.writing.splitting import automatic_size, split_sizes
 from manifestry_icechunk.writing.transactions import Transaction

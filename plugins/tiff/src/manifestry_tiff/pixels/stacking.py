@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 from manifestry.plugin import (
-    INLINE,
     ArrayMetadata,
     ChunkManifest,
     Codec,
@@ -79,7 +77,8 @@ def stack_pages(pages: Sequence[VirtualArray], shape: tuple[int, ...], dims: tup
         dims=(*dims, *(first.dims or ())),
         attributes=first.attributes,
     )
-    return VirtualArray(metadata, _concatenate([page.manifest for page in pages], (*shape, *first.grid_shape)))
+    in_a_row = ChunkManifest.concatenate([page.manifest for page in pages], 0)
+    return VirtualArray(metadata, in_a_row.rearrange(lambda grid: grid.reshape(*shape, *first.grid_shape)))
 
 
 def _shift_transpose(codec: Codec, leading: int) -> Codec:
@@ -88,17 +87,3 @@ def _shift_transpose(codec: Codec, leading: int) -> Codec:
         return codec
     order = codec.configuration["order"]
     return Codec("transpose", {"order": [*range(leading), *(axis + leading for axis in order)]})
-
-
-def _concatenate(manifests: Sequence[ChunkManifest], grid_shape: tuple[int, ...]) -> ChunkManifest:
-    """All references one after the other; pages of one file share its table."""
-    files = next((m.files for m in manifests if len(m.files)), manifests[0].files)
-    columns = [m.columns() for m in manifests]
-    before = np.cumsum([0, *(len(m.inline) for m in manifests[:-1])])
-    index = np.concatenate([c[0] for c in columns])
-    offsets = np.concatenate(
-        [np.where(i == INLINE, o + np.uint64(b), o) for (i, o, _), b in zip(columns, before.tolist(), strict=True)]
-    )
-    lengths = np.concatenate([c[2] for c in columns])
-    inline = b"".join(m.inline for m in manifests)
-    return ChunkManifest.from_columns(grid_shape, files, index, offsets, lengths, inline=inline)
