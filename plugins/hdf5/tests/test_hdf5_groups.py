@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from h5py import h5g, h5l, h5p, h5t
 from hypothesis import HealthCheck, given, settings, strategies as st
-from manifestry.errors import MalformedFileError, ManifestryError, UnsupportedFeatureError
-from manifestry.storage import Source
+from manifestry.plugin import MalformedFileError, ManifestryError, Source, UnsupportedFeatureError
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile
 from manifestry_hdf5.libhdf5.files import OpenFiles, address_of
 from manifestry_hdf5.structures import btree_v2

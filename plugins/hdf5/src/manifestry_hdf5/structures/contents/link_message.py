@@ -86,7 +86,8 @@ def parse_link(message: bytes, superblock: Superblock) -> Link:
         o = superblock.offset_size
         if len(message) < at + o:
             raise MalformedFileError("link message: too short")
-        return Link(name, LinkKind.HARD, int.from_bytes(message[at : at + o], "little"), b"", b"", order, utf8)
+        address = int.from_bytes(message[at : at + o], "little")
+        return Link(name, LinkKind.HARD, address, order=order, utf8=utf8)
     length = int.from_bytes(message[at : at + 2], "little")
     value = message[at + 2 : at + 2 + length]
     if len(message) < at + 2 + length:
