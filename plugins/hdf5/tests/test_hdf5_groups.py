@@ -20,10 +20,8 @@ from manifestry_hdf5.structures.contents.dense import ATTRIBUTES, LINKS, read_re
 from manifestry_hdf5.structures.contents.group_links import read_links
 from manifestry_hdf5.structures.contents.info_messages import (
     ATTRIBUTE_INFO_MESSAGE,
-    GROUP_INFO_MESSAGE,
     LINK_INFO_MESSAGE,
     parse_attribute_info,
-    parse_group_info,
     parse_link_info,
 )
 from manifestry_hdf5.structures.contents.link_message import LinkKind, parse_link
@@ -327,24 +325,6 @@ def test_versions_of_shared_messages():
         run(shared.read(Message(DATATYPE_MESSAGE, 2, b"\3\1" + bytes(8))), None)
     with pytest.raises(MalformedFileError, match="unknown version"):
         run(shared.read(Message(DATATYPE_MESSAGE, 2, b"\4\2" + where)), None)
-
-
-def test_group_info(tmp_path):
-    path = tmp_path / "file.h5"
-    properties = h5p.create(h5p.GROUP_CREATE)
-    identifier, hdf5 = ctypes.c_int64(properties.id), library()
-    assert hdf5.H5Pset_link_phase_change(identifier, 20, 11) == 0
-    assert hdf5.H5Pset_est_link_info(identifier, 7, 33) == 0
-    with h5py.File(path, "w", libver="latest") as file:
-        h5g.create(file.id, b"g", gcpl=properties)
-        h5g.create(file.id, b"plain")
-    with OpenFiles() as files:
-        file = files.open(Source(path))
-        infos = []
-        for name in (b"g", b"plain"):
-            header = file.header(address_of(h5g.open(file.id, name), b"."))
-            infos += [parse_group_info(m.data) for m in header if m.kind == GROUP_INFO_MESSAGE]
-    assert infos == [(20, 11, 7, 33), (None, None, None, None)]
 
 
 def test_a_filter_of_metadata_that_is_not_known():
