@@ -81,6 +81,18 @@ class ObjectContents:
         """
         return read_alone(read_attribute_messages(header, self._superblock, self._shared), self._fetch)
 
+    def message_data(self, message: Message) -> bytes:
+        """The data of a message of an object, also where it is shared with others.
+
+        Raises
+        ------
+        MalformedFileError
+            It is not where it should be.
+        UnsupportedFeatureError
+            It is behind a filter that metadata is not read through.
+        """
+        return read_alone(self._shared.read(message), self._fetch)
+
 
 def _links_by_library(group: Any) -> list[Link]:
     """The links of an open group, in the order of their names.

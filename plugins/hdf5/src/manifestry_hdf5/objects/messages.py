@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from manifestry.plugin import MalformedFileError
-
 from manifestry_hdf5.libhdf5.files import OpenFile
 from manifestry_hdf5.structures.messages.datatype import Datatype
 from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
@@ -22,7 +20,6 @@ from manifestry_hdf5.structures.messages.filter_pipeline_message import (
     StoredFilter,
     parse_filter_pipeline,
 )
-from manifestry_hdf5.structures.messages.shared_message import shared_address
 from manifestry_hdf5.structures.object_header import Message
 
 __all__ = ["OutOfReachError", "read_datatype", "read_fill_value", "read_filters", "type_of_handle"]
@@ -33,7 +30,7 @@ _ENCODED_HEAD: Final = 2
 
 
 class OutOfReachError(Exception):
-    """A message is in the heap of shared messages, or in a header that only libhdf5 can read."""
+    """A message is in a header that only libhdf5 can read."""
 
 
 def read_datatype(file: OpenFile, header: Sequence[Message]) -> Datatype:
@@ -91,13 +88,4 @@ def _find(file: OpenFile, header: Sequence[Message], kind: int) -> bytes | None:
     message = next((message for message in header if message.kind == kind), None)
     if message is None or not message.shared:
         return None if message is None else message.data
-    address = shared_address(message.data, file.superblock)
-    there = () if address is None else file.header(address)
-    if not there:
-        raise OutOfReachError
-    found = next((message for message in there if message.kind == kind), None)
-    if found is None or found.shared:
-        raise MalformedFileError(
-            f"object header at {address:#x}: not that of a message of type {kind:#x} that is shared"
-        )
-    return found.data
+    return file.contents.message_data(message)

@@ -5,7 +5,6 @@
 `datatype`                 datatypes as plain records              IV.A.2.d
 `fill_value_message`       what they are before they are written   IV.A.2.e, f
 `filter_pipeline_message`  how chunks of them are encoded          IV.A.2.l
-`shared_message`           where a message of several objects is   IV.A.2
 `fields`                   the fields of a message, one by one
 =========================  ======================================  ===========
 """
