@@ -29,6 +29,7 @@ from manifestry_hdf5.storage.contiguous import contiguous_storage
 from manifestry_hdf5.storage.copying import SMALL, copy_chunks, copy_values
 from manifestry_hdf5.storage.virtual import open_sources, read_mappings, virtual_storage
 from manifestry_hdf5.structures.chunks import ChunkTable
+from manifestry_hdf5.structures.layout import LayoutClass
 
 __all__ = ["ArrayBuilder"]
 
@@ -86,7 +87,7 @@ class ArrayBuilder:
         return self._built[dataset.identity]
 
     def _build(self, dataset: Dataset) -> VirtualArray:
-        if dataset.layout == h5d.VIRTUAL:
+        if dataset.layout == LayoutClass.VIRTUAL:
             check_extent(dataset, self._files)
         if not _has_elements(dataset):
             chunk_shape = dataset.chunk_shape or tuple(max(1, n) for n in dataset.shape)
@@ -100,9 +101,9 @@ class ArrayBuilder:
                 raise table
             check_dependencies(dataset, self._files, self._sources)
             return copy_values(dataset, self._context, reason)
-        if dataset.layout == h5d.CHUNKED:
+        if dataset.layout == LayoutClass.CHUNKED:
             return self._chunked(dataset)
-        if dataset.layout == h5d.CONTIGUOUS:
+        if dataset.layout == LayoutClass.CONTIGUOUS:
             return self._contiguous(dataset)
         return self._virtual(dataset)
 
@@ -168,7 +169,7 @@ def _reason_to_copy(dataset: Dataset) -> str:
     """Why a dataset has no references: what its refusal is called when there is too much to copy."""
     if dataset.element.by_value:
         return dataset.element.by_value
-    if dataset.layout == h5d.COMPACT:
+    if dataset.layout == LayoutClass.COMPACT:
         return "compact layout"
     if dataset.element.storage and dataset.nbytes <= SMALL and dataset.properties.all_filters_avail():
         return "elements that need a codec"
@@ -176,7 +177,7 @@ def _reason_to_copy(dataset: Dataset) -> str:
 
 
 def _needs_index(dataset: Dataset) -> bool:
-    return dataset.layout == h5d.CHUNKED and _has_elements(dataset)
+    return dataset.layout == LayoutClass.CHUNKED and _has_elements(dataset)
 
 
 def _grid(dataset: Dataset, chunk_shape: Sequence[int]) -> RegularGrid:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from h5py import h5d
 from manifestry.plugin import SourceError, UnsupportedFeatureError
 
 from manifestry_hdf5.libhdf5.files import Identity, OpenFiles
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.storage.contiguous import raw_files, raw_sources
 from manifestry_hdf5.storage.virtual import endless_names, source_names
+from manifestry_hdf5.structures.layout import LayoutClass
 
 __all__ = ["check_dependencies", "check_extent"]
 
@@ -60,7 +60,7 @@ def check_extent(dataset: Dataset, files: OpenFiles) -> None:
 
 
 def _check(dataset: Dataset, files: OpenFiles, sources: Sources, above: set[Identity]) -> None:
-    if dataset.layout == h5d.VIRTUAL:
+    if dataset.layout == LayoutClass.VIRTUAL:
         _check_sources(dataset, files, sources, above)
     elif raw_files(dataset) is not None:
         names = [name for name, _, _ in raw_files(dataset) or ()]

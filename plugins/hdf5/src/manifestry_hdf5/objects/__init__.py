@@ -9,6 +9,5 @@
 `attributes`  attribute messages → typed attributes
 `dimensions`  dimension scales and netCDF-4's conventions → dimension names
 `values`      values as libhdf5 gives them → elements, and those → bytes of chunks
-`sequences`   members of variable-length sequences in their true byte order
 ============  ====================================================================
 """

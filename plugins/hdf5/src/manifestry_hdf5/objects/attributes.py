@@ -13,7 +13,7 @@ from manifestry import Reference
 from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatureError, first_line
 
 from manifestry_hdf5.libhdf5.files import LIBRARY_ERRORS, OpenFile
-from manifestry_hdf5.objects.sequences import in_file_order
+from manifestry_hdf5.libhdf5.sequences import in_file_order
 from manifestry_hdf5.structures.attribute_message import (
     ATTRIBUTE_INFO_MESSAGE,
     UnusualError,

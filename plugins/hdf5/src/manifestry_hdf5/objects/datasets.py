@@ -30,7 +30,7 @@ from manifestry_hdf5.objects.messages import (
     type_of_handle,
 )
 from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, UNLIMITED, Dataspace, parse_dataspace
-from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkLayout, layout_class, parse_layout
+from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkLayout, LayoutClass, layout_class, parse_layout
 from manifestry_hdf5.structures.messages.datatype import Array, Bitfield, Datatype, Reference, Time
 from manifestry_hdf5.structures.object_header import Message
 
@@ -74,7 +74,7 @@ class Dataset:
     shape, maximum
         Dimensions of the dataspace and how far they may grow, without those of an array datatype.
     layout
-        ``h5d.COMPACT``, ``CONTIGUOUS``, ``CHUNKED`` or ``VIRTUAL``.
+        ``LayoutClass.COMPACT``, ``CONTIGUOUS``, ``CHUNKED`` or ``VIRTUAL``.
     chunk_shape
         Shape of a chunk, None where the layout has none.
     stored_itemsize
@@ -223,7 +223,7 @@ def read_space(file: OpenFile, identifier: Any, header: Sequence[Message]) -> Da
         As `parse_dataspace`.
     """
     extent, layout = _own_message(header, DATASPACE_MESSAGE), _own_message(header, LAYOUT_MESSAGE)
-    if extent is not None and layout is not None and _class_of(layout) not in (None, h5d.VIRTUAL):
+    if extent is not None and layout is not None and _class_of(layout) not in (None, LayoutClass.VIRTUAL):
         return parse_dataspace(extent, file.superblock)
     space = identifier.get_space()
     if space.get_simple_extent_type() == h5s.NULL:
@@ -255,7 +255,7 @@ def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None
     number = None if layout is None else _class_of(layout)
     if layout is None or number is None:
         return None
-    if number != h5d.CHUNKED:
+    if number != LayoutClass.CHUNKED:
         return _Form(number, None, None)
     try:
         index = parse_layout(layout, file.superblock)
@@ -267,7 +267,7 @@ def _form_from_header(file: OpenFile, header: Sequence[Message]) -> _Form | None
 def _form_by_library(identifier: Any) -> _Form:
     properties = identifier.get_create_plist()
     layout = properties.get_layout()
-    return _Form(layout, tuple(map(int, properties.get_chunk())) if layout == h5d.CHUNKED else None, None)
+    return _Form(layout, tuple(map(int, properties.get_chunk())) if layout == LayoutClass.CHUNKED else None, None)
 
 
 def _datatype(file: OpenFile, identifier: Any, header: Sequence[Message]) -> Datatype:
@@ -361,7 +361,7 @@ def _only_sequence(identifier: Any, element: ElementType) -> ElementType:
     """The type of a single sequence: as an array datatype, whose dimension becomes one of the array."""
     assert element.members is not None
     properties = identifier.get_create_plist()
-    if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
+    if properties.get_layout() == LayoutClass.VIRTUAL or properties.get_external_count():
         raise UnsupportedFeatureError("single sequence in another file")
     length = len(h5py.Dataset(identifier)[()])
     return replace(element, dtype=element.members, shape=(length,))

@@ -12,12 +12,11 @@ from typing import Any, Final
 
 import numcodecs
 import numpy as np
-from h5py import h5z
 from manifestry.plugin import Codec, MalformedFileError, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datatypes import ElementType, is_integer
-from manifestry_hdf5.structures.messages.filter_pipeline_message import StoredFilter
+from manifestry_hdf5.structures.messages.filter_pipeline_message import OPTIONAL, FilterNumber, StoredFilter
 
 __all__ = ["Chain", "Filter", "codec_chain", "optional_chain", "pipeline_of", "stored_filters"]
 
@@ -34,7 +33,7 @@ class Filter:
     @property
     def optional(self) -> bool:
         """Whether the filter may be skipped for a chunk that it fails on or makes larger."""
-        return bool(self.flags & h5z.FLAG_OPTIONAL)
+        return bool(self.flags & OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def pipeline_of(stored: Iterable[StoredFilter]) -> tuple[Filter, ...]:
     """
     filters = []
     for number, flags, client_data, name in stored:
-        if number == h5z.FILTER_SHUFFLE and client_data[:1] == (0,):
+        if number == FilterNumber.SHUFFLE and client_data[:1] == (0,):
             raise MalformedFileError("shuffle filter: elements of 0 bytes where 1 or more are expected")
         filters.append(Filter(number, flags, client_data, name.decode("utf-8", "replace")))
     return tuple(filters)
@@ -92,11 +91,11 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
                 raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another codec")
             codecs += _image_codecs(item, element, ndim)
             replaces_bytes = True
-        elif item.number == h5z.FILTER_SHUFFLE:
+        elif item.number == FilterNumber.SHUFFLE:
             size = item.client_data[0] if item.client_data else element.dtype.itemsize
             whole = size == 1 or (length is not None and length % size == 0)
             codecs.append(Codec("numcodecs.shuffle" if whole else "manifestry.shuffle", {"elementsize": size}))
-        elif item.number == h5z.FILTER_NBIT and item.client_data[1:2] == (1,):
+        elif item.number == FilterNumber.NBIT and item.client_data[1:2] == (1,):
             continue  # the filter itself found that there is nothing to do
         elif item.number == _LZF:
             if length is None:
@@ -104,9 +103,9 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
             codecs.append(Codec("manifestry.lzf", {"size": length}))
         else:
             codecs.append(_check_client_data(item, _codec(item, element), length))
-        if item.number == h5z.FILTER_FLETCHER32 and length is not None:
+        if item.number == FilterNumber.FLETCHER32 and length is not None:
             length += 4
-        elif item.number != h5z.FILTER_SHUFFLE:
+        elif item.number != FilterNumber.SHUFFLE:
             length = None
     return Chain(tuple(codecs), replaces_bytes)
 
@@ -146,9 +145,9 @@ def optional_chain(
     active = [(bit, item) for bit, item in enumerate(filters) if not always >> bit & 1]
     before = [item for bit, item in active if bit < toggled]
     after = [item for bit, item in active if bit > toggled]
-    if any(item.number != h5z.FILTER_SHUFFLE for item in before) or filters[toggled].number in _IMAGE_CODECS:
+    if any(item.number != FilterNumber.SHUFFLE for item in before) or filters[toggled].number in _IMAGE_CODECS:
         return None
-    if any(item.number != h5z.FILTER_FLETCHER32 for item in after):
+    if any(item.number != FilterNumber.FLETCHER32 for item in after):
         return None
     full = sizes == chunk_bytes + _CHECKSUM_BYTES * len(after)
     if not np.array_equal(full, masks >> np.uint32(toggled) & 1):

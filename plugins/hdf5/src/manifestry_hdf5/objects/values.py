@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from manifestry.plugin import Codec, is_variable_length, serializer
 
+from manifestry_hdf5.libhdf5.sequences import in_file_order
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datatypes import ElementType
-from manifestry_hdf5.objects.sequences import in_file_order
 
 __all__ = ["chunk_bytes", "chunk_codecs", "model_values"]
 

@@ -5,6 +5,5 @@
 `contiguous`  references to contiguous elements, in the file or in raw files beside it
 `virtual`     references to the chunks of the sources of virtual datasets
 `copying`     values copied where there are no references
-`reencoding`  chunks that are stored unlike the others, encoded anew
 ============  ========================================================================
 """

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library
 from manifestry_hdf5.libhdf5.files import library_errors
+from manifestry_hdf5.libhdf5.reencoding import reencode
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.filters import Chain, Filter, codec_chain, optional_chain
 from manifestry_hdf5.storage.copying import SMALL
-from manifestry_hdf5.storage.reencoding import reencode
 from manifestry_hdf5.structures.batched_reads import IndexReader, read_together
 from manifestry_hdf5.structures.chunks import ChunkTable, Extent, read_chunks
 

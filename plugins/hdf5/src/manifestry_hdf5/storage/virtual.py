@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from h5py import h5d, h5s
+from h5py import h5s
 from manifestry.plugin import (
     INLINE,
     ChunkManifest,
@@ -30,6 +30,7 @@ from manifestry_hdf5.libhdf5.files import OpenFile, OpenFiles, library_errors
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.storage.contiguous import contiguous_rows
+from manifestry_hdf5.structures.layout import LayoutClass
 
 __all__ = [
     "Mapping",
@@ -314,7 +315,7 @@ def _view(
     if source.chunk_shape is not None:
         array = build(source)
         return array.manifest, array.metadata.codecs
-    if source.layout != h5d.CONTIGUOUS:
+    if source.layout != LayoutClass.CONTIGUOUS:
         raise UnsupportedFeatureError("virtual dataset of sources that are neither contiguous nor chunked", source.path)
     rows = [1] * len(source.shape)
     for axis, length in zip(mapping.axes, chunk_shape, strict=True):

@@ -11,12 +11,20 @@ from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from manifestry_hdf5.structures.messages.fields import Fields
 from manifestry_hdf5.structures.superblock import Superblock
 
-__all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "layout_class", "parse_layout"]
+__all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "LayoutClass", "layout_class", "parse_layout"]
 
 LAYOUT_MESSAGE: Final = 0x08
-_CHUNKED: Final = 2
 _EDGES_UNFILTERED: Final = 0x01
 _SINGLE_FILTERED: Final = 0x02
+
+
+class LayoutClass(IntEnum):
+    """Where the elements of a dataset are."""
+
+    COMPACT = 0
+    CONTIGUOUS = 1
+    CHUNKED = 2
+    VIRTUAL = 3
 
 
 class ChunkIndex(IntEnum):
@@ -103,8 +111,10 @@ def parse_layout(message: bytes, superblock: Superblock) -> ChunkLayout:
         layout = fields.take(1)
     else:
         raise UnsupportedFeatureError(f"data layout message of version {version}")
-    if layout != _CHUNKED:
-        raise MalformedFileError(f"data layout message: class {layout} where {_CHUNKED} (chunked) is expected")
+    if layout != LayoutClass.CHUNKED:
+        raise MalformedFileError(
+            f"data layout message: class {layout} where {LayoutClass.CHUNKED:d} (chunked) is expected"
+        )
     if version >= 4:
         return _version_4(fields, superblock)
     if version == 3:

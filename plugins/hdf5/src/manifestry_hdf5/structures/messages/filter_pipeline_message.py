@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.messages.fields import Fields
 
-__all__ = ["FILTER_PIPELINE_MESSAGE", "StoredFilter", "parse_filter_pipeline"]
+__all__ = ["FILTER_PIPELINE_MESSAGE", "OPTIONAL", "FilterNumber", "StoredFilter", "parse_filter_pipeline"]
 
 FILTER_PIPELINE_MESSAGE: Final = 0x0B
 _STRUCTURE: Final = "filter pipeline message"
 _MAX_FILTERS: Final = 32
 _FIRST_WITH_NAME: Final = 256
 """Filters with lower numbers are those of HDF5 itself, which version 2 does not name."""
+
+
+OPTIONAL: Final = 0x0001
+"""Flag of a filter that may be skipped for a chunk that it fails on or makes larger."""
+
+
+class FilterNumber(IntEnum):
+    """The filters of HDF5 itself."""
+
+    DEFLATE = 1
+    SHUFFLE = 2
+    FLETCHER32 = 3
+    SZIP = 4
+    NBIT = 5
+    SCALEOFFSET = 6
 
 
 class StoredFilter(NamedTuple):
