@@ -8,6 +8,7 @@
 `sidecar`            a DMR++ document beside the file, read in its place
 `native`             arrays read by libhdf5 itself, to check references against
 `file_dependencies`  which other files values depend on when libhdf5 reads them
+`linked_files`       where the files are that a file points at
 `objects`            datasets and attributes, and what they consist of
 `storage`            from where elements are stored to references
 `structures`         structures of the file format, read from the bytes

@@ -13,6 +13,7 @@ from typing import Final
 from manifestry.plugin import SourceError, UnsupportedFeatureError
 
 from manifestry_hdf5.libhdf5.files import Identity, OpenFiles
+from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.storage.contiguous import raw_files, raw_sources
 from manifestry_hdf5.storage.virtual import endless_names, source_names
@@ -52,7 +53,7 @@ def check_extent(dataset: Dataset, files: OpenFiles) -> None:
     for name in endless_names(dataset):
         if name != "." and (dataset.file.remote or "://" in name):
             try:
-                place = files.link_target(dataset.file, name, "virtual dataset with a source", dataset.path).url
+                place = files.link_target(dataset.file, name, PointsBy.VIRTUAL_SOURCE, dataset.path).url
             except SourceError as error:
                 place = str(error)
             hint = f"libhdf5 does not see how long {place} is; copy the files to this machine"

@@ -17,6 +17,7 @@ from h5py import h5d, h5g, h5o
 from manifestry.plugin import MalformedFileError, ParseContext, SourceError, UnsupportedFeatureError, is_node_name
 
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, address_of, library_errors
+from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import decode_text, read_attributes
 from manifestry_hdf5.objects.datasets import Axes, Dataset, read_axes, read_dataset, read_space
 from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
@@ -247,7 +248,7 @@ class Walker:
         if not self._follow_external:
             raise UnsupportedFeatureError("soft link through an external link", path, "set follow_external")
         try:
-            return self._files.open(self._files.link_target(file, decode_text(url), "external link", path))
+            return self._files.open(self._files.link_target(file, decode_text(url), PointsBy.EXTERNAL_LINK, path))
         except (MalformedFileError, SourceError) as error:
             raise _NowhereError(str(error)) from error
 

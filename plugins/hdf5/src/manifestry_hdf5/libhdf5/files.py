@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from manifestry_hdf5.libhdf5.damage_checks import check_layout, check_lengths, check_type
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile, RemoteFile
 from manifestry_hdf5.libhdf5.object_contents import ObjectContents
+from manifestry_hdf5.linked_files import PointsBy, find_linked_file
 from manifestry_hdf5.structures.batched_reads import Blocks, Fetch
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
 from manifestry_hdf5.structures.object_header import (
@@ -304,31 +305,33 @@ class OpenFiles:
             self._open[source.url] = self._stack.enter_context(_open_file(source, first=not self._open))
         return self._open[source.url]
 
-    def link_target(self, file: OpenFile, name: str, what: str, where: str) -> Source:
-        """The source that a file points at by a name; nothing is asked of it yet.
+    def link_target(self, file: OpenFile, name: str, points_by: PointsBy, where: str) -> Source:
+        """The source that a file points at by a name.
 
         The file itself must be allowed to point there, and so must the one that the caller gave.
 
         Parameters
         ----------
-        what, where
-            What points there, and in which object: for the refusal.
+        points_by, where
+            How it points there, and in which object: for the refusal.
 
         Raises
         ------
         UnsupportedFeatureError
             It may not point there.
         SourceError
-            No store knows such URLs.
+            It is nowhere, or no store knows such URLs.
         """
-        source = file.source.resolve(name)
-        try:
-            if source.url != file.source.url:
-                for document in (file, *self._open.values())[:2]:
-                    ReferencePolicy.of(document.source, self._allow, public_hosts=True).permit(source.url)
-        except SourceError as error:
-            raise UnsupportedFeatureError(f"{what} that is not allowed", where, str(error)) from error
-        return source
+
+        def permit(source: Source) -> None:
+            try:
+                if source.url != file.source.url:
+                    for document in (file, *self._open.values())[:2]:
+                        ReferencePolicy.of(document.source, self._allow, public_hosts=True).permit(source.url)
+            except SourceError as error:
+                raise UnsupportedFeatureError(f"{points_by} that is not allowed", where, str(error)) from error
+
+        return find_linked_file(file.source, name, points_by, permit)
 
     @property
     def restricted(self) -> bool:

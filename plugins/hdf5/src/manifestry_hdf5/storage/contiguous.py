@@ -17,6 +17,7 @@ from manifestry.plugin import (
 )
 
 from manifestry_hdf5.libhdf5.files import OpenFiles, library_errors
+from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datasets import Dataset
 
@@ -121,7 +122,7 @@ def raw_sources(dataset: Dataset, files: OpenFiles) -> list[Source]:
     """
     names = [name for name, _, _ in raw_files(dataset) or ()]
     try:
-        return [files.link_target(dataset.file, name, "external raw file", dataset.path) for name in names]
+        return [files.link_target(dataset.file, name, PointsBy.RAW_FILE, dataset.path) for name in names]
     except SourceError as error:
         raise UnsupportedFeatureError("external raw file that cannot be read", dataset.path, str(error)) from error
 

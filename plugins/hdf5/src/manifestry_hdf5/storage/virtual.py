@@ -27,6 +27,7 @@ from manifestry.plugin import (
 from numpy.typing import NDArray
 
 from manifestry_hdf5.libhdf5.files import OpenFile, OpenFiles, library_errors
+from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.storage.contiguous import contiguous_rows
@@ -117,7 +118,9 @@ def open_sources(
     sources: list[Dataset | None] = []
     for name, path in source_names(dataset):
         try:
-            target = None if name == "." else files.link_target(dataset.file, name, _SOURCE, dataset.path)
+            target = (
+                None if name == "." else files.link_target(dataset.file, name, PointsBy.VIRTUAL_SOURCE, dataset.path)
+            )
             if "%" in name or "%" in path:
                 sources.append(None)
             else:
