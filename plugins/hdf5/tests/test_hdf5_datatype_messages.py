@@ -9,7 +9,7 @@ import pytest
 from h5py import h5d, h5p, h5t
 from hypothesis import given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, Source, UnsupportedFeatureError
-from manifestry_hdf5.libhdf5.files import OpenFiles
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.structures.messages import datatype as d
 from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
 from manifestry_hdf5.structures.messages.fill_value_message import (

@@ -11,7 +11,8 @@ from h5py import h5g, h5l, h5p, h5t
 from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, Source, UnsupportedFeatureError
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile
-from manifestry_hdf5.libhdf5.files import OpenFiles, address_of
+from manifestry_hdf5.libhdf5.files import address_of
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.structures import btree_v2
 from manifestry_hdf5.structures.attribute_message import attribute_parts
 from manifestry_hdf5.structures.batched_reads import read_together

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, Source
 from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile
-from manifestry_hdf5.libhdf5.files import OpenFiles
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.structures.batched_reads import Blocks, read_together, remote_fetch
 from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
 from manifestry_hdf5.structures.chunks import Extent, read_chunks

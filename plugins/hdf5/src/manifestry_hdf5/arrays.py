@@ -20,7 +20,8 @@ from manifestry.plugin import (
 )
 
 from manifestry_hdf5.file_dependencies import check_dependencies, check_extent
-from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, library_errors
+from manifestry_hdf5.libhdf5.files import Identity, OpenFile, library_errors
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.objects.datasets import Dataset, read_dataset, read_space
 from manifestry_hdf5.objects.filters import Chain
 from manifestry_hdf5.objects.values import chunk_codecs

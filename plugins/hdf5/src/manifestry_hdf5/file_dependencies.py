@@ -12,7 +12,8 @@ from typing import Final
 
 from manifestry.plugin import SourceError, UnsupportedFeatureError
 
-from manifestry_hdf5.libhdf5.files import Identity, OpenFiles
+from manifestry_hdf5.libhdf5.files import Identity
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.storage.contiguous import raw_files, raw_sources

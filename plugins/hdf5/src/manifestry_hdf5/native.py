@@ -11,7 +11,8 @@ import numpy as np
 from h5py import h5d
 from manifestry.plugin import ParseContext, Source, UnsupportedFeatureError
 
-from manifestry_hdf5.libhdf5.files import OpenFiles, library_errors
+from manifestry_hdf5.libhdf5.files import library_errors
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.objects.datasets import element_of
 from manifestry_hdf5.objects.values import model_values
 from manifestry_hdf5.walk import Walker

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from manifestry.plugin import ParseContext, Source, VirtualArray, VirtualGroup
 
 from manifestry_hdf5.arrays import ArrayBuilder
-from manifestry_hdf5.libhdf5.files import OpenFiles
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.native import NativeHdf5
 from manifestry_hdf5.objects.attributes import visible_attributes
 from manifestry_hdf5.objects.datasets import Dataset
@@ -29,7 +29,11 @@ class Hdf5Parser:
         with OpenFiles(options.allow) as files:
             walker = Walker(files, context, follow_external=options.follow_external)
             root = walker.walk(files.open(source), context.group)
-            return _Assembly(root, walker, files, context).tree()
+            tree = _Assembly(root, walker, files, context).tree()
+            for file in files.being_written():
+                message = f"{file.source.url}: this is what it holds now, as h5py reads it with swmr=True"
+                context.report("", "file that is still being written", message)
+            return tree
 
     def open_native(self, source: Source, options: Hdf5Options) -> NativeHdf5:
         """The arrays of a file through h5py; see `manifestry.formats.contracts.NativeReader`."""

@@ -16,7 +16,8 @@ from typing import Any, Final
 from h5py import h5d, h5g, h5o
 from manifestry.plugin import MalformedFileError, ParseContext, SourceError, UnsupportedFeatureError, is_node_name
 
-from manifestry_hdf5.libhdf5.files import Identity, OpenFile, OpenFiles, address_of, library_errors
+from manifestry_hdf5.libhdf5.files import Identity, OpenFile, address_of, library_errors
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import decode_text, read_attributes
 from manifestry_hdf5.objects.datasets import Axes, Dataset, read_axes, read_dataset, read_space

@@ -5,6 +5,7 @@ the mappings of virtual datasets, for values that are copied, and where headers 
 
 =================  =======================================================================
 `files`            the file opened by libhdf5; its exceptions as errors of ours
+`opening`          opening files, each once, and where they may point
 `file_bytes`       the bytes of a file, by position
 `damage_checks`    structures in which damage would end the process or take all its memory
 `object_contents`  links and attribute messages of its objects

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
-import h5py
 import numpy as np
-from h5py import h5f, h5g, h5p, h5t
+from h5py import h5g, h5t
 from manifestry.plugin import (
     FileTable,
     MalformedFileError,
-    ReferencePolicy,
     Source,
-    SourceError,
-    UnsupportedFeatureError,
     first_line,
 )
 from numpy.typing import NDArray
@@ -27,7 +21,6 @@ from numpy.typing import NDArray
 from manifestry_hdf5.libhdf5.damage_checks import check_layout, check_lengths, check_type
 from manifestry_hdf5.libhdf5.file_bytes import LocalFile, RemoteFile
 from manifestry_hdf5.libhdf5.object_contents import ObjectContents
-from manifestry_hdf5.linked_files import PointsBy, find_linked_file
 from manifestry_hdf5.structures.batched_reads import Blocks, Fetch
 from manifestry_hdf5.structures.global_heap import SIGNATURE, GlobalHeap, check_collection
 from manifestry_hdf5.structures.object_header import (
@@ -38,19 +31,15 @@ from manifestry_hdf5.structures.object_header import (
     read_extension,
     read_messages,
 )
-from manifestry_hdf5.structures.superblock import Superblock, read_superblock
+from manifestry_hdf5.structures.superblock import (
+    Superblock,
+    read_superblock,
+)
 
-__all__ = ["LIBRARY_ERRORS", "Identity", "OpenFile", "OpenFiles", "address_of", "library_errors"]
+__all__ = ["LIBRARY_ERRORS", "Identity", "OpenFile", "address_of", "library_errors"]
 
 type Identity = tuple[str, int]
 """URL of a file and address of an object header in it: the same for every path to an object."""
-
-_HEAD_BYTES: Final = 256 << 10
-"""Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
-
-_CHUNK_SLOTS: Final = 7
-"""Places in the chunk cache of an open dataset. Values are read once if at all, and a table of the usual size for each
-of thousands of open datasets takes more memory than all references."""
 
 _MAX_CHECKED_BYTES: Final = 256 << 20
 """Local files up to this size are searched for damage in the global heap; that takes a fraction of a second."""
@@ -77,15 +66,20 @@ class OpenFile:
         Where it is.
     id
         h5py's low-level identifier.
+    being_written
+        Whether another program writes to it, and lets others read meanwhile (SWMR).
     files
         The file as the table that manifests share.
     common
         Type, filters and fill value by the messages that say them: many datasets have few of these.
     """
 
-    def __init__(self, source: Source, fid: Any, octets: LocalFile | RemoteFile) -> None:
+    def __init__(
+        self, source: Source, fid: Any, octets: LocalFile | RemoteFile, *, being_written: bool = False
+    ) -> None:
         self.source = source
         self.id = fid
+        self.being_written = being_written
         self.files = FileTable([source.file])
         self.common: dict[tuple[tuple[int, int, bytes], ...], Any] = {}
         self._octets = octets
@@ -263,124 +257,6 @@ class OpenFile:
         """
         with library_errors("object header"):
             return self.source.url, address_of(identifier, b".")
-
-
-class OpenFiles:
-    """The files that one parse has open, each once; a context that closes them all.
-
-    Parameters
-    ----------
-    allow
-        URL prefixes that they may point at, in place of the rule of `ReferencePolicy`.
-    """
-
-    def __init__(self, allow: Sequence[str] | None = None) -> None:
-        self._stack = ExitStack()
-        self._open: dict[str, OpenFile] = {}
-        self._allow = allow
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all files."""
-        self._stack.close()
-
-    def open(self, source: Source) -> OpenFile:
-        """The file of a source, opened when it was not before.
-
-        Raises
-        ------
-        MalformedFileError
-            libhdf5 cannot open it.
-        SourceError
-            It cannot be read.
-        """
-        if source.url not in self._open:
-            self._open[source.url] = self._stack.enter_context(_open_file(source, first=not self._open))
-        return self._open[source.url]
-
-    def link_target(self, file: OpenFile, name: str, points_by: PointsBy, where: str) -> Source:
-        """The source that a file points at by a name.
-
-        The file itself must be allowed to point there, and so must the one that the caller gave.
-
-        Parameters
-        ----------
-        points_by, where
-            How it points there, and in which object: for the refusal.
-
-        Raises
-        ------
-        UnsupportedFeatureError
-            It may not point there.
-        SourceError
-            It is nowhere, or no store knows such URLs.
-        """
-
-        def permit(source: Source) -> None:
-            try:
-                if source.url != file.source.url:
-                    for document in (file, *self._open.values())[:2]:
-                        ReferencePolicy.of(document.source, self._allow, public_hosts=True).permit(source.url)
-            except SourceError as error:
-                raise UnsupportedFeatureError(f"{points_by} that is not allowed", where, str(error)) from error
-
-        return find_linked_file(file.source, name, points_by, permit)
-
-    @property
-    def restricted(self) -> bool:
-        """Whether the caller says where files may point: libhdf5, which does not ask, may follow nothing then."""
-        return self._allow is not None
-
-
-@contextmanager
-def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
-    """Open a file for reading: a local one by its path, a remote one through the block cache of its source.
-
-    Closing the first file closes every object in it. Others may be opened once more by libhdf5 itself, as sources of
-    virtual datasets, and that fails unless they have its default way of closing.
-    """
-    size = source.size  # a missing file is said to be missing, not malformed
-    octets: LocalFile | RemoteFile
-    with library_errors(source.url):
-        if source.local_path is not None:
-            fid, wrapper = _open_local(os.fsencode(source.local_path), first=first), None
-            octets = LocalFile(source.local_path)
-        else:
-            octets = RemoteFile(source)
-            octets.prefetch([(0, min(size, _HEAD_BYTES))])
-            wrapper = h5py.File(octets, "r", rdcc_nslots=_CHUNK_SLOTS)
-            fid = wrapper.id
-    try:
-        yield OpenFile(source, fid, octets)
-    finally:
-        with library_errors(f"{source.url}: closing it"):
-            if wrapper is not None:
-                wrapper.close()
-            elif fid.valid:
-                fid.close()
-        octets.close()
-
-
-def _open_local(path: bytes, *, first: bool) -> Any:
-    """A file by its path. One that this process has open already, through h5py say, is opened as it was there."""
-    access = h5p.create(h5p.FILE_ACCESS)
-    elements, _, size, preemption = access.get_cache()
-    access.set_cache(elements, _CHUNK_SLOTS, size, preemption)
-    access.set_fclose_degree(h5f.CLOSE_STRONG if first else h5f.CLOSE_DEFAULT)
-    try:
-        return h5f.open(path, h5f.ACC_RDONLY, fapl=access)
-    except OSError as error:
-        if "close degree" not in str(error):
-            raise
-    access.set_fclose_degree(h5f.CLOSE_DEFAULT)
-    return h5f.open(path, h5f.ACC_RDONLY, fapl=access)
 
 
 def address_of(location: Any, name: bytes) -> int:

@@ -16,7 +16,8 @@ from manifestry.plugin import (
     UnsupportedFeatureError,
 )
 
-from manifestry_hdf5.libhdf5.files import OpenFiles, library_errors
+from manifestry_hdf5.libhdf5.files import library_errors
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datasets import Dataset

@@ -26,7 +26,8 @@ from manifestry.plugin import (
 )
 from numpy.typing import NDArray
 
-from manifestry_hdf5.libhdf5.files import OpenFile, OpenFiles, library_errors
+from manifestry_hdf5.libhdf5.files import OpenFile, library_errors
+from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datasets import Dataset

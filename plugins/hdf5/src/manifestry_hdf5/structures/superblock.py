@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from manifestry.plugin import MalformedFileError
 
-__all__ = ["Read", "Superblock", "read_superblock"]
+__all__ = ["OPEN_FOR_SWMR", "OPEN_FOR_WRITING", "Read", "Superblock", "consistency_flags", "read_superblock"]
+
+SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+OPEN_FOR_WRITING: Final = 0x01
+OPEN_FOR_SWMR: Final = 0x04
+"""Consistency flags: the file has not been closed by a program that writes to it, and lets others read meanwhile."""
+_FIRST_USER_BLOCK: Final = 512
 
 type Read = Callable[[int, int], bytes]
 """``read(start, stop)``: bytes of the file by absolute position, fewer where it ends."""
@@ -66,3 +72,14 @@ def read_superblock(file_id: Any, read: Read) -> Superblock:
     head = read(superblock.base, superblock.base + 12 + 4 * o)
     extension = int.from_bytes(head[12 + o : 12 + 2 * o], "little")
     return superblock if head[8] < 2 or extension == superblock.undefined else replace(superblock, extension=extension)
+
+
+def consistency_flags(read: Read, size: int) -> int:
+    """The consistency flags of a file of `size` bytes: 0 where there are none, before version 3 of the superblock."""
+    start = 0
+    while start < size:
+        head = read(start, start + 12)
+        if head[:8] == SIGNATURE:
+            return head[11] if len(head) == 12 and head[8] >= 3 else 0
+        start = 2 * start or _FIRST_USER_BLOCK
+    return 0
