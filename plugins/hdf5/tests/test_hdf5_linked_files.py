@@ -108,3 +108,16 @@ def test_a_remote_file_finds_its_parts_beside_it(tmp_path):
     with range_server(objects) as server:
         tree = mf.parse(f"{server.url}/run/master.h5")
         assert zarr.open_group(mf.open_store(tree), mode="r")["virtual"][0] == 9
+
+
+@pytest.mark.parametrize("name", ["../parts/part.h5", "./../parts/./part.h5", "linked/../part.h5"])
+def test_dots_in_names_lead_where_the_system_follows_them(tmp_path, name):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "parts" / "inner").mkdir(parents=True)
+    (tmp_path / "run" / "linked").symlink_to(tmp_path / "parts" / "inner")
+    write_master(tmp_path / "run" / "master.h5", name)
+    write_part(tmp_path / "parts" / "part.h5", 7)
+    write_part(tmp_path / "run" / "part.h5", 8)  # where a text without its dots would lead
+    path = tmp_path / "run" / "master.h5"
+    assert read_by_us(path) == read_by_h5py(path) == {"link": 7, "virtual": 7}
+    assert mf.parse(path).files.urls == (f"file://{tmp_path}/parts/part.h5",)

@@ -65,7 +65,7 @@ def find_linked_file(source: Source, name: str, points_by: PointsBy, permit: Cal
     assert source.local_path is not None
     for path in _places(source.local_path, name, points_by):
         if path.is_file():
-            return _permitted(Source.at(f"file://{path}", source.registry), permit)
+            return _permitted(Source.at(f"file://{_without_dots(path)}", source.registry), permit)
     variable = points_by.variable
     where = f"in the directories of {variable}" if variable in os.environ else f"where {variable} could say"
     raise SourceError(f"{source.resolve(name).url}: does not exist, nor is it beside {source.url} or {where}")
@@ -74,6 +74,12 @@ def find_linked_file(source: Source, name: str, points_by: PointsBy, permit: Cal
 def _permitted(source: Source, permit: Callable[[Source], None]) -> Source:
     permit(source)
     return source
+
+
+def _without_dots(path: Path) -> str:
+    """The path of a file without ``.`` and ``..``; links in it stay links, unless a ``..`` leads out of one."""
+    plain = os.path.normpath(path)
+    return plain if os.path.exists(plain) and os.path.samefile(plain, path) else os.path.realpath(path)  # noqa: PTH110, PTH121 raw
 
 
 def _places(file: Path, name: str, points_by: PointsBy) -> Iterator[Path]:
