@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from manifestry.plugin import (
     FileTable,
     MalformedFileError,
     Source,
-    first_line,
+    translated,
 )
 from numpy.typing import NDArray
 
@@ -48,13 +48,9 @@ LIBRARY_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError,
 """What h5py raises when libhdf5 reports an error, by the kind of its call."""
 
 
-@contextmanager
-def library_errors(where: str) -> Iterator[None]:
+def library_errors(where: str) -> AbstractContextManager[None]:
     """Inside, an error of libhdf5 becomes a `MalformedFileError` that names the place."""
-    try:
-        yield
-    except LIBRARY_ERRORS as error:
-        raise MalformedFileError(f"{where}: {first_line(error)}") from error
+    return translated(LIBRARY_ERRORS, MalformedFileError, where)
 
 
 class OpenFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -124,7 +124,7 @@ def _open_file(source: Source, *, first: bool) -> Iterator[OpenFile]:
     size = source.size  # a missing file is said to be missing, not malformed
     with library_errors(source.url):
         octets = RemoteFile(source) if source.local_path is None else LocalFile(source.local_path)
-    with closing(octets):
+    with octets:
         with library_errors(source.url):
             if isinstance(octets, RemoteFile):
                 octets.prefetch([(0, min(size, _HEAD_BYTES))])

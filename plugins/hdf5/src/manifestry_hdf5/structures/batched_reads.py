@@ -44,21 +44,44 @@ def read_together[T](readers: Sequence[IndexReader[T]], fetch: Fetch) -> list[T 
         What each returned, or the error that ended it.
     """
     results: list[Any] = [None] * len(readers)
-    sent: list[tuple[int, Any]] = [(i, None) for i in range(len(readers))]
-    while sent:
-        asked: list[tuple[int, list[Blocks]]] = []
-        for number, data in sent:
-            try:
-                asked.append((number, readers[number].send(data)))
-            except StopIteration as stop:
-                results[number] = stop.value
-            except ManifestryError as error:
-                results[number] = error
-        sent = []  # the blocks of the last round are not needed any more
-        if asked:
-            data = iter(fetch([blocks for _, wanted in asked for blocks in wanted]))
-            sent = [(number, list(islice(data, len(wanted)))) for number, wanted in asked]
+    steps: _Steps = [(i, None) for i in range(len(readers))]
+    while wanted := _advance(readers, steps, results, errors_are_results=True):
+        steps = ()  # the blocks of the last round are not needed any more
+        steps = _deal(wanted, fetch(_blocks_of(wanted)))
     return results
+
+
+type _Steps = Sequence[tuple[int, list[NDArray[np.uint8]] | None]]
+"""Readers by number, with the bytes that each is sent; None begins one."""
+type _Wanted = list[tuple[int, list[Blocks]]]
+"""Readers by number, with the blocks that each needs next."""
+
+
+def _advance(
+    readers: Sequence[IndexReader[Any]], steps: _Steps, results: list[Any], *, errors_are_results: bool
+) -> _Wanted:
+    """Send readers what they asked for; what those that go on need next. Results of the others are filled in."""
+    wanted: _Wanted = []
+    for number, data in steps:
+        try:
+            wanted.append((number, readers[number].send(data)))  # type: ignore[arg-type]  # None starts it
+        except StopIteration as stop:
+            results[number] = stop.value
+        except ManifestryError as error:
+            if not errors_are_results:
+                raise
+            results[number] = error
+    return wanted
+
+
+def _blocks_of(wanted: _Wanted) -> list[Blocks]:
+    return [block for _, blocks in wanted for block in blocks]
+
+
+def _deal(wanted: _Wanted, data: Sequence[NDArray[np.uint8]]) -> _Steps:
+    """What was fetched, to those who asked for it."""
+    parts = iter(data)
+    return [(number, list(islice(parts, len(blocks)))) for number, blocks in wanted]
 
 
 def read_alone[T](reader: IndexReader[T], fetch: Fetch) -> T:
@@ -87,18 +110,11 @@ def in_step[T](readers: Sequence[IndexReader[T]]) -> IndexReader[list[T]]:
         What ended the first that ended by one.
     """
     results: list[Any] = [None] * len(readers)
-    sent: list[tuple[int, Any]] = [(i, None) for i in range(len(readers))]
-    while True:
-        asked: list[tuple[int, list[Blocks]]] = []
-        for number, data in sent:
-            try:
-                asked.append((number, readers[number].send(data)))
-            except StopIteration as stop:
-                results[number] = stop.value
-        if not asked:
-            return results
-        data = iter((yield [blocks for _, wanted in asked for blocks in wanted]))
-        sent = [(number, list(islice(data, len(wanted)))) for number, wanted in asked]
+    steps: _Steps = [(i, None) for i in range(len(readers))]
+    while wanted := _advance(readers, steps, results, errors_are_results=False):
+        steps = ()  # as above
+        steps = _deal(wanted, (yield _blocks_of(wanted)))
+    return results
 
 
 MAX_GAP: Final = 64 << 10

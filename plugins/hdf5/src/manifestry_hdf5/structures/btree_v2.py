@@ -16,7 +16,7 @@ from manifestry_hdf5.structures.btree_v1 import BATCH, Leaves
 from manifestry_hdf5.structures.checksum import check_blocks
 from manifestry_hdf5.structures.superblock import Superblock
 
-__all__ = ["Header", "Level", "read_btree_v2", "walk_btree_v2"]
+__all__ = ["Header", "Level", "read_btree_v2", "read_btree_v2_records", "walk_btree_v2"]
 
 _UNFILTERED: Final = 10
 _FILTERED: Final = 11
@@ -65,6 +65,24 @@ def read_btree_v2(
         return _leaves(header, records, superblock, ndim, chunk_bytes)
 
     return (yield from walk_btree_v2(superblock, address, sizes, take, max_chunks))
+
+
+def read_btree_v2_records(
+    superblock: Superblock, address: int, number: int, size: int
+) -> IndexReader[NDArray[np.uint8]]:
+    """All records of the B-tree at an address, whose records are of a type and have `size` bytes: ``(n, size)``.
+
+    Raises
+    ------
+    MalformedFileError
+        As `walk_btree_v2`.
+    """
+
+    def take(_: Header, records: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return records
+
+    levels = yield from walk_btree_v2(superblock, address, {number: (size,)}, take, superblock.size)
+    return np.concatenate([np.empty((0, size), "u1"), *(part for level in levels for part in level.parts)])
 
 
 def walk_btree_v2[T](

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from manifestry.plugin import MalformedFileError
 
+from manifestry_hdf5 import SIGNATURE
+
 __all__ = ["OPEN_FOR_SWMR", "OPEN_FOR_WRITING", "Read", "Superblock", "consistency_flags", "read_superblock"]
 
-SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 OPEN_FOR_WRITING: Final = 0x01
 OPEN_FOR_SWMR: Final = 0x04
 """Consistency flags: the file has not been closed by a program that writes to it, and lets others read meanwhile."""

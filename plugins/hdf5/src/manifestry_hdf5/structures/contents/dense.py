@@ -12,7 +12,7 @@ from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.batched_reads import IndexReader, in_step
-from manifestry_hdf5.structures.btree_v2 import Header, walk_btree_v2
+from manifestry_hdf5.structures.btree_v2 import read_btree_v2_records
 from manifestry_hdf5.structures.contents.info_messages import DenseInfo
 from manifestry_hdf5.structures.fractal_heap.header import FractalHeap, read_heap_header
 from manifestry_hdf5.structures.superblock import Superblock
@@ -59,12 +59,7 @@ def read_records(
         raise MalformedFileError("dense storage: it has no such heap and B-tree")
     readers: list[IndexReader[Any]] = [
         read_heap_header(superblock, info.heap, kind.identifier),
-        walk_btree_v2(superblock, address, {number: (size,)}, _as_they_are, superblock.size),
+        read_btree_v2_records(superblock, address, number, size),
     ]
-    heap, levels = yield from in_step(readers)
-    parts = [part for level in levels for part in level.parts]
-    return heap, np.concatenate([np.empty((0, size), "u1"), *parts])
-
-
-def _as_they_are(_: Header, records: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return records
+    heap, records = yield from in_step(readers)
+    return heap, records

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
-from manifestry_hdf5.structures.btree_v2 import Header, walk_btree_v2
+from manifestry_hdf5.structures.btree_v2 import read_btree_v2_records
 from manifestry_hdf5.structures.checksum import lookup3_of
 from manifestry_hdf5.structures.fractal_heap.header import read_heap_header
 from manifestry_hdf5.structures.fractal_heap.objects import read_objects
@@ -101,10 +101,7 @@ def read_shared_index(superblock: Superblock, index: SharedIndex) -> IndexReader
     if not index.messages:
         return []
     if index.in_tree:
-        levels = yield from walk_btree_v2(
-            superblock, index.address, {_BTREE_RECORD: (size,)}, _as_they_are, superblock.size
-        )
-        records = np.concatenate([np.empty((0, size), "u1"), *(part for level in levels for part in level.parts)])
+        records = yield from read_btree_v2_records(superblock, index.address, _BTREE_RECORD, size)
     else:
         where = f"list of shared messages at {index.address:#x}"
         octets = yield from _checked(superblock, index.address, b"SMLI", 4 + index.messages * size, where)
@@ -113,10 +110,6 @@ def read_shared_index(superblock: Superblock, index: SharedIndex) -> IndexReader
         raise MalformedFileError(f"index of shared messages at {index.address:#x}: a message in an unknown place")
     hashes = integers(records[:, 1:5]).tolist()
     return [_record(row.tobytes(), value, o) for row, value in zip(records, hashes, strict=True)]
-
-
-def _as_they_are(_: Header, records: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return records
 
 
 def _record(octets: bytes, value: int, o: int) -> SharedRecord:

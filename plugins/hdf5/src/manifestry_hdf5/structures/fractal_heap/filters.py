@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from numcodecs.fletcher32 import Fletcher32
 
-__all__ = ["MetadataFilter", "parse_filters", "unfilter"]
+from manifestry_hdf5.structures.messages.filter_pipeline_message import (
+    FilterNumber,
+    StoredFilter,
+    parse_filter_pipeline,
+)
 
-_DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
-_KNOWN: Final = {_DEFLATE: "deflate", _SHUFFLE: "shuffle", _FLETCHER32: "fletcher32"}
-_MAX_FILTERS: Final = 32
+__all__ = ["parse_filters", "unfilter"]
 
-
-class MetadataFilter(NamedTuple):
-    """A filter by its number, with its client data."""
-
-    number: int
-    values: tuple[int, ...]
+_KNOWN: Final = (FilterNumber.DEFLATE, FilterNumber.SHUFFLE, FilterNumber.FLETCHER32)
 
 
-def parse_filters(message: bytes, where: str) -> tuple[MetadataFilter, ...]:
+def parse_filters(message: bytes, where: str) -> tuple[StoredFilter, ...]:
     """The filters of a filter pipeline message, in the order in which they were applied.
 
     Raises
@@ -34,32 +31,19 @@ def parse_filters(message: bytes, where: str) -> tuple[MetadataFilter, ...]:
     UnsupportedFeatureError
         A filter is none of those that metadata is read through.
     """
-    version, count = message[:2].ljust(2, b"\0")
-    if version not in (1, 2) or count > _MAX_FILTERS:
-        raise MalformedFileError(f"{where}: filter pipeline of version {version} with {count} filters")
-    at, filters = (8 if version == 1 else 2), []
-    for _ in range(count):
-        number = int.from_bytes(message[at : at + 2], "little")
-        named = version == 1 or number >= 256
-        length = int.from_bytes(message[at + 2 : at + 4], "little") if named else 0
-        at += 6 if named else 4  # behind the flags
-        values, at = int.from_bytes(message[at : at + 2], "little"), at + 2
-        name, at = message[at : at + length].split(b"\0")[0], at + (-(-length // 8) * 8 if version == 1 else length)
-        if at + 4 * values > len(message):
-            raise MalformedFileError(f"{where}: filter pipeline: too short")
-        if number not in _KNOWN:
-            label = name.decode("utf-8", "backslashreplace") or "unnamed"
+    filters = parse_filter_pipeline(message, f"{where}: filter pipeline message")
+    for one in filters:
+        if one.number not in _KNOWN:
+            label = one.name.decode("utf-8", "backslashreplace") or "unnamed"
             raise UnsupportedFeatureError(
-                f"filter {number} ({label}) of metadata",
+                f"filter {one.number} ({label}) of metadata",
                 where,
                 "copy the file with h5repack, without filters of groups",
             )
-        filters.append(MetadataFilter(number, tuple(np.frombuffer(message, "<u4", values, at).tolist())))
-        at += 4 * (values + (values & 1 if version == 1 else 0))
-    return tuple(filters)
+    return filters
 
 
-def unfilter(data: bytes, filters: Sequence[MetadataFilter], mask: int, size: int, where: str) -> bytes:
+def unfilter(data: bytes, filters: Sequence[StoredFilter], mask: int, size: int, where: str) -> bytes:
     """The `size` bytes that went through filters, all but those whose bits are set in `mask`.
 
     Raises
@@ -70,10 +54,10 @@ def unfilter(data: bytes, filters: Sequence[MetadataFilter], mask: int, size: in
     for place in reversed(range(len(filters))):
         if mask >> place & 1:
             continue
-        number, values = filters[place]
-        if number == _DEFLATE:
+        number, values = filters[place].number, filters[place].client_data
+        if number == FilterNumber.DEFLATE:
             data = _inflate(data, size + 4 * len(filters), where)
-        elif number == _FLETCHER32:
+        elif number == FilterNumber.FLETCHER32:
             try:
                 data = bytes(Fletcher32().decode(data))
             except (RuntimeError, ValueError) as error:

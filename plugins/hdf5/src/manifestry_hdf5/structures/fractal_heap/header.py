@@ -10,7 +10,8 @@ from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import lookup3_of
-from manifestry_hdf5.structures.fractal_heap.filters import MetadataFilter, parse_filters
+from manifestry_hdf5.structures.fractal_heap.filters import parse_filters
+from manifestry_hdf5.structures.messages.filter_pipeline_message import StoredFilter
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["FractalHeap", "read_heap_header"]
@@ -50,7 +51,7 @@ class FractalHeap:
 
     address: int
     identifier_length: int
-    filters: tuple[MetadataFilter, ...]
+    filters: tuple[StoredFilter, ...]
     checksummed: bool
     max_managed: int
     huge_tree: int

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader, in_step
-from manifestry_hdf5.structures.btree_v2 import Header, walk_btree_v2
+from manifestry_hdf5.structures.btree_v2 import read_btree_v2_records
 from manifestry_hdf5.structures.fractal_heap.blocks import read_managed
 from manifestry_hdf5.structures.fractal_heap.filters import unfilter
 from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
@@ -107,14 +107,8 @@ def _find_huge(
     """What the B-tree of huge objects says of some, ``(n, width)``: records of type 1, or 2 where they are filtered."""
     if heap.huge_tree == superblock.undefined:
         raise MalformedFileError(f"{heap.where}: it has no B-tree of huge objects, but such an object")
-
-    def take(_: Header, records: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return records
-
-    size = width + superblock.length_size
-    kinds = {2 if heap.filters else 1: (size,)}
-    levels = yield from walk_btree_v2(superblock, heap.huge_tree, kinds, take, superblock.size)
-    records = np.concatenate([np.empty((0, size), "u1"), *(part for level in levels for part in level.parts)])
+    number, size = 2 if heap.filters else 1, width + superblock.length_size
+    records = yield from read_btree_v2_records(superblock, heap.huge_tree, number, size)
     keys, wanted = integers(records[:, width:]), integers(identifiers[:, 1:9])
     order = np.argsort(keys)
     found = order[np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)] if len(keys) else np.zeros(0, "i8")

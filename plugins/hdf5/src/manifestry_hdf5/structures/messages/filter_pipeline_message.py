@@ -43,19 +43,24 @@ class StoredFilter(NamedTuple):
     name: bytes
 
 
-def parse_filter_pipeline(data: bytes) -> tuple[StoredFilter, ...]:
+def parse_filter_pipeline(data: bytes, structure: str = _STRUCTURE) -> tuple[StoredFilter, ...]:
     """The filters of a message, in the order in which they were applied.
+
+    Parameters
+    ----------
+    structure
+        What the message is called in refusals.
 
     Raises
     ------
     MalformedFileError
         It is too short, of a version that does not exist, has too many filters or names without end.
     """
-    fields = Fields(data, _STRUCTURE)
+    fields = Fields(data, structure)
     version, count = fields.take(1), fields.take(1)
     if version not in (1, 2) or count > _MAX_FILTERS:
         raise MalformedFileError(
-            f"{_STRUCTURE}: version {version} with {count} filters where version 1 or 2 with at most {_MAX_FILTERS} "
+            f"{structure}: version {version} with {count} filters where version 1 or 2 with at most {_MAX_FILTERS} "
             f"is expected"
         )
     if version == 1:
@@ -70,7 +75,7 @@ def _filter(fields: Fields, version: int) -> StoredFilter:
     name, end, _ = fields.octets(name_size).partition(b"\0")
     if (name_size and not end) or (version == 1 and name_size % 8):
         raise MalformedFileError(
-            f"{_STRUCTURE}: the name of filter {number} has {name_size} bytes where one that ends with a zero is "
+            f"{fields.structure}: the name of filter {number} has {name_size} bytes where one that ends with a zero is "
             f"expected{', and a multiple of 8 bytes' if version == 1 else ''}"
         )
     client_data = struct.unpack(f"<{count}I", fields.octets(4 * count))
