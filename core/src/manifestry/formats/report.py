@@ -55,7 +55,15 @@ class WriteReport:
 
     @classmethod
     def of(cls, target: str, fmt: str, trees: Sequence[VirtualGroup], **known: Any) -> WriteReport:
-        """The report of some trees that were written: everything that can be pluralise is."""
+        """The report of some trees that were written: everything that can be counted is.
+
+        Parameters
+        ----------
+        **known
+            Attributes that the caller knows; `packages` is found out where it is not among them.
+        """
+        if "packages" not in known:
+            known["packages"] = reader_packages(trees)
         arrays = [array for tree in trees for _, array in tree.walk_arrays()]
         inlined = [int(array.manifest.inlined.sum()) for array in arrays]
         stored = sum(array.manifest.stored_count for array in arrays)
@@ -68,7 +76,6 @@ class WriteReport:
             inlined=sum(inlined),
             described_bytes=described,
             issues=tuple(issue for tree in trees for issue in tree.issues),
-            packages=reader_packages(trees),
             **known,
         )
 

@@ -81,10 +81,10 @@ class ReferenceSession(ABC):
         """What was written, fill chunks and copied chunks counted as inline."""
         stored = VirtualGroup({array.path: array.array for array in prepared}, issues=tree.issues)
         version = self._preparation.zarr_format
-        report = WriteReport.of(str(self._target), self.format_name, [stored])
-        return replace(
-            report,
-            described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared),
+        report = WriteReport.of(
+            str(self._target),
+            self.format_name,
+            [stored],
             packages=tuple(sorted(frozenset().union(*(array.packages for array in prepared)))),
             reader=reader_lines(
                 self._target,
@@ -94,6 +94,7 @@ class ReferenceSession(ABC):
                 grouped=bool(tree.groups),
             ),
         )
+        return replace(report, described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared))
 
     def _reader_options(self) -> Mapping[str, Any]:
         """Storage options beyond the usual ones that fsspec needs to open the output."""
