@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from h5py import h5d
+import numpy as np
 from manifestry.plugin import (
     ArrayMetadata,
     ChunkManifest,
@@ -19,22 +19,27 @@ from manifestry.plugin import (
     VirtualArray,
 )
 
-from manifestry_hdf5.file_dependencies import check_dependencies, check_extent
-from manifestry_hdf5.libhdf5.files import Identity, OpenFile, library_errors
-from manifestry_hdf5.libhdf5.opening import OpenFiles
-from manifestry_hdf5.objects.datasets import Dataset, read_dataset, read_space
-from manifestry_hdf5.objects.filters import Chain
+from manifestry_hdf5.objects.datasets import Dataset, Identity
+from manifestry_hdf5.objects.filters import Chain, has_image_codec
 from manifestry_hdf5.objects.values import chunk_codecs
+from manifestry_hdf5.open_files import OpenFiles
 from manifestry_hdf5.storage.chunked import chunked_storage, read_tables
-from manifestry_hdf5.storage.contiguous import contiguous_storage
+from manifestry_hdf5.storage.contiguous import contiguous_storage, find_raw_files
 from manifestry_hdf5.storage.copying import SMALL, copy_chunks, copy_values
-from manifestry_hdf5.storage.virtual import open_sources, read_mappings, virtual_storage
+from manifestry_hdf5.storage.elements import Box, read_elements
+from manifestry_hdf5.storage.virtual import (
+    Part,
+    SourceName,
+    parts_of,
+    source_names,
+    virtual_storage,
+    virtual_values,
+)
 from manifestry_hdf5.structures.chunks import ChunkTable
-from manifestry_hdf5.structures.layout import LayoutClass
+from manifestry_hdf5.structures.layout import ChunkLayout, CompactLayout, VirtualLayout
+from manifestry_hdf5.walk import Walker
 
 __all__ = ["ArrayBuilder"]
-
-type Follow = Callable[[OpenFile, bytes, str], tuple[OpenFile, Any]]
 
 
 class ArrayBuilder:
@@ -46,24 +51,25 @@ class ArrayBuilder:
         All that will be asked for: their chunk indexes are read together, at once.
     files
         The files that are open; sources of virtual datasets are opened and kept there too.
-    follow
-        Gives the object that a path in a file leads to, and the file that it is in (`Walker.follow`).
+    walker
+        Finds the sources of virtual datasets.
     context
         Options, limits and issues.
     """
 
-    def __init__(self, datasets: Iterable[Dataset], files: OpenFiles, follow: Follow, context: ParseContext) -> None:
+    def __init__(self, datasets: Iterable[Dataset], files: OpenFiles, walker: Walker, context: ParseContext) -> None:
         self._context = context
         self._files = files
-        self._follow = follow
+        self._walker = walker
         self._tables: dict[Identity, ChunkTable | ManifestryError] = {}
         self._built: dict[Identity, VirtualArray] = {}
+        self._above: list[Identity] = []  # the virtual datasets whose sources are being read
         self._read_indexes(datasets)
 
     def _read_indexes(self, datasets: Iterable[Dataset]) -> None:
         by_file: dict[str, dict[Identity, Dataset]] = {}
         for dataset in datasets:
-            if _needs_index(dataset) and dataset.identity not in self._built:
+            if _needs_index(dataset) and dataset.identity not in self._built and dataset.identity not in self._tables:
                 by_file.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset
         for members in by_file.values():
             tables = read_tables(list(members.values()), self._context)
@@ -88,8 +94,6 @@ class ArrayBuilder:
         return self._built[dataset.identity]
 
     def _build(self, dataset: Dataset) -> VirtualArray:
-        if dataset.layout == LayoutClass.VIRTUAL:
-            check_extent(dataset, self._files)
         if not _has_elements(dataset):
             chunk_shape = dataset.chunk_shape or tuple(max(1, n) for n in dataset.shape)
             grid = _grid(dataset, chunk_shape).grid_shape(dataset.shape + dataset.element.shape)
@@ -97,61 +101,76 @@ class ArrayBuilder:
             return _array(dataset, ChunkManifest.missing(grid), chunk_shape, Chain(codecs, replaces_bytes=True))
         reason = _reason_to_copy(dataset)
         if reason:
-            table = self._tables.get(dataset.identity)
-            if isinstance(table, MalformedFileError):  # libhdf5 may not survive what is wrong with it
-                raise table
-            check_dependencies(dataset, self._files, self._sources)
-            return copy_values(dataset, self._context, reason)
-        if dataset.layout == LayoutClass.CHUNKED:
+            return self._copy(dataset, reason)
+        if isinstance(dataset.layout, ChunkLayout):
             return self._chunked(dataset)
-        if dataset.layout == LayoutClass.CONTIGUOUS:
-            return self._contiguous(dataset)
-        return self._virtual(dataset)
+        if isinstance(dataset.layout, VirtualLayout):
+            return self._virtual(dataset)
+        return self._contiguous(dataset)
 
-    def _virtual(self, dataset: Dataset) -> VirtualArray:
-        """References to the chunks of the sources, or copied values where there are none."""
-        sources = self._sources(dataset)
-        self._read_indexes(filter(None, sources))
-        try:
-            storage = virtual_storage(dataset, read_mappings(dataset, sources), self.build)
-        except UnsupportedFeatureError as error:
+    def _copy(self, dataset: Dataset, reason: str) -> VirtualArray:
+        """The array with its values in the manifest."""
+        return copy_values(dataset, lambda: self._values(dataset, Box.whole(dataset.shape)), self._context, reason)
+
+    def _values(self, dataset: Dataset, box: Box) -> np.ndarray[Any, Any]:
+        """The elements of a box of a dataset."""
+        limit = self._context.limits.max_inline_bytes
+        if isinstance(dataset.layout, VirtualLayout):
+            if dataset.identity in self._above:
+                raise UnsupportedFeatureError("virtual dataset that is its own source", dataset.path)
+            self._above.append(dataset.identity)
             try:
-                check_dependencies(dataset, self._files, self._sources)
-            except UnsupportedFeatureError as unreadable:
-                raise error from unreadable
-            return copy_values(dataset, self._context, error.feature)
-        return _array(dataset, storage.manifest, storage.chunk_shape, Chain(storage.codecs, replaces_bytes=True))
+                return virtual_values(dataset, self._parts(dataset), self._values, limit)[box.slices]
+            finally:
+                self._above.pop()
+        table = None
+        if _needs_index(dataset):
+            self._read_indexes([dataset])
+            table = self._table(dataset)
+        raw = find_raw_files(dataset, self._files)
+        return read_elements(dataset, box, table, raw, limit)
 
-    def _sources(self, dataset: Dataset) -> list[Dataset | None]:
-        """The sources of a virtual dataset; see `open_sources`."""
-        return open_sources(dataset, self._files, self._describe)
-
-    def _describe(self, file: OpenFile, path: str, where: str) -> Dataset:
-        """The dataset at a path of a file."""
-        target, identifier = self._follow(file, path.encode(), where)
-        if not isinstance(identifier, h5d.DatasetID):
-            raise MalformedFileError(f"{where}: {path} is not a dataset")
-        identity = target.identity(identifier)
-        header = target.header(identity[1])
-        with library_errors(where):
-            space = read_space(target, identifier, header)
-        return read_dataset(
-            target,
-            identifier,
-            where,
-            self._context,
-            identity=identity,
-            attributes={},
-            header=header,
-            space=space,
-        )
-
-    def _chunked(self, dataset: Dataset) -> VirtualArray:
+    def _table(self, dataset: Dataset) -> ChunkTable:
+        """The stored chunks of a dataset, whose index has been read."""
         table = self._tables[dataset.identity]
         if isinstance(table, ManifestryError):
             raise table
+        return table
+
+    def _virtual(self, dataset: Dataset) -> VirtualArray:
+        """References to the chunks of the sources, or copied values where there are none."""
+        parts = self._parts(dataset)
+        self._read_indexes(part.dataset for part in parts)
+        try:
+            storage = virtual_storage(dataset, parts, self.build)
+        except UnsupportedFeatureError as error:
+            return self._copy(dataset, error.feature)
+        return _array(dataset, storage.manifest, storage.chunk_shape, Chain(storage.codecs, replaces_bytes=True))
+
+    def _parts(self, dataset: Dataset) -> list[Part]:
+        """What a virtual dataset shows of its sources.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            A source is missing, or the file may not point at it.
+        """
+        assert isinstance(dataset.layout, VirtualLayout)
+        mappings = dataset.file.virtual_mappings(dataset.layout, len(dataset.shape))
+        sources: dict[SourceName, Dataset] = {}
+        for name in source_names(mappings, dataset.shape):
+            try:
+                file = self._walker.source_file(dataset.file, name, dataset.path)
+                sources[name] = self._walker.describe(file, name.dataset, dataset.path)
+            except (MalformedFileError, SourceError) as error:
+                raise UnsupportedFeatureError(
+                    "virtual dataset with a source that is missing", dataset.path, str(error)
+                ) from error
+        return parts_of(dataset, mappings, sources)
+
+    def _chunked(self, dataset: Dataset) -> VirtualArray:
         assert dataset.chunk_shape is not None
-        manifest, chain = chunked_storage(dataset, table, self._context)
+        manifest, chain = chunked_storage(dataset, self._table(dataset), self._context)
         return _array(dataset, manifest, dataset.chunk_shape, chain)
 
     def _contiguous(self, dataset: Dataset) -> VirtualArray:
@@ -170,15 +189,15 @@ def _reason_to_copy(dataset: Dataset) -> str:
     """Why a dataset has no references: what its refusal is called when there is too much to copy."""
     if dataset.element.by_value:
         return dataset.element.by_value
-    if dataset.layout == LayoutClass.COMPACT:
+    if isinstance(dataset.layout, CompactLayout):
         return "compact layout"
-    if dataset.element.storage and dataset.nbytes <= SMALL and dataset.properties.all_filters_avail():
+    if dataset.element.storage and dataset.nbytes <= SMALL and not has_image_codec(dataset.filters):
         return "elements that need a codec"
     return ""
 
 
 def _needs_index(dataset: Dataset) -> bool:
-    return dataset.layout == LayoutClass.CHUNKED and _has_elements(dataset)
+    return isinstance(dataset.layout, ChunkLayout) and _has_elements(dataset)
 
 
 def _grid(dataset: Dataset, chunk_shape: Sequence[int]) -> RegularGrid:

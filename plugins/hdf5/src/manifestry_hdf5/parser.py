@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from typing import TYPE_CHECKING
+
 from manifestry.plugin import ParseContext, Source, VirtualArray, VirtualGroup
 
 from manifestry_hdf5.arrays import ArrayBuilder
-from manifestry_hdf5.libhdf5.opening import OpenFiles
-from manifestry_hdf5.native import NativeHdf5
 from manifestry_hdf5.objects.attributes import visible_attributes
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.dimensions import DimensionNames, is_netcdf
+from manifestry_hdf5.open_files import OpenFiles
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.sidecar import tree_of_sidecar
 from manifestry_hdf5.walk import Group, Walker
+
+if TYPE_CHECKING:
+    from manifestry_hdf5.native import NativeHdf5
 
 __all__ = ["Hdf5Parser"]
 
@@ -36,7 +40,9 @@ class Hdf5Parser:
             return tree
 
     def open_native(self, source: Source, options: Hdf5Options) -> NativeHdf5:
-        """The arrays of a file through h5py; see `manifestry.formats.contracts.NativeReader`."""
+        """The arrays of a file through h5py, which is imported here; see `manifestry.formats.contracts.NativeReader`."""
+        from manifestry_hdf5.native import NativeHdf5  # noqa: PLC0415 parsing needs no libhdf5
+
         return NativeHdf5(source, options.allow)
 
 
@@ -55,7 +61,7 @@ class _Assembly:
         outer = walker.outer
         groups = [*outer, *root.walk()]
         datasets = (dataset for group in root.walk() for dataset in group.datasets.values())
-        self._builder = ArrayBuilder(datasets, files, walker.follow, context)
+        self._builder = ArrayBuilder(datasets, files, walker, context)
         self._names = DimensionNames({group.path: group.scales for group in groups})
         top = outer[0] if outer else root
         self._netcdf = is_netcdf(top.attributes, (s for group in groups for s in group.scales.values()))

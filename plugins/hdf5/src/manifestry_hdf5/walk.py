@@ -1,8 +1,4 @@
-"""Groups, links and datasets of a file as plain data.
-
-Only links are followed and objects opened. ``visititems``, ``H5Oget_info`` and the like read the whole chunk index of
-every dataset, one small piece after the other.
-"""
+"""Groups, links and datasets of a file as plain data."""
 
 from __future__ import annotations
 
@@ -13,26 +9,30 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
-from h5py import h5d, h5g, h5o
 from manifestry.plugin import MalformedFileError, ParseContext, SourceError, UnsupportedFeatureError, is_node_name
 
-from manifestry_hdf5.libhdf5.files import Identity, OpenFile, address_of, library_errors
-from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.linked_files import PointsBy
-from manifestry_hdf5.objects.attributes import decode_text, read_attributes
-from manifestry_hdf5.objects.datasets import Axes, Dataset, read_axes, read_dataset, read_space
+from manifestry_hdf5.objects.attributes import read_attributes
+from manifestry_hdf5.objects.datasets import Axes, Dataset, Identity, read_axes, read_dataset, read_layout, read_space
 from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
+from manifestry_hdf5.objects.object_table import ObjectKind, kind_of
+from manifestry_hdf5.objects.texts import decode_text
+from manifestry_hdf5.open_files import Hdf5File, OpenFiles
+from manifestry_hdf5.storage.virtual import SourceName, virtual_extent
 from manifestry_hdf5.structures.contents.link_message import Link, LinkKind
+from manifestry_hdf5.structures.dataspace import Dataspace
+from manifestry_hdf5.structures.layout import VirtualLayout
+from manifestry_hdf5.structures.messages.selected_elements import endless_axis
 
 __all__ = ["Group", "Walker"]
-
-_OBJECT_HEADER_BYTES: Final = 512
-"""What is fetched ahead of an object header; most are shorter."""
 
 _MAX_LINKS: Final = 16
 """Links that may be followed one after the other to get to one object, as many as libhdf5 follows."""
 
 _BY_NAME: Final = attrgetter("name")
+
+type _Place = tuple[Hdf5File, int]
+"""A file, and the address of an object header in it."""
 
 
 class _NowhereError(Exception):
@@ -90,11 +90,12 @@ class Walker:
         self._context = context
         self._follow_external = follow_external
         self._above: list[Identity] = []  # the groups that are being walked
+        self._measured: list[Identity] = []  # the virtual datasets whose length is being looked for
         self._count = 0
         self._datasets: dict[Identity, Dataset] = {}
         self.outer: list[Group] = []
 
-    def walk(self, file: OpenFile, path: str) -> Group:
+    def walk(self, file: Hdf5File, path: str) -> Group:
         """The group at `path` of a file and everything below it.
 
         Raises
@@ -102,50 +103,38 @@ class Walker:
         MalformedFileError
             There is no such group, or it cannot be read.
         """
-        group_file, identifier = self._group_at(file, path)
+        place = self._group_at(file, path)
         parts = path.split("/") if path else []
         for depth in range(len(parts)):
             above = "/".join(parts[:depth])
             self.outer.append(self._scales_of(*self._group_at(file, above), f"/{above}"))
-        return self._group(group_file, identifier, group_file.identity(identifier), "")
+        return self._group(*place, "")
 
-    def _group_at(self, file: OpenFile, path: str) -> tuple[OpenFile, Any]:
+    def _group_at(self, file: Hdf5File, path: str) -> _Place:
         """The group at a path, and the file that it is in."""
-        where = f"{file.source.url}: group {path or '/'}"
-        group_file, identifier = self.follow(file, path.encode(), where)
-        if not isinstance(identifier, h5g.GroupID):
+        where = f"group {path or '/'}"
+        group_file, address = self.follow(file, path.encode(), where)
+        if kind_of(group_file.objects.header(address)) is not ObjectKind.GROUP:
             raise MalformedFileError(f"{where}: not a group")
-        return group_file, identifier
+        return group_file, address
 
-    def _scales_of(self, file: OpenFile, identifier: Any, path: str) -> Group:
+    def _scales_of(self, file: Hdf5File, address: int, path: str) -> Group:
         """A group above the one asked for: only what it says about dimensions matters."""
         group = Group(path=path)
-        with library_errors(f"group {path}"):
-            identity = file.identity(identifier)
-            header = file.header(identity[1])
-            group.attributes = read_attributes(file, identifier, path, self._context, header=header)
-            for link in self._links(file, identifier, identity, path):
-                if link.kind is LinkKind.HARD:
-                    child = h5o.open(identifier, link.name)
-                    if isinstance(child, h5d.DatasetID):
-                        identity = (file.source.url, link.address)
-                        group.scales[decode_text(link.name)] = self._scale(file, child, identity, path)
+        group.attributes = read_attributes(file, address, path, self._context)
+        for link in file.objects.links(address):
+            if link.kind is LinkKind.HARD:
+                if kind_of(file.objects.header(link.address)) is ObjectKind.DATASET:
+                    group.scales[decode_text(link.name)] = self._scale(file, link.address, path)
         return group
 
-    def _links(self, file: OpenFile, identifier: Any, identity: Identity, path: str) -> list[Link]:
-        """The links of a group; the headers that hard ones lead to are fetched ahead."""
-        with library_errors(f"group {path or '/'}"):
-            links = file.contents.links(identity[1], identifier)
-        file.prefetch([link.address for link in links if link.kind is LinkKind.HARD], _OBJECT_HEADER_BYTES)
-        return links
-
-    def _group(self, file: OpenFile, identifier: Any, identity: Identity, path: str) -> Group:
+    def _group(self, file: Hdf5File, address: int, path: str) -> Group:
         group = Group(path=path)
-        self._above.append(identity)
+        self._above.append((file.source.url, address))
         try:
-            header = file.header(identity[1])
-            group.attributes = read_attributes(file, identifier, path, self._context, header=header)
-            links = self._links(file, identifier, identity, path)
+            file.read_ahead(address, path, self._context)
+            group.attributes = read_attributes(file, address, path, self._context)
+            links = file.objects.links(address)
             times = Counter(map(_BY_NAME, links))
             for link in links:
                 name = self._name(link.name, path)
@@ -153,7 +142,7 @@ class Walker:
                     with self._context.isolate(f"{path}/{name}".lstrip("/")):
                         if (count := times[link.name]) > 1:  # libhdf5 opens either of them
                             raise MalformedFileError(f"group {path or '/'}: {count} links have the name {name!r}")
-                        self._link(file, group, identifier, name, link)
+                        self._link(file, group, address, name, link)
         finally:
             self._above.pop()
         return group
@@ -171,26 +160,23 @@ class Walker:
             return None
         return name
 
-    def _link(self, file: OpenFile, group: Group, identifier: Any, name: str, link: Link) -> None:
+    def _link(self, file: Hdf5File, group: Group, address: int, name: str, link: Link) -> None:
         path = f"{group.path}/{name}".lstrip("/")
         if link.kind is LinkKind.HARD:
-            file.check(link.address, path)
-            with library_errors(path):
-                child = h5o.open(identifier, link.name)
-            self._add_object(file, group, child, (file.source.url, link.address), path)
+            self._add_object(file, group, link.address, path)
         elif link.kind is LinkKind.USER_DEFINED:
             self._context.report(path, "user-defined link", "only the program that made it knows what it leads to")
         elif link.kind is LinkKind.EXTERNAL and not self._follow_external:
             self._context.report(path, "external link", "not followed because follow_external is false")
         else:
             try:
-                other, child = self._target(file, identifier, link.name, path)
+                other, child = self._target(file, address, link.name, path)
             except _NowhereError as error:
                 self._context.report(path, f"{link.kind.name.lower()} link that leads nowhere", str(error))
             else:
-                self._add_object(other, group, child, other.identity(child), path)
+                self._add_object(other, group, child, path)
 
-    def follow(self, file: OpenFile, target: bytes, path: str) -> tuple[OpenFile, Any]:
+    def follow(self, file: Hdf5File, target: bytes, path: str) -> _Place:
         """The object that a path from the root of a file leads to, and the file that it is in.
 
         Raises
@@ -201,16 +187,12 @@ class Walker:
             It goes through an external link that is not followed.
         """
         try:
-            return self._target(file, None, b"/" + target, path)
+            return self._target(file, file.superblock.root, b"/" + target, path)
         except _NowhereError as error:
             raise MalformedFileError(f"{path}: {error}") from error
 
-    def _target(
-        self, file: OpenFile, start: Any, target: bytes, path: str, *, followed: int = 0
-    ) -> tuple[OpenFile, Any]:
+    def _target(self, file: Hdf5File, start: int, target: bytes, path: str, *, followed: int = 0) -> _Place:
         """The object that a path leads to, seen from a group, and the file that it is in.
-
-        libhdf5 may not follow links to other files itself, since it looks for them in other places than we do.
 
         Raises
         ------
@@ -223,28 +205,26 @@ class Walker:
         """
         if followed > _MAX_LINKS:
             raise _NowhereError("links lead in a circle")
-        with library_errors(path):
-            location = h5g.open(file.id, b"/") if target.startswith(b"/") else start
-            for name in target.split(b"/"):
-                if name in (b"", b"."):
-                    continue
-                link = _find(file, location, name) if isinstance(location, h5g.GroupID) else None
-                if link is None:
-                    raise _NowhereError(f"{decode_text(name)} is not there")
-                if link.kind is LinkKind.SOFT:
-                    file, location = self._target(file, location, link.target, path, followed=followed + 1)
-                elif link.kind is LinkKind.EXTERNAL:
-                    file = self._other_file(file, link.file, path)
-                    root = h5g.open(file.id, b"/")
-                    file, location = self._target(file, root, link.target, path, followed=followed + 1)
-                elif link.kind is LinkKind.USER_DEFINED:
-                    raise UnsupportedFeatureError("link through a user-defined link", path, "link to the object itself")
-                else:
-                    file.check(link.address, path)
-                    location = h5o.open(location, name)
-        return file, location
+        address = file.superblock.root if target.startswith(b"/") else start
+        for name in target.split(b"/"):
+            if name in (b"", b"."):
+                continue
+            link = _find(file, address, name)
+            if link is None:
+                raise _NowhereError(f"{decode_text(name)} is not there")
+            if link.kind is LinkKind.SOFT:
+                file, address = self._target(file, address, link.target, path, followed=followed + 1)
+            elif link.kind is LinkKind.EXTERNAL:
+                file = self._other_file(file, link.file, path)
+                root = file.superblock.root
+                file, address = self._target(file, root, link.target, path, followed=followed + 1)
+            elif link.kind is LinkKind.USER_DEFINED:
+                raise UnsupportedFeatureError("link through a user-defined link", path, "link to the object itself")
+            else:
+                address = link.address
+        return file, address
 
-    def _other_file(self, file: OpenFile, url: bytes, path: str) -> OpenFile:
+    def _other_file(self, file: Hdf5File, url: bytes, path: str) -> Hdf5File:
         """The file that an external link names."""
         if not self._follow_external:
             raise UnsupportedFeatureError("soft link through an external link", path, "set follow_external")
@@ -253,77 +233,127 @@ class Walker:
         except (MalformedFileError, SourceError) as error:
             raise _NowhereError(str(error)) from error
 
-    def _add_object(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
+    def _add_object(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
         """Add the group or dataset that a link leads to."""
         self._count += 1
         if self._count > self._context.limits.max_arrays:
             raise MalformedFileError(f"{path}: more than {self._context.limits.max_arrays} objects")
-        if isinstance(child, h5g.GroupID):
-            self._subgroup(file, group, child, identity, path)
-        elif isinstance(child, h5d.DatasetID):
-            self._dataset(file, group, child, identity, path)
+        kind = kind_of(file.objects.header(address))
+        if kind is ObjectKind.GROUP:
+            self._subgroup(file, group, address, path)
+        elif kind is ObjectKind.DATASET:
+            self._dataset(file, group, address, path)
 
-    def _subgroup(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
+    def _subgroup(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
         if not self._context.wants_group(path):
             return
-        if identity in self._above:
+        if (file.source.url, address) in self._above:
             self._context.report(path, "link to a group that it is in", "the cycle is cut here")
         elif len(self._above) >= self._context.limits.max_depth:
             raise MalformedFileError(f"{path}: groups nested deeper than {self._context.limits.max_depth}")
         else:
-            group.groups[path.rpartition("/")[2]] = self._group(file, child, identity, path)
+            group.groups[path.rpartition("/")[2]] = self._group(file, address, path)
 
-    def _dataset(self, file: OpenFile, group: Group, child: Any, identity: Identity, path: str) -> None:
-        name = path.rpartition("/")[2]
+    def _dataset(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
+        name, header = path.rpartition("/")[2], file.objects.header(address)
         if not self._context.wants(path):
-            scale = group.scales[name] = self._scale(file, child, identity, path)
+            scale = group.scales[name] = self._scale(file, address, path)
             if not scale.only_dimension:
-                with library_errors(path):
-                    group.axes[name] = read_axes(file, child, file.header(identity[1]))
+                group.axes[name] = read_axes(file, header, self._space(file, address, path))
             return
+        identity = (file.source.url, address)
         earlier = self._datasets.get(identity)  # the same dataset under another name
-        with library_errors(path):
-            header = earlier.header if earlier else file.header(identity[1])
-            attributes = (
-                earlier.attributes if earlier else read_attributes(file, child, path, self._context, header=header)
-            )
-            space = read_space(file, child, header)
-            scale = group.scales[name] = read_scale(space, identity, attributes)
+        attributes = earlier.attributes if earlier else read_attributes(file, address, path, self._context)
+        space = self._space(file, address, path)
+        scale = group.scales[name] = read_scale(space, identity, attributes)
         if not scale.only_dimension:
             try:
                 dataset = earlier or read_dataset(
-                    file,
-                    child,
-                    path,
-                    self._context,
-                    identity=identity,
-                    attributes=attributes,
-                    header=header,
-                    space=space,
+                    file, identity, path, self._context, attributes=attributes, space=space
                 )
             except UnsupportedFeatureError:
-                group.axes[name] = read_axes(file, child, header)
+                group.axes[name] = read_axes(file, header, space)
                 raise
             group.datasets[name] = self._datasets[identity] = dataset
             group.axes[name] = dataset.axes
 
-    def _scale(self, file: OpenFile, child: Any, identity: Identity, path: str) -> Scale:
+    def _scale(self, file: Hdf5File, address: int, path: str) -> Scale:
         """What a dataset that is not wanted says about dimensions."""
-        with library_errors(path):
-            header = file.header(identity[1])
-            attributes = read_attributes(file, child, path, self._context, header=header, only=SCALE_ATTRIBUTES)
-            return read_scale(read_space(file, child, header), identity, attributes)
+        attributes = read_attributes(file, address, path, self._context, only=SCALE_ATTRIBUTES)
+        return read_scale(self._space(file, address, path), (file.source.url, address), attributes)
+
+    def _space(self, file: Hdf5File, address: int, path: str) -> Dataspace:
+        """The dimensions of a dataset: those of a virtual one without an end are found among its sources."""
+        header = file.objects.header(address)
+        space = read_space(file, header)
+        try:
+            layout = read_layout(file, header)
+        except UnsupportedFeatureError:
+            return space  # what is not described any further has the dimensions that its header says
+        if not isinstance(layout, VirtualLayout):
+            return space
+        mappings = file.virtual_mappings(layout, len(space.shape))
+        if all(endless_axis(mapping.virtual) is None for mapping in mappings):
+            return space
+        if (file.source.url, address) in self._measured:
+            raise UnsupportedFeatureError("virtual dataset that is its own source", path)
+        self._measured.append((file.source.url, address))
+        try:
+            return virtual_extent(space, mappings, lambda name: self._shape_of(file, name, path))
+        finally:
+            self._measured.pop()
+
+    def _shape_of(self, file: Hdf5File, name: SourceName, path: str) -> tuple[int, ...] | None:
+        """The shape of the source of a virtual dataset, None where there is none."""
+        try:
+            other, address = self.follow(self.source_file(file, name, path), name.dataset.encode(), path)
+        except (MalformedFileError, SourceError):
+            return None
+        return self._space(other, address, path).shape
+
+    def source_file(self, file: Hdf5File, name: SourceName, path: str) -> Hdf5File:
+        """The file of a source of a virtual dataset.
+
+        Raises
+        ------
+        MalformedFileError, SourceError
+            It cannot be read.
+        UnsupportedFeatureError
+            The file may not point at it.
+        """
+        if name.file == ".":
+            return file
+        return self._files.open(self._files.link_target(file, name.file, PointsBy.VIRTUAL_SOURCE, path))
+
+    def describe(self, file: Hdf5File, target: str, path: str) -> Dataset:
+        """The dataset at a path of a file, for which another dataset at `path` asks.
+
+        Raises
+        ------
+        MalformedFileError
+            There is none.
+        UnsupportedFeatureError
+            As `read_dataset`.
+        """
+        found, address = self.follow(file, target.encode(), path)
+        if kind_of(found.objects.header(address)) is not ObjectKind.DATASET:
+            raise MalformedFileError(f"{path}: {target} is not a dataset")
+        identity = (found.source.url, address)
+        space = self._space(found, address, path)
+        return read_dataset(found, identity, path, self._context, attributes={}, space=space)
 
 
-def _find(file: OpenFile, group: Any, name: bytes) -> Link | None:
-    """The link of an open group by its name, where it has one.
+def _find(file: Hdf5File, address: int, name: bytes) -> Link | None:
+    """The link of a group by its name, where it is a group and has one.
 
     Raises
     ------
     MalformedFileError
         It has several.
     """
-    links = file.contents.links(address_of(group, b"."), group)
+    if kind_of(file.objects.header(address)) is not ObjectKind.GROUP:
+        return None
+    links = file.objects.links(address)
     first, stop = bisect_left(links, name, key=_BY_NAME), bisect_right(links, name, key=_BY_NAME)
     if stop > first + 1:
         raise MalformedFileError(f"{stop - first} links have the name {decode_text(name)!r}")

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-import h5py
 import numpy as np
-from h5py import h5a, h5i, h5r, h5t
 from manifestry import Reference
 from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatureError, first_line
 
-from manifestry_hdf5.libhdf5.files import LIBRARY_ERRORS, OpenFile
-from manifestry_hdf5.libhdf5.sequences import in_file_order
-from manifestry_hdf5.structures.attribute_message import (
-    ATTRIBUTE_INFO_MESSAGE,
-    UnusualError,
-    attribute_parts,
-    is_dense,
-    parse_attribute,
-    parse_reference_lists,
-)
+from manifestry_hdf5.objects.attribute_values import attribute_value, reference_lists
+from manifestry_hdf5.objects.texts import decode_text
+from manifestry_hdf5.structures.attribute_message import AttributeParts, attribute_parts
+from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, parse_dataspace
+from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
 from manifestry_hdf5.structures.object_header import Message
 
-__all__ = ["decode_text", "read_attributes", "visible_attributes"]
+if TYPE_CHECKING:
+    from manifestry_hdf5.open_files import Hdf5File
+
+__all__ = ["read_attributes", "visible_attributes"]
 
 _SCALE_PLUMBING: Final = frozenset({"CLASS", "NAME"})
 _FORWARD, _BACKWARD = "DIMENSION_LIST", "REFERENCE_LIST"
@@ -36,20 +31,14 @@ _PLUMBING: Final = _SCALE_PLUMBING | _REFERENCE_LISTS | {"DIMENSION_LABELS"} | _
 
 
 def read_attributes(
-    file: OpenFile,
-    identifier: Any,
-    path: str,
-    context: ParseContext,
-    *,
-    header: Sequence[Message],
-    only: frozenset[str] | None = None,
+    file: Hdf5File, address: int, path: str, context: ParseContext, *, only: frozenset[str] | None = None
 ) -> dict[str, Any]:
     """The attributes of an object by name, in HDF5's types; one that cannot be read is reported and left out.
 
     Parameters
     ----------
-    header
-        The messages of the object header; none where libhdf5 alone can read them.
+    address
+        Of the object header.
     only
         The names that are wanted, when not all are.
 
@@ -58,49 +47,13 @@ def read_attributes(
     dict
         ``DIMENSION_LIST`` as addresses of object headers, a tuple for each dimension; ``REFERENCE_LIST`` is left out.
     """
-    values, others = _from_messages(file, path, header, context, only)
-    if others is None:
-        others = _names(identifier, path, only, context)
-    for which in others:
-        values.update(_from_library(file, identifier, which, path, context))
-    if len(values) > 1 and _is_dense(header, file):  # sorted by name, as libhdf5 lists them
-        return dict(sorted(values.items(), key=lambda item: item[0].encode()))
-    return values
-
-
-def _is_dense(header: Sequence[Message], file: OpenFile) -> bool:
-    """Whether the attributes of an object are in dense storage."""
-    return any(message.kind == ATTRIBUTE_INFO_MESSAGE and is_dense(message.data, file.superblock) for message in header)
-
-
-def _names(identifier: Any, path: str, only: frozenset[str] | None, context: ParseContext) -> list[bytes | int]:
-    """The attributes that are wanted; all of them by number, since some have names that libhdf5 does not find again."""
-    try:
-        if only is not None:
-            return [name for name in map(str.encode, only) if h5a.exists(identifier, name)]
-        return list(range(h5a.get_num_attrs(identifier)))
-    except LIBRARY_ERRORS as error:
-        context.report(path, "attributes that cannot be read", first_line(error))
-        return []
-
-
-def _from_messages(
-    file: OpenFile, path: str, header: Sequence[Message], context: ParseContext, only: frozenset[str] | None
-) -> tuple[dict[str, Any], Sequence[bytes | int] | None]:
-    """Attributes of the usual types, and the others by name, or by number in dense storage; None where only libhdf5 knows them.
-
-    A damaged one is reported and not left to libhdf5.
-    """
     values: dict[str, Any] = {}
-    others: list[bytes | int] = []
-    if not header:
-        return values, None
     try:
-        messages = file.contents.attribute_messages(header)
+        messages = file.objects.attribute_messages(address)
     except (MalformedFileError, UnsupportedFeatureError) as error:
         context.report(path, "attributes that cannot be read", first_line(error))
-        return values, others
-    for number, message in enumerate(messages):
+        return values
+    for message in messages:
         where = path
         try:
             parts = attribute_parts(message)
@@ -108,59 +61,28 @@ def _from_messages(
             if name == _BACKWARD or (only is not None and name not in only):
                 continue
             where = f"{path}@{name}"
-            if name == _FORWARD:
-                values[name] = parse_reference_lists(parts, file.superblock, file.heap)
-            else:
-                values[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
-        except UnusualError:
-            others.append(number if _is_dense(header, file) else parts.name)
-        except (MalformedFileError, IndexError, ValueError) as error:
-            context.report(where, "attribute that cannot be read", str(error))
-    return values, others
+            values[name] = _value(parts, file, lists=name == _FORWARD)
+        except (MalformedFileError, UnsupportedFeatureError) as error:
+            context.report(where, "attribute that cannot be read", first_line(error))
+    return values
 
 
-def _as_text(value: Any) -> Any:
-    """Bytes as text, also in lists."""
-    if isinstance(value, bytes):
-        return decode_text(value)
-    return [_as_text(v) for v in value] if isinstance(value, list) else value
+def _value(parts: AttributeParts, file: Hdf5File, *, lists: bool) -> Any:
+    """The value of an attribute; `lists` for one that holds lists of references."""
+    datatype, dataspace = parts.datatype, parts.dataspace
+    if parts.shared_datatype:
+        datatype = file.objects.message_data(Message(DATATYPE_MESSAGE, Message.SHARED, datatype))
+    if parts.shared_dataspace:
+        dataspace = file.objects.message_data(Message(DATASPACE_MESSAGE, Message.SHARED, dataspace))
+    space, kind = parse_dataspace(dataspace, file.superblock), parse_datatype(datatype)
+    if lists:
+        return reference_lists(kind, space, parts.data, file.superblock, file.heap)
 
+    def path_of(target: int) -> Reference | None:
+        path = file.paths.find(target)
+        return None if path is None else Reference(path)
 
-def _from_library(
-    file: OpenFile, identifier: Any, which: bytes | int, path: str, context: ParseContext
-) -> dict[str, Any]:
-    """One attribute by name as libhdf5 reads it; none where it cannot be read."""
-    name = decode_text(which) if isinstance(which, bytes) else f"attribute {which}"
-    try:
-        attribute = h5a.open(identifier, which) if isinstance(which, bytes) else h5a.open(identifier, index=which)
-        name = decode_text(attribute.get_name())
-        if name == _BACKWARD:
-            return {}
-        if attribute.dtype.hasobject:
-            file.check_values(attribute.get_type())
-        value = _read_dimension_list(file, attribute) if name == _FORWARD else _value(attribute, file.source.size)
-    except (MalformedFileError, UnsupportedFeatureError, *LIBRARY_ERRORS) as error:
-        context.report(f"{path}@{name}", "attribute that cannot be read", first_line(error))
-        return {}
-    return {name: value}
-
-
-def _read_dimension_list(file: OpenFile, attribute: Any) -> tuple[tuple[int, ...], ...]:
-    """The scales of each dimension by the address of their headers; a reference whose target is gone is left out."""
-    if attribute.shape is None or len(attribute.shape) != 1 or attribute.dtype != object:
-        return ()
-    values = np.zeros(attribute.shape, attribute.dtype)
-    attribute.read(values)
-    axes = []
-    for references in values:
-        addresses = []
-        for reference in references if isinstance(references, np.ndarray) else ():
-            try:
-                addresses.append(file.identity(h5r.dereference(reference, attribute))[1])
-            except (MalformedFileError, *LIBRARY_ERRORS):
-                continue
-        axes.append(tuple(addresses))
-    return tuple(axes)
+    return attribute_value(kind, space, parts.data, file.superblock, file.heap, path_of)
 
 
 def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bool) -> dict[str, Any]:
@@ -188,76 +110,3 @@ def _first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value[0]
         else:
             yield name, value
-
-
-def decode_text(value: bytes) -> str:
-    """UTF-8, or else Latin-1: what old files declare as ASCII and is not."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
-def _value(attribute: Any, max_bytes: int) -> Any:
-    """The value of an attribute, which takes no more than `max_bytes` in the file."""
-    shape, dtype = attribute.shape, attribute.dtype
-    if shape is not None and math.prod(max(n, 1) for n in shape) * attribute.get_type().get_size() > max_bytes:
-        raise ValueError(f"shape {shape}: the value is larger than the file")
-    text = h5t.check_string_dtype(dtype)
-    if shape is None:  # null dataspace: an attribute without a value
-        return "" if text else np.empty(0, "f8" if np.issubdtype(dtype, np.object_) else dtype)
-    opaque = np.issubdtype(dtype, np.void) and not dtype.fields and dtype.subdtype is None
-    memory = attribute.get_type() if opaque else h5t.py_create(dtype)  # h5py's own choice knows no tags and no arrays
-    if dtype.subdtype is not None:
-        dtype, inner = dtype.subdtype
-        shape += inner
-    values = np.zeros(shape, dtype)
-    attribute.read(values, memory)
-    if dtype.metadata is None and not issubclass(dtype.type, (np.object_, np.bytes_, np.void)):
-        return values if values.ndim else values[()]
-    if np.issubdtype(dtype, np.bytes_):
-        values = _strip_padding(values, attribute.get_type())
-    return _to_plain(values, dtype, attribute)
-
-
-def _strip_padding(values: np.ndarray[Any, Any], tid: Any) -> np.ndarray[Any, Any]:
-    """Fixed strings without the blanks that their type calls padding."""
-    padded = tid.get_class() == h5t.STRING and tid.get_strpad() == h5t.STR_SPACEPAD
-    return np.strings.rstrip(values, b" ") if padded else values
-
-
-def _to_plain(values: Any, dtype: np.dtype[Any], origin: Any) -> Any:
-    """Strings as text, references as paths, sequences as lists; numbers, enumerations and records as they are."""
-    if isinstance(values, np.ndarray) and values.dtype != object and (members := h5t.check_vlen_dtype(dtype)):
-        dtype = members  # one variable-length sequence
-        values = in_file_order(values, "big" if dtype.byteorder == ">" else "little")
-    if isinstance(values, np.ndarray) and values.ndim:
-        if np.issubdtype(dtype, np.bytes_) or dtype.hasobject:
-            return [_to_plain(row, dtype, origin) for row in values]
-        return values.astype(_base_type(dtype), copy=False)
-    item = values[()] if isinstance(values, np.ndarray | np.void) and not dtype.fields else values
-    if isinstance(item, h5py.Reference | h5py.RegionReference):
-        return _reference(item, origin)
-    if isinstance(item, bytes):
-        return decode_text(item)
-    if isinstance(item, np.ndarray) and item.ndim:
-        return _to_plain(item, dtype, origin)
-    if dtype.fields and dtype.hasobject:
-        return {name: _to_plain(item[name], dtype[name], origin) for name in dtype.names or ()}
-    if dtype.fields:
-        return item[()] if isinstance(item, np.ndarray) else item
-    real = issubclass(dtype.type, (np.bool_, np.integer, np.floating))
-    return np.asarray(item).astype(_base_type(dtype), copy=False)[()] if real else item
-
-
-def _base_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """A dtype without the notes that h5py attaches to it."""
-    return np.dtype(dtype.str) if dtype.fields is None and dtype.metadata is not None else dtype
-
-
-def _reference(reference: Any, origin: Any) -> Reference | None:
-    """What a reference points to, by path; None for a null reference or one whose target is gone."""
-    if not reference:
-        return None
-    path = h5i.get_name(h5r.dereference(reference, origin))
-    return Reference(decode_text(path)) if path else None

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from manifestry_hdf5.libhdf5.files import Identity
+from manifestry_hdf5.objects.datasets import Identity
 from manifestry_hdf5.objects.datatypes import is_integer
 from manifestry_hdf5.structures.dataspace import Dataspace
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from manifestry_hdf5.objects.datatypes import ElementType, is_integer
 from manifestry_hdf5.structures.messages.filter_pipeline_message import OPTIONAL, FilterNumber, StoredFilter
 
-__all__ = ["Chain", "Filter", "codec_chain", "optional_chain", "pipeline_of", "stored_filters"]
+__all__ = ["Chain", "Filter", "codec_chain", "has_image_codec", "optional_chain", "numcodecs_configuration", "pipeline_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,6 @@ def pipeline_of(stored: Iterable[StoredFilter]) -> tuple[Filter, ...]:
             raise MalformedFileError("shuffle filter: elements of 0 bytes where 1 or more are expected")
         filters.append(Filter(number, flags, client_data, name.decode("utf-8", "replace")))
     return tuple(filters)
-
-
-def stored_filters(properties: Any) -> tuple[StoredFilter, ...]:
-    """The filters that libhdf5 says a dataset has, where only it can read them."""
-    filters = [properties.get_filter(position) for position in range(properties.get_nfilters())]
-    return tuple(StoredFilter(number, flags, data, name.split(b"\0")[0]) for number, flags, data, name in filters)
 
 
 @lru_cache(maxsize=256)
@@ -108,6 +102,11 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
         elif item.number != FilterNumber.SHUFFLE:
             length = None
     return Chain(tuple(codecs), replaces_bytes)
+
+
+def has_image_codec(filters: Iterable[Filter]) -> bool:
+    """Whether a filter of a pipeline decodes to an array, and not to bytes."""
+    return any(item.number in _IMAGE_CODECS for item in filters)
 
 
 def _image_codecs(item: Filter, element: ElementType, ndim: int) -> list[Codec]:
@@ -157,14 +156,14 @@ def optional_chain(
         return chain  # this codec knows by itself
     codecs = list(chain.codecs)
     inner = codecs[len(before)]
-    codecs[len(before)] = Codec("manifestry.optional", {"size": chunk_bytes, "codec": _numcodecs_configuration(inner)})
+    codecs[len(before)] = Codec("manifestry.optional", {"size": chunk_bytes, "codec": numcodecs_configuration(inner)})
     return Chain(tuple(codecs))
 
 
 _CHECKSUM_BYTES: Final = 4
 
 
-def _numcodecs_configuration(codec: Codec) -> dict[str, Any]:
+def numcodecs_configuration(codec: Codec) -> dict[str, Any]:
     """A codec as numcodecs has it; what blosc needs for decoding is in the chunks."""
     if codec.name == "blosc":
         return {"id": "blosc"}

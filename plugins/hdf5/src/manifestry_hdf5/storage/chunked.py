@@ -16,14 +16,13 @@ from manifestry.plugin import (
 )
 from numpy.typing import NDArray
 
-from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library
-from manifestry_hdf5.libhdf5.files import library_errors
-from manifestry_hdf5.libhdf5.reencoding import reencode
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.filters import Chain, Filter, codec_chain, optional_chain
+from manifestry_hdf5.storage.chunk_bytes import decode_chunk, encode_chunk
 from manifestry_hdf5.storage.copying import SMALL
-from manifestry_hdf5.structures.batched_reads import IndexReader, read_together
+from manifestry_hdf5.structures.batched_reads import read_together
 from manifestry_hdf5.structures.chunks import ChunkTable, Extent, read_chunks
+from manifestry_hdf5.structures.layout import ChunkLayout
 
 __all__ = ["chunked_storage", "read_tables"]
 
@@ -36,44 +35,17 @@ def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[Chun
     list
         A table for each dataset, or the error that ended reading its index.
     """
-    results: dict[int, ChunkTable | ManifestryError] = {}
-    readers: dict[int, IndexReader[ChunkTable]] = {}
-    for number, dataset in enumerate(datasets):
-        try:
-            readers[number] = _reader(dataset, context)
-        except UnsupportedFeatureError:
-            results[number] = _table_by_library(dataset)
-        except ManifestryError as error:
-            results[number] = error
-    if readers:
-        tables = read_together(list(readers.values()), datasets[0].file.fetch)
-        results |= dict(zip(readers, tables, strict=True))
-    return [results[number] for number in range(len(datasets))]
-
-
-def _reader(dataset: Dataset, context: ParseContext) -> IndexReader[ChunkTable]:
-    if dataset.index is None:
-        raise UnsupportedFeatureError("object header that only libhdf5 can read", dataset.path)
-    return read_chunks(dataset.index, dataset.file.superblock, _extent(dataset), context.limits.max_chunks)
+    readers = [
+        read_chunks(dataset.layout, dataset.file.superblock, _extent(dataset), context.limits.max_chunks)
+        for dataset in datasets
+        if isinstance(dataset.layout, ChunkLayout)
+    ]
+    return read_together(readers, datasets[0].file.fetch_index)
 
 
 def _extent(dataset: Dataset) -> Extent:
     assert dataset.chunk_shape is not None
     return Extent.of(dataset.shape, dataset.maximum, dataset.chunk_shape)
-
-
-def _table_by_library(dataset: Dataset) -> ChunkTable | ManifestryError:
-    """The chunks as libhdf5 lists them, where this package does not know the layout."""
-    extent = _extent(dataset)
-    growing = [axis for axis, n in enumerate(extent.max_grid) if n is None]
-    try:
-        if len(growing) == 1 and growing[0]:  # libhdf5's coordinates may be wrong, unnoticed
-            raise UnsupportedFeatureError("unknown chunk index with an unlimited dimension that is not the first")
-        with library_errors(dataset.path):
-            assert dataset.chunk_shape is not None
-            return read_chunks_by_library(dataset.id, extent, dataset.chunk_shape, extensible=False)
-    except ManifestryError as failure:
-        return failure
 
 
 def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) -> tuple[ChunkManifest, Chain]:
@@ -107,7 +79,7 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     optional = None if small else _optional_chain(dataset, chunk_bytes, masks, table)
     if optional is not None:
         return _references(dataset, grid, table), optional
-    encoded = _encode_odd(dataset, table.positions[odd], grid, kept, context)
+    encoded = _encode_odd(dataset, table, odd, usual, context)
     if encoded is None:
         optional = _optional_chain(dataset, chunk_bytes, masks, table)
         if optional is None:
@@ -147,12 +119,19 @@ def _with_inline(
 
 
 def _encode_odd(
-    dataset: Dataset, positions: NDArray[np.int64], grid: tuple[int, ...], kept: Sequence[Filter], context: ParseContext
+    dataset: Dataset, table: ChunkTable, odd: NDArray[np.bool_], usual: int, context: ParseContext
 ) -> list[bytes] | None:
-    """The chunks at some positions as the usual filters encode them; None when they cannot be."""
+    """Some chunks as the usual filters encode them; None when they cannot be."""
     assert dataset.chunk_shape is not None
     size = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
-    if len(positions) * size > context.limits.max_inline_bytes:
+    if np.count_nonzero(odd) * size > context.limits.max_inline_bytes:
         return None
-    coordinates = np.stack(np.unravel_index(positions, grid[: len(dataset.shape)]), axis=1)
-    return reencode(dataset, coordinates * np.array(dataset.chunk_shape), kept)
+    encoded = []
+    columns = (column[odd].tolist() for column in (table.offsets, table.sizes, table.masks))
+    for offset, length, mask in zip(*columns, strict=True):
+        plain = decode_chunk(dataset, dataset.file.read(offset, offset + length), mask)
+        again = encode_chunk(dataset, plain, usual)
+        if again is None:
+            return None
+        encoded.append(again)
+    return encoded

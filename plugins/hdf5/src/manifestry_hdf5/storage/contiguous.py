@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import NamedTuple
 
 import numpy as np
 from manifestry.plugin import (
     ChunkManifest,
+    MalformedFileError,
     ParseContext,
     RegularGrid,
     Source,
@@ -16,18 +17,30 @@ from manifestry.plugin import (
     UnsupportedFeatureError,
 )
 
-from manifestry_hdf5.libhdf5.files import library_errors
-from manifestry_hdf5.libhdf5.opening import OpenFiles
 from manifestry_hdf5.linked_files import PointsBy
-from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datasets import Dataset
+from manifestry_hdf5.objects.texts import decode_text
+from manifestry_hdf5.open_files import OpenFiles
+from manifestry_hdf5.structures.layout import ContiguousLayout
 
-__all__ = ["contiguous_rows", "contiguous_storage", "raw_files", "raw_sources"]
+__all__ = ["RawFile", "contiguous_rows", "contiguous_storage", "data_place", "find_raw_files"]
 
-_EXTERNAL_FILES_MESSAGE: Final = 0x07
 
-_TO_THE_END: Final = (1 << 64) - 1
-"""Size of a raw file in the list that takes all that is left."""
+class RawFile(NamedTuple):
+    """A part of the bytes of a dataset in an external raw file.
+
+    Attributes
+    ----------
+    start, stop
+        Of the part, among the bytes of the dataset.
+    offset
+        Where the part begins in the raw file.
+    """
+
+    source: Source
+    start: int
+    stop: int
+    offset: int
 
 
 def contiguous_storage(
@@ -44,11 +57,28 @@ def contiguous_storage(
     SourceError
         A raw file is missing.
     """
-    raw = raw_files(dataset)
-    if raw is not None:
-        return _external(dataset, raw, raw_sources(dataset, files), context)
+    raw = find_raw_files(dataset, files)
+    if raw:
+        return _external(dataset, raw, context)
     chunk_shape = _rows(dataset, context.chunk_bytes)
     return contiguous_rows(dataset, chunk_shape), chunk_shape
+
+
+def data_place(dataset: Dataset, layout: ContiguousLayout) -> int | None:
+    """Absolute position of the elements, None where none are stored.
+
+    Raises
+    ------
+    MalformedFileError
+        There are fewer bytes than elements need.
+    """
+    if layout.address is None:
+        return None
+    if layout.size is not None and layout.size < dataset.nbytes:
+        raise MalformedFileError(
+            f"data layout message: {layout.size} bytes where {dataset.nbytes} are expected for shape {dataset.shape}"
+        )
+    return dataset.file.superblock.base + layout.address
 
 
 def contiguous_rows(dataset: Dataset, chunk_shape: tuple[int, ...]) -> ChunkManifest:
@@ -58,11 +88,13 @@ def contiguous_rows(dataset: Dataset, chunk_shape: tuple[int, ...]) -> ChunkMani
     ------
     UnsupportedFeatureError
         The elements are in raw files beside the file.
+    MalformedFileError
+        As `data_place`.
     """
-    if raw_files(dataset) is not None:
+    if dataset.external is not None:
         raise UnsupportedFeatureError("virtual dataset of external raw files", dataset.path)
-    with library_errors(dataset.path):
-        offset = dataset.file.offset_of(dataset.id)
+    assert isinstance(dataset.layout, ContiguousLayout)
+    offset = data_place(dataset, dataset.layout)
     grid = _grid(dataset, chunk_shape)
     if offset is None:
         return ChunkManifest.missing(grid)
@@ -100,61 +132,47 @@ def _aligned_rows(dataset: Dataset, step: int) -> tuple[int, ...]:
     return (1,) * len(dataset.shape)
 
 
-def raw_files(dataset: Dataset) -> list[tuple[str, int, int]] | None:
-    """Name, offset and size of the external raw files; None where there are none (section IV.A.2.h)."""
-    if dataset.header and not any(message.kind == _EXTERNAL_FILES_MESSAGE for message in dataset.header):
-        return None
-    with library_errors(dataset.path):
-        properties = dataset.properties
-        count = properties.get_external_count()
-        if not count:
-            return None
-        entries: list[Any] = [properties.get_external(i) for i in range(count)]
-    return [(decode_text(name), int(offset), int(size)) for name, offset, size in entries]
-
-
-def raw_sources(dataset: Dataset, files: OpenFiles) -> list[Source]:
-    """The external raw files, which are looked for beside the HDF5 file; nothing is asked of them yet.
+def find_raw_files(dataset: Dataset, files: OpenFiles) -> list[RawFile]:
+    """The external raw files of a dataset, which are looked for beside the HDF5 file; none where it has none.
 
     Raises
     ------
     UnsupportedFeatureError
         The file may not point at one.
     """
-    names = [name for name, _, _ in raw_files(dataset) or ()]
-    try:
-        return [files.link_target(dataset.file, name, PointsBy.RAW_FILE, dataset.path) for name in names]
-    except SourceError as error:
-        raise UnsupportedFeatureError("external raw file that cannot be read", dataset.path, str(error)) from error
+    parts: list[RawFile] = []
+    end = 0
+    for name, offset, size in dataset.file.external_files(dataset.external):
+        try:
+            source = files.link_target(dataset.file, decode_text(name), PointsBy.RAW_FILE, dataset.path)
+        except SourceError as error:
+            raise UnsupportedFeatureError("external raw file that cannot be read", dataset.path, str(error)) from error
+        start, end = end, dataset.nbytes if size is None else min(end + size, dataset.nbytes)
+        parts.append(RawFile(source, start, end, offset))
+    return parts
 
 
 def _external(
-    dataset: Dataset, raw: list[tuple[str, int, int]], sources: list[Source], context: ParseContext
+    dataset: Dataset, raw: list[RawFile], context: ParseContext
 ) -> tuple[ChunkManifest, tuple[int, ...]]:
     """References into raw files."""
-    ends: list[int] = []
-    total = 0
-    for _, _, size in raw:
-        total = dataset.nbytes if size in (_TO_THE_END, -1) else total + size
-        ends.append(min(total, dataset.nbytes))
-    starts = [0, *ends[:-1]]
+    starts, ends = np.array([part.start for part in raw]), np.array([part.stop for part in raw])
     chunk_shape = _rows(dataset, context.chunk_bytes)
-    if len([None for a, b in zip(starts, ends, strict=True) if b > a]) > 1:
-        chunk_shape = _aligned_rows(dataset, math.gcd(*ends))
+    if np.count_nonzero(ends > starts) > 1:
+        chunk_shape = _aligned_rows(dataset, math.gcd(*ends.tolist()))
     grid, size = _grid(dataset, chunk_shape), math.prod(chunk_shape) * dataset.stored_itemsize
     first = np.arange(math.prod(grid), dtype="i8") * size
     rows = np.searchsorted(ends, first, "right")
-    within = rows < len(ends)
-    if not within.all() or (first + size > np.array(ends)[np.minimum(rows, len(ends) - 1)]).any():
+    if not (rows < len(ends)).all() or (first + size > ends[np.minimum(rows, len(ends) - 1)]).any():
         raise UnsupportedFeatureError("external raw files that end inside a chunk", dataset.path)
-    offsets = first - np.array(starts)[rows] + np.array([offset for _, offset, _ in raw])[rows]
+    offsets = first - starts[rows] + np.array([part.offset for part in raw])[rows]
     files: list[SourceFile] = []
     table: dict[str, int] = {}
-    for source in sources:
-        if source.url not in table:
-            table[source.url] = len(files)
-            files.append(source.file)
-    number = np.array([table[source.url] for source in sources])[rows]
+    for part in raw:
+        if part.source.url not in table:
+            table[part.source.url] = len(files)
+            files.append(part.source.file)
+    number = np.array([table[part.source.url] for part in raw])[rows]
     room = np.array([f.size or 0 for f in files])[number]
     if (offsets + size > room).any():
         hint = "what is missing reads as zeros in HDF5; repack the file"

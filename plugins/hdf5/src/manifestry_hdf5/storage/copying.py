@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, Final
 
-import h5py
 import numpy as np
 from manifestry.plugin import (
     ArrayMetadata,
@@ -20,11 +19,13 @@ from manifestry.plugin import (
     is_variable_length,
 )
 
-from manifestry_hdf5.libhdf5.files import library_errors
 from manifestry_hdf5.objects.datasets import Dataset
-from manifestry_hdf5.objects.values import chunk_bytes, chunk_codecs, model_values
+from manifestry_hdf5.objects.stored_values import TooManyBytesError
+from manifestry_hdf5.objects.values import chunk_bytes, chunk_codecs
 
 __all__ = ["SMALL", "copy_chunks", "copy_values"]
+
+type Values = np.ndarray[Any, Any]
 
 SMALL: Final = 64 << 10
 """Arrays of fewer bytes than this are copied, so that readers need not install a codec for them."""
@@ -36,11 +37,13 @@ _MAX_CHUNKS: Final = 10_000
 """Beyond this number of chunks a copied array becomes one chunk."""
 
 
-def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> VirtualArray:
-    """The array with its values as libhdf5 reads them, kept in the manifest.
+def copy_values(dataset: Dataset, read: Callable[[], Values], context: ParseContext, reason: str) -> VirtualArray:
+    """The array with its values kept in the manifest.
 
     Parameters
     ----------
+    read
+        Reads all elements, in the form of the model.
     reason
         The feature that makes copying necessary; what a refusal is named after.
 
@@ -54,10 +57,10 @@ def copy_values(dataset: Dataset, context: ParseContext, reason: str) -> Virtual
     if least > limit:
         hint = f"{least} bytes are more than the {limit} that may be copied"
         raise UnsupportedFeatureError(reason, dataset.path, hint)
-    if not dataset.properties.all_filters_avail():
-        hint = "values have to be copied, and libhdf5 has no such filter (import hdf5plugin)"
-        raise UnsupportedFeatureError(f"filters {[f.number for f in dataset.filters]}", dataset.path, hint)
-    plain = model_values(_values(dataset, limit, reason), dataset.element)
+    try:
+        plain = read()
+    except TooManyBytesError as error:
+        raise _too_much(reason, dataset, limit) from error
     dtype = dataset.element.dtype if is_variable_length(dataset.element.dtype) else plain.dtype
     fill = default_fill(dtype) if dataset.element.texts else dataset.fill
     grid = RegularGrid(_chunk_shape(dataset) + dataset.element.shape)
@@ -92,40 +95,6 @@ def _chunk_shape(dataset: Dataset) -> tuple[int, ...]:
     if shape is None or math.prod(-(-n // c) for n, c in zip(dataset.shape, shape, strict=True)) > _MAX_CHUNKS:
         return tuple(max(1, n) for n in dataset.shape)
     return shape
-
-
-def _values(dataset: Dataset, limit: int, reason: str) -> np.ndarray[Any, Any]:
-    """All elements as h5py gives them.
-
-    How many bytes elements of variable length have is not known before they are read, and damage can make many of them
-    the same long one; so they are read in ever larger parts for as long as there is room.
-    """
-    source = h5py.Dataset(dataset.id)
-    with library_errors(dataset.path):
-        variable = source.dtype.hasobject
-        if variable:
-            dataset.file.check_values(dataset.id.get_type())
-            dataset.file.check_lengths(dataset.id)
-        if not dataset.shape or not variable:
-            return np.asarray(source[()])
-        parts, total, row = [], 0, 0
-        while row < dataset.shape[0]:
-            step = 1 if not row else max(1, min(row, (limit - total) * row // max(4 * total, 1)))
-            parts.append(np.asarray(source[row : row + step]))
-            total += _content(parts[-1])
-            row += len(parts[-1])
-            if total > limit:
-                raise _too_much(reason, dataset, limit)
-    return np.concatenate(parts)
-
-
-def _content(values: np.ndarray[Any, Any]) -> int:
-    """Bytes of values with those that objects in them have."""
-    if values.dtype.names is not None:
-        return sum(_content(values[name]) for name in values.dtype.names)
-    if values.dtype != object:
-        return values.nbytes
-    return sum(v.nbytes if isinstance(v, np.ndarray) else len(v) for v in values.reshape(-1).tolist() if v is not None)
 
 
 def copy_chunks(array: VirtualArray, dataset: Dataset) -> VirtualArray:

@@ -1,54 +1,86 @@
-"""Virtual datasets: boxes of other datasets, as references to their chunks (section IV.A.2.i, "virtual storage").
+"""Virtual datasets: parts of other datasets, as references to their chunks, or as copied values.
 
-A mapping is expressed where both boxes begin and end on boundaries of one chunk grid. Sources without chunks are divided
-along their first dimension.
+A part is expressed where both boxes begin and end on boundaries of one chunk grid. Sources without chunks are divided along
+their first dimension.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, NamedTuple
 
 import numpy as np
-from h5py import h5s
 from manifestry.plugin import (
     INLINE,
     ChunkManifest,
     Codec,
     FileTable,
-    MalformedFileError,
-    SourceError,
     UnsupportedFeatureError,
     VirtualArray,
+    is_variable_length,
     values_equal,
 )
 from numpy.typing import NDArray
 
-from manifestry_hdf5.libhdf5.files import OpenFile, library_errors
-from manifestry_hdf5.libhdf5.opening import OpenFiles
-from manifestry_hdf5.linked_files import PointsBy
-from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datasets import Dataset
+from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
+from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.storage.contiguous import contiguous_rows
-from manifestry_hdf5.structures.layout import LayoutClass
+from manifestry_hdf5.storage.elements import Box
+from manifestry_hdf5.structures.dataspace import UNLIMITED, Dataspace
+from manifestry_hdf5.structures.layout import ContiguousLayout
+from manifestry_hdf5.structures.messages.dataspace_selection import RegularHyperslab, Selection
+from manifestry_hdf5.structures.messages.selected_elements import (
+    element_count,
+    endless_axis,
+    endless_extent,
+    flat_positions,
+    selected_box,
+    slice_count,
+)
+from manifestry_hdf5.structures.messages.virtual_layout import VirtualMapping
 
 __all__ = [
-    "Mapping",
+    "Part",
+    "SourceName",
     "VirtualStorage",
-    "endless_names",
-    "open_sources",
-    "read_mappings",
+    "parts_of",
     "source_names",
+    "virtual_extent",
     "virtual_storage",
+    "virtual_values",
 ]
 
-_SOURCE: Final = "virtual dataset with a source"
+type Values = NDArray[Any]
+
+
+class SourceName(NamedTuple):
+    """What a virtual dataset calls a source: the name of a file, ``"."`` for its own, and a path in it."""
+
+    file: str
+    dataset: str
+
+
+class Part(NamedTuple):
+    """Elements of a virtual dataset and those of a source that stand for them one by one.
+
+    Attributes
+    ----------
+    slices
+        How many indices are taken along the dimension in which both selections have no end; None where they have one.
+    """
+
+    virtual: Selection
+    source: Selection
+    dataset: Dataset
+    slices: int | None
 
 
 @dataclass(slots=True, kw_only=True)
-class Mapping:
+class _BoxMapping:
     """One box of a virtual dataset and the box of a source that it shows.
 
     Attributes
@@ -80,121 +112,133 @@ class VirtualStorage:
     codecs: tuple[Codec, ...]
 
 
-def source_names(dataset: Dataset) -> list[tuple[str, str]]:
-    """The file and the path of the source of each mapping of a virtual dataset, as the file has them."""
-    properties = dataset.properties
-    with library_errors(dataset.path):
-        return [
-            (
-                decode_text(_raw(properties.get_virtual_filename(i))),
-                decode_text(_raw(properties.get_virtual_dsetname(i))),
-            )
-            for i in range(properties.get_virtual_count())
-        ]
+def _is_series(mapping: VirtualMapping) -> bool:
+    """Whether a mapping stands for many: its virtual selection has no end, and its names have a number."""
+    return endless_axis(mapping.virtual) is not None and endless_axis(mapping.source) is None
 
 
-def endless_names(dataset: Dataset) -> list[str]:
-    """The files of those sources by which libhdf5 finds out how long a virtual dataset is."""
-    properties = dataset.properties
-    with library_errors(dataset.path):
-        spaces = [properties.get_virtual_vspace(i) for i in range(properties.get_virtual_count())]
-        return [name for (name, _), space in zip(source_names(dataset), spaces, strict=True) if _is_endless(space)]
+def _numbered(name: bytes, number: int) -> bytes:
+    """A name of a series, with the number of a block."""
+    return b"%".join(part.replace(b"%b", str(number).encode()) for part in name.split(b"%%"))
 
 
-def open_sources(
-    dataset: Dataset, files: OpenFiles, describe: Callable[[OpenFile, str, str], Dataset]
-) -> list[Dataset | None]:
-    """The source of each mapping of a virtual dataset; None where a name is a pattern.
-
-    Parameters
-    ----------
-    describe
-        Makes a `Dataset` of an open file, the path in it, and the path of the virtual dataset.
-
-    Raises
-    ------
-    UnsupportedFeatureError
-        A source is missing, or the file may not point at it.
-    """
-    sources: list[Dataset | None] = []
-    for name, path in source_names(dataset):
-        try:
-            target = (
-                None if name == "." else files.link_target(dataset.file, name, PointsBy.VIRTUAL_SOURCE, dataset.path)
-            )
-            if "%" in name or "%" in path:
-                sources.append(None)
-            else:
-                file = dataset.file if target is None else files.open(target)
-                sources.append(describe(file, path, dataset.path))
-        except (MalformedFileError, SourceError) as error:
-            raise UnsupportedFeatureError(f"{_SOURCE} that is missing", dataset.path, str(error)) from error
-    return sources
+def _name(mapping: VirtualMapping) -> SourceName:
+    return SourceName(decode_text(mapping.file), decode_text(mapping.dataset))
 
 
-def read_mappings(dataset: Dataset, sources: Sequence[Dataset | None]) -> list[Mapping]:
-    """The mappings of a virtual dataset, whose sources are open.
-
-    Raises
-    ------
-    UnsupportedFeatureError
-        A selection is no box, or a name is a pattern.
-    """
-    mappings = []
-    properties = dataset.properties
-    with library_errors(dataset.path):
-        for i, source in enumerate(sources):
-            if source is None:
-                raise UnsupportedFeatureError("virtual dataset whose sources are a pattern", dataset.path)
-            space, source_space = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
-            start, size = _box(space, dataset.shape, dataset.path)
-            source_start, source_size = _box(source_space, source.shape, dataset.path)
-            if len(size) == len(source_size) and (_is_endless(space) or _is_endless(source_space)):
-                size = source_size = tuple(map(min, size, source_size))  # what both have at present
-            axes = _axes(size, source_size, dataset.path)
-            mappings.append(Mapping(start=start, size=size, source=source, source_start=source_start, axes=axes))
-    return mappings
-
-
-def _raw(text: Any) -> bytes:
-    return text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogateescape")
-
-
-def _box(space: Any, shape: Sequence[int], path: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """First element and lengths of a selection that is a box."""
-    if space.get_select_type() == h5s.SEL_ALL:
-        return (0,) * len(shape), tuple(shape)
-    if space.get_select_type() != h5s.SEL_HYPERSLABS:
-        raise UnsupportedFeatureError("virtual dataset with a selection that is no box", path)
-    if _is_endless(space):
-        return _endless_box(space.get_regular_hyperslab(), shape, path)
-    low, high = space.get_select_bounds()
-    size = tuple(int(b) - int(a) + 1 for a, b in zip(low, high, strict=True))
-    if math.prod(size) != space.get_select_npoints():
-        raise UnsupportedFeatureError("virtual dataset with a selection that is no box", path)
-    return tuple(map(int, low)), size
-
-
-def _is_endless(space: Any) -> bool:
-    """Whether a selection has no end along some dimension."""
-    return bool(
-        space.get_select_type() == h5s.SEL_HYPERSLABS
-        and space.is_regular_hyperslab()
-        and any(n == h5s.UNLIMITED for part in space.get_regular_hyperslab() for n in part)
+def _member(mapping: VirtualMapping, number: int) -> VirtualMapping:
+    """One mapping of a series."""
+    virtual, axis = mapping.virtual, endless_axis(mapping.virtual)
+    assert isinstance(virtual, RegularHyperslab) and axis is not None
+    start = virtual.start[axis] + number * virtual.stride[axis]
+    block = replace(
+        virtual,
+        start=(*virtual.start[:axis], start, *virtual.start[axis + 1 :]),
+        count=(*virtual.count[:axis], 1, *virtual.count[axis + 1 :]),
+    )
+    return mapping._replace(
+        file=_numbered(mapping.file, number), dataset=_numbered(mapping.dataset, number), virtual=block
     )
 
 
-def _endless_box(
-    selection: tuple[tuple[int, ...], ...], shape: Sequence[int], path: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """First element and lengths of a selection without an end, as far as there are elements at present."""
-    size = []
-    for start, stride, count, block, n in zip(*selection, shape, strict=True):
-        if count != 1 and stride != block:
-            raise UnsupportedFeatureError("virtual dataset with a selection that is no box", path)
-        end = n if h5s.UNLIMITED in (count, block) else start + count * block
-        size.append(max(0, end - start))
-    return tuple(map(int, selection[0])), tuple(map(int, size))
+def _members(mapping: VirtualMapping, shape: Sequence[int]) -> Iterator[VirtualMapping]:
+    """The mappings of a series that the shape of the virtual dataset has room for; the mapping itself where it is none."""
+    if not _is_series(mapping):
+        yield mapping
+        return
+    virtual, axis = mapping.virtual, endless_axis(mapping.virtual)
+    assert isinstance(virtual, RegularHyperslab) and axis is not None
+    if virtual.block[axis] == UNLIMITED:
+        raise UnsupportedFeatureError("virtual dataset whose sources are one block without an end")
+    room = shape[axis] - virtual.start[axis] - virtual.block[axis]
+    for number in range(room // virtual.stride[axis] + 1 if room >= 0 else 0):
+        yield _member(mapping, number)
+
+
+def source_names(mappings: Sequence[VirtualMapping], shape: Sequence[int]) -> list[SourceName]:
+    """The sources of a virtual dataset of a shape, each once."""
+    return list(dict.fromkeys(_name(member) for mapping in mappings for member in _members(mapping, shape)))
+
+
+def virtual_extent(
+    space: Dataspace, mappings: Sequence[VirtualMapping], shape_of: Callable[[SourceName], tuple[int, ...] | None]
+) -> Dataspace:
+    """The dimensions of a virtual dataset: where selections have no end, as far as its sources have elements.
+
+    That is what libhdf5 shows by default (``H5D_VDS_LAST_AVAILABLE``, no gaps in series).
+
+    Parameters
+    ----------
+    shape_of
+        The shape of a source, None where there is none.
+    """
+    found: dict[int, int] = {}
+    least = [0] * len(space.shape)
+    for mapping in mappings:
+        virtual, axis = mapping.virtual, endless_axis(mapping.virtual)
+        for dimension, end in enumerate(_ends(virtual, space.shape)):
+            if dimension != axis:
+                least[dimension] = max(least[dimension], end)
+        if axis is not None:
+            assert isinstance(virtual, RegularHyperslab)
+            found[axis] = max(found.get(axis, 0), endless_extent(virtual, _available(mapping, shape_of)))
+    shape = tuple(max(found[i], least[i]) if i in found else n for i, n in enumerate(space.shape))
+    return space._replace(shape=shape)
+
+
+def _ends(selection: Selection, shape: Sequence[int]) -> Sequence[int]:
+    """Behind the last element that is selected, for each dimension; not of dimensions without end."""
+    if isinstance(selection, RegularHyperslab):
+        parts = zip(selection.start, selection.stride, selection.count, selection.block, strict=True)
+        return [start + (count - 1) * stride + block for start, stride, count, block in parts]
+    return []
+
+
+def _available(mapping: VirtualMapping, shape_of: Callable[[SourceName], tuple[int, ...] | None]) -> int:
+    """How many indices the sources of a mapping have along the dimension without end."""
+    virtual, axis = mapping.virtual, endless_axis(mapping.virtual)
+    assert isinstance(virtual, RegularHyperslab) and axis is not None
+    if not _is_series(mapping):
+        shape = shape_of(_name(mapping))
+        assert isinstance(mapping.source, RegularHyperslab)
+        return 0 if shape is None else slice_count(mapping.source, shape)
+    number = 0
+    while shape_of(_name(_member(mapping, number))) is not None:
+        number += 1
+        if _numbered(mapping.file + mapping.dataset, 0) == _numbered(mapping.file + mapping.dataset, 1):
+            raise UnsupportedFeatureError("virtual dataset of a series whose names have no number")
+    return number * virtual.block[axis]
+
+
+def parts_of(
+    dataset: Dataset, mappings: Sequence[VirtualMapping], sources: dict[SourceName, Dataset]
+) -> list[Part]:
+    """What a virtual dataset shows of its sources."""
+    parts = []
+    for mapping in mappings:
+        for member in _members(mapping, dataset.shape):
+            source, slices = sources[_name(member)], None
+            if isinstance(member.virtual, RegularHyperslab) and endless_axis(member.virtual) is not None:
+                assert isinstance(member.source, RegularHyperslab)
+                slices = min(slice_count(member.virtual, dataset.shape), slice_count(member.source, source.shape))
+            parts.append(Part(member.virtual, member.source, source, slices))
+    return parts
+
+
+def _box_mapping(dataset: Dataset, part: Part) -> _BoxMapping:
+    """A part whose elements are boxes.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        They are not.
+    """
+    virtual = selected_box(part.virtual, dataset.shape, part.slices)
+    source = selected_box(part.source, part.dataset.shape, part.slices)
+    if virtual is None or source is None:
+        raise UnsupportedFeatureError("virtual dataset with a selection that is no box", dataset.path)
+    axes = _axes(virtual[1], source[1], dataset.path)
+    return _BoxMapping(start=virtual[0], size=virtual[1], source=part.dataset, source_start=source[0], axes=axes)
 
 
 def _axes(size: Sequence[int], source_size: Sequence[int], path: str) -> tuple[int | None, ...]:
@@ -208,8 +252,73 @@ def _axes(size: Sequence[int], source_size: Sequence[int], path: str) -> tuple[i
     return tuple(next(order) if n > 1 else None for n in size)
 
 
+def virtual_values(
+    dataset: Dataset, parts: Sequence[Part], read: Callable[[Dataset, Box], Values], limit: int
+) -> Values:
+    """All elements of a virtual dataset, in the form of the model.
+
+    Parameters
+    ----------
+    read
+        Reads a box of a source.
+    limit
+        Bytes that may be read.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        A source has another type, whose values are not all among those of the virtual dataset.
+    TooManyBytesError
+        More has to be read than may be.
+    """
+    size = dataset.stored_itemsize
+    stored = np.frombuffer(dataset.stored_fill or bytes(size), "u1", size).reshape(1, size)
+    fill = elements_of(stored, dataset.datatype, dataset.element, dataset.file.heap, limit=limit)
+    found = [(_positions(part.virtual, dataset, part.slices, limit), _selected(part, read, limit)) for part in parts]
+    dtype = reduce(np.promote_types, [values.dtype for _, values in found], fill.dtype)
+    _check_types(dataset, [part.dataset for part in parts], dtype, fill.dtype)
+    target = np.empty((math.prod(dataset.shape), *fill.shape[1:]), dtype)
+    for row in range(len(target)) if dtype == object else ():
+        target[row] = fill[0]
+    if dtype != object:
+        target[:] = fill[0]
+    for positions, values in found:
+        target[positions] = values
+    return target.reshape(dataset.shape + fill.shape[1:])
+
+
+def _check_types(dataset: Dataset, sources: Sequence[Dataset], dtype: np.dtype[Any], own: np.dtype[Any]) -> None:
+    """Make sure that sources have the type of the virtual dataset, or one whose values it has all."""
+    for source in sources:
+        if source.element.shape != dataset.element.shape or source.element.members != dataset.element.members:
+            raise UnsupportedFeatureError("virtual dataset with a source of another type", dataset.path)
+    if dtype != own and not dataset.element.texts:
+        raise UnsupportedFeatureError("virtual dataset with a source of another type", dataset.path)
+
+
+def _positions(selection: Selection, dataset: Dataset, slices: int | None, limit: int) -> NDArray[np.int64]:
+    refusal = UnsupportedFeatureError("virtual dataset of many elements that have to be copied", dataset.path)
+    return flat_positions(selection, dataset.shape, slices, limit=limit, refusal=refusal)
+
+
+def _selected(part: Part, read: Callable[[Dataset, Box], Values], limit: int) -> Values:
+    """The elements that a part takes from its source, in order: the rows of the first dimension with them are read."""
+    source = part.dataset
+    positions = _positions(part.source, source, part.slices, limit)
+    row = math.prod(source.shape[1:])
+    if not len(positions) or not source.shape:
+        values = read(source, Box.whole(source.shape))
+    else:
+        low, high = int(positions.min()) // row, int(positions.max()) // row + 1
+        if (high - low) * row * source.stored_itemsize > limit:
+            raise TooManyBytesError
+        values = read(source, Box((low,) + (0,) * (len(source.shape) - 1), (high - low, *source.shape[1:])))
+        positions = positions - low * row
+    return values.reshape(-1, *source.element.shape)[positions]
+
+
 def virtual_storage(
-    dataset: Dataset, mappings: Sequence[Mapping], build: Callable[[Dataset], VirtualArray]
+    dataset: Dataset, parts: Sequence[Part], build: Callable[[Dataset], VirtualArray]
 ) -> VirtualStorage:
     """The references of a virtual dataset.
 
@@ -223,6 +332,7 @@ def virtual_storage(
     UnsupportedFeatureError
         The sources do not share one chunk grid, one type or one chain of codecs, or overlap.
     """
+    mappings = [_box_mapping(dataset, part) for part in parts]
     chunk_shape = _chunk_shape(dataset, mappings)
     grid = tuple(-(-n // c) for n, c in zip(dataset.shape, chunk_shape, strict=True))
     full = grid + (1,) * len(dataset.element.shape)
@@ -266,7 +376,7 @@ class _Files:
         return self._tables[0] if self._tables else FileTable()
 
 
-def _chunk_shape(dataset: Dataset, mappings: Sequence[Mapping]) -> tuple[int, ...]:
+def _chunk_shape(dataset: Dataset, mappings: Sequence[_BoxMapping]) -> tuple[int, ...]:
     """The chunk shape that all sources have, seen from the virtual dataset."""
     shapes = set()
     for mapping in mappings:
@@ -285,7 +395,7 @@ def _chunk_shape(dataset: Dataset, mappings: Sequence[Mapping]) -> tuple[int, ..
     return _common_rows(dataset, mappings)
 
 
-def _common_rows(dataset: Dataset, mappings: Sequence[Mapping]) -> tuple[int, ...]:
+def _common_rows(dataset: Dataset, mappings: Sequence[_BoxMapping]) -> tuple[int, ...]:
     """The longest rows that contiguous sources have in common."""
     shape = []
     first = True  # a run of bytes can be divided along its first dimension only
@@ -312,14 +422,14 @@ def _common_rows(dataset: Dataset, mappings: Sequence[Mapping]) -> tuple[int, ..
 
 
 def _view(
-    mapping: Mapping, chunk_shape: Sequence[int], build: Callable[[Dataset], VirtualArray]
+    mapping: _BoxMapping, chunk_shape: Sequence[int], build: Callable[[Dataset], VirtualArray]
 ) -> tuple[ChunkManifest, tuple[Codec, ...]]:
     """The references of a source in chunks like those of the virtual dataset, and its codecs."""
     source = mapping.source
     if source.chunk_shape is not None:
         array = build(source)
         return array.manifest, array.metadata.codecs
-    if source.layout != LayoutClass.CONTIGUOUS:
+    if not isinstance(source.layout, ContiguousLayout):
         raise UnsupportedFeatureError("virtual dataset of sources that are neither contiguous nor chunked", source.path)
     rows = [1] * len(source.shape)
     for axis, length in zip(mapping.axes, chunk_shape, strict=True):
@@ -329,7 +439,7 @@ def _view(
 
 
 def _place(
-    dataset: Dataset, mapping: Mapping, chunk_shape: Sequence[int], manifest: ChunkManifest
+    dataset: Dataset, mapping: _BoxMapping, chunk_shape: Sequence[int], manifest: ChunkManifest
 ) -> tuple[tuple[slice, ...], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Where in the grid of the virtual dataset the chunks of a source go, and their columns in that shape."""
     source_grid: list[slice | int] = [0] * len(mapping.source.shape)

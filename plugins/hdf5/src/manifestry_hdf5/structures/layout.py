@@ -79,47 +79,81 @@ class ChunkLayout:
         return size
 
 
-def layout_class(message: bytes) -> int:
-    """The class of a data layout message: 0 compact, 1 contiguous, 2 chunked, 3 virtual.
+@dataclass(frozen=True, slots=True)
+class CompactLayout:
+    """Elements in the message itself."""
 
-    Raises
-    ------
-    UnsupportedFeatureError
-        Its version is not known.
-    """
-    if len(message) < 3 or message[0] not in (1, 2, 3, 4, 5):
-        raise UnsupportedFeatureError(f"data layout message of version {message[:1].hex()}")
-    return message[2 if message[0] < 3 else 1]
+    data: bytes
 
 
-def parse_layout(message: bytes, superblock: Superblock) -> ChunkLayout:
-    """The data layout message of a chunked dataset.
+@dataclass(frozen=True, slots=True)
+class ContiguousLayout:
+    """Elements in one run of bytes: its address, None where nothing is stored, and its length, None where none is said."""
+
+    address: int | None
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualLayout:
+    """Elements of other datasets: the global heap ID of the mappings, None where there are none."""
+
+    mappings: bytes | None
+
+
+type Layout = CompactLayout | ContiguousLayout | ChunkLayout | VirtualLayout
+"""Where the elements of a dataset are."""
+
+
+def parse_layout(message: bytes, superblock: Superblock) -> Layout:
+    """What a data layout message says, versions 1 to 5.
 
     Raises
     ------
     MalformedFileError
-        It is too short, or not of a chunked dataset.
+        It is too short, or contradicts itself.
     UnsupportedFeatureError
         Its version or its index is not known.
     """
     fields = Fields(message, "data layout message")
     version = fields.take(1)
     if version in (1, 2):
-        ndim, layout = fields.take(1), fields.take(1)
-        fields.skip(5)
-    elif version in (3, 4, 5):
-        layout = fields.take(1)
-    else:
+        return _version_1(fields, superblock)
+    if version not in (3, 4, 5):
         raise UnsupportedFeatureError(f"data layout message of version {version}")
+    layout = fields.take(1)
+    if layout == LayoutClass.COMPACT:
+        return CompactLayout(fields.octets(fields.take(2)))
+    if layout == LayoutClass.CONTIGUOUS:
+        return ContiguousLayout(_address(fields, superblock), fields.take(superblock.length_size))
+    if layout == LayoutClass.VIRTUAL and version >= 4:
+        identifier = fields.octets(superblock.offset_size + 4)
+        undefined = identifier.startswith(b"\xff" * superblock.offset_size)
+        return VirtualLayout(None if undefined else identifier)
     if layout != LayoutClass.CHUNKED:
-        raise MalformedFileError(
-            f"data layout message: class {layout} where {LayoutClass.CHUNKED:d} (chunked) is expected"
-        )
+        raise MalformedFileError(f"data layout message: class {layout} of version {version} does not exist")
     if version >= 4:
         return _version_4(fields, superblock)
-    if version == 3:
-        ndim = fields.take(1)
+    ndim = fields.take(1)
+    return _chunks_by_btree(fields, superblock, ndim, _address(fields, superblock))
+
+
+def _version_1(fields: Fields, superblock: Superblock) -> Layout:
+    """Versions 1 and 2, which repeat the dimensions of the dataspace where there are no chunks."""
+    ndim, layout = fields.take(1), fields.take(1)
+    fields.skip(5)
+    if layout == LayoutClass.COMPACT:
+        fields.skip(4 * ndim)
+        return CompactLayout(fields.octets(fields.take(4)))
     address = _address(fields, superblock)
+    if layout == LayoutClass.CONTIGUOUS:
+        return ContiguousLayout(address, None)
+    if layout != LayoutClass.CHUNKED:
+        raise MalformedFileError(f"data layout message: class {layout} of version 1 or 2 does not exist")
+    return _chunks_by_btree(fields, superblock, ndim, address)
+
+
+def _chunks_by_btree(fields: Fields, superblock: Superblock, ndim: int, address: int | None) -> ChunkLayout:
     chunk_shape, element_size = _dimensions([fields.take(4) for _ in range(ndim)])
     return ChunkLayout(index=ChunkIndex.BTREE_V1, address=address, chunk_shape=chunk_shape, element_size=element_size)
 
@@ -153,7 +187,7 @@ def _address(fields: Fields, superblock: Superblock) -> int | None:
     if address == superblock.undefined:
         return None
     if address >> 63:
-        raise MalformedFileError(f"data layout message: chunks at {address:#x}, which no file reaches")
+        raise MalformedFileError(f"data layout message: data at {address:#x}, which no file reaches")
     return address
 
 

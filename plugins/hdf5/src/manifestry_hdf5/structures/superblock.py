@@ -1,21 +1,27 @@
-"""Superblock: base address and sizes of addresses (specification, section II.A)."""
+"""Superblock: where everything in a file begins (specification, section II.A)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5 import SIGNATURE
+from manifestry_hdf5.structures.checksum import lookup3_of
+from manifestry_hdf5.structures.messages.fields import Fields
 
-__all__ = ["OPEN_FOR_SWMR", "OPEN_FOR_WRITING", "Read", "Superblock", "consistency_flags", "read_superblock"]
+__all__ = ["Read", "Superblock", "read_superblock"]
 
-OPEN_FOR_WRITING: Final = 0x01
-OPEN_FOR_SWMR: Final = 0x04
-"""Consistency flags: the file has not been closed by a program that writes to it, and lets others read meanwhile."""
+_WRITING: Final = 0x01
+_SWMR: Final = 0x04
 _FIRST_USER_BLOCK: Final = 512
+_WIDTHS: Final = (2, 4, 8, 16, 32)
+"""Bytes that an address or a length may have."""
+_CHECKSUM: Final = 4
+_LONGEST: Final = 512
+"""Bytes that hold a superblock of any version."""
 
 type Read = Callable[[int, int], bytes]
 """``read(start, stop)``: bytes of the file by absolute position, fewer where it ends."""
@@ -31,8 +37,16 @@ class Superblock:
         Absolute position of address 0: the length of the user block.
     offset_size, length_size
         Bytes of an address and of a length.
-    extension
-        Address of the object header of the superblock extension, None where there is none.
+    root
+        Address of the object header of the root group.
+    end
+        Address of the first byte behind all that the file has.
+    extension, driver
+        Addresses of the object header of the superblock extension and of the driver information block, None where there
+        are none.
+    writing, swmr
+        Whether a program that writes to the file has not closed it, and whether it lets others read meanwhile; known from
+        version 3 on.
     size
         Bytes of the file.
     """
@@ -40,7 +54,12 @@ class Superblock:
     base: int
     offset_size: int
     length_size: int
+    root: int = 0
+    end: int = 0
     extension: int | None = None
+    driver: int | None = None
+    writing: bool = False
+    swmr: bool = False
     size: int = 1 << 62
 
     @property
@@ -61,26 +80,84 @@ class Superblock:
         return self.base + address
 
 
-def read_superblock(file_id: Any, read: Read) -> Superblock:
-    """The superblock of an open file: sizes as libhdf5 read them, the extension from its own bytes."""
-    properties = file_id.get_create_plist()
-    offset_size, length_size = properties.get_sizes()
-    size = int(file_id.get_filesize())
-    superblock = Superblock(
-        base=int(properties.get_userblock()), offset_size=int(offset_size), length_size=int(length_size), size=size
-    )
-    o = superblock.offset_size
-    head = read(superblock.base, superblock.base + 12 + 4 * o)
-    extension = int.from_bytes(head[12 + o : 12 + 2 * o], "little")
-    return superblock if head[8] < 2 or extension == superblock.undefined else replace(superblock, extension=extension)
+def read_superblock(read: Read, size: int) -> Superblock:
+    """The superblock of a file of `size` bytes.
 
-
-def consistency_flags(read: Read, size: int) -> int:
-    """The consistency flags of a file of `size` bytes: 0 where there are none, before version 3 of the superblock."""
+    Raises
+    ------
+    MalformedFileError
+        There is none, or it is damaged.
+    """
     start = 0
     while start < size:
-        head = read(start, start + 12)
-        if head[:8] == SIGNATURE:
-            return head[11] if len(head) == 12 and head[8] >= 3 else 0
+        head = read(start, start + _LONGEST)
+        if head.startswith(SIGNATURE):
+            superblock = _parse(head, start, size)
+            if not superblock.writing and start + superblock.end > size:
+                raise MalformedFileError(f"superblock: the file is cut off at {size} of {start + superblock.end} bytes")
+            return superblock
         start = 2 * start or _FIRST_USER_BLOCK
-    return 0
+    raise MalformedFileError("superblock: there is none, this is no HDF5 file")
+
+
+def _parse(head: bytes, start: int, size: int) -> Superblock:
+    fields = Fields(head, "superblock")
+    fields.skip(len(SIGNATURE))
+    version = fields.take(1)
+    if version in (0, 1):
+        return _old(fields, version, start, size)
+    if version in (2, 3):
+        return _new(fields, head, start, size)
+    raise MalformedFileError(f"superblock: version {version} where 0 to 3 is expected")
+
+
+def _widths(fields: Fields) -> tuple[int, int]:
+    offset_size, length_size = fields.take(1), fields.take(1)
+    if offset_size not in _WIDTHS or length_size not in _WIDTHS:
+        raise MalformedFileError(f"superblock: addresses of {offset_size} and lengths of {length_size} bytes")
+    return offset_size, length_size
+
+
+def _old(fields: Fields, version: int, start: int, size: int) -> Superblock:
+    """Versions 0 and 1, which have the symbol table entry of the root group."""
+    free_space, root_entry, _, shared = fields.octets(4)
+    if free_space or root_entry or shared:
+        raise MalformedFileError("superblock: a version of its parts is not 0")
+    o, n = _widths(fields)
+    fields.skip(9 if version == 0 else 13)  # the sizes of nodes and flags
+    undefined = (1 << 8 * o) - 1
+    fields.skip(2 * o)
+    end, driver = fields.take(o), fields.take(o)
+    fields.skip(o)
+    root = fields.take(o)
+    return Superblock(
+        base=start,
+        offset_size=o,
+        length_size=n,
+        root=root,
+        end=end,
+        driver=None if driver == undefined else driver,
+        size=size,
+    )
+
+
+def _new(fields: Fields, head: bytes, start: int, size: int) -> Superblock:
+    """Versions 2 and 3."""
+    o, n = _widths(fields)
+    flags = fields.take(1) if head[8] == 3 else fields.take(1) & 0
+    fields.skip(o)
+    extension, end, root = fields.take(o), fields.take(o), fields.take(o)
+    length = 12 + 4 * o
+    if fields.take(_CHECKSUM) != lookup3_of(head[:length]):
+        raise MalformedFileError("superblock: its checksum does not match its bytes")
+    return Superblock(
+        base=start,
+        offset_size=o,
+        length_size=n,
+        root=root,
+        end=end,
+        extension=None if extension == (1 << 8 * o) - 1 else extension,
+        writing=bool(flags & _WRITING),
+        swmr=bool(flags & _SWMR),
+        size=size,
+    )

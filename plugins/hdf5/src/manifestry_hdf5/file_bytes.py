@@ -1,0 +1,178 @@
+"""The bytes of a file, by position: of a local one from a map of it, of a remote one through a cache of blocks."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from manifestry.plugin import Source
+from numpy.typing import NDArray
+
+from manifestry_hdf5.structures.batched_reads import Blocks, remote_fetch
+
+__all__ = ["FileBytes", "LocalFile", "PatchedFile", "RemoteFile"]
+
+type _Rows = list[NDArray[np.uint8]]
+
+
+class FileBytes(Protocol):
+    """What structures are read from."""
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Bytes by absolute position, fewer where the file ends."""
+
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Bring ranges that will be read soon, in one round trip, where that saves anything."""
+
+    def fetch(self, wanted: Sequence[Blocks]) -> _Rows:
+        """Blocks that may be asked for again, as `structures.batched_reads.Fetch`."""
+
+    def fetch_index(self, wanted: Sequence[Blocks]) -> _Rows:
+        """Blocks of chunk indexes, which are many and are read once."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class LocalFile:
+    """A local file: mapped, or read piece by piece where there is no room for a map.
+
+    Parameters
+    ----------
+    path
+        Where it is.
+    size
+        Its bytes.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._size = size
+        try:
+            self._map: Any = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):  # larger than the address space that is left, or empty
+            self._map = None
+
+    def close(self) -> None:
+        """Close the file. Arrays made from it keep the map for as long as they live."""
+        self._map = None
+        self._file.close()
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Bytes by absolute position, fewer where the file ends."""
+        if self._map is not None:
+            data: bytes = self._map[start:stop]
+            return data
+        self._file.seek(start)
+        return self._file.read(max(0, min(stop, self._size) - start))
+
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Nothing: the file is here."""
+
+    def fetch(self, wanted: Sequence[Blocks]) -> _Rows:
+        """Blocks of the file."""
+        return [self._gather(blocks) for blocks in wanted]
+
+    fetch_index = fetch
+
+    def _gather(self, blocks: Blocks) -> NDArray[np.uint8]:
+        positions, length = blocks
+        if not len(positions) or not length:
+            return np.zeros((len(positions), length), "u1")
+        if self._map is not None and len(positions) == 1 and (start := int(positions[0])) <= self._size - length:
+            return np.frombuffer(self._map, "u1", length, start).reshape(1, length)
+        if self._map is not None and int(positions.max()) <= self._size - length:
+            file = np.frombuffer(self._map, "u1")
+            return np.lib.stride_tricks.sliding_window_view(file, length)[positions]
+        data = np.zeros((len(positions), length), "u1")
+        for row, start in enumerate(positions.tolist()):
+            part = self.read_range(start, start + length) if start < self._size else b""
+            data[row, : len(part)] = np.frombuffer(part, "u1")
+        return data
+
+
+class RemoteFile:
+    """A remote file, whose blocks are kept.
+
+    Parameters
+    ----------
+    source
+        Where it is.
+    """
+
+    def __init__(self, source: Source) -> None:
+        blocks = source.blocks()
+        self.prefetch = blocks.prefetch
+        self.read_range = blocks.read_range
+        self.fetch_index = remote_fetch(source)
+
+    def fetch(self, wanted: Sequence[Blocks]) -> _Rows:
+        """Blocks of the file, all that are missing in one round trip."""
+        self.prefetch(
+            [
+                (start, start + blocks.length)
+                for blocks in wanted
+                for start in blocks.positions.tolist()
+                if blocks.length
+            ]
+        )
+        parts = []
+        for blocks in wanted:
+            parts.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
+            for row, start in zip(parts[-1], blocks.positions.tolist(), strict=True):
+                part = self.read_range(start, start + blocks.length)
+                row[: len(part)] = np.frombuffer(part, "u1")
+        return parts
+
+    def close(self) -> None:
+        """Nothing: no connection is kept."""
+
+
+class PatchedFile:
+    """A file of which some parts are newer elsewhere: those of a metadata cache image.
+
+    Parameters
+    ----------
+    octets
+        The file.
+    patches
+        Absolute positions and the bytes that count there.
+    """
+
+    def __init__(self, octets: FileBytes, patches: Sequence[tuple[int, bytes]]) -> None:
+        self._octets = octets
+        self._patches = patches
+        self.prefetch = octets.prefetch
+        self.close = octets.close
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Bytes by absolute position, fewer where the file ends."""
+        data = np.frombuffer(self._octets.read_range(start, stop), "u1").copy()
+        self._patch(data, start)
+        return data.tobytes()
+
+    def fetch(self, wanted: Sequence[Blocks]) -> _Rows:
+        """Blocks of the file."""
+        return self._patch_all(wanted, self._octets.fetch(wanted))
+
+    def fetch_index(self, wanted: Sequence[Blocks]) -> _Rows:
+        """Blocks of chunk indexes."""
+        return self._patch_all(wanted, self._octets.fetch_index(wanted))
+
+    def _patch_all(self, wanted: Sequence[Blocks], parts: _Rows) -> _Rows:
+        copies = [part.copy() for part in parts]
+        for blocks, part in zip(wanted, copies, strict=True):
+            for row, start in zip(part, blocks.positions.tolist(), strict=True):
+                self._patch(row, start)
+        return copies
+
+    def _patch(self, data: NDArray[np.uint8], start: int) -> None:
+        """Put the newer bytes into those that begin at a position."""
+        stop = start + len(data)
+        for at, octets in self._patches:
+            low, high = max(at, start), min(at + len(octets), stop)
+            if low < high:
+                data[low - start : high - start] = np.frombuffer(octets, "u1", high - low, low - at)

@@ -1,0 +1,272 @@
+"""Opening files: each once, as long as a parse goes on, and where they may point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from manifestry.plugin import (
+    FileTable,
+    MalformedFileError,
+    ParseContext,
+    ReferencePolicy,
+    Source,
+    SourceError,
+    UnsupportedFeatureError,
+    translated,
+)
+
+from manifestry_hdf5.file_bytes import FileBytes, LocalFile, PatchedFile, RemoteFile
+from manifestry_hdf5.linked_files import PointsBy, find_linked_file
+from manifestry_hdf5.objects.object_paths import ObjectPaths
+from manifestry_hdf5.objects.object_table import ObjectTable
+from manifestry_hdf5.structures.attribute_message import heap_addresses
+from manifestry_hdf5.structures.batched_reads import Fetch, read_alone
+from manifestry_hdf5.structures.contents.cache_image import CACHE_IMAGE_MESSAGE, read_cache_image
+from manifestry_hdf5.structures.contents.shared_messages import SHARED_TABLE_MESSAGE
+from manifestry_hdf5.structures.driver_information import DRIVER_INFORMATION_MESSAGE, check_driver, read_driver
+from manifestry_hdf5.structures.global_heap import GlobalHeap
+from manifestry_hdf5.structures.layout import VirtualLayout
+from manifestry_hdf5.structures.messages.external_files_message import ExternalFile, read_external_files
+from manifestry_hdf5.structures.messages.virtual_layout import VirtualMapping, parse_virtual_mappings
+from manifestry_hdf5.structures.object_header import Message, find_message, read_messages
+from manifestry_hdf5.structures.superblock import Superblock, read_superblock
+
+__all__ = ["Hdf5File", "OpenFiles"]
+
+_HEAD_BYTES: Final = 256 << 10
+"""Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
+
+_HEAP_BYTES: Final = 4096
+"""Bytes of a global heap collection, unless one object in it takes more."""
+
+
+class Hdf5File:
+    """A file that is open.
+
+    Attributes
+    ----------
+    source
+        Where it is.
+    superblock
+        Where everything in it begins.
+    heap
+        Where values of variable length are.
+    objects, paths
+        Its objects by the addresses of their headers, and the paths of those.
+    files
+        The file as the table that manifests share.
+    common
+        Type, filters and fill value by the messages that say them: many datasets have few of these.
+
+    Raises
+    ------
+    MalformedFileError
+        It is no HDF5 file, or damaged where everything begins.
+    UnsupportedFeatureError
+        It is one of several that are one, or is still open for writing.
+    SourceError
+        It cannot be read.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.files = FileTable([source.file])
+        self.common: dict[tuple[Message, ...], Any] = {}
+        self._octets: FileBytes = _octets(source)
+        try:
+            self.superblock: Superblock = read_superblock(self._octets.read_range, source.size)
+            _refuse_unclosed(source, self.superblock)
+            extension = self._extension()
+        except BaseException:
+            self.close()
+            raise
+        self.heap = GlobalHeap(self.read, self.superblock)
+        table = find_message(extension, SHARED_TABLE_MESSAGE)
+        self.objects = ObjectTable(self.superblock, None if table is None else table.data, self._octets.fetch)
+        self.paths = ObjectPaths(self.objects, self.superblock.root)
+
+    @property
+    def being_written(self) -> bool:
+        """Whether another program writes to it, and lets others read meanwhile (SWMR)."""
+        return self.superblock.writing
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is read through a store."""
+        return self.source.local_path is None
+
+    def _extension(self) -> Sequence[Message]:
+        """The messages of the superblock extension (specification, section II.C); what they say of the file counts from here on."""
+        superblock, fetch = self.superblock, self._octets.fetch
+        if superblock.driver is not None:
+            check_driver(read_alone(read_driver(superblock), fetch), self.source.url)
+        if superblock.extension is None:
+            return ()
+        extension = read_alone(read_messages(superblock, superblock.extension), fetch)
+        if (driver := find_message(extension, DRIVER_INFORMATION_MESSAGE)) is not None:
+            check_driver(driver.data[1:9], self.source.url)
+        if (image := find_message(extension, CACHE_IMAGE_MESSAGE)) is not None:
+            self._octets = PatchedFile(self._octets, read_alone(read_cache_image(superblock, image.data), fetch))
+        return extension
+
+    def read_ahead(self, group: int, path: str, context: ParseContext) -> None:
+        """Read what is below a group all together; what is not wanted is left out.
+
+        Parameters
+        ----------
+        group
+            Address of its object header.
+        path
+            That of the group in the tree.
+        """
+        self.objects.read_ahead(group, path, context.wants_group, context.limits.max_arrays)
+        if self.remote:
+            places = {a for m in self.objects.attributes_read() for a in heap_addresses(m, self.superblock)}
+            self.prefetch([(self.superblock.base + a, self.superblock.base + a + _HEAP_BYTES) for a in places])
+
+    def external_files(self, message: Message | None) -> tuple[ExternalFile, ...]:
+        """The external raw files that a message of this file lists.
+
+        Raises
+        ------
+        MalformedFileError, UnsupportedFeatureError
+            As `read_external_files`.
+        """
+        if message is None:
+            return ()
+        return read_alone(read_external_files(self.objects.message_data(message), self.superblock), self._octets.fetch)
+
+    def virtual_mappings(self, layout: VirtualLayout, rank: int) -> tuple[VirtualMapping, ...]:
+        """The mappings of a virtual dataset of this file that has `rank` dimensions.
+
+        Raises
+        ------
+        MalformedFileError, UnsupportedFeatureError
+            As `parse_virtual_mappings`.
+        """
+        if layout.mappings is None:
+            return ()
+        return parse_virtual_mappings(self.heap.object(layout.mappings), self.superblock, rank)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes by absolute position, fewer where the file ends."""
+        return self._octets.read_range(start, stop)
+
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Bring ranges that will be read soon, in one round trip, where that saves anything."""
+        self._octets.prefetch(ranges)
+
+    @property
+    def fetch_index(self) -> Fetch:
+        """How blocks of chunk indexes are read."""
+        return self._octets.fetch_index
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._octets.close()
+
+
+def _octets(source: Source) -> FileBytes:
+    size = source.size  # a missing file is said to be missing, not malformed
+    if source.local_path is not None:
+        with translated(OSError, SourceError, source.url):
+            return LocalFile(source.local_path, size)
+    remote = RemoteFile(source)
+    remote.prefetch([(0, min(size, _HEAD_BYTES))])
+    return remote
+
+
+def _refuse_unclosed(source: Source, superblock: Superblock) -> None:
+    """Refuse a file that a program has not closed, unless that program lets others read meanwhile (SWMR).
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        It cannot be said what of it is on the disk.
+    """
+    if superblock.writing and not (superblock.swmr and source.local_path is not None):
+        remedy = (
+            "copy it to this machine"
+            if superblock.swmr
+            else "close it, or mark it as closed with h5clear -s if its writer has died"
+        )
+        raise UnsupportedFeatureError("file that is still open for writing", source.url, remedy)
+
+
+class OpenFiles:
+    """The files that one parse has open, each once; a context that closes them all.
+
+    Parameters
+    ----------
+    allow
+        URL prefixes that they may point at, in place of the rule of `ReferencePolicy`.
+    """
+
+    def __init__(self, allow: Sequence[str] | None = None) -> None:
+        self._open: dict[str, Hdf5File] = {}
+        self._allow = allow
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._open.values():
+            file.close()
+
+    def open(self, source: Source) -> Hdf5File:
+        """The file of a source, opened when it was not before.
+
+        Raises
+        ------
+        MalformedFileError, UnsupportedFeatureError, SourceError
+            As `Hdf5File`; the message names the file.
+        """
+        if source.url not in self._open:
+            with translated(MalformedFileError, MalformedFileError, source.url):
+                self._open[source.url] = Hdf5File(source)
+        return self._open[source.url]
+
+    def link_target(self, file: Hdf5File, name: str, points_by: PointsBy, where: str) -> Source:
+        """The source that a file points at by a name.
+
+        The file itself must be allowed to point there, and so must the one that the caller gave.
+
+        Parameters
+        ----------
+        points_by, where
+            How it points there, and in which object: for the refusal.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            It may not point there.
+        SourceError
+            It is nowhere, or no store knows such URLs.
+        """
+
+        def permit(source: Source) -> None:
+            try:
+                if source.url != file.source.url:
+                    for document in (file, *self._open.values())[:2]:
+                        ReferencePolicy.of(document.source, self._allow, public_hosts=True).permit(source.url)
+            except SourceError as error:
+                raise UnsupportedFeatureError(f"{points_by} that is not allowed", where, str(error)) from error
+
+        return find_linked_file(file.source, name, points_by, permit)
+
+    def being_written(self) -> list[Hdf5File]:
+        """The open files to which other programs write."""
+        return [file for file in self._open.values() if file.being_written]
+
+    @property
+    def restricted(self) -> bool:
+        """Whether the caller says where files may point."""
+        return self._allow is not None
