@@ -23,6 +23,7 @@ _NUMBER_BYTES: Final = 4
 """Of the number of an object in a heap collection, and of the length of a heap object in an element."""
 
 _IN_OTHER_FILE: Final = 0x01
+_ADDRESS_BYTES: Final = (2, 4, 8)
 
 
 class Region(NamedTuple):
@@ -127,11 +128,12 @@ def _new_reference(element: bytes, superblock: Superblock, heap: GlobalHeap) -> 
             raise MalformedFileError(f"reference: no heap object of {size} bytes")
         fields = Fields(data[:size], "reference")
     width = fields.take(1)
-    if width != superblock.offset_size:
+    if width not in _ADDRESS_BYTES if flags else width != superblock.offset_size:  # another file has its own
         raise UnsupportedFeatureError(f"reference to an object by {width} bytes that are no address")
-    pointer = _pointer(fields.take(width), superblock)
-    if pointer is None:
+    address = fields.take(width)
+    if address in (0, (1 << 8 * width) - 1):
         return None
+    pointer = Pointer(address)
     if flags:
         pointer = pointer._replace(file=_text(fields))
     if number == ReferenceKind.ATTRIBUTE:

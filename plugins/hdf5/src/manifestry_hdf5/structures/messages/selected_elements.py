@@ -27,6 +27,7 @@ from manifestry_hdf5.structures.messages.dataspace_selection import (
 __all__ = [
     "element_count",
     "endless_axis",
+    "endless_extent",
     "fixed_count",
     "flat_positions",
     "selected_box",
@@ -65,6 +66,20 @@ def slice_count(selection: RegularHyperslab, shape: Sequence[int]) -> int:
     return _lengths(selection, shape, None)[axis]
 
 
+def endless_extent(selection: RegularHyperslab, slices: int) -> int:
+    """The least length of the dimension without end at which that many of its indices are selected.
+
+    It is what a mapping without end makes of the length of a virtual dataset, with the slices that its source has.
+    """
+    axis = endless_axis(selection)
+    assert axis is not None
+    start, stride, block = selection.start[axis], selection.stride[axis], selection.block[axis]
+    if not slices or block == UNLIMITED:
+        return start + slices if slices else 0
+    whole, part = divmod(slices - 1, block)
+    return start + whole * stride + part + 1
+
+
 def fixed_count(selection: Selection) -> int | None:
     """How many elements are selected, None where that depends on the shape of the dataset."""
     match selection:
@@ -94,7 +109,9 @@ def element_count(selection: Selection, shape: Sequence[int], slices: int | None
     Raises
     ------
     MalformedFileError
-        The selection has other dimensions, or reaches beyond the shape along one that has an end.
+        The selection has another number of dimensions.
+    UnsupportedFeatureError
+        It reaches beyond the shape along a dimension in which it has an end.
     """
     match selection:
         case RegularHyperslab():
@@ -238,8 +255,8 @@ def _check_rank(rank: int, shape: Sequence[int]) -> None:
 
 
 def _check_end(end: int, length: int, shape: Sequence[int]) -> None:
-    if end > length:
-        raise MalformedFileError(f"dataspace selection: reaches beyond a dataset of shape {tuple(shape)}")
+    if end > length:  # HDF5 reads elements that no dataset has as zeros, or as fill values of the one or the other
+        raise UnsupportedFeatureError(f"dataspace selection that reaches beyond its dataset of shape {tuple(shape)}")
 
 
 def _check_corners(last: NDArray[np.int64], shape: Sequence[int]) -> None:
