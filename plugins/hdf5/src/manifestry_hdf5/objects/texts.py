@@ -1,8 +1,10 @@
-"""Texts as files have them."""
+"""Texts of a file: what their bytes stand for, and where they end."""
 
 from __future__ import annotations
 
-__all__ = ["decode_text"]
+from manifestry_hdf5.structures.messages.datatype import StringPadding
+
+__all__ = ["decode_text", "fixed_text"]
 
 
 def decode_text(value: bytes) -> str:
@@ -11,3 +13,10 @@ def decode_text(value: bytes) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def fixed_text(text: bytes, padding: StringPadding) -> bytes:
+    """A text of fixed length without its padding."""
+    if padding is StringPadding.NULL_TERMINATED:
+        return text.split(b"\0")[0]
+    return text.rstrip(b" " if padding is StringPadding.SPACE_PADDED else b"\0")

@@ -69,6 +69,11 @@ class GlobalHeap:
         self._superblock = superblock
         self._collections: dict[int, dict[int, bytes]] = {}
 
+    @property
+    def descriptor_size(self) -> int:
+        """Bytes of what datasets and attributes have in place of an element of variable length."""
+        return 8 + self._superblock.offset_size
+
     def object(self, identifier: bytes) -> bytes:
         """The object of a heap identifier: address of a collection, then the number of the object in it.
 

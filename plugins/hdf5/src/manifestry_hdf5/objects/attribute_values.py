@@ -1,0 +1,285 @@
+"""The value of an attribute from its bytes (specification, sections IV.A.2.d and IV.A.2.m).
+
+========================  =====================================================================
+in the file               value
+========================  =====================================================================
+numbers, booleans         numpy's scalar, or an array
+texts                     ``str``, or nested lists of them
+references                `Reference`, or None, in nested lists
+sequences                 an array of their members, or a list where members are one of the above
+records                   numpy's record; a ``dict`` where they hold sequences or references
+without a dataspace       ``""`` or an empty array
+========================  =====================================================================
+
+Arrays have the byte order of the file, except those of the usual numbers, which are native.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from manifestry import Reference
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
+from numpy.typing import NDArray
+
+from manifestry_hdf5.objects.stored_numbers import float_dtype, integer_dtype, is_ieee
+from manifestry_hdf5.objects.stored_values import (
+    HeapValues,
+    TooManyBytesError,
+    is_boolean,
+    member_names,
+    opaque_dtype,
+    packed,
+    parts_of_complex,
+    values_of,
+)
+from manifestry_hdf5.objects.texts import decode_text, fixed_text
+from manifestry_hdf5.structures.dataspace import Dataspace
+from manifestry_hdf5.structures.global_heap import GlobalHeap
+from manifestry_hdf5.structures.messages.datatype import (
+    Array,
+    Bitfield,
+    Complex,
+    Compound,
+    Datatype,
+    Enumeration,
+    FixedPoint,
+    FloatingPoint,
+    Opaque,
+    String,
+    VariableLength,
+)
+from manifestry_hdf5.structures.messages.datatype import Reference as ReferenceType
+from manifestry_hdf5.structures.superblock import Superblock
+
+__all__ = ["Resolve", "attribute_value"]
+
+type Resolve = Callable[[bytes, ReferenceType], Reference | None]
+"""The target of a reference, given its bytes and type; None where there is none."""
+
+_STRUCTURE: Final = "attribute message"
+_MAX_BYTES: Final = 256 << 20
+"""What an attribute may take of the heap."""
+
+_OBJECT_BYTES: Final = 64
+"""What a value that is an object of its own counts for, at least."""
+
+_MAX_EMPTY_LISTS: Final = 1 << 16
+"""Lists without elements in a value; so many elements would not fit in a message."""
+
+
+def attribute_value(
+    datatype: Datatype, space: Dataspace, data: bytes, *, superblock: Superblock, heap: GlobalHeap, resolve: Resolve
+) -> Any:
+    """The value of an attribute.
+
+    Parameters
+    ----------
+    data
+        Its elements as the file has them; what follows them is not looked at.
+
+    Raises
+    ------
+    MalformedFileError
+        It is too short, or the heap does not hold what it says.
+    UnsupportedFeatureError
+        There are no values of its type, or it is too large.
+    """
+    shape, size = space.shape, datatype.size
+    count = math.prod(shape)
+    if space.null or not count:
+        return _without_elements(datatype, space, superblock)
+    if len(data) < size * count:
+        raise MalformedFileError(f"{_STRUCTURE}: {len(data)} bytes where {size * count} are expected")
+    if isinstance(datatype, FixedPoint | FloatingPoint) and (dtype := _usual_dtype(datatype)) is not None:
+        values = np.frombuffer(data, dtype, count).astype(dtype.newbyteorder("=")).reshape(shape)
+        return values if shape else values[()]
+    if isinstance(datatype, String):
+        padding = datatype.padding
+        texts = [decode_text(fixed_text(data[at : at + size], padding)) for at in range(0, count * size, size)]
+        return _nested(texts, shape)
+    reader = _Reader(HeapValues(heap, _MAX_BYTES), resolve)
+    try:
+        if isinstance(datatype, VariableLength) and datatype.text:
+            return _nested(reader.heap.texts(data[: count * size], size), shape)
+        octets = np.frombuffer(data, "u1", count * size).reshape(count, size)
+        if _is_listed(datatype):
+            return _nested(reader.objects(octets, datatype), shape)
+        values = reader.array(octets, datatype)
+    except TooManyBytesError:
+        raise UnsupportedFeatureError(f"attribute of more than {_MAX_BYTES} bytes") from None
+    return values.reshape(shape + values.shape[1:]) if shape or values.ndim > 1 else values[0]
+
+
+@lru_cache(maxsize=256)
+def _usual_dtype(datatype: FixedPoint | FloatingPoint) -> np.dtype[Any] | None:
+    """The type of numbers that numpy has as they are."""
+    if isinstance(datatype, FloatingPoint):
+        return float_dtype(datatype) if is_ieee(datatype) else None
+    size, whole = datatype.size, (datatype.precision, datatype.offset) == (8 * datatype.size, 0)
+    return integer_dtype(datatype) if whole and size in (1, 2, 4, 8) else None
+
+
+def _without_elements(datatype: Datatype, space: Dataspace, superblock: Superblock) -> Any:
+    """An empty array or list; of a null dataspace also the empty text."""
+    listed = _is_listed(datatype)
+    if space.null:
+        if not isinstance(datatype, Array) and (_is_text(datatype) or getattr(datatype, "text", False)):
+            return ""
+        return np.empty(0, "f8" if _has_objects(datatype) else _array_dtype(datatype))
+    lengths = [max(length, 1) for length in space.shape]
+    if math.prod(lengths) * datatype.size > superblock.size or (listed and math.prod(lengths) > _MAX_EMPTY_LISTS):
+        raise MalformedFileError(f"{_STRUCTURE}: shape {space.shape} of elements of {datatype.size} bytes is too large")
+    return _nested([], space.shape) if listed else np.zeros(space.shape, _array_dtype(datatype))
+
+
+def _nested(items: Sequence[Any], shape: Sequence[int]) -> Any:
+    """Items in lists of a shape; one alone where there are no dimensions."""
+    if not shape:
+        return items[0]
+    if len(shape) == 1:
+        return list(items)
+    step = math.prod(shape[1:])
+    return [_nested(items[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]
+
+
+def _is_listed(datatype: Datatype) -> bool:
+    """Whether values are objects of their own: texts, sequences, references, records with those."""
+    return _is_text(datatype) or _has_objects(datatype)
+
+
+def _is_text(datatype: Datatype) -> bool:
+    """Whether elements are texts of fixed length, or arrays of them."""
+    if isinstance(datatype, Array):
+        return _is_text(datatype.base)
+    opaque = isinstance(datatype, Opaque) and np.issubdtype(opaque_dtype(datatype), np.bytes_)
+    return opaque or isinstance(datatype, String)
+
+
+def _has_objects(datatype: Datatype) -> bool:
+    """Whether there are descriptors of variable length or references in a type."""
+    match datatype:
+        case VariableLength() | ReferenceType():
+            return True
+        case Array():
+            return _has_objects(datatype.base)
+        case Compound():
+            return any(_has_objects(member.datatype) for member in datatype.members)
+    return False
+
+
+def _array_dtype(datatype: Datatype) -> np.dtype[Any]:
+    """numpy's type for elements without objects, in the byte order of the file; records have the gaps that they have there.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        There is none.
+    """
+    match datatype:
+        case FixedPoint() | Bitfield():
+            return integer_dtype(datatype)
+        case FloatingPoint():
+            return float_dtype(datatype)
+        case Enumeration():
+            return np.dtype("?") if is_boolean(datatype) else integer_dtype(datatype.base)
+        case String():
+            return np.dtype(f"S{datatype.size}")
+        case Opaque():
+            return opaque_dtype(datatype)
+        case Array():
+            return np.dtype((_array_dtype(datatype.base), datatype.shape))
+        case Complex():
+            return _complex_dtype(datatype.base)
+        case Compound():
+            parts = parts_of_complex(datatype)
+            return _complex_dtype(parts[0]) if parts else _record_dtype(datatype)
+    raise UnsupportedFeatureError(f"attribute of the type {type(datatype).__name__.lower()}")
+
+
+def _complex_dtype(part: FloatingPoint) -> np.dtype[Any]:
+    dtype = float_dtype(part)
+    if dtype.itemsize == 2:
+        raise UnsupportedFeatureError("complex numbers of half precision")
+    return np.result_type(dtype.newbyteorder("="), np.complex64).newbyteorder("=" if dtype.isnative else "S")
+
+
+def _record_dtype(datatype: Compound) -> np.dtype[Any]:
+    """A record; packed where a field takes more bytes than in the file."""
+    names, dtypes = member_names(datatype), [_array_dtype(member.datatype) for member in datatype.members]
+    if any(dtype.itemsize > member.datatype.size for dtype, member in zip(dtypes, datatype.members, strict=True)):
+        return packed(names, dtypes)
+    offsets = [member.offset for member in datatype.members]
+    layout = {"names": names, "formats": dtypes, "offsets": offsets, "itemsize": datatype.size}
+    try:
+        return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
+    except ValueError as error:
+        raise UnsupportedFeatureError("compound whose fields numpy cannot hold", hint=str(error)) from error
+
+
+class _Reader:
+    """Makes values of the bytes of one attribute.
+
+    Parameters
+    ----------
+    heap
+        Where elements of variable length are.
+    resolve
+        Finds targets of references.
+    """
+
+    def __init__(self, heap: HeapValues, resolve: Resolve) -> None:
+        self.heap = heap
+        self._resolve = resolve
+
+    def array(self, octets: NDArray[np.uint8], datatype: Datatype) -> np.ndarray[Any, Any]:
+        """Elements without objects, ``(n, *shape)``."""
+        values = values_of(octets, datatype, self.heap)
+        base = _array_dtype(datatype)
+        while base.subdtype is not None:
+            base = base.base
+        return values if values.dtype == base else values.astype(base)
+
+    def objects(self, octets: NDArray[np.uint8], datatype: Datatype) -> list[Any]:
+        """Elements as objects, whatever they are."""
+        self.heap.take(_OBJECT_BYTES * len(octets))
+        if not _is_listed(datatype):
+            return list(self.array(octets, datatype))
+        match datatype:
+            case String():
+                return [decode_text(fixed_text(row.tobytes(), datatype.padding)) for row in octets]
+            case Opaque():
+                return [decode_text(text) for text in self.array(octets, datatype).tolist()]
+            case ReferenceType():
+                return [self._resolve(row.tobytes(), datatype) for row in octets]
+            case VariableLength(text=True):
+                return list(self.heap.texts(octets.tobytes(), datatype.size))
+            case VariableLength():
+                runs = self.heap.runs(octets.tobytes(), datatype.size, datatype.base.size)
+                return [self._members(run, datatype.base) for run in runs]
+            case Array():
+                parts = np.ascontiguousarray(octets).reshape(-1, datatype.base.size)
+                return _nested(self.objects(parts, datatype.base), (len(octets), *datatype.shape))  # type: ignore[no-any-return]
+            case Compound():
+                return self._records(octets, datatype)
+        raise AssertionError(datatype)
+
+    def _members(self, run: bytes, datatype: Datatype) -> Any:
+        octets = np.frombuffer(run, "u1").reshape(-1, datatype.size)
+        if not _is_listed(datatype):
+            return self.array(octets, datatype)
+        members = self.objects(octets, datatype)
+        sequences = isinstance(datatype, VariableLength) and not datatype.text
+        return list(map(list, members)) if sequences else members
+
+    def _records(self, octets: NDArray[np.uint8], datatype: Compound) -> list[dict[str, Any]]:
+        columns = [
+            self.objects(octets[:, member.offset : member.offset + member.datatype.size], member.datatype)
+            for member in datatype.members
+        ]
+        names = member_names(datatype)
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
