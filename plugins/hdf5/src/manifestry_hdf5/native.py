@@ -33,7 +33,16 @@ __all__ = ["NativeHdf5", "model_values"]
 
 type Values = np.ndarray[Any, Any]
 
-_LIBRARY_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError)
+_LIBRARY_ERRORS: Final = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+)
 """What h5py raises when libhdf5 reports an error, by the kind of its call."""
 
 

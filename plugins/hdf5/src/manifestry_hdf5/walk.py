@@ -123,9 +123,9 @@ class Walker:
         group = Group(path=path)
         group.attributes = read_attributes(file, address, path, self._context)
         for link in file.objects.links(address):
-            if link.kind is LinkKind.HARD:
-                if kind_of(file.objects.header(link.address)) is ObjectKind.DATASET:
-                    group.scales[decode_text(link.name)] = self._scale(file, link.address, path)
+            hard = link.kind is LinkKind.HARD
+            if hard and kind_of(file.objects.header(link.address)) is ObjectKind.DATASET:
+                group.scales[decode_text(link.name)] = self._scale(file, link.address, path)
         return group
 
     def _group(self, file: Hdf5File, address: int, path: str) -> Group:

@@ -50,10 +50,10 @@ from manifestry_hdf5.structures.messages.datatype import (
     FixedPoint,
     FloatingPoint,
     Opaque,
+    Reference as ReferenceType,
     String,
     VariableLength,
 )
-from manifestry_hdf5.structures.messages.datatype import Reference as ReferenceType
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["Resolve", "attribute_value"]
@@ -173,7 +173,7 @@ def _has_objects(datatype: Datatype) -> bool:
 
 
 def _array_dtype(datatype: Datatype) -> np.dtype[Any]:
-    """numpy's type for elements without objects, in the byte order of the file; records have the gaps that they have there.
+    """Numpy's type for elements without objects, in the byte order of the file; records have the gaps that they have there.
 
     Raises
     ------

@@ -9,11 +9,13 @@ import numpy as np
 from manifestry import Reference
 from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatureError, first_line
 
-from manifestry_hdf5.objects.attribute_values import attribute_value, reference_lists
+from manifestry_hdf5.objects.attribute_values import attribute_value
 from manifestry_hdf5.objects.texts import decode_text
-from manifestry_hdf5.structures.attribute_message import AttributeParts, attribute_parts
+from manifestry_hdf5.structures.attribute_message import AttributeParts, attribute_parts, reference_lists
 from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, parse_dataspace
+from manifestry_hdf5.structures.messages.datatype import Reference as ReferenceType
 from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
+from manifestry_hdf5.structures.messages.references import parse_reference
 from manifestry_hdf5.structures.object_header import Message
 
 if TYPE_CHECKING:
@@ -70,19 +72,20 @@ def read_attributes(
 def _value(parts: AttributeParts, file: Hdf5File, *, lists: bool) -> Any:
     """The value of an attribute; `lists` for one that holds lists of references."""
     datatype, dataspace = parts.datatype, parts.dataspace
-    if parts.shared_datatype:
-        datatype = file.objects.message_data(Message(DATATYPE_MESSAGE, Message.SHARED, datatype))
-    if parts.shared_dataspace:
-        dataspace = file.objects.message_data(Message(DATASPACE_MESSAGE, Message.SHARED, dataspace))
-    space, kind = parse_dataspace(dataspace, file.superblock), parse_datatype(datatype)
+    if parts.datatype_shared:
+        datatype = file.objects.message_data(Message.to_shared(DATATYPE_MESSAGE, datatype))
+    if parts.dataspace_shared:
+        dataspace = file.objects.message_data(Message.to_shared(DATASPACE_MESSAGE, dataspace))
+    kind, space = parse_datatype(datatype), parse_dataspace(dataspace, file.superblock)
     if lists:
         return reference_lists(kind, space, parts.data, file.superblock, file.heap)
 
-    def path_of(target: int) -> Reference | None:
-        path = file.paths.find(target)
+    def resolve(element: bytes, reference: ReferenceType) -> Reference | None:
+        pointer = parse_reference(element, reference.kind, file.superblock, file.heap)
+        path = None if pointer is None or pointer.file is not None else file.paths.find(pointer.address)
         return None if path is None else Reference(path)
 
-    return attribute_value(kind, space, parts.data, file.superblock, file.heap, path_of)
+    return attribute_value(kind, space, parts.data, superblock=file.superblock, heap=file.heap, resolve=resolve)
 
 
 def visible_attributes(attributes: Mapping[str, Any], *, scale: bool, netcdf: bool) -> dict[str, Any]:

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from manifestry_hdf5.objects.datatypes import ElementType, is_integer
 from manifestry_hdf5.structures.messages.filter_pipeline_message import OPTIONAL, FilterNumber, StoredFilter
 
-__all__ = ["Chain", "Filter", "codec_chain", "has_image_codec", "optional_chain", "numcodecs_configuration", "pipeline_of"]
+__all__ = [
+    "Chain",
+    "Filter",
+    "codec_chain",
+    "has_image_codec",
+    "numcodecs_configuration",
+    "optional_chain",
+    "pipeline_of",
+]
 
 
 @dataclass(frozen=True, slots=True)

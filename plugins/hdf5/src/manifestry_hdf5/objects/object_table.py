@@ -188,9 +188,7 @@ class ObjectTable:
         return read_alone(self._shared.read(message), self._fetch) if message.shared else message.data
 
 
-def _fill[K, T](
-    table: dict[K, T | ManifestryError], readers: Mapping[K, IndexReader[T]], fetch: Fetch
-) -> None:
+def _fill[K, T](table: dict[K, T | ManifestryError], readers: Mapping[K, IndexReader[T]], fetch: Fetch) -> None:
     """Enter what readers return, or the errors that end them."""
     table |= dict(zip(readers, read_together(list(readers.values()), fetch), strict=True))
 

@@ -30,7 +30,7 @@ _MARKS: Final = {"little": "<", "big": ">"}
 
 
 def integer_dtype(datatype: FixedPoint | Bitfield) -> np.dtype[Any]:
-    """numpy's type for integers, in the byte order of the file; a bitfield has no sign.
+    """Numpy's type for integers, in the byte order of the file; a bitfield has no sign.
 
     Raises
     ------
@@ -126,13 +126,18 @@ def _from_fields(words: NDArray[np.uint64], datatype: FloatingPoint, native: np.
     exponent, mantissa = _field(words, low, bits), _field(words, lowest, digits)
     implied = datatype.normalization is Normalization.HIGHEST_BIT_IMPLIED
     special, small = exponent == (1 << bits) - 1, exponent == 0
-    power = exponent.astype("i8") - (datatype.bias + digits) + (small if implied else 1)  # of 2: what its last bit is worth
+    power = (
+        exponent.astype("i8") - (datatype.bias + digits) + (small if implied else 1)
+    )  # of 2: what its last bit is worth
     infinite = mantissa == 0
     if implied:
         whole = np.where(small, mantissa, mantissa | np.uint64(1 << digits))
     else:
         hollow = infinite & ~small
-        whole, power = np.where(hollow, np.uint64(1), mantissa), power - hollow  # libhdf5 takes it for a 1 further below
+        whole, power = (
+            np.where(hollow, np.uint64(1), mantissa),
+            power - hollow,
+        )  # libhdf5 takes it for a 1 further below
         infinite |= mantissa == 1 << (digits - 1)
     values = np.ldexp(np.where(special, 0, whole).astype("f8"), power).astype(native)
     values[special & infinite] = np.inf
@@ -142,7 +147,8 @@ def _from_fields(words: NDArray[np.uint64], datatype: FloatingPoint, native: np.
 
 
 def _field(words: NDArray[np.uint64], low: int, bits: int) -> NDArray[np.uint64]:
-    return words >> np.uint64(low) & np.uint64((1 << bits) - 1)
+    field: NDArray[np.uint64] = words >> np.uint64(low) & np.uint64((1 << bits) - 1)
+    return field
 
 
 def _wide_float(word: int, datatype: FloatingPoint) -> Any:

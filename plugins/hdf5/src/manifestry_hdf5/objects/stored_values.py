@@ -22,7 +22,7 @@ from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datatypes import ElementType
-from manifestry_hdf5.objects.stored_numbers import float_dtype, floats_of, integer_dtype, integers_of
+from manifestry_hdf5.objects.stored_numbers import float_dtype, floats_of, integers_of
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.structures.global_heap import GlobalHeap
 from manifestry_hdf5.structures.messages.datatype import (
@@ -40,7 +40,17 @@ from manifestry_hdf5.structures.messages.datatype import (
     VariableLength,
 )
 
-__all__ = ["HeapValues", "TooManyBytesError", "elements_of", "is_boolean", "member_names", "opaque_dtype", "packed", "parts_of_complex", "values_of"]
+__all__ = [
+    "HeapValues",
+    "TooManyBytesError",
+    "elements_of",
+    "is_boolean",
+    "member_names",
+    "opaque_dtype",
+    "packed",
+    "parts_of_complex",
+    "values_of",
+]
 
 type Octets = NDArray[np.uint8]
 """Bytes of elements, ``(n, size)``."""

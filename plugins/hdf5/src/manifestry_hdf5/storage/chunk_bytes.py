@@ -55,7 +55,7 @@ def encode_chunk(dataset: Dataset, plain: bytes, mask: int) -> bytes | None:
     data: Any = plain
     try:
         for codec in codecs:
-            data = bytes(memoryview(np.ascontiguousarray(_numcodec(codec).encode(data)).view("u1")))  # type: ignore[arg-type]
+            data = bytes(memoryview(np.ascontiguousarray(_numcodec(codec).encode(data)).view("u1")))
         encoded = bytes(data)
         return encoded if decode_chunk(dataset, encoded, mask) == plain else None
     except (NotImplementedError, ValueError, RuntimeError, TypeError, MalformedFileError):

@@ -152,9 +152,7 @@ def find_raw_files(dataset: Dataset, files: OpenFiles) -> list[RawFile]:
     return parts
 
 
-def _external(
-    dataset: Dataset, raw: list[RawFile], context: ParseContext
-) -> tuple[ChunkManifest, tuple[int, ...]]:
+def _external(dataset: Dataset, raw: list[RawFile], context: ParseContext) -> tuple[ChunkManifest, tuple[int, ...]]:
     """References into raw files."""
     starts, ends = np.array([part.start for part in raw]), np.array([part.stop for part in raw])
     chunk_shape = _rows(dataset, context.chunk_bytes)

@@ -66,9 +66,7 @@ def read_elements(
     return values.reshape(box.shape + values.shape[1:])
 
 
-def _stored(
-    dataset: Dataset, box: Box, table: ChunkTable | None, raw: Sequence[RawFile]
-) -> NDArray[np.uint8]:
+def _stored(dataset: Dataset, box: Box, table: ChunkTable | None, raw: Sequence[RawFile]) -> NDArray[np.uint8]:
     """The bytes of the elements as the file has them before filters, ``(*box.shape, bytes of an element)``."""
     layout, size = dataset.layout, dataset.stored_itemsize
     if isinstance(layout, CompactLayout):

@@ -20,7 +20,6 @@ from manifestry.plugin import (
     FileTable,
     UnsupportedFeatureError,
     VirtualArray,
-    is_variable_length,
     values_equal,
 )
 from numpy.typing import NDArray
@@ -34,7 +33,6 @@ from manifestry_hdf5.structures.dataspace import UNLIMITED, Dataspace
 from manifestry_hdf5.structures.layout import ContiguousLayout
 from manifestry_hdf5.structures.messages.dataspace_selection import RegularHyperslab, Selection
 from manifestry_hdf5.structures.messages.selected_elements import (
-    element_count,
     endless_axis,
     endless_extent,
     flat_positions,
@@ -112,6 +110,14 @@ class VirtualStorage:
     codecs: tuple[Codec, ...]
 
 
+def _endless(mapping: VirtualMapping) -> tuple[RegularHyperslab, int]:
+    """The virtual selection of a mapping without end, and its dimension without end."""
+    axis = endless_axis(mapping.virtual)
+    assert isinstance(mapping.virtual, RegularHyperslab)
+    assert axis is not None
+    return mapping.virtual, axis
+
+
 def _is_series(mapping: VirtualMapping) -> bool:
     """Whether a mapping stands for many: its virtual selection has no end, and its names have a number."""
     return endless_axis(mapping.virtual) is not None and endless_axis(mapping.source) is None
@@ -128,8 +134,7 @@ def _name(mapping: VirtualMapping) -> SourceName:
 
 def _member(mapping: VirtualMapping, number: int) -> VirtualMapping:
     """One mapping of a series."""
-    virtual, axis = mapping.virtual, endless_axis(mapping.virtual)
-    assert isinstance(virtual, RegularHyperslab) and axis is not None
+    virtual, axis = _endless(mapping)
     start = virtual.start[axis] + number * virtual.stride[axis]
     block = replace(
         virtual,
@@ -146,8 +151,7 @@ def _members(mapping: VirtualMapping, shape: Sequence[int]) -> Iterator[VirtualM
     if not _is_series(mapping):
         yield mapping
         return
-    virtual, axis = mapping.virtual, endless_axis(mapping.virtual)
-    assert isinstance(virtual, RegularHyperslab) and axis is not None
+    virtual, axis = _endless(mapping)
     if virtual.block[axis] == UNLIMITED:
         raise UnsupportedFeatureError("virtual dataset whose sources are one block without an end")
     room = shape[axis] - virtual.start[axis] - virtual.block[axis]
@@ -176,7 +180,7 @@ def virtual_extent(
     least = [0] * len(space.shape)
     for mapping in mappings:
         virtual, axis = mapping.virtual, endless_axis(mapping.virtual)
-        for dimension, end in enumerate(_ends(virtual, space.shape)):
+        for dimension, end in enumerate(_ends(virtual)):
             if dimension != axis:
                 least[dimension] = max(least[dimension], end)
         if axis is not None:
@@ -186,7 +190,7 @@ def virtual_extent(
     return space._replace(shape=shape)
 
 
-def _ends(selection: Selection, shape: Sequence[int]) -> Sequence[int]:
+def _ends(selection: Selection) -> Sequence[int]:
     """Behind the last element that is selected, for each dimension; not of dimensions without end."""
     if isinstance(selection, RegularHyperslab):
         parts = zip(selection.start, selection.stride, selection.count, selection.block, strict=True)
@@ -196,8 +200,7 @@ def _ends(selection: Selection, shape: Sequence[int]) -> Sequence[int]:
 
 def _available(mapping: VirtualMapping, shape_of: Callable[[SourceName], tuple[int, ...] | None]) -> int:
     """How many indices the sources of a mapping have along the dimension without end."""
-    virtual, axis = mapping.virtual, endless_axis(mapping.virtual)
-    assert isinstance(virtual, RegularHyperslab) and axis is not None
+    virtual, axis = _endless(mapping)
     if not _is_series(mapping):
         shape = shape_of(_name(mapping))
         assert isinstance(mapping.source, RegularHyperslab)
@@ -210,9 +213,7 @@ def _available(mapping: VirtualMapping, shape_of: Callable[[SourceName], tuple[i
     return number * virtual.block[axis]
 
 
-def parts_of(
-    dataset: Dataset, mappings: Sequence[VirtualMapping], sources: dict[SourceName, Dataset]
-) -> list[Part]:
+def parts_of(dataset: Dataset, mappings: Sequence[VirtualMapping], sources: dict[SourceName, Dataset]) -> list[Part]:
     """What a virtual dataset shows of its sources."""
     parts = []
     for mapping in mappings:
@@ -278,9 +279,9 @@ def virtual_values(
     dtype = reduce(np.promote_types, [values.dtype for _, values in found], fill.dtype)
     _check_types(dataset, [part.dataset for part in parts], dtype, fill.dtype)
     target = np.empty((math.prod(dataset.shape), *fill.shape[1:]), dtype)
-    for row in range(len(target)) if dtype == object else ():
+    for row in range(len(target)) if fill.dtype.hasobject else ():
         target[row] = fill[0]
-    if dtype != object:
+    if not fill.dtype.hasobject:
         target[:] = fill[0]
     for positions, values in found:
         target[positions] = values

@@ -1,4 +1,4 @@
-"""Data layout message of a chunked dataset, versions 1 to 5 (specification, section IV.A.2.i)."""
+"""Data layout message: where the elements of a dataset are, versions 1 to 5 (specification, section IV.A.2.i)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from manifestry_hdf5.structures.messages.fields import Fields
 from manifestry_hdf5.structures.superblock import Superblock
 
-__all__ = ["LAYOUT_MESSAGE", "ChunkIndex", "ChunkLayout", "LayoutClass", "layout_class", "parse_layout"]
+__all__ = [
+    "LAYOUT_MESSAGE",
+    "ChunkIndex",
+    "ChunkLayout",
+    "CompactLayout",
+    "ContiguousLayout",
+    "Layout",
+    "LayoutClass",
+    "VirtualLayout",
+    "parse_layout",
+]
 
 LAYOUT_MESSAGE: Final = 0x08
 _EDGES_UNFILTERED: Final = 0x01
@@ -135,7 +145,7 @@ def parse_layout(message: bytes, superblock: Superblock) -> Layout:
     if version >= 4:
         return _version_4(fields, superblock)
     ndim = fields.take(1)
-    return _chunks_by_btree(fields, superblock, ndim, _address(fields, superblock))
+    return _chunks_by_btree(fields, ndim, _address(fields, superblock))
 
 
 def _version_1(fields: Fields, superblock: Superblock) -> Layout:
@@ -150,10 +160,10 @@ def _version_1(fields: Fields, superblock: Superblock) -> Layout:
         return ContiguousLayout(address, None)
     if layout != LayoutClass.CHUNKED:
         raise MalformedFileError(f"data layout message: class {layout} of version 1 or 2 does not exist")
-    return _chunks_by_btree(fields, superblock, ndim, address)
+    return _chunks_by_btree(fields, ndim, address)
 
 
-def _chunks_by_btree(fields: Fields, superblock: Superblock, ndim: int, address: int | None) -> ChunkLayout:
+def _chunks_by_btree(fields: Fields, ndim: int, address: int | None) -> ChunkLayout:
     chunk_shape, element_size = _dimensions([fields.take(4) for _ in range(ndim)])
     return ChunkLayout(index=ChunkIndex.BTREE_V1, address=address, chunk_shape=chunk_shape, element_size=element_size)
 

@@ -39,6 +39,11 @@ class Message(NamedTuple):
     flags: int
     data: bytes
 
+    @classmethod
+    def to_shared(cls, kind: int, data: bytes) -> Message:
+        """A message that only says where the message really is."""
+        return cls(kind, _SHARED, data)
+
     @property
     def shared(self) -> bool:
         """Whether the data only says where the message really is."""

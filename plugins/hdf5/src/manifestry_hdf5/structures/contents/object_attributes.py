@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from manifestry.plugin import MalformedFileError
-
 from manifestry_hdf5.structures.attribute_message import ATTRIBUTE_MESSAGE, attribute_parts
 from manifestry_hdf5.structures.batched_reads import IndexReader
 from manifestry_hdf5.structures.contents.dense import ATTRIBUTES, read_records
@@ -51,11 +49,4 @@ def _dense_attributes(info: DenseInfo, superblock: Superblock, shared: SharedMes
     others: list[bytes] = []
     if elsewhere.any():
         others = yield from shared.read_from_heap(ATTRIBUTE_MESSAGE, records[elsewhere, :8])
-    return sorted(own + others, key=_name)
-
-
-def _name(message: bytes) -> bytes:
-    try:
-        return attribute_parts(message).name
-    except IndexError as error:
-        raise MalformedFileError(f"attribute message: {len(message)} bytes are too few") from error
+    return sorted(own + others, key=lambda message: attribute_parts(message).name)

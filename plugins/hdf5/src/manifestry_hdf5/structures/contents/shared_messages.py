@@ -22,8 +22,16 @@ from manifestry_hdf5.structures.fractal_heap.objects import read_objects
 from manifestry_hdf5.structures.object_header import Message
 from manifestry_hdf5.structures.superblock import Superblock
 
-__all__ = ["SharedIndex", "SharedMessages", "SharedRecord", "read_shared_index", "read_shared_table"]
+__all__ = [
+    "SHARED_TABLE_MESSAGE",
+    "SharedIndex",
+    "SharedMessages",
+    "SharedRecord",
+    "read_shared_index",
+    "read_shared_table",
+]
 
+SHARED_TABLE_MESSAGE: Final = 0x0F
 _CHECKSUM: Final = 4
 _IDENTIFIER: Final = 8
 _BTREE_RECORD: Final = 7
