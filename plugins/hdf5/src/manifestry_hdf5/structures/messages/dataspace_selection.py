@@ -69,7 +69,7 @@ class RegularHyperslab:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
-    """Boxes that have no element in common, by their first and last corners: int64 ``(n, rank)``, both inclusive."""
+    """Several boxes that have no element in common, by their first and last corners: int64 ``(n, rank)``, both inclusive."""
 
     first: NDArray[np.int64]
     last: NDArray[np.int64]
@@ -156,12 +156,24 @@ def _hyperslab(fields: Fields, version: int, expected: int | None) -> Selection:
         raise UnsupportedFeatureError("dataspace selection of boxes in version 2")
     count = fields.take(width)
     _expect(count > 0, fields, "a list of no boxes")
+    if count == 1:
+        return _box(fields, rank, width)
     corners = _corners(fields, count, 2, rank, width=width)
     boxes = Boxes(corners[:, 0], corners[:, 1])
     _expect(bool((boxes.first <= boxes.last).all()), fields, "a box that ends before it begins")
     if not _are_nested(boxes):
         raise UnsupportedFeatureError(f"{fields.structure}: dataspace selection of overlapping boxes")
     return boxes
+
+
+def _box(fields: Fields, rank: int, width: int) -> RegularHyperslab:
+    """A single box, which most mappings are: without the cost of arrays."""
+    numbers = struct.unpack(f"<{2 * rank}{_FORMS[width]}", fields.octets(2 * rank * width))
+    first, last, ones = numbers[:rank], numbers[rank:], (1,) * rank
+    block = tuple(b - a + 1 for a, b in zip(first, last, strict=True))
+    _expect(min(block) > 0, fields, "a box that ends before it begins")
+    _expect(max(last) < _MAX_POSITION, fields, "coordinates that no dataset reaches")
+    return RegularHyperslab(start=first, stride=ones, count=ones, block=block)
 
 
 def _regular(fields: Fields, rank: int, width: int) -> RegularHyperslab | NoElements:
