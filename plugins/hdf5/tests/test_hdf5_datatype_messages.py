@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 from h5py import h5d, h5p, h5t
+from hdf5_library import address_of, opened
 from hypothesis import given, settings, strategies as st
-from manifestry.plugin import MalformedFileError, ManifestryError, Source, UnsupportedFeatureError
-from manifestry_hdf5.libhdf5.opening import OpenFiles
+from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
 from manifestry_hdf5.structures.messages import datatype as d
 from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
 from manifestry_hdf5.structures.messages.fill_value_message import (
@@ -276,11 +276,10 @@ def test_damaged_types(tid, data):
 
 def messages_of(path):
     """What our reader and what h5py say of each dataset of a file."""
-    with OpenFiles() as files:
-        file = files.open(Source(path))
-        for name in h5py.Group(h5py.h5g.open(file.id, b"/")):
-            dataset = h5d.open(file.id, name.encode())
-            header = {m.kind: m.data for m in file.header(file.identity(dataset)[1])}
+    with opened(path) as (file, other):
+        for name in other:
+            dataset = h5d.open(other.id, name.encode())
+            header = {m.kind: m.data for m in file.objects.header(address_of(dataset))}
             yield header, dataset.get_type(), dataset.get_create_plist()
 
 

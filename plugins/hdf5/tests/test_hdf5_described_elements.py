@@ -2,7 +2,6 @@
 
 import ctypes
 from contextlib import suppress
-from pathlib import Path
 
 import h5py
 import manifestry as mf
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 import zarr
 from h5py import h5d, h5f, h5p, h5s, h5t
+from hdf5_library import fill_of, library
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from manifestry_hdf5.objects.datatypes import element_type
-from manifestry_hdf5.objects.fill import fill_by_library
 from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
 
 VERSIONS = ["earliest", ("v108", "v108"), ("v110", "v110"), ("v112", "v112"), ("v114", "v114"), "latest"]
@@ -89,12 +88,6 @@ TYPES = {
 NUMBERS = np.arange(3, 40, dtype="u1").tobytes()
 
 
-def library():
-    """The libhdf5 that h5py has loaded, for what h5py does not offer."""
-    with Path("/proc/self/maps").open() as maps:
-        return ctypes.CDLL(next(line.split()[-1] for line in maps if "h5py.libs/libhdf5-" in line))
-
-
 def raw_fill(name, tid):
     """Bytes of a fill value; those of an array are alike."""
     if name.startswith("array"):
@@ -127,7 +120,7 @@ def expected(dataset):
         return element, np.int32((int.from_bytes(NUMBERS[:4], "little") >> 5 & 0xFFF ^ 0x800) - 0x800)
     if dataset.name.endswith("/bitfield"):
         return element, np.uint16(int.from_bytes(NUMBERS[:2], "big"))
-    return element, fill_by_library(dataset.id.get_create_plist(), element, dataset.id)
+    return element, fill_of(dataset.id, element)
 
 
 def same_value(one, other):

@@ -180,7 +180,7 @@ def _(path):
         file.create_virtual_dataset("d", layout)
 
 
-@feature("Layout", "virtual dataset of every second row, and of a series of files", how="copied")
+@feature("Layout", "virtual dataset of every second row, and of a series of files")
 def _(path):
     space, virtual = h5s.create_simple((6, 4)), {}
     with h5py.File(path.parent / "part0.h5", "w") as file:

@@ -1,18 +1,17 @@
 """Links, dense storage and shared messages as read from the bytes, against what libhdf5 says, and against damage."""
 
 import ctypes
-from pathlib import Path
+from contextlib import closing
 
 import h5py
 import manifestry as mf
 import numpy as np
 import pytest
 from h5py import h5g, h5l, h5p, h5t
+from hdf5_library import address_of, library, opened
 from hypothesis import HealthCheck, given, settings, strategies as st
-from manifestry.plugin import MalformedFileError, ManifestryError, Source, UnsupportedFeatureError
-from manifestry_hdf5.libhdf5.file_bytes import LocalFile
-from manifestry_hdf5.libhdf5.files import address_of
-from manifestry_hdf5.libhdf5.opening import OpenFiles
+from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
+from manifestry_hdf5.file_bytes import LocalFile
 from manifestry_hdf5.structures import btree_v2
 from manifestry_hdf5.structures.attribute_message import attribute_parts
 from manifestry_hdf5.structures.batched_reads import read_together
@@ -27,25 +26,22 @@ from manifestry_hdf5.structures.contents.info_messages import (
 )
 from manifestry_hdf5.structures.contents.link_message import LinkKind, parse_link
 from manifestry_hdf5.structures.contents.object_attributes import read_attribute_messages
-from manifestry_hdf5.structures.contents.shared_messages import SharedMessages, read_shared_index, read_shared_table
+from manifestry_hdf5.structures.contents.shared_messages import (
+    SHARED_TABLE_MESSAGE,
+    SharedMessages,
+    read_shared_index,
+    read_shared_table,
+)
 from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, parse_dataspace
 from manifestry_hdf5.structures.fractal_heap import blocks, header as heap_header
 from manifestry_hdf5.structures.fractal_heap.filters import parse_filters
 from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
 from manifestry_hdf5.structures.fractal_heap.objects import read_objects
-from manifestry_hdf5.structures.object_header import SHARED_MESSAGES, Message, read_extension, read_messages
+from manifestry_hdf5.structures.object_header import Message, find_message, read_messages
 from manifestry_hdf5.structures.superblock import Superblock
 
 VERSIONS = ["earliest", "v108", "v110", "v112", "v114", "latest"]
 DATATYPE_MESSAGE = 3
-
-
-def library():
-    """The libhdf5 that h5py uses: creation properties of which h5py knows nothing are set through it."""
-    [path] = {
-        line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "h5py.libs/libhdf5-" in line
-    }
-    return ctypes.CDLL(path)
 
 
 def run(reader, fetch):
@@ -55,11 +51,18 @@ def run(reader, fetch):
     return result
 
 
+def shared_table(superblock, fetch):
+    """The message of the superblock extension that says where the table of shared messages is."""
+    if superblock.extension is None:
+        return None
+    message = find_message(run(read_messages(superblock, superblock.extension), fetch), SHARED_TABLE_MESSAGE)
+    return None if message is None else message.data
+
+
 def own_links(file, group):
     """The links of a group as read from the bytes: name, kind, what it leads to, creation order, character set."""
-    header = file.header(address_of(group, b"."))
     links = []
-    for link in run(read_links(header, file.superblock), file.fetch):
+    for link in file.objects.links(address_of(group)):
         target = {LinkKind.HARD: link.address, LinkKind.SOFT: link.target, LinkKind.EXTERNAL: (link.file, link.target)}
         links.append((link.name, int(link.kind), target[link.kind], link.order, link.utf8))
     return links
@@ -83,10 +86,9 @@ def library_links(group):
 def compare_links(path, *groups):
     """Compare the links of groups; returns the number of links."""
     count = 0
-    with OpenFiles() as files:
-        file = files.open(Source(path))
+    with opened(path) as (file, other):
         for name in groups:
-            group = h5g.open(file.id, name.encode())
+            group = h5g.open(other.id, name.encode())
             own = own_links(file, group)
             assert own == library_links(group)
             count += len(own)
@@ -154,12 +156,11 @@ def test_heaps_of_many_levels(tmp_path, filtered):
     assert compare_links(path, "g") == 1412
     data = path.read_bytes()
     assert data.count(b"FHIB") > 5
-    with OpenFiles() as files:  # the same by creation order
-        file = files.open(Source(path))
-        header = file.header(address_of(h5g.open(file.id, b"g"), b"."))
+    with opened(path) as (file, other):  # the same by creation order
+        header = file.objects.header(address_of(other.id, b"g"))
         [info] = [parse_link_info(m.data, file.superblock) for m in header if m.kind == LINK_INFO_MESSAGE]
-        heap, records = run(read_records(file.superblock, info, LINKS, by_order=True), file.fetch)
-        messages = run(read_objects(file.superblock, heap, records[:, 8:]), file.fetch)
+        heap, records = run(read_records(file.superblock, info, LINKS, by_order=True), file.fetch_index)
+        messages = run(read_objects(file.superblock, heap, records[:, 8:]), file.fetch_index)
         links = [parse_link(message, file.superblock) for message in messages]
     assert info.largest == 1412
     assert sorted(link.order for link in links) == list(range(1412))
@@ -172,10 +173,9 @@ def test_heaps_of_many_levels(tmp_path, filtered):
     def counted(wanted):
         nonlocal read
         read += sum(len(some.positions) * some.length for some in wanted)
-        return file.fetch(wanted)
+        return file.fetch_index(wanted)
 
-    with OpenFiles() as files:
-        file = files.open(Source(path))
+    with opened(path) as (file, _):
         assert run(read_objects(file.superblock, heap, records[700:701, 8:]), counted) == messages[700:701]
     assert read < 200_000
 
@@ -197,7 +197,7 @@ def test_objects_without_blocks(tmp_path, length):
         wanted.append(b"\x10" + (13).to_bytes(8, "little") + (8).to_bytes(8, "little"))
         expected.append(b"the file")
     rows = np.frombuffer(b"".join(one.ljust(length, b"\0") for one in wanted), "u1").reshape(-1, length)
-    with LocalFile(path) as file:
+    with closing(LocalFile(path, path.stat().st_size)) as file:
         assert run(read_objects(superblock, heap, rows), file.fetch) == expected
         for first, message in (
             (0x10, "huge object"),
@@ -239,18 +239,19 @@ def test_dense_attributes(tmp_path, libver, track_order):
             assert sorted(attributes) == sorted(expected)
             for key, value in expected.items():
                 assert np.array_equal(np.asarray(attributes[key]).tolist(), value), key
-    with OpenFiles() as files:
-        file = files.open(Source(path))
-        group = h5g.open(file.id, b"most")
-        header = file.header(address_of(group, b"."))
-        messages = file.contents.attribute_messages(header)
+    with opened(path) as (file, other):
+        group = h5g.open(other.id, b"most")
+        header = file.objects.header(address_of(group))
+        messages = file.objects.attribute_messages(address_of(group))
         names = [h5py.h5a.open(group, index=i).name for i in range(h5py.h5a.get_num_attrs(group))]
         assert [attribute_parts(message).name for message in messages] == names
         [info] = [parse_attribute_info(m.data, file.superblock) for m in header if m.kind == ATTRIBUTE_INFO_MESSAGE]
         if track_order:
             assert info.largest == len(names)
-            heap, records = run(read_records(file.superblock, info, ATTRIBUTES, by_order=True), file.fetch)
-            assert sorted(run(read_objects(file.superblock, heap, records[:, :8]), file.fetch)) == sorted(messages)
+            heap, records = run(read_records(file.superblock, info, ATTRIBUTES, by_order=True), file.fetch_index)
+            assert sorted(run(read_objects(file.superblock, heap, records[:, :8]), file.fetch_index)) == sorted(
+                messages
+            )
 
 
 def shared_file(path, cutoff):
@@ -278,14 +279,13 @@ def shared_file(path, cutoff):
 def test_shared_messages(tmp_path, cutoff):
     path = tmp_path / "file.h5"
     shared_file(path, cutoff)
-    with OpenFiles() as files, h5py.File(path) as library_file:
-        file = files.open(Source(path))
-        table = read_extension(file.read, file.superblock)[SHARED_MESSAGES]
-        shared = SharedMessages(file.superblock, table, file.header)
+    with opened(path) as (file, library_file):
+        table = shared_table(file.superblock, file.fetch_index)
+        shared = SharedMessages(file.superblock, table, file.objects.header)
         seen = 0
         for name, dataset in library_file.items():
-            for message in file.header(h5py.h5o.get_info(dataset.id).addr):
-                data = run(shared.read(message), file.fetch)
+            for message in file.objects.header(address_of(dataset.id)):
+                data = run(shared.read(message), file.fetch_index)
                 seen += message.shared
                 if message.kind == DATASPACE_MESSAGE:
                     assert parse_dataspace(data, file.superblock).shape == dataset.shape
@@ -293,11 +293,11 @@ def test_shared_messages(tmp_path, cutoff):
                     encoded = dataset.id.get_type().encode()[2:]
                     assert data[: len(encoded)] == encoded, name
         assert seen > 60
-        indexes = run(read_shared_table(file.superblock, table), file.fetch)
+        indexes = run(read_shared_table(file.superblock, table), file.fetch_index)
         assert [index.kinds for index in indexes] == [1 << 1 | 1 << 3, 1 << 12]
         assert [index.in_tree for index in indexes] == [cutoff == 0] * 2
         for index in indexes:
-            records = run(read_shared_index(file.superblock, index), file.fetch)
+            records = run(read_shared_index(file.superblock, index), file.fetch_index)
             assert len(records) == index.messages > 20
             for record in records:
                 assert (record.header is None) == (len(record.identifier) == 8)
@@ -340,9 +340,8 @@ def test_user_defined_links(tmp_path):
     with h5py.File(path, "w", libver="latest") as file:
         file["soft"] = h5py.SoftLink("/somewhere")
         file["d"] = 1
-    with OpenFiles() as files:
-        file = files.open(Source(path))
-        header = file.header(address_of(h5g.open(file.id, b"/"), b"."))
+    with opened(path) as (file, _):
+        header = file.objects.header(file.superblock.root)
         [message] = [m.data for m in header if m.kind == 6 and b"soft" in m.data]
         superblock = file.superblock
     assert parse_link(message, superblock).target == b"/somewhere"
@@ -398,13 +397,8 @@ def samples(tmp_path_factory):
                         group.attrs[f"attribute{i}"] = i
                 if kind != "earliest":
                     group["huge"] = h5py.SoftLink("/" + "huge" * 2000)
-        with OpenFiles() as files:
-            file = files.open(Source(path))
-            addresses = [address_of(h5g.open(file.id, b"/"), b".")]
-            if kind != "shared":
-                addresses.append(address_of(h5g.open(file.id, b"g"), b"."))
-            else:
-                addresses.append(address_of(file.id, b"d7"))
+        with opened(path) as (file, other):
+            addresses = [file.superblock.root, address_of(other.id, b"d7" if kind == "shared" else b"g")]
             made.append((bytearray(path.read_bytes()), file.superblock, addresses))
     return made
 
@@ -422,14 +416,14 @@ def test_damaged_bytes(samples, tmp_path, right_checksums, data):
             octets[at] = data.draw(st.sampled_from([0, 1, 7, 0x7F, 0x80, 0xFE, 0xFF]))
     path = tmp_path / "changed.h5"
     path.write_bytes(octets)
-    with LocalFile(path) as file:
+    with closing(LocalFile(path, path.stat().st_size)) as file:
         for address in addresses:
             try:
-                header = list(read_messages(file.read_range, superblock, address))
-            except MalformedFileError:
+                header = run(read_messages(superblock, address), file.fetch)
+                table = shared_table(superblock, file.fetch)
+            except ManifestryError:
                 continue
-            table = [m for m in read_extension(file.read_range, superblock).items() if m[0] == SHARED_MESSAGES]
-            shared = SharedMessages(superblock, table[0][1] if table else None, lambda _: [])
+            shared = SharedMessages(superblock, table, lambda _: [])
             readers = [read_links(header, superblock), read_attribute_messages(header, superblock, shared)]
             for result in read_together(readers, file.fetch):
                 assert isinstance(result, list | ManifestryError)
@@ -467,9 +461,9 @@ def test_checksums_are_compared(samples, tmp_path, signature):
         octets[at + 14] ^= 4
     path = tmp_path / "changed.h5"
     path.write_bytes(octets)
-    with LocalFile(path) as file:
-        header = list(read_messages(file.read_range, superblock, addresses[1]))
-        table = read_extension(file.read_range, superblock).get(SHARED_MESSAGES)
+    with closing(LocalFile(path, path.stat().st_size)) as file:
+        header = run(read_messages(superblock, addresses[1]), file.fetch)
+        table = shared_table(superblock, file.fetch)
         shared = SharedMessages(superblock, table, lambda _: [])
         reader = read_attribute_messages(header, superblock, shared)
         if signature != b"SMTB":

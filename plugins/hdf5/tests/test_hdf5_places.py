@@ -127,7 +127,7 @@ def test_a_remote_file_points_at_its_own_host_only(tmp_path, private, foreign, m
     assert {issue.path for issue in tree.issues if issue.severity == "refused"} == refused
     for issue in tree.issues:
         if issue.path.endswith("_host"):  # the file alone: its directory is the whole host
-            assert any(f"allow=['{url}/{name}']" in issue.hint for name in ("x.h5", "x%b.h5", "secret.txt")), issue
+            assert any(f"allow=['{url}/{name}']" in issue.hint for name in ("x.h5", "x0.h5", "secret.txt")), issue
         elif issue.path.endswith("_local"):
             assert f"allow=['file://{private}/']" in issue.hint, issue
     assert asked == []

@@ -1,16 +1,16 @@
 """The readers of chunk indexes against libhdf5's own listing, and against damage."""
 
 import struct
+from contextlib import closing
 
 import h5py
 import manifestry as mf
 import numpy as np
 import pytest
+from hdf5_library import address_of, chunks_of, opened
 from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, Source
-from manifestry_hdf5.libhdf5.chunk_iter import read_chunks_by_library
-from manifestry_hdf5.libhdf5.file_bytes import LocalFile
-from manifestry_hdf5.libhdf5.opening import OpenFiles
+from manifestry_hdf5.file_bytes import LocalFile
 from manifestry_hdf5.structures.batched_reads import Blocks, read_together, remote_fetch
 from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
 from manifestry_hdf5.structures.chunks import Extent, read_chunks
@@ -21,20 +21,18 @@ LATEST = ("v114", "v114")
 
 def tables(path, name="d"):
     """The chunks of a dataset as read from the bytes, as libhdf5 lists them, and the kind of the index."""
-    source = Source(path)
-    with OpenFiles() as files:
-        file = files.open(source)
-        dataset = h5py.h5d.open(file.id, name.encode())
-        header = file.header(file.identity(dataset)[1])
+    with opened(path) as (file, library):
+        dataset = h5py.h5d.open(library.id, name.encode())
+        header = file.objects.header(address_of(dataset))
         layout = parse_layout(next(m.data for m in header if m.kind == LAYOUT_MESSAGE), file.superblock)
         space = dataset.get_space()
         maximum = [-1 if n == h5py.h5s.UNLIMITED else n for n in space.get_simple_extent_dims(maxdims=True)]
         extent = Extent.of(dataset.shape, maximum, layout.chunk_shape)
-        [own] = read_together([read_chunks(layout, file.superblock, extent, 1 << 40)], file.fetch)
+        [own] = read_together([read_chunks(layout, file.superblock, extent, 1 << 40)], file.fetch_index)
         if isinstance(own, Exception):
             raise own
         extensible = layout.index is ChunkIndex.EXTENSIBLE_ARRAY
-        other = read_chunks_by_library(dataset, extent, layout.chunk_shape, extensible=extensible)
+        other = chunks_of(dataset, extent, layout.chunk_shape, extensible=extensible)
     return sorted_table(own), sorted_table(other), layout.index
 
 
@@ -204,7 +202,7 @@ def test_blocks_are_the_same_from_memory_and_from_ranges(tmp_path):
     store = MemoryStore()
     store.put("data.bin", data)
     wanted = [Blocks(np.array([5, 299_990, 70_000, 60]), 100), Blocks(np.array([400_000]), 8), Blocks(np.array([0]), 0)]
-    with LocalFile(path) as file:
+    with closing(LocalFile(path, len(data))) as file:
         local = file.fetch(wanted)
     remote = remote_fetch(Source("memory://here/data.bin", {"memory://here": store}))(wanted)
     for a, b in zip(local, remote, strict=True):

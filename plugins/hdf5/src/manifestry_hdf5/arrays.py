@@ -69,7 +69,7 @@ class ArrayBuilder:
     def _read_indexes(self, datasets: Iterable[Dataset]) -> None:
         by_file: dict[str, dict[Identity, Dataset]] = {}
         for dataset in datasets:
-            if _needs_index(dataset) and dataset.identity not in self._built and dataset.identity not in self._tables:
+            if _needs_index(dataset) and dataset.identity not in self._tables:
                 by_file.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset
         for members in by_file.values():
             tables = read_tables(list(members.values()), self._context)
@@ -140,7 +140,7 @@ class ArrayBuilder:
     def _virtual(self, dataset: Dataset) -> VirtualArray:
         """References to the chunks of the sources, or copied values where there are none."""
         parts = self._parts(dataset)
-        self._read_indexes(part.dataset for part in parts)
+        self._read_indexes(part.dataset for part in parts if part.dataset.identity not in self._built)
         try:
             storage = virtual_storage(dataset, parts, self.build)
         except UnsupportedFeatureError as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from manifestry.plugin import MalformedFileError, Source
+from manifestry.plugin import MalformedFileError, Source, SourceError, UnsupportedFeatureError, translated
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datasets import Dataset
@@ -79,7 +80,10 @@ def _stored(dataset: Dataset, box: Box, table: ChunkTable | None, raw: Sequence[
     if table is not None:
         return _from_chunks(dataset, box, table)
     if raw:
-        return _from_run(dataset, box, lambda start, stop: _read_raw(raw, start, stop))
+        with translated(
+            SourceError, partial(UnsupportedFeatureError, "external raw file that cannot be read", dataset.path)
+        ):
+            return _from_run(dataset, box, lambda start, stop: _read_raw(raw, start, stop))
     assert isinstance(layout, ContiguousLayout)
     place = data_place(dataset, layout)
     if place is None:

@@ -40,7 +40,7 @@ class Superblock:
     root
         Address of the object header of the root group.
     end
-        Address of the first byte behind all that the file has.
+        Absolute position behind all that the file should have.
     extension, driver
         Addresses of the object header of the superblock extension and of the driver information block, None where there
         are none.
@@ -93,8 +93,8 @@ def read_superblock(read: Read, size: int) -> Superblock:
         head = read(start, start + _LONGEST)
         if head.startswith(SIGNATURE):
             superblock = _parse(head, start, size)
-            if not superblock.writing and start + superblock.end > size:
-                raise MalformedFileError(f"superblock: the file is cut off at {size} of {start + superblock.end} bytes")
+            if not superblock.writing and superblock.end > size:
+                raise MalformedFileError(f"superblock: the file is cut off at {size} of {superblock.end} bytes")
             return superblock
         start = 2 * start or _FIRST_USER_BLOCK
     raise MalformedFileError("superblock: there is none, this is no HDF5 file")
@@ -126,7 +126,8 @@ def _old(fields: Fields, version: int, start: int, size: int) -> Superblock:
     o, n = _widths(fields)
     fields.skip(9 if version == 0 else 13)  # the sizes of nodes and flags
     undefined = (1 << 8 * o) - 1
-    fields.skip(2 * o)
+    base = fields.take(o)
+    fields.skip(o)
     end, driver = fields.take(o), fields.take(o)
     fields.skip(o)
     root = fields.take(o)
@@ -135,7 +136,7 @@ def _old(fields: Fields, version: int, start: int, size: int) -> Superblock:
         offset_size=o,
         length_size=n,
         root=root,
-        end=end,
+        end=end - base + start,  # a file may have been put behind other bytes since
         driver=None if driver == undefined else driver,
         size=size,
     )
@@ -145,8 +146,7 @@ def _new(fields: Fields, head: bytes, start: int, size: int) -> Superblock:
     """Versions 2 and 3."""
     o, n = _widths(fields)
     flags = fields.take(1) if head[8] == 3 else fields.take(1) & 0
-    fields.skip(o)
-    extension, end, root = fields.take(o), fields.take(o), fields.take(o)
+    base, extension, end, root = fields.take(o), fields.take(o), fields.take(o), fields.take(o)
     length = 12 + 4 * o
     if fields.take(_CHECKSUM) != lookup3_of(head[:length]):
         raise MalformedFileError("superblock: its checksum does not match its bytes")
@@ -155,7 +155,7 @@ def _new(fields: Fields, head: bytes, start: int, size: int) -> Superblock:
         offset_size=o,
         length_size=n,
         root=root,
-        end=end,
+        end=end - base + start,  # a file may have been put behind other bytes since
         extension=None if extension == (1 << 8 * o) - 1 else extension,
         writing=bool(flags & _WRITING),
         swmr=bool(flags & _SWMR),
