@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -286,6 +287,7 @@ def is_lossless(codecs: Iterable[Codec]) -> bool:
     return all((entry := codec_entry(codec.name)) is not None and entry.lossless for codec in codecs)
 
 
+@lru_cache(maxsize=256)
 def serializer(dtype: np.dtype[Any], endian: Literal["little", "big"] = "little") -> Codec:
     """The codec that makes bytes of elements as they are: ``bytes``, of variable-length types ``vlen-utf8`` or ``vlen-bytes``.
 

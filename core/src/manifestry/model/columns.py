@@ -38,8 +38,10 @@ def grid_of(shape: Sequence[int]) -> tuple[int, ...]:
     return grid
 
 
-def make_column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
+def make_column(name: str, values: ArrayLike | int, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
     """One column in its own dtype: checked, never wrapped around, not shared with the caller when writable."""
+    if isinstance(values, int):  # one number for all is the most frequent column
+        return np.array(_check_number(name, values, dtype), dtype)
     given = np.asarray(values)
     if given.size and not is_integer(given.dtype):
         raise ManifestError(f"{name} holds {given.dtype}, not integers")
@@ -51,6 +53,8 @@ def make_column(name: str, values: ArrayLike, dtype: np.dtype[Any], size: int) -
     if flat.size and given.dtype != dtype:
         _check_number(name, int(flat.min()), dtype)
         _check_number(name, int(flat.max()), dtype)
+    if given.dtype == dtype and flat.flags.carray:
+        return flat.copy()
     own = np.require(flat, dtype, ["C_CONTIGUOUS", "ALIGNED"])  # views of a file's bytes may begin anywhere
     return own.copy() if own.flags.writeable and np.may_share_memory(own, given) else own
 

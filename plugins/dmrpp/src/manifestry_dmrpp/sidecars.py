@@ -14,8 +14,11 @@ SUFFIXES: Final = (".dmrpp", ".dap.dmrpp", ".dmrpp.xml", ".dap.dmrpp.xml")
 
 def sniff(head: bytes, source: Source) -> Confidence:  # noqa: ARG001 the contract
     """Whether a header is that of a DMR++ document: XML whose first element is a Dataset with DMR++ in it."""
-    text = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
-    if not text.startswith(b"<") or b"Dataset" not in text:
+    start = head.lstrip(b"\0\xef\xbb\xbf\xff\xfe \t\r\n")
+    if not start.startswith(b"<"):
+        return Confidence.NO
+    text = start.replace(b"\0", b"")  # in UTF-16 every other byte is one
+    if b"Dataset" not in text:
         return Confidence.NO
     return Confidence.CERTAIN if b"dmrpp" in text.lower() else Confidence.NO
 

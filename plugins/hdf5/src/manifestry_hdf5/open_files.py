@@ -25,6 +25,7 @@ from manifestry_hdf5.structures.attribute_message import heap_addresses
 from manifestry_hdf5.structures.batched_reads import Fetch, read_alone
 from manifestry_hdf5.structures.contents.cache_image import CACHE_IMAGE_MESSAGE, read_cache_image
 from manifestry_hdf5.structures.contents.shared_messages import SHARED_TABLE_MESSAGE
+from manifestry_hdf5.structures.dataspace import Dataspace, parse_dataspace
 from manifestry_hdf5.structures.driver_information import DRIVER_INFORMATION_MESSAGE, check_driver, read_driver
 from manifestry_hdf5.structures.global_heap import GlobalHeap
 from manifestry_hdf5.structures.layout import VirtualLayout
@@ -57,8 +58,8 @@ class Hdf5File:
         Its objects by the addresses of their headers, and the paths of those.
     files
         The file as the table that manifests share.
-    common
-        Type, filters and fill value by the messages that say them: many datasets have few of these.
+    common, attributes
+        What the same messages say of many objects: type, filters and fill value, and name and value of an attribute.
 
     Raises
     ------
@@ -74,6 +75,8 @@ class Hdf5File:
         self.source = source
         self.files = FileTable([source.file])
         self.common: dict[tuple[Message, ...], Any] = {}
+        self.attributes: dict[bytes, tuple[str, Any]] = {}
+        self._spaces: dict[bytes, Dataspace] = {}
         self._octets: FileBytes = _octets(source)
         try:
             self.superblock: Superblock = read_superblock(self._octets.read_range, source.size)
@@ -125,6 +128,19 @@ class Hdf5File:
         if self.remote:
             places = {a for m in self.objects.attributes_read() for a in heap_addresses(m, self.superblock)}
             self.prefetch([(self.superblock.base + a, self.superblock.base + a + _HEAP_BYTES) for a in places])
+
+    def dataspace(self, message: bytes) -> Dataspace:
+        """The dimensions that a message says; those of attributes are nearly all the same.
+
+        Raises
+        ------
+        MalformedFileError
+            As `parse_dataspace`.
+        """
+        space = self._spaces.get(message)
+        if space is None:
+            space = self._spaces[message] = parse_dataspace(message, self.superblock)
+        return space
 
     def external_files(self, message: Message | None) -> tuple[ExternalFile, ...]:
         """The external raw files that a message of this file lists.

@@ -13,7 +13,16 @@ from manifestry.plugin import MalformedFileError, ParseContext, SourceError, Uns
 
 from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import read_attributes
-from manifestry_hdf5.objects.datasets import Axes, Dataset, Identity, read_axes, read_dataset, read_layout, read_space
+from manifestry_hdf5.objects.datasets import (
+    Axes,
+    Dataset,
+    Identity,
+    is_virtual,
+    read_axes,
+    read_dataset,
+    read_layout,
+    read_space,
+)
 from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
 from manifestry_hdf5.objects.object_table import ObjectKind, kind_of
 from manifestry_hdf5.objects.texts import decode_text
@@ -286,12 +295,10 @@ class Walker:
         """The dimensions of a dataset: those of a virtual one without an end are found among its sources."""
         header = file.objects.header(address)
         space = read_space(file, header)
-        try:
-            layout = read_layout(file, header)
-        except UnsupportedFeatureError:
-            return space  # what is not described any further has the dimensions that its header says
-        if not isinstance(layout, VirtualLayout):
+        if not is_virtual(header):
             return space
+        layout = read_layout(file, header)
+        assert isinstance(layout, VirtualLayout)
         mappings = file.virtual_mappings(layout, len(space.shape))
         if all(endless_axis(mapping.virtual) is None for mapping in mappings):
             return space

@@ -12,7 +12,7 @@ from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatu
 from manifestry_hdf5.objects.attribute_values import attribute_value
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.structures.attribute_message import AttributeParts, attribute_parts, reference_lists
-from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, parse_dataspace
+from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE
 from manifestry_hdf5.structures.messages.datatype import Reference as ReferenceType
 from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
 from manifestry_hdf5.structures.messages.references import parse_reference
@@ -57,13 +57,18 @@ def read_attributes(
         return values
     for message in messages:
         where = path
+        if (known := file.attributes.get(message)) is not None and only is None:
+            values[known[0]] = known[1]
+            continue
         try:
             parts = attribute_parts(message)
             name = decode_text(parts.name)
             if name == _BACKWARD or (only is not None and name not in only):
                 continue
             where = f"{path}@{name}"
-            values[name] = _value(parts, file, lists=name == _FORWARD)
+            value = values[name] = _value(parts, file, lists=name == _FORWARD)
+            if isinstance(value, str | np.generic):  # what nobody can change
+                file.attributes[message] = name, value
         except (MalformedFileError, UnsupportedFeatureError) as error:
             context.report(where, "attribute that cannot be read", first_line(error))
     return values
@@ -76,7 +81,7 @@ def _value(parts: AttributeParts, file: Hdf5File, *, lists: bool) -> Any:
         datatype = file.objects.message_data(Message.to_shared(DATATYPE_MESSAGE, datatype))
     if parts.dataspace_shared:
         dataspace = file.objects.message_data(Message.to_shared(DATASPACE_MESSAGE, dataspace))
-    kind, space = parse_datatype(datatype), parse_dataspace(dataspace, file.superblock)
+    kind, space = parse_datatype(datatype), file.dataspace(dataspace)
     if lists:
         return reference_lists(kind, space, parts.data, file.superblock, file.heap)
 

@@ -18,13 +18,15 @@ from manifestry.plugin import (
 from manifestry_hdf5.objects.datatypes import ElementType, element_type
 from manifestry_hdf5.objects.fill import fill_value
 from manifestry_hdf5.objects.filters import Filter, pipeline_of
-from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, UNLIMITED, Dataspace, parse_dataspace
+from manifestry_hdf5.structures.chunks import Extent
+from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, UNLIMITED, Dataspace
 from manifestry_hdf5.structures.layout import (
     LAYOUT_MESSAGE,
     ChunkLayout,
     CompactLayout,
     ContiguousLayout,
     Layout,
+    LayoutClass,
     VirtualLayout,
     parse_layout,
 )
@@ -44,7 +46,7 @@ from manifestry_hdf5.structures.object_header import Message, find_message
 if TYPE_CHECKING:
     from manifestry_hdf5.open_files import Hdf5File
 
-__all__ = ["Axes", "Dataset", "Identity", "read_axes", "read_dataset", "read_layout", "read_space"]
+__all__ = ["Axes", "Dataset", "Identity", "is_virtual", "read_axes", "read_dataset", "read_layout", "read_space"]
 
 type Identity = tuple[str, int]
 """URL of a file and address of an object header in it: the same for every path to an object."""
@@ -92,6 +94,8 @@ class Dataset:
         What one element is in the file, and what it becomes.
     layout
         Where the elements are.
+    extent
+        The chunk grid, None where the layout has none.
     external
         The message that lists external raw files, None where there are none.
     fill, stored_fill
@@ -109,6 +113,7 @@ class Dataset:
     datatype: Datatype
     element: ElementType
     layout: Layout
+    extent: Extent | None
     external: Message | None
     filters: tuple[Filter, ...]
     fill: Any
@@ -190,6 +195,7 @@ def read_dataset(
         datatype=common.datatype,
         element=element,
         layout=layout,
+        extent=Extent.of(shape, maximum, layout.chunk_shape) if isinstance(layout, ChunkLayout) else None,
         external=external,
         filters=common.filters,
         fill=fill,
@@ -231,7 +237,13 @@ def read_space(file: Hdf5File, header: Sequence[Message]) -> Dataspace:
     data = _data(file, header, DATASPACE_MESSAGE)
     if data is None:
         raise MalformedFileError("object header: a dataset without a dataspace message")
-    return parse_dataspace(data, file.superblock)
+    return file.dataspace(data)
+
+
+def is_virtual(header: Sequence[Message]) -> bool:
+    """Whether a dataset shows elements of others."""
+    message = find_message(header, LAYOUT_MESSAGE)
+    return message is not None and message.data[1:2] == bytes([LayoutClass.VIRTUAL]) and message.data[0] > 2
 
 
 def read_layout(file: Hdf5File, header: Sequence[Message]) -> Layout:

@@ -143,7 +143,8 @@ def _from_fields(words: NDArray[np.uint64], datatype: FloatingPoint, native: np.
     values[special & infinite] = np.inf
     bits_of_nan = np.iinfo(f"u{native.itemsize}").max >> 1  # as libhdf5 writes it
     values.view(f"u{native.itemsize}")[special & ~infinite] = bits_of_nan
-    return np.where(_field(words, datatype.sign, 1) != 0, -values, values)
+    signed: NDArray[Any] = np.where(_field(words, datatype.sign, 1) != 0, -values, values)
+    return signed
 
 
 def _field(words: NDArray[np.uint64], low: int, bits: int) -> NDArray[np.uint64]:

@@ -21,7 +21,7 @@ from manifestry_hdf5.objects.filters import Chain, Filter, codec_chain, optional
 from manifestry_hdf5.storage.chunk_bytes import decode_chunk, encode_chunk
 from manifestry_hdf5.storage.copying import SMALL
 from manifestry_hdf5.structures.batched_reads import read_together
-from manifestry_hdf5.structures.chunks import ChunkTable, Extent, read_chunks
+from manifestry_hdf5.structures.chunks import ChunkTable, read_chunks
 from manifestry_hdf5.structures.layout import ChunkLayout
 
 __all__ = ["chunked_storage", "read_tables"]
@@ -36,16 +36,11 @@ def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[Chun
         A table for each dataset, or the error that ended reading its index.
     """
     readers = [
-        read_chunks(dataset.layout, dataset.file.superblock, _extent(dataset), context.limits.max_chunks)
+        read_chunks(dataset.layout, dataset.file.superblock, dataset.extent, context.limits.max_chunks)
         for dataset in datasets
-        if isinstance(dataset.layout, ChunkLayout)
+        if isinstance(dataset.layout, ChunkLayout) and dataset.extent is not None
     ]
     return read_together(readers, datasets[0].file.fetch_index)
-
-
-def _extent(dataset: Dataset) -> Extent:
-    assert dataset.chunk_shape is not None
-    return Extent.of(dataset.shape, dataset.maximum, dataset.chunk_shape)
 
 
 def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) -> tuple[ChunkManifest, Chain]:
@@ -60,18 +55,20 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
         No codec decodes a filter, or no chain of codecs fits all chunks.
     """
     assert dataset.chunk_shape is not None
+    assert dataset.extent is not None
     if len(table.sizes) and not table.sizes.all():
         raise MalformedFileError(f"{dataset.path}: the chunk index lists a chunk of no bytes")
-    grid = (*_extent(dataset).grid, *(1 for _ in dataset.element.shape))
-    masks = table.masks & np.uint32((1 << len(dataset.filters)) - 1)
-    usual = 0
-    if masks.any():
-        distinct, counts = np.unique(masks, return_counts=True)
-        usual = int(distinct[int(np.argmax(counts))])
-    odd = masks != usual
-    kept = _remaining_filters(dataset.filters, usual)
+    grid = (*dataset.extent.grid, *(1 for _ in dataset.element.shape))
     chunk_bytes = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
     ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
+    masks = table.masks
+    if not masks.any():
+        return _references(dataset, grid, table), codec_chain(dataset.filters, dataset.element, chunk_bytes, ndim)
+    masks = masks & np.uint32((1 << len(dataset.filters)) - 1)
+    distinct, counts = np.unique(masks, return_counts=True)
+    usual = int(distinct[int(np.argmax(counts))])
+    odd = masks != usual
+    kept = _remaining_filters(dataset.filters, usual)
     chain = codec_chain(kept, dataset.element, chunk_bytes, ndim)
     if not odd.any():
         return _references(dataset, grid, table), chain

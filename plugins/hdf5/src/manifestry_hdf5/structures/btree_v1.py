@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from manifestry.plugin import MalformedFileError
@@ -42,21 +43,23 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, max_chunks: i
     """
     node = _Node(superblock, ndim)
     positions = np.array([superblock.base + address], "i8")
+    [data] = yield [Blocks(positions, node.length)]
+    only = node.only_leaf(data[0], f"version 1 B-tree at {address:#x}")
+    if only is not None:
+        return [only]
     level = None
     above: list[_Keys] = []
     while True:
         children, leaves, keys = [], [], []
         for start in range(0, len(positions), BATCH):
             batch = positions[start : start + BATCH]
-            [data] = yield [Blocks(batch, node.length)]
+            if level is not None:
+                [data] = yield [Blocks(batch, node.length)]
             while (entries := node.check(data, batch, level)) > node.rank * 2:
                 node.grow(entries)
                 [data] = yield [Blocks(batch, node.length)]
             level = int(data[0, 5])
             records = node.records(data)
-            if not level and not above and len(positions) == 1:  # most trees are one leaf
-                node.check_end(data, records, f"version 1 B-tree at {address:#x}")
-                return [_leaves(records, ndim)]
             keys.append(node.keys(data, records, leaf=not level))
             if level:
                 children.append(integers(records["child"]).astype("i8"))
@@ -106,13 +109,18 @@ def _check_keys(levels: list[_Keys], tree: str) -> None:
         firsts, lasts = ends(firsts, level.counts)[0], ends(lasts, level.counts)[1]
 
 
+@cache
+def _forms(offset_size: int, ndim: int) -> tuple[np.dtype[np.void], np.dtype[np.void]]:
+    """An entry with the key before it, and the key behind the last one."""
+    key: list[Any] = [("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (ndim + 1,))]
+    return np.dtype([*key, ("child", "u1", (offset_size,))]), np.dtype(key)
+
+
 class _Node:
     """The form of the nodes of one tree: a header, then keys and children in turn."""
 
     def __init__(self, superblock: Superblock, ndim: int) -> None:
-        child = ("child", "u1", (superblock.offset_size,))
-        self._record = np.dtype([("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (ndim + 1,)), child])
-        self._last = np.dtype([("size", "<u4"), ("mask", "<u4"), ("at", "<u8", (ndim + 1,))])
+        self._record, self._last = _forms(superblock.offset_size, ndim)
         self._header = 8 + 2 * superblock.offset_size
         self.rank = _USUAL_RANK
 
@@ -150,12 +158,17 @@ class _Node:
             return only
         return table[np.arange(2 * self.rank) < used[:, None]]
 
-    def check_end(self, data: NDArray[np.uint8], records: NDArray[np.void], tree: str) -> None:
-        """Make sure that the last entry of a tree that is one leaf comes before the key behind it."""
-        at = self._header + len(records) * self._record.itemsize
-        final = np.frombuffer(data[0, at : at + self._last.itemsize].tobytes(), self._last)["at"][0]
-        if len(records) and not records["at"][-1].tolist() < final.tolist():
+    def only_leaf(self, block: NDArray[np.uint8], tree: str) -> Leaves | None:
+        """The chunks of a tree that is one leaf of the usual size, as most are; None where it is not."""
+        head = int.from_bytes(block[:8].tobytes(), "little")
+        count = head >> 48
+        if head & (1 << 48) - 1 != _SIGNATURE or count > 2 * self.rank:
+            return None
+        records = np.frombuffer(block, self._record, count, self._header)
+        final = np.frombuffer(block, self._last, 1, self._header + records.nbytes)["at"][0]
+        if count and not records["at"][-1].tolist() < final.tolist():
             raise MalformedFileError(f"{tree}: its keys do not ascend")
+        return _leaves(records, records["at"].shape[1] - 1)
 
     def keys(self, data: NDArray[np.uint8], records: NDArray[np.void], *, leaf: bool) -> _Keys:
         """The keys of nodes on both sides of their entries; of leaves the first, the last, and what ends the last."""

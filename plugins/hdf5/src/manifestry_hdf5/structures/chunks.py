@@ -62,9 +62,11 @@ class Extent(NamedTuple):
     @classmethod
     def of(cls, shape: Sequence[int], maximum: Sequence[int], chunk_shape: Sequence[int]) -> Extent:
         """From shapes in elements; a negative maximum means that there is no limit."""
-        grid = tuple(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))
-        max_grid = tuple(None if n < 0 else -(-n // c) for n, c in zip(maximum, chunk_shape, strict=True))
-        return cls(grid, max_grid, tuple(n % c != 0 for n, c in zip(shape, chunk_shape, strict=True)))
+        grid = tuple([-(-n // c) for n, c in zip(shape, chunk_shape, strict=True)])
+        limits: tuple[int | None, ...] = grid
+        if maximum != shape:
+            limits = tuple([None if n < 0 else -(-n // c) for n, c in zip(maximum, chunk_shape, strict=True)])
+        return cls(grid, limits, tuple([n % c != 0 for n, c in zip(shape, chunk_shape, strict=True)]))
 
 
 def read_chunks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -164,7 +166,7 @@ def _version_1(fields: Fields, superblock: Superblock) -> Layout:
 
 
 def _chunks_by_btree(fields: Fields, ndim: int, address: int | None) -> ChunkLayout:
-    chunk_shape, element_size = _dimensions([fields.take(4) for _ in range(ndim)])
+    chunk_shape, element_size = _dimensions(struct.unpack(f"<{ndim}I", fields.octets(4 * ndim)))
     return ChunkLayout(index=ChunkIndex.BTREE_V1, address=address, chunk_shape=chunk_shape, element_size=element_size)
 
 
@@ -201,8 +203,8 @@ def _address(fields: Fields, superblock: Superblock) -> int | None:
     return address
 
 
-def _dimensions(dims: list[int]) -> tuple[tuple[int, ...], int]:
+def _dimensions(dims: Sequence[int]) -> tuple[tuple[int, ...], int]:
     """The shape of a chunk and the bytes of an element, which the message lists last."""
     if len(dims) < 2 or not all(dims):
-        raise MalformedFileError(f"data layout message: chunk dimensions {dims} where two or more above 0 are expected")
+        raise MalformedFileError(f"data layout message: chunk dimensions {list(dims)} where two or more above 0 are expected")
     return tuple(dims[:-1]), dims[-1]

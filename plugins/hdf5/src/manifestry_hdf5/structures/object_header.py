@@ -132,6 +132,7 @@ def _split(
 ) -> list[tuple[int, int]]:
     """Add the messages of a block to others; the addresses and lengths of the blocks that it says go on."""
     at, end, further = 0, len(data), []
+    new = tuple.__new__  # what Message does, without a call between
     unpack = (_VERSION_1 if step == _VERSION_1.size else _VERSION_2).unpack_from
     while at + step <= end:
         kind, size, flags = unpack(data, at)
@@ -146,7 +147,7 @@ def _split(
         if kind == _CONTINUATION:
             further.append(_continuation(body, superblock, where))
         elif kind:
-            messages.append(Message(kind, flags, body))
+            messages.append(new(Message, (kind, flags, body)))
         at += size
     return further
 
