@@ -1,0 +1,258 @@
+"""Everything that a parsed tree says of an HDF5 file, compared with what libhdf5 says through h5py."""
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field
+
+import h5py
+import manifestry as mf
+import numpy as np
+import zarr
+from h5py import h5, h5a, h5d, h5g, h5o
+from manifestry.plugin import is_node_name
+
+from plugins.hdf5.tests.library_values import (
+    NoSuchTypeError,
+    attribute_values,
+    dataset_values,
+    decoded,
+    fill_value,
+    labels_of,
+    object_at,
+    same_attribute,
+    same_elements,
+)
+
+_LIBRARY_ERRORS = (ValueError, OSError, RuntimeError, TypeError, KeyError)
+_HIDDEN = {"DIMENSION_LIST", "REFERENCE_LIST", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict"}
+_SCALE, _LABELS = {"CLASS", "NAME"}, {"flag_values", "flag_meanings"}
+_ONLY_DIMENSION = "This is a netCDF dimension but not a netCDF variable"
+
+
+@dataclass
+class Comparison:
+    """What was compared, how often; differences as ``(path, what)``; issues of the tree by feature."""
+
+    compared: Counter = field(default_factory=Counter)
+    differences: list = field(default_factory=list)
+    issues: Counter = field(default_factory=Counter)
+
+
+def compare(path):
+    """Parse a file and compare all of it."""
+    with contextlib.chdir(path.parent):  # where libhdf5 looks for raw files
+        try:
+            file = h5py.File(path)
+            file["/"].attrs  # noqa: B018 what libhdf5 wrote into the image of its cache it does not always read
+        except _LIBRARY_ERRORS:
+            with contextlib.suppress(mf.ManifestryError):
+                mf.parse(path, on_unsupported="skip")
+            return Comparison(Counter({"libhdf5 cannot open the file": 1}))
+        with file:
+            return _Comparer(file, mf.parse(path, on_unsupported="skip")).run()
+
+
+class _Comparer:
+    def __init__(self, file, tree):
+        self._file, self._tree = file, tree
+        self._result = Comparison(issues=Counter(issue.feature for issue in tree.issues))
+        self._issues = {}
+        for issue in tree.issues:
+            self._issues.setdefault(issue.path, []).append(issue)
+        self._seen = set()
+        self._values = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
+        self._netcdf = "_NCProperties" in file.attrs
+
+    def run(self):
+        self._group(self._file["/"], self._tree, "", [self._file["/"]])
+        return self._result
+
+    def _check(self, path, what, good, note=""):
+        self._result.compared[what] += 1
+        if not good:
+            self._result.differences.append((path, what, str(note)[:300]))
+
+    def _group(self, group, ours, path, above):
+        self._attributes(group.id, ours.attributes, path, scale=False)
+        arrays, groups = [], []
+        for raw, name in self._names(group):
+            inside = f"{path}/{name}".lstrip("/")
+            child = _follow(group, raw)
+            if child is None or isinstance(child, h5py.Datatype):
+                self._check(inside, "link", name not in ours.arrays and name not in ours.groups)
+                self._check(inside, "issue", isinstance(child, h5py.Datatype) or inside in self._issues)
+            elif isinstance(child, h5py.Dataset):
+                if self._dataset(child, ours, name, inside):
+                    arrays.append(name)
+            elif child in above:
+                self._check(inside, "cycle", name not in ours.groups and inside in self._issues)
+            elif name in ours.groups:
+                groups.append(name)
+                self._group(child, ours.groups[name], inside, [*above, child])
+            else:
+                self._check(inside, "group", inside in self._issues, "is missing")
+        self._check(path, "arrays", list(ours.arrays) == arrays, (list(ours.arrays), arrays))
+        self._check(path, "groups", list(ours.groups) == groups, (list(ours.groups), groups))
+
+    def _names(self, group):
+        """The links that can be nodes, in our order: that of the bytes of their names."""
+        for raw in sorted(_link_names(group)):
+            try:
+                name = raw.decode()
+            except UnicodeDecodeError:
+                continue
+            if is_node_name(name):
+                yield raw, name
+
+    def _dataset(self, dataset, ours, name, path):
+        """Whether the dataset is an array of the tree."""
+        array = ours.arrays.get(name)
+        if array is None:
+            hidden = decoded(bytes(dataset.attrs.get("NAME", b""))).startswith(_ONLY_DIMENSION)
+            refused = [issue for issue in self._issues.get(path, ()) if issue.severity == "refused"]
+            self._check(path, "dataset", hidden or refused, "is missing without an issue")
+            return False
+        scale = h5py.h5ds.is_scale(dataset.id)
+        self._attributes(dataset.id, array.attributes, path, scale=scale)
+        self._dims(dataset, array, path, scale)
+        self._chunks(dataset, array, path)
+        try:
+            values, memory = dataset_values(dataset)
+        except (NoSuchTypeError, *_LIBRARY_ERRORS) as error:
+            self._result.compared[f"libhdf5 cannot read: {type(error).__name__}"] += 1
+            return True
+        if dataset.shape is None:
+            self._check(path, "null", 0 in array.metadata.shape, array.metadata.shape)
+            return True
+        shape = values.shape[:-1] if memory.what == "sequence" else values.shape
+        if memory.what != "sequence" or dataset.shape:
+            self._check(path, "shape", array.metadata.shape == shape, (array.metadata.shape, shape))
+        self._fill(dataset, array, memory, path)
+        try:
+            got = self._values[path][...]
+        except Exception as error:
+            self._check(path, "reading", good=False, note=repr(error))
+            return True
+        if memory.what not in ("text", "sequence", "record"):
+            self._check(path, "dtype", array.metadata.dtype == values.dtype.newbyteorder("="), memory.dtype)
+        self._check(path, "values", same_elements(np.asarray(got), values, memory), (memory.dtype, got, values))
+        return True
+
+    def _dims(self, dataset, array, path, scale):
+        dims = array.dims
+        self._check(path, "rank of dims", len(dims) == array.metadata.ndim or dims == ())
+        for axis, dim in enumerate(dataset.dims if dataset.shape else ()):
+            with contextlib.suppress(*_LIBRARY_ERRORS):
+                attached = [one.name.rpartition("/")[2].removeprefix("_nc4_non_coord_") for one in dim.values()]
+                if attached and not scale:
+                    self._check(path, "scale", dims[axis] == attached[0], (dims, attached))
+        if scale and len(dataset.shape) == 1:
+            own = {path.rpartition("/")[2].removeprefix("_nc4_non_coord_"), dataset.name.rpartition("/")[2]}
+            self._check(path, "dim of a scale", dims[0] in own, dims)
+
+    def _fill(self, dataset, array, memory, path):
+        if memory.what in ("sequence", "record", "text") or memory.dtype.shape:
+            return  # seen where chunks are missing
+        value = np.zeros((), memory.dtype)
+        if dataset.id.get_create_plist().fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
+            value, memory = fill_value(dataset)
+        ours = np.asarray(array.metadata.fill_value, memory.dtype.newbyteorder("="))
+        self._check(path, "fill value", same_elements(ours, value, memory), (array.metadata.fill_value, value))
+
+    def _chunks(self, dataset, array, path):
+        """Where the elements are, where we refer to bytes of this file."""
+        manifest = array.manifest
+        referenced = manifest.stored & ~manifest.inlined
+        properties = dataset.id.get_create_plist()
+        kind = properties.get_layout()
+        if not referenced.any() or properties.get_external_count() or kind == h5d.VIRTUAL:
+            return
+        _, offsets, lengths = manifest.columns()
+        ours = {int(n): (int(offsets[n]), int(lengths[n])) for n in np.flatnonzero(referenced)}
+        if kind == h5d.CONTIGUOUS:
+            first = min(ours.values())[0]
+            good = first == dataset.id.get_offset() and sum(n for _, n in ours.values()) == dataset.id.get_storage_size()
+            self._check(path, "place", good, (ours, dataset.id.get_offset()))
+            return
+        infos = []
+        dataset.id.chunk_iter(infos.append)
+        grid = [-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)]
+        corners = [[at // c for at, c in zip(i.chunk_offset, dataset.chunks, strict=True)] for i in infos]
+        places = [(info.byte_offset, info.size) for info in infos]
+        if all(n < most for corner in corners for n, most in zip(corner, grid, strict=True)):
+            theirs = {int(np.ravel_multi_index(c, grid)): place for c, place in zip(corners, places, strict=True)}
+            self._check(path, "chunk table", ours == theirs, (ours, theirs))
+        else:  # libhdf5 gives wrong coordinates for extensible arrays that grow along another axis than the first
+            self._check(path, "places of chunks", set(ours.values()) <= set(places), (ours, places))
+
+    def _attributes(self, identifier, ours, path, *, scale):
+        identity = (h5o.get_info(identifier).fileno, h5o.get_info(identifier).addr)
+        if identity in self._seen:
+            return  # issues are under the first name of an object
+        self._seen.add(identity)
+        names, expected, raw_names = list(ours), {}, []
+        h5a.iterate(identifier, lambda raw: raw_names.append(raw), order=h5.ITER_NATIVE)
+        at, is_dataset = object_at(self._file), isinstance(identifier, h5d.DatasetID)
+        hidden = _HIDDEN | (_SCALE | {"DIMENSION_LABELS"} if self._netcdf else _SCALE if scale else set())
+        for raw in raw_names:
+            name = decoded(raw)
+            if name in hidden:
+                self._check(f"{path}@{name}", "hidden attribute", name not in ours)
+                continue
+            expected[name] = raw
+            if name in ours:
+                self._attribute(identifier, raw, ours[name], f"{path}@{name}", at)
+            else:
+                self._check(f"{path}@{name}", "attribute", self._has_issue(path, name), "is missing")
+        extra = set(names) - set(expected) - (_LABELS if is_dataset and labels_in(identifier.get_type()) else set())
+        self._check(path, "attributes", not extra, extra)
+        stored = [name for name in expected if name in ours]
+        order = [name for name in names if name in expected]
+        if order not in (stored, sorted(stored, key=str.encode)):  # as they are stored, or sorted in dense storage
+            self._result.compared["attributes in another order"] += 1
+
+    def _has_issue(self, path, name):
+        features = {issue.feature for issue in self._issues.get(path, ())}
+        return f"{path}@{name}" in self._issues or "attributes that cannot be read" in features
+
+    def _attribute(self, identifier, raw, ours, where, at):
+        try:
+            values, memory = attribute_values(h5a.open(identifier, raw))
+        except (NoSuchTypeError, *_LIBRARY_ERRORS) as error:
+            self._result.compared[f"libhdf5 cannot read attribute: {type(error).__name__}"] += 1
+            return
+        if h5a.open(identifier, raw).shape is None:
+            self._check(where, "null attribute", np.size(ours) == 0 or ours == "", ours)
+            return
+        if self._netcdf and values.size == 1 and values.ndim:
+            values = values.reshape(())
+        try:
+            good = same_attribute(ours, values, memory, at)
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            good = False
+            ours = (ours, repr(error))
+        self._check(where, "attribute value", good, (memory.what, memory.dtype, ours, values))
+
+
+def labels_in(tid):
+    """Whether a type is an enumeration, or an array of one."""
+    while tid.get_class() == h5py.h5t.ARRAY:
+        tid = tid.get_super()
+    return tid.get_class() == h5py.h5t.ENUM and bool(labels_of(tid))
+
+
+def _link_names(group):
+    names = []
+    group.id.links.iterate(names.append)
+    return names
+
+
+def _follow(group, raw):
+    """What a link leads to, or None; libhdf5 follows to other files where it finds them."""
+    try:
+        identifier = h5o.open(group.id, raw)
+    except _LIBRARY_ERRORS:
+        return None
+    if isinstance(identifier, h5g.GroupID):
+        return h5py.Group(identifier)
+    return h5py.Dataset(identifier) if isinstance(identifier, h5d.DatasetID) else h5py.Datatype(identifier)

@@ -1,0 +1,107 @@
+"""Random files: everything that our tree says of them is what libhdf5 says, and what is refused is refused by name.
+
+    uv run python -m plugins.hdf5.tests.test_hdf5_random_files 0 5000
+
+does so for these seeds, in processes of its own, and prints every difference, and what was compared and refused.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from plugins.hdf5.tests.file_comparison import compare
+from plugins.hdf5.tests.random_files import write_random_file
+from plugins.hdf5.tests.watched_processes import Watched
+
+ORDINARY = 40
+SECONDS = 60
+
+REFUSALS = (
+    "references as elements", "HDF5 times", "bfloat16", "long double", "floats that no IEEE 754 type holds",
+    "complex numbers of half precision", r"integers of \d bytes", "opaque elements tagged .*",
+    "arrays of variable-length .*", "compound with variable-length sequences",
+    "variable-length sequences of texts, arrays or sequences", "compound whose field names Zarr cannot hold",
+    "fill value that differs inside an array datatype", "fill value undefined", "null dataspace",
+    "name that no Zarr node can have", "name that is not UTF-8", "user-defined link",
+    "(soft|external) link that leads nowhere", "link to a group that it is in", "dimension of several lengths",
+    "several scales on one dimension", "external raw file that cannot be read", "attribute that cannot be read",
+    r"filter \d+ \(.*", "chunks with different filter masks", ".* extent .*", "malformed",
+)  # fmt: skip
+"""Features of issues that are honest for such files."""
+
+
+def outcome(seed, folder):
+    """What is compared of the file of a seed."""
+    path = Path(folder) / f"{seed}.h5"
+    try:
+        write_random_file(path, seed)
+        return compare(path)
+    finally:
+        for made in Path(folder).glob(f"{seed}.h5*"):
+            made.unlink()
+
+
+def unknown(issues):
+    """Features that are not in the list."""
+    return {feature for feature in issues if not any(re.fullmatch(pattern, feature) for pattern in REFUSALS)}
+
+
+@pytest.mark.parametrize("seed", range(ORDINARY))
+@pytest.mark.filterwarnings("ignore")
+def test_a_random_file_says_what_libhdf5_says(tmp_path, seed):
+    result = outcome(seed, tmp_path)
+    assert not result.differences
+    assert not unknown(result.issues)
+    assert result.compared
+
+
+@pytest.mark.skipif("MANIFESTRY_LONG_TESTS" not in os.environ, reason="long: set MANIFESTRY_LONG_TESTS to run it")
+def test_five_thousand_random_files():
+    assert run(range(5000), 2) == 0
+
+
+def seeds_in_turn(connection, folder):
+    """The work of a process: the outcome of each seed that is sent."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    while (seed := connection.recv()) is not None:
+        try:
+            result = outcome(seed, folder)
+            connection.send((result.compared, result.issues, result.differences))
+        except Exception as error:
+            connection.send((Counter(), Counter(), [("", "error", repr(error)[:300])]))
+
+
+def run(seeds, processes):
+    """Compare the files of many seeds; returns how many of them differ."""
+    compared, issues, differing = Counter(), Counter(), 0
+    with tempfile.TemporaryDirectory() as folder:
+        for seed, answer in Watched(seeds_in_turn, (folder,), processes, SECONDS).map(seeds):
+            if isinstance(answer, str):  # it died, or took too long
+                answer = (Counter({answer: 1}), Counter(), [("", answer, "")])
+            compared += answer[0]
+            issues += answer[1]
+            differing += bool(answer[2])
+            for path, what, note in answer[2]:
+                sys.stdout.write(f"seed {seed}: {path}: {what}: {' '.join(note.split())}\n")
+            for feature in unknown(answer[1]):
+                sys.stdout.write(f"seed {seed}: unknown refusal {feature}\n")
+    sys.stdout.write(f"compared: {dict(compared.most_common())}\nissues: {dict(issues.most_common())}\n")
+    sys.stdout.write(f"{differing} of {len(seeds)} files differ\n")
+    return differing
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("first", type=int)
+    parser.add_argument("stop", type=int)
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args()
+    sys.exit(bool(run(range(given.first, given.stop), given.processes)))
