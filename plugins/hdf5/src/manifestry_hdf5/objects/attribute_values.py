@@ -30,11 +30,9 @@ from manifestry_hdf5.objects.stored_numbers import float_dtype, integer_dtype, i
 from manifestry_hdf5.objects.stored_values import (
     HeapValues,
     TooManyBytesError,
+    check_dimensions,
     is_boolean,
-    member_names,
     opaque_dtype,
-    packed,
-    parts_of_complex,
     values_of,
 )
 from manifestry_hdf5.objects.texts import decode_text, fixed_text
@@ -50,10 +48,10 @@ from manifestry_hdf5.structures.messages.datatype import (
     FixedPoint,
     FloatingPoint,
     Opaque,
+    Reference as ReferenceType,
     String,
     VariableLength,
 )
-from manifestry_hdf5.structures.messages.datatype import Reference as ReferenceType
 from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["Resolve", "attribute_value"]
@@ -92,6 +90,7 @@ def attribute_value(
     shape, size = space.shape, datatype.size
     count = math.prod(shape)
     if space.null or not count:
+        check_dimensions(datatype)
         return _without_elements(datatype, space, superblock)
     if len(data) < size * count:
         raise MalformedFileError(f"{_STRUCTURE}: {len(data)} bytes where {size * count} are expected")
@@ -102,10 +101,12 @@ def attribute_value(
         padding = datatype.padding
         texts = [decode_text(fixed_text(data[at : at + size], padding)) for at in range(0, count * size, size)]
         return _nested(texts, shape)
-    reader = _Reader(HeapValues(heap, _MAX_BYTES), resolve)
+    values_of_heap = HeapValues(heap, _MAX_BYTES)
     try:
         if isinstance(datatype, VariableLength) and datatype.text:
-            return _nested(reader.heap.texts(data[: count * size], size), shape)
+            return _nested(values_of_heap.texts(data[: count * size], size), shape)
+        check_dimensions(datatype)
+        reader = _Reader(values_of_heap, resolve)
         octets = np.frombuffer(data, "u1", count * size).reshape(count, size)
         if _is_listed(datatype):
             return _nested(reader.objects(octets, datatype), shape)
@@ -173,7 +174,7 @@ def _has_objects(datatype: Datatype) -> bool:
 
 
 def _array_dtype(datatype: Datatype) -> np.dtype[Any]:
-    """numpy's type for elements without objects, in the byte order of the file; records have the gaps that they have there.
+    """The type that numpy has for elements without objects, in the byte order of the file; records have the gaps that they have there.
 
     Raises
     ------
@@ -194,31 +195,40 @@ def _array_dtype(datatype: Datatype) -> np.dtype[Any]:
         case Array():
             return np.dtype((_array_dtype(datatype.base), datatype.shape))
         case Complex():
-            return _complex_dtype(datatype.base)
+            return _complex_dtype(float_dtype(datatype.base))
         case Compound():
-            parts = parts_of_complex(datatype)
-            return _complex_dtype(parts[0]) if parts else _record_dtype(datatype)
+            return _record_dtype(datatype)
     raise UnsupportedFeatureError(f"attribute of the type {type(datatype).__name__.lower()}")
 
 
-def _complex_dtype(part: FloatingPoint) -> np.dtype[Any]:
-    dtype = float_dtype(part)
-    if dtype.itemsize == 2:
+def _complex_dtype(part: np.dtype[Any]) -> np.dtype[Any]:
+    if part.itemsize == 2:
         raise UnsupportedFeatureError("complex numbers of half precision")
-    return np.result_type(dtype.newbyteorder("="), np.complex64).newbyteorder("=" if dtype.isnative else "S")
+    both = np.result_type(part.newbyteorder("="), np.complex64)
+    return both if part.isnative else both.newbyteorder("S")
 
 
 def _record_dtype(datatype: Compound) -> np.dtype[Any]:
-    """A record; packed where a field takes more bytes than in the file."""
-    names, dtypes = member_names(datatype), [_array_dtype(member.datatype) for member in datatype.members]
-    if any(dtype.itemsize > member.datatype.size for dtype, member in zip(dtypes, datatype.members, strict=True)):
-        return packed(names, dtypes)
-    offsets = [member.offset for member in datatype.members]
-    layout = {"names": names, "formats": dtypes, "offsets": offsets, "itemsize": datatype.size}
+    """A record, packed where a field takes more bytes than in the file; a complex number where h5py takes it for one."""
+    names, stored = _member_names(datatype), [member.datatype for member in datatype.members]
+    dtypes = [_array_dtype(member) for member in stored]
+    floats = dtypes[0] == dtypes[-1] and all(isinstance(member, FloatingPoint) for member in stored)
+    if names == ["r", "i"] and floats and dtypes[0].itemsize > 2:
+        return _complex_dtype(dtypes[0])
+    layout: dict[str, Any] = {"names": names, "formats": dtypes}
+    if all(dtype.itemsize <= member.size for dtype, member in zip(dtypes, stored, strict=True)):
+        layout |= {"offsets": [member.offset for member in datatype.members], "itemsize": datatype.size}
     try:
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
     except ValueError as error:
         raise UnsupportedFeatureError("compound whose fields numpy cannot hold", hint=str(error)) from error
+
+
+def _member_names(datatype: Compound) -> list[str]:
+    try:
+        return [member.name.decode() for member in datatype.members]
+    except UnicodeDecodeError as error:
+        raise UnsupportedFeatureError("compound with a field whose name is not UTF-8") from error
 
 
 class _Reader:
@@ -238,11 +248,7 @@ class _Reader:
 
     def array(self, octets: NDArray[np.uint8], datatype: Datatype) -> np.ndarray[Any, Any]:
         """Elements without objects, ``(n, *shape)``."""
-        values = values_of(octets, datatype, self.heap)
-        base = _array_dtype(datatype)
-        while base.subdtype is not None:
-            base = base.base
-        return values if values.dtype == base else values.astype(base)
+        return values_of(octets, datatype, _array_dtype(datatype), self.heap)
 
     def objects(self, octets: NDArray[np.uint8], datatype: Datatype) -> list[Any]:
         """Elements as objects, whatever they are."""
@@ -281,5 +287,5 @@ class _Reader:
             self.objects(octets[:, member.offset : member.offset + member.datatype.size], member.datatype)
             for member in datatype.members
         ]
-        names = member_names(datatype)
+        names = _member_names(datatype)
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
