@@ -11,8 +11,8 @@ import pytest
 import zarr
 from h5py import h5d, h5f, h5p, h5s, h5t
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
+from manifestry_hdf5.libhdf5.fill import fill_by_library
 from manifestry_hdf5.objects.datatypes import element_type
-from manifestry_hdf5.objects.fill import fill_by_library
 from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
 
 VERSIONS = ["earliest", ("v108", "v108"), ("v110", "v110"), ("v112", "v112"), ("v114", "v114"), "latest"]

@@ -52,7 +52,7 @@ def decoded(path, name="d", limit=LIMIT):
         return values.reshape(dataset.shape + element.shape), model_values(np.asarray(raw), element)
 
 
-@pytest.mark.parametrize("name", TYPES.keys() - REFUSED)
+@pytest.mark.parametrize("name", [name for name in TYPES if name not in REFUSED])
 def test_elements_of_fixed_size(name, tmp_path):
     path = tmp_path / "file.h5"
     with h5py.File(path, "w", libver="latest") as file:

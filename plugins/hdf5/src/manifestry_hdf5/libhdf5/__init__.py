@@ -9,6 +9,7 @@ the mappings of virtual datasets, for values that are copied, and where headers 
 `file_bytes`       the bytes of a file, by position
 `damage_checks`    structures in which damage would end the process or take all its memory
 `object_contents`  links and attribute messages of its objects
+`fill`             fill values where only libhdf5 reads the header
 `reencoding`       chunks that are stored unlike the others, encoded anew
 `sequences`        members of variable-length sequences in their true byte order
 `chunk_iter`       the table of chunks through ``H5Dchunk_iter``, its coordinates repaired

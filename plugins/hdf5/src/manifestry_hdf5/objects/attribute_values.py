@@ -60,7 +60,7 @@ type Resolve = Callable[[bytes, ReferenceType], Reference | None]
 """The target of a reference, given its bytes and type; None where there is none."""
 
 _STRUCTURE: Final = "attribute message"
-_MAX_BYTES: Final = 256 << 20
+_MAX_BYTES: Final = 64 << 20
 """What an attribute may take of the heap."""
 
 _OBJECT_BYTES: Final = 64
@@ -133,8 +133,10 @@ def _without_elements(datatype: Datatype, space: Dataspace, superblock: Superblo
             return ""
         return np.empty(0, "f8" if _has_objects(datatype) else _array_dtype(datatype))
     lengths = [max(length, 1) for length in space.shape]
-    if math.prod(lengths) * datatype.size > superblock.size or (listed and math.prod(lengths) > _MAX_EMPTY_LISTS):
-        raise MalformedFileError(f"{_STRUCTURE}: shape {space.shape} of elements of {datatype.size} bytes is too large")
+    if math.prod(lengths) * datatype.size > superblock.size:
+        raise MalformedFileError(f"shape {space.shape}: the value is larger than the file")
+    if listed and math.prod(lengths) > _MAX_EMPTY_LISTS:
+        raise UnsupportedFeatureError(f"attribute of the shape {space.shape}, more than {_MAX_EMPTY_LISTS} empty lists")
     return _nested([], space.shape) if listed else np.zeros(space.shape, _array_dtype(datatype))
 
 

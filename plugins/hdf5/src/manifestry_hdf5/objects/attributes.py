@@ -14,14 +14,17 @@ from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatu
 
 from manifestry_hdf5.libhdf5.files import LIBRARY_ERRORS, OpenFile
 from manifestry_hdf5.libhdf5.sequences import in_file_order
+from manifestry_hdf5.objects.attribute_values import attribute_value
+from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.structures.attribute_message import (
     ATTRIBUTE_INFO_MESSAGE,
-    UnusualError,
+    AttributeParts,
     attribute_parts,
     is_dense,
-    parse_attribute,
-    parse_reference_lists,
+    reference_lists,
 )
+from manifestry_hdf5.structures.dataspace import parse_dataspace
+from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
 from manifestry_hdf5.structures.object_header import Message
 
 __all__ = ["decode_text", "read_attributes", "visible_attributes"]
@@ -108,22 +111,30 @@ def _from_messages(
             if name == _BACKWARD or (only is not None and name not in only):
                 continue
             where = f"{path}@{name}"
-            if name == _FORWARD:
-                values[name] = parse_reference_lists(parts, file.superblock, file.heap)
-            else:
-                values[name] = _as_text(parse_attribute(parts, file.superblock, file.heap))
-        except UnusualError:
+            values[name] = _value_of(file, parts, lists=name == _FORWARD)
+        except _ReferencesError:
             others.append(number if _is_dense(header, file) else parts.name)
-        except (MalformedFileError, IndexError, ValueError) as error:
+        except (MalformedFileError, UnsupportedFeatureError, IndexError, ValueError) as error:
             context.report(where, "attribute that cannot be read", str(error))
     return values, others
 
 
-def _as_text(value: Any) -> Any:
-    """Bytes as text, also in lists."""
-    if isinstance(value, bytes):
-        return decode_text(value)
-    return [_as_text(v) for v in value] if isinstance(value, list) else value
+class _ReferencesError(Exception):
+    """An attribute holds references: libhdf5 has to find what they lead to."""
+
+
+def _unresolved(_stored: bytes, _datatype: Any) -> Reference | None:
+    raise _ReferencesError
+
+
+def _value_of(file: OpenFile, parts: AttributeParts, *, lists: bool) -> Any:
+    datatype_message, space_message = parts.datatype, parts.dataspace
+    if not parts.plain:
+        datatype_message, space_message = map(file.contents.message_data, parts.messages())
+    datatype, space = parse_datatype(datatype_message), parse_dataspace(space_message, file.superblock)
+    if lists:
+        return reference_lists(datatype, space, parts.data, superblock=file.superblock, heap=file.heap)
+    return attribute_value(datatype, space, parts.data, superblock=file.superblock, heap=file.heap, resolve=_unresolved)
 
 
 def _from_library(
@@ -188,14 +199,6 @@ def _first_elements(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value[0]
         else:
             yield name, value
-
-
-def decode_text(value: bytes) -> str:
-    """UTF-8, or else Latin-1: what old files declare as ASCII and is not."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
 
 
 def _value(attribute: Any, max_bytes: int) -> Any:

@@ -19,8 +19,9 @@ from manifestry.plugin import (
 
 from manifestry_hdf5.libhdf5.damage_checks import check_fill
 from manifestry_hdf5.libhdf5.files import Identity, OpenFile, library_errors
+from manifestry_hdf5.libhdf5.fill import fill_by_library
 from manifestry_hdf5.objects.datatypes import ElementType, element_type
-from manifestry_hdf5.objects.fill import fill_by_library, fill_value
+from manifestry_hdf5.objects.fill import fill_of
 from manifestry_hdf5.objects.filters import Filter, pipeline_of, stored_filters
 from manifestry_hdf5.objects.messages import (
     OutOfReachError,
@@ -298,15 +299,11 @@ def _common_from_header(file: OpenFile, identifier: Any, header: Sequence[Messag
     element = element_type(datatype)
     _check_pointers(file, identifier, header, element)
     _check_writing(element, fill.writing)
-    if fill.value and element.by_value and not is_variable_length(element.dtype):
-        value = fill_by_library(identifier.get_create_plist(), element, identifier)
-    else:
-        value = fill_value(fill.value[: datatype.size], element, file.heap)
     return _Common(
         element=element,
         numbered=not isinstance(datatype, _PASSED_OVER),
         itemsize=datatype.size,
-        fill=value,
+        fill=fill_of(fill.value, datatype, element, file.heap),
         fill_undefined=fill.undefined,
         filters=pipeline_of(filters),
     )

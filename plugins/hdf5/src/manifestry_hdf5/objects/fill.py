@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numcodecs
 import numpy as np
-from h5py import h5d
-from manifestry.plugin import MalformedFileError, UnsupportedFeatureError, default_fill, is_variable_length
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError, default_fill
 
-from manifestry_hdf5.objects.attributes import decode_text
 from manifestry_hdf5.objects.datatypes import ElementType
 from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
 from manifestry_hdf5.structures.global_heap import GlobalHeap
 from manifestry_hdf5.structures.messages.datatype import Datatype
 
-__all__ = ["fill_by_library", "fill_of", "fill_value"]
+__all__ = ["fill_of"]
 
 type Values = np.ndarray[Any, Any]
 
-_MAX_BYTES: Final = 256 << 20
+_MAX_BYTES: Final = 64 << 20
 """What a fill value may take of the heap."""
 
 
@@ -49,59 +46,6 @@ def fill_of(stored: bytes, datatype: Datatype, element: ElementType, heap: Globa
     except TooManyBytesError:
         raise UnsupportedFeatureError(f"fill value of more than {_MAX_BYTES} bytes") from None
     return _only_value(values.reshape(-1), element)
-
-
-def fill_value(stored: bytes, element: ElementType, heap: GlobalHeap) -> Any:
-    """The fill value of a dataset as a scalar of the element type.
-
-    Parameters
-    ----------
-    stored
-        An element as the file has it, decodable where it is one that has bytes of its own; empty where no fill value
-        was chosen, so that it is zero.
-
-    Raises
-    ------
-    UnsupportedFeatureError
-        The fill value of an array datatype differs from one of its elements to the next.
-    MalformedFileError
-        It refers to a heap that is not there.
-    """
-    if not stored or _never_missing(element):
-        return default_fill(element.dtype)
-    if is_variable_length(element.dtype):
-        return decode_text(heap.text(stored))
-    for codec in reversed(element.storage):
-        stored = bytes(numcodecs.get_codec({"id": codec.name, **codec.configuration}).decode(stored))
-    dtype = np.dtype("u1") if np.issubdtype(element.dtype, np.bool_) else element.dtype
-    values = np.frombuffer(stored, dtype.newbyteorder(">" if element.endian == "big" else "<"))
-    return _only_value(values, element)
-
-
-def fill_by_library(properties: Any, element: ElementType, identifier: Any) -> Any:
-    """The fill value as libhdf5 converts it: where it converts the values too, or alone can read the message.
-
-    Parameters
-    ----------
-    properties
-        Creation properties of the dataset.
-    identifier
-        h5py's identifier of the dataset.
-
-    Raises
-    ------
-    UnsupportedFeatureError
-        As `fill_value`.
-    """
-    if _never_missing(element) or properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
-        return default_fill(element.dtype)
-    memory, text = identifier.dtype, is_variable_length(element.dtype)
-    stored = np.zeros(1 if element.shape or text else (), memory)
-    properties.get_fill_value(stored)
-    if text:
-        raw: Any = stored[0]
-        return decode_text(raw) if isinstance(raw, bytes) else ""
-    return _only_value(np.asarray(stored, memory.base).reshape(-1), element)
 
 
 def _never_missing(element: ElementType) -> bool:
