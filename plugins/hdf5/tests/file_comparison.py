@@ -171,7 +171,9 @@ class _Comparer:
         ours = {int(n): (int(offsets[n]), int(lengths[n])) for n in np.flatnonzero(referenced)}
         if kind == h5d.CONTIGUOUS:
             first = min(ours.values())[0]
-            good = first == dataset.id.get_offset() and sum(n for _, n in ours.values()) == dataset.id.get_storage_size()
+            good = (
+                first == dataset.id.get_offset() and sum(n for _, n in ours.values()) == dataset.id.get_storage_size()
+            )
             self._check(path, "place", good, (ours, dataset.id.get_offset()))
             return
         infos = []

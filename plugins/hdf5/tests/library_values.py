@@ -201,7 +201,9 @@ def same_attribute(got, values, memory, at_address):
         return same_attribute(got, _members_at(values, memory.members), memory.members, at_address)
     if values.ndim:
         if memory.what == "number" and memory.exact:
-            got = np.array(got, np.asarray(got[0]).dtype if len(got) else values.dtype) if isinstance(got, list) else got
+            got = (
+                np.array(got, np.asarray(got[0]).dtype if len(got) else values.dtype) if isinstance(got, list) else got
+            )
             return same_elements(got, values, memory)
         return len(got) == len(values) and all(
             same_attribute(one, row, memory, at_address) for one, row in zip(got, values, strict=True)

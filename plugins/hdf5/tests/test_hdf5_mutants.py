@@ -155,7 +155,7 @@ def test_a_mutant_is_another_file_with_the_same_structures(tmp_path):
     assert kinds["superblock"] == 1
     assert len(kinds) > 1
     assert mutant(data, found, 5) == mutant(data, found, 5)
-    assert all(mutant(data, found, seed)[0] != data for seed in range(0, 5))
+    assert all(mutant(data, found, seed)[0] != data for seed in range(5))
 
 
 @pytest.mark.skipif("MANIFESTRY_LONG_TESTS" not in os.environ, reason="long: set MANIFESTRY_LONG_TESTS to run it")

@@ -30,11 +30,9 @@ from manifestry_hdf5.objects.stored_numbers import float_dtype, integer_dtype, i
 from manifestry_hdf5.objects.stored_values import (
     HeapValues,
     TooManyBytesError,
+    check_dimensions,
     is_boolean,
-    member_names,
     opaque_dtype,
-    packed,
-    parts_of_complex,
     values_of,
 )
 from manifestry_hdf5.objects.texts import decode_text, fixed_text
@@ -62,7 +60,7 @@ type Resolve = Callable[[bytes, ReferenceType], Reference | None]
 """The target of a reference, given its bytes and type; None where there is none."""
 
 _STRUCTURE: Final = "attribute message"
-_MAX_BYTES: Final = 256 << 20
+_MAX_BYTES: Final = 64 << 20
 """What an attribute may take of the heap."""
 
 _OBJECT_BYTES: Final = 64
@@ -92,6 +90,7 @@ def attribute_value(
     shape, size = space.shape, datatype.size
     count = math.prod(shape)
     if space.null or not count:
+        check_dimensions(datatype)
         return _without_elements(datatype, space, superblock)
     if len(data) < size * count:
         raise MalformedFileError(f"{_STRUCTURE}: {len(data)} bytes where {size * count} are expected")
@@ -102,10 +101,12 @@ def attribute_value(
         padding = datatype.padding
         texts = [decode_text(fixed_text(data[at : at + size], padding)) for at in range(0, count * size, size)]
         return _nested(texts, shape)
-    reader = _Reader(HeapValues(heap, _MAX_BYTES), resolve)
+    values_of_heap = HeapValues(heap, _MAX_BYTES)
     try:
         if isinstance(datatype, VariableLength) and datatype.text:
-            return _nested(reader.heap.texts(data[: count * size], size), shape)
+            return _nested(values_of_heap.texts(data[: count * size], size), shape)
+        check_dimensions(datatype)
+        reader = _Reader(values_of_heap, resolve)
         octets = np.frombuffer(data, "u1", count * size).reshape(count, size)
         if _is_listed(datatype):
             return _nested(reader.objects(octets, datatype), shape)
@@ -132,8 +133,10 @@ def _without_elements(datatype: Datatype, space: Dataspace, superblock: Superblo
             return ""
         return np.empty(0, "f8" if _has_objects(datatype) else _array_dtype(datatype))
     lengths = [max(length, 1) for length in space.shape]
-    if math.prod(lengths) * datatype.size > superblock.size or (listed and math.prod(lengths) > _MAX_EMPTY_LISTS):
-        raise MalformedFileError(f"{_STRUCTURE}: shape {space.shape} of elements of {datatype.size} bytes is too large")
+    if math.prod(lengths) * datatype.size > superblock.size:
+        raise MalformedFileError(f"shape {space.shape}: the value is larger than the file")
+    if listed and math.prod(lengths) > _MAX_EMPTY_LISTS:
+        raise UnsupportedFeatureError(f"attribute of the shape {space.shape}, more than {_MAX_EMPTY_LISTS} empty lists")
     return _nested([], space.shape) if listed else np.zeros(space.shape, _array_dtype(datatype))
 
 
@@ -173,7 +176,7 @@ def _has_objects(datatype: Datatype) -> bool:
 
 
 def _array_dtype(datatype: Datatype) -> np.dtype[Any]:
-    """Numpy's type for elements without objects, in the byte order of the file; records have the gaps that they have there.
+    """The type that numpy has for elements without objects, in the byte order of the file; records have the gaps that they have there.
 
     Raises
     ------
@@ -194,31 +197,40 @@ def _array_dtype(datatype: Datatype) -> np.dtype[Any]:
         case Array():
             return np.dtype((_array_dtype(datatype.base), datatype.shape))
         case Complex():
-            return _complex_dtype(datatype.base)
+            return _complex_dtype(float_dtype(datatype.base))
         case Compound():
-            parts = parts_of_complex(datatype)
-            return _complex_dtype(parts[0]) if parts else _record_dtype(datatype)
+            return _record_dtype(datatype)
     raise UnsupportedFeatureError(f"attribute of the type {type(datatype).__name__.lower()}")
 
 
-def _complex_dtype(part: FloatingPoint) -> np.dtype[Any]:
-    dtype = float_dtype(part)
-    if dtype.itemsize == 2:
+def _complex_dtype(part: np.dtype[Any]) -> np.dtype[Any]:
+    if part.itemsize == 2:
         raise UnsupportedFeatureError("complex numbers of half precision")
-    return np.result_type(dtype.newbyteorder("="), np.complex64).newbyteorder("=" if dtype.isnative else "S")
+    both = np.result_type(part.newbyteorder("="), np.complex64)
+    return both if part.isnative else both.newbyteorder("S")
 
 
 def _record_dtype(datatype: Compound) -> np.dtype[Any]:
-    """A record; packed where a field takes more bytes than in the file."""
-    names, dtypes = member_names(datatype), [_array_dtype(member.datatype) for member in datatype.members]
-    if any(dtype.itemsize > member.datatype.size for dtype, member in zip(dtypes, datatype.members, strict=True)):
-        return packed(names, dtypes)
-    offsets = [member.offset for member in datatype.members]
-    layout = {"names": names, "formats": dtypes, "offsets": offsets, "itemsize": datatype.size}
+    """A record, packed where a field takes more bytes than in the file; a complex number where h5py takes it for one."""
+    names, stored = _member_names(datatype), [member.datatype for member in datatype.members]
+    dtypes = [_array_dtype(member) for member in stored]
+    floats = dtypes[0] == dtypes[-1] and all(isinstance(member, FloatingPoint) for member in stored)
+    if names == ["r", "i"] and floats and dtypes[0].itemsize > 2:
+        return _complex_dtype(dtypes[0])
+    layout: dict[str, Any] = {"names": names, "formats": dtypes}
+    if all(dtype.itemsize <= member.size for dtype, member in zip(dtypes, stored, strict=True)):
+        layout |= {"offsets": [member.offset for member in datatype.members], "itemsize": datatype.size}
     try:
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
     except ValueError as error:
         raise UnsupportedFeatureError("compound whose fields numpy cannot hold", hint=str(error)) from error
+
+
+def _member_names(datatype: Compound) -> list[str]:
+    try:
+        return [member.name.decode() for member in datatype.members]
+    except UnicodeDecodeError as error:
+        raise UnsupportedFeatureError("compound with a field whose name is not UTF-8") from error
 
 
 class _Reader:
@@ -238,11 +250,7 @@ class _Reader:
 
     def array(self, octets: NDArray[np.uint8], datatype: Datatype) -> np.ndarray[Any, Any]:
         """Elements without objects, ``(n, *shape)``."""
-        values = values_of(octets, datatype, self.heap)
-        base = _array_dtype(datatype)
-        while base.subdtype is not None:
-            base = base.base
-        return values if values.dtype == base else values.astype(base)
+        return values_of(octets, datatype, _array_dtype(datatype), self.heap)
 
     def objects(self, octets: NDArray[np.uint8], datatype: Datatype) -> list[Any]:
         """Elements as objects, whatever they are."""
@@ -281,5 +289,5 @@ class _Reader:
             self.objects(octets[:, member.offset : member.offset + member.datatype.size], member.datatype)
             for member in datatype.members
         ]
-        names = member_names(datatype)
+        names = _member_names(datatype)
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

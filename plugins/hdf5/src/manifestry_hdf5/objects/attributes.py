@@ -83,7 +83,7 @@ def _value(parts: AttributeParts, file: Hdf5File, *, lists: bool) -> Any:
         dataspace = file.objects.message_data(Message.to_shared(DATASPACE_MESSAGE, dataspace))
     kind, space = parse_datatype(datatype), file.dataspace(dataspace)
     if lists:
-        return reference_lists(kind, space, parts.data, file.superblock, file.heap)
+        return reference_lists(kind, space, parts.data, superblock=file.superblock, heap=file.heap)
 
     def resolve(element: bytes, reference: ReferenceType) -> Reference | None:
         pointer = parse_reference(element, reference.kind, file.superblock, file.heap)

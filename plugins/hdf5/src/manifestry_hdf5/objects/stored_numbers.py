@@ -30,7 +30,7 @@ _MARKS: Final = {"little": "<", "big": ">"}
 
 
 def integer_dtype(datatype: FixedPoint | Bitfield) -> np.dtype[Any]:
-    """Numpy's type for integers, in the byte order of the file; a bitfield has no sign.
+    """The type that numpy has for integers, in the byte order of the file; a bitfield has no sign.
 
     Raises
     ------
@@ -126,25 +126,19 @@ def _from_fields(words: NDArray[np.uint64], datatype: FloatingPoint, native: np.
     exponent, mantissa = _field(words, low, bits), _field(words, lowest, digits)
     implied = datatype.normalization is Normalization.HIGHEST_BIT_IMPLIED
     special, small = exponent == (1 << bits) - 1, exponent == 0
-    power = (
-        exponent.astype("i8") - (datatype.bias + digits) + (small if implied else 1)
-    )  # of 2: what its last bit is worth
+    power = exponent.astype("i8") - (datatype.bias + digits) + (small if implied else 1)  # what the last bit is worth
     infinite = mantissa == 0
     if implied:
         whole = np.where(small, mantissa, mantissa | np.uint64(1 << digits))
-    else:
+    else:  # libhdf5 takes a mantissa of zero for a 1 below its last bit
         hollow = infinite & ~small
-        whole, power = (
-            np.where(hollow, np.uint64(1), mantissa),
-            power - hollow,
-        )  # libhdf5 takes it for a 1 further below
+        whole, power = np.where(hollow, np.uint64(1), mantissa), power - hollow
         infinite |= mantissa == 1 << (digits - 1)
-    values = np.ldexp(np.where(special, 0, whole).astype("f8"), power).astype(native)
+    values: NDArray[Any] = np.ldexp(np.where(special, 0, whole).astype("f8"), power).astype(native)
     values[special & infinite] = np.inf
-    bits_of_nan = np.iinfo(f"u{native.itemsize}").max >> 1  # as libhdf5 writes it
-    values.view(f"u{native.itemsize}")[special & ~infinite] = bits_of_nan
-    signed: NDArray[Any] = np.where(_field(words, datatype.sign, 1) != 0, -values, values)
-    return signed
+    integer = np.dtype(f"u{native.itemsize}")
+    values.view(integer)[special & ~infinite] = np.iinfo(integer).max >> 1  # a NaN as libhdf5 writes it
+    return np.where(_field(words, datatype.sign, 1) != 0, -values, values)
 
 
 def _field(words: NDArray[np.uint64], low: int, bits: int) -> NDArray[np.uint64]:

@@ -22,7 +22,7 @@ from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datatypes import ElementType
-from manifestry_hdf5.objects.stored_numbers import float_dtype, floats_of, integers_of
+from manifestry_hdf5.objects.stored_numbers import floats_of, integers_of
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.structures.global_heap import GlobalHeap
 from manifestry_hdf5.structures.messages.datatype import (
@@ -43,12 +43,10 @@ from manifestry_hdf5.structures.messages.datatype import (
 __all__ = [
     "HeapValues",
     "TooManyBytesError",
+    "check_dimensions",
     "elements_of",
     "is_boolean",
-    "member_names",
     "opaque_dtype",
-    "packed",
-    "parts_of_complex",
     "values_of",
 ]
 
@@ -154,56 +152,92 @@ def elements_of(octets: Octets, datatype: Datatype, element: ElementType, heap: 
     TooManyBytesError
         They take more bytes than `limit`.
     """
-    values = values_of(octets, datatype, HeapValues(heap, limit))
-    if element.members is not None and element.dtype != object:
-        return _only_sequence(values, element)
-    if element.texts or values.dtype == object:
-        return values
-    return values.astype(element.dtype, copy=False)
-
-
-def _only_sequence(values: Values, element: ElementType) -> Values:
-    if any(members.shape != element.shape for members in values):
+    check_dimensions(datatype)
+    heap_values = HeapValues(heap, limit)
+    if element.members is None:
+        return values_of(octets, datatype, element.dtype, heap_values)
+    sequences = _sequences(octets, datatype, element.members, heap_values)
+    if element.dtype == object:
+        return _objects(sequences)
+    if any(members.shape != element.shape for members in sequences):
         raise MalformedFileError(f"single sequence: its length is not {element.shape}")
-    return np.array([members.astype(element.dtype, copy=False) for members in values]).reshape(-1, *element.shape)
+    return np.stack(sequences) if sequences else np.empty((0, *element.shape), element.dtype)
 
 
-def values_of(octets: Octets, datatype: Datatype, heap: HeapValues) -> Values:
-    """Elements in native byte order, records packed, ``(n, *shape)`` with the dimensions of array datatypes.
+def values_of(octets: Octets, datatype: Datatype, dtype: np.dtype[Any], heap: HeapValues) -> Values:
+    """Elements of a type of numpy, ``(n, *shape)`` with the dimensions of array datatypes; texts as objects.
+
+    Parameters
+    ----------
+    dtype
+        What elements, or those of arrays, become: in any byte order, of records with any gaps. Where it has texts in
+        records, another takes its place that has room for the longest.
 
     Raises
     ------
     MalformedFileError, UnsupportedFeatureError, TooManyBytesError
         As `elements_of`.
     """
+    dtype = _innermost(dtype)
     match datatype:
         case FixedPoint() | Bitfield():
-            return integers_of(octets, datatype)
+            values = integers_of(octets, datatype)
         case FloatingPoint():
-            return floats_of(octets, datatype)
+            values = floats_of(octets, datatype)
         case Enumeration():
             numbers = integers_of(octets, datatype.base)
-            return numbers != 0 if is_boolean(datatype) else numbers
+            values = numbers != 0 if is_boolean(datatype) else numbers
         case String():
-            return _strings(octets, datatype)
+            values = _strings(octets, datatype)
         case Array():
             parts = np.ascontiguousarray(octets).reshape(-1, datatype.base.size)
-            values = values_of(parts, datatype.base, heap)
+            values = values_of(parts, datatype.base, dtype, heap)
             return values.reshape(len(octets), *datatype.shape, *values.shape[1:])
         case Compound():
-            return _records(octets, datatype, heap)
+            return _records(octets, datatype, dtype, heap)
         case Complex():
             half = datatype.base.size
-            return _complex(*(floats_of(part, datatype.base) for part in (octets[:, :half], octets[:, half:])))
+            values = _complex(*(floats_of(part, datatype.base) for part in (octets[:, :half], octets[:, half:])))
         case Opaque():
-            stored = opaque_dtype(datatype)
-            return np.ascontiguousarray(octets).view(stored)[:, 0].astype(stored.newbyteorder("="))
+            values = np.ascontiguousarray(octets).view(opaque_dtype(datatype))[:, 0]
         case VariableLength(text=True):
             return _objects(heap.texts(octets.tobytes(), datatype.size))
-        case VariableLength():
-            return _objects(_sequences(octets, datatype, heap))
         case _:
             raise UnsupportedFeatureError(f"elements of the type {type(datatype).__name__.lower()}")
+    return values.astype(dtype, copy=False)
+
+
+def check_dimensions(datatype: Datatype) -> None:
+    """Check that arrays inside each other have no more dimensions than numpy has, beside those of a dataspace.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        They have.
+    """
+    if _rank(datatype) > _MAX_DIMENSIONS:
+        raise UnsupportedFeatureError(f"array datatypes of more than {_MAX_DIMENSIONS} dimensions inside each other")
+
+
+_MAX_DIMENSIONS: Final = 32
+
+
+def _rank(datatype: Datatype) -> int:
+    match datatype:
+        case Array():
+            return len(datatype.shape) + _rank(datatype.base)
+        case VariableLength():
+            return _rank(datatype.base)
+        case Compound():
+            return max(_rank(member.datatype) for member in datatype.members)
+    return 0
+
+
+def _innermost(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of the elements of arrays in arrays."""
+    while dtype.subdtype is not None:
+        dtype = dtype.subdtype[0]
+    return dtype
 
 
 def is_boolean(datatype: Enumeration) -> bool:
@@ -259,73 +293,38 @@ def _complex(real: Values, imaginary: Values) -> Values:
     return values
 
 
-def member_names(datatype: Compound) -> list[str]:
-    """The names of the fields of a record.
-
-    Raises
-    ------
-    UnsupportedFeatureError
-        One is not UTF-8.
-    """
-    try:
-        return [member.name.decode() for member in datatype.members]
-    except UnicodeDecodeError as error:
-        raise UnsupportedFeatureError("compound with a field whose name is not UTF-8") from error
-
-
-def parts_of_complex(datatype: Datatype) -> tuple[FloatingPoint, FloatingPoint] | None:
-    """The types of both parts of a complex number as h5py and many others write it: two floats ``r`` and ``i``."""
-    if not isinstance(datatype, Compound) or [member.name for member in datatype.members] != [b"r", b"i"]:
-        return None
-    real, imaginary = (member.datatype for member in datatype.members)
-    if not isinstance(real, FloatingPoint) or not isinstance(imaginary, FloatingPoint):
-        return None
-    dtype = float_dtype(real)
-    return (real, imaginary) if dtype == float_dtype(imaginary) and dtype.itemsize > 2 else None
-
-
-def _records(octets: Octets, datatype: Compound, heap: HeapValues) -> Values:
-    names, columns = member_names(datatype), []
-    for member in datatype.members:
-        column = values_of(octets[:, member.offset : member.offset + member.datatype.size], member.datatype, heap)
-        columns.append(_texts(column, heap) if column.dtype == object else column)
-    if parts_of_complex(datatype):
-        return _complex(*columns)
-    records = np.zeros(len(octets), packed(names, [(column.dtype, column.shape[1:]) for column in columns]))
-    for name, column in zip(names, columns, strict=True):
+def _records(octets: Octets, datatype: Compound, dtype: np.dtype[Any], heap: HeapValues) -> Values:
+    """Records; complex numbers where their two parts are to become that."""
+    parts = [(octets[:, m.offset : m.offset + m.datatype.size], m.datatype) for m in datatype.members]
+    if dtype.names is None:
+        real, imaginary = (floats_of(part, kind) for part, kind in parts if isinstance(kind, FloatingPoint))
+        return _complex(real, imaginary).astype(dtype, copy=False)
+    columns = [values_of(part, kind, dtype[i], heap) for i, (part, kind) in enumerate(parts)]
+    if any(column.dtype == object or column.dtype != _innermost(dtype[i]) for i, column in enumerate(columns)):
+        columns = [_texts(column, heap) if column.dtype == object else column for column in columns]
+        dtype = np.dtype([(name, c.dtype, c.shape[1:]) for name, c in zip(dtype.names, columns, strict=True)])
+    assert dtype.names is not None
+    records = np.zeros(len(octets), dtype)
+    for name, column in zip(dtype.names, columns, strict=True):
         records[name] = column
     return records
-
-
-def packed(names: Sequence[str], formats: Sequence[Any]) -> np.dtype[Any]:
-    """A record whose fields follow each other.
-
-    Raises
-    ------
-    UnsupportedFeatureError
-        numpy has no such record.
-    """
-    try:
-        return np.dtype({"names": list(names), "formats": list(formats)})
-    except ValueError as error:
-        raise UnsupportedFeatureError("compound whose fields numpy cannot hold", hint=str(error)) from error
 
 
 def _texts(column: Values, heap: HeapValues) -> Values:
     """Texts of a field as long as the longest of them."""
     texts = column.reshape(-1).tolist()
-    if not all(isinstance(text, str) for text in texts):
-        raise UnsupportedFeatureError("compound with variable-length sequences", hint="Zarr's structs have none")
     dtype = np.dtype(f"U{max(map(len, texts), default=1) or 1}")
     heap.take(dtype.itemsize * len(texts))
     return np.array(texts, dtype).reshape(column.shape)
 
 
-def _sequences(octets: Octets, datatype: VariableLength, heap: HeapValues) -> list[Values]:
-    member = datatype.base.size
-    runs = list(heap.runs(octets.tobytes(), datatype.size, member))
-    values = values_of(np.frombuffer(b"".join(runs), "u1").reshape(-1, member), datatype.base, heap)
-    ends = np.cumsum([len(run) // member for run in runs], dtype="i8").tolist()
+def _sequences(octets: Octets, datatype: Datatype, members: np.dtype[Any], heap: HeapValues) -> list[Values]:
+    """The sequence of each element, with members of a type of numpy."""
+    assert isinstance(datatype, VariableLength)
+    size = datatype.base.size
+    runs = list(heap.runs(octets.tobytes(), datatype.size, size))
+    values = values_of(np.frombuffer(b"".join(runs), "u1").reshape(-1, size), datatype.base, members, heap)
+    ends = np.cumsum([len(run) // size for run in runs], dtype="i8").tolist()
     return [values[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 

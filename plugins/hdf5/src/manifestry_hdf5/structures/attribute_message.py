@@ -17,6 +17,9 @@ __all__ = ["ATTRIBUTE_MESSAGE", "AttributeParts", "attribute_parts", "heap_addre
 ATTRIBUTE_MESSAGE: Final = 0x0C
 _STRUCTURE: Final = "attribute message"
 _DATATYPE_SHARED, _DATASPACE_SHARED = 0x01, 0x02
+_MAX_REFERENCES: Final = 1 << 20
+"""What lists may hold together: damage can make many of them the same long one."""
+
 _VARIABLE_LENGTH: Final = 9
 """The class of datatypes whose elements are in the global heap."""
 
@@ -86,7 +89,7 @@ def heap_addresses(message: bytes, superblock: Superblock) -> Iterator[int]:
 
 
 def reference_lists(
-    datatype: Datatype, space: Dataspace, data: bytes, superblock: Superblock, heap: GlobalHeap
+    datatype: Datatype, space: Dataspace, data: bytes, *, superblock: Superblock, heap: GlobalHeap
 ) -> tuple[tuple[int, ...], ...]:
     """The value of an attribute that holds a list of object references for each element of one dimension.
 
@@ -99,16 +102,26 @@ def reference_lists(
     ------
     MalformedFileError
         It is too short, or the heap does not hold what it says.
+    UnsupportedFeatureError
+        There are too many.
     """
-    shape, size, o = space.shape, datatype.size, superblock.offset_size
+    size, o = datatype.size, superblock.offset_size
     members = datatype.base if isinstance(datatype, VariableLength) and not datatype.text else None
-    if len(shape) != 1 or not isinstance(members, Reference) or members.kind is not ReferenceKind.OBJECT:
+    if len(space.shape) != 1 or not isinstance(members, Reference) or members.kind is not ReferenceKind.OBJECT:
         return ()
-    if len(data) < shape[0] * size or size != 8 + o:
-        raise MalformedFileError(f"{_STRUCTURE}: {len(data)} bytes do not hold {shape[0]} lists of references")
-    lists = []
-    for at in range(0, shape[0] * size, size):
-        count = int.from_bytes(data[at : at + 4], "little")
-        octets = heap.object(data[at + 4 : at + size])[: count * o] if count else b""
-        lists.append(tuple(int.from_bytes(octets[i : i + o], "little") for i in range(0, len(octets), o)))
+    count = space.shape[0]
+    if len(data) < count * size or size != heap.descriptor_size or members.size != o:
+        raise MalformedFileError(f"{_STRUCTURE}: {len(data)} bytes do not hold {count} lists of references")
+    lists, room = [], _MAX_REFERENCES * o
+    for at in range(0, count * size, size):
+        length, identifier = int.from_bytes(data[at : at + 4], "little") * o, data[at + 4 : at + size]
+        octets = heap.object(identifier) if length and any(identifier[:o]) else b""
+        room -= min(length, len(octets))
+        if room < 0:
+            raise UnsupportedFeatureError(f"attribute of more than {_MAX_REFERENCES} references")
+        if octets and length > len(octets):
+            raise MalformedFileError(
+                f"{_STRUCTURE}: a list of {length} bytes does not fit in an object of {len(octets)}"
+            )
+        lists.append(tuple(int.from_bytes(octets[i : i + o], "little") for i in range(0, len(octets[:length]), o)))
     return tuple(lists)

@@ -206,5 +206,7 @@ def _address(fields: Fields, superblock: Superblock) -> int | None:
 def _dimensions(dims: Sequence[int]) -> tuple[tuple[int, ...], int]:
     """The shape of a chunk and the bytes of an element, which the message lists last."""
     if len(dims) < 2 or not all(dims):
-        raise MalformedFileError(f"data layout message: chunk dimensions {list(dims)} where two or more above 0 are expected")
+        raise MalformedFileError(
+            f"data layout message: chunk dimensions {list(dims)} where two or more above 0 are expected"
+        )
     return tuple(dims[:-1]), dims[-1]
