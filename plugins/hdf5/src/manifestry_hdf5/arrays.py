@@ -23,7 +23,7 @@ from manifestry_hdf5.objects.datasets import Dataset, Identity
 from manifestry_hdf5.objects.filters import Chain, has_image_codec
 from manifestry_hdf5.objects.values import chunk_codecs
 from manifestry_hdf5.open_files import OpenFiles
-from manifestry_hdf5.storage.chunked import chunked_storage, read_tables
+from manifestry_hdf5.storage.chunked import SkippedFiltersError, chunked_storage, read_tables
 from manifestry_hdf5.storage.contiguous import contiguous_storage, find_raw_files
 from manifestry_hdf5.storage.copying import SMALL, copy_chunks, copy_values
 from manifestry_hdf5.storage.elements import Box, read_elements
@@ -170,7 +170,10 @@ class ArrayBuilder:
 
     def _chunked(self, dataset: Dataset) -> VirtualArray:
         assert dataset.chunk_shape is not None
-        manifest, chain = chunked_storage(dataset, self._table(dataset), self._context)
+        try:
+            manifest, chain = chunked_storage(dataset, self._table(dataset), self._context)
+        except SkippedFiltersError as error:
+            return self._copy(dataset, error.feature)
         return _array(dataset, manifest, dataset.chunk_shape, chain)
 
     def _contiguous(self, dataset: Dataset) -> VirtualArray:

@@ -24,7 +24,11 @@ from manifestry_hdf5.structures.batched_reads import read_together
 from manifestry_hdf5.structures.chunks import ChunkTable, read_chunks
 from manifestry_hdf5.structures.layout import ChunkLayout
 
-__all__ = ["chunked_storage", "read_tables"]
+__all__ = ["SkippedFiltersError", "chunked_storage", "read_tables"]
+
+
+class SkippedFiltersError(UnsupportedFeatureError):
+    """No chain of codecs fits all chunks of a dataset, because filters were skipped for some."""
 
 
 def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[ChunkTable | ManifestryError]:
@@ -51,8 +55,10 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
 
     Raises
     ------
+    SkippedFiltersError
+        No chain of codecs fits all chunks.
     UnsupportedFeatureError
-        No codec decodes a filter, or no chain of codecs fits all chunks.
+        No codec decodes a filter.
     """
     assert dataset.chunk_shape is not None
     assert dataset.extent is not None
@@ -80,7 +86,7 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     if encoded is None:
         optional = _optional_chain(dataset, chunk_bytes, masks, table)
         if optional is None:
-            raise UnsupportedFeatureError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
+            raise SkippedFiltersError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
         return _references(dataset, grid, table), optional
     return _with_inline(dataset, grid, table, odd, encoded), chain
 

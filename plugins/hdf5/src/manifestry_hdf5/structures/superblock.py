@@ -129,7 +129,7 @@ def _old(fields: Fields, version: int, start: int, size: int) -> Superblock:
     base = fields.take(o)
     fields.skip(o)
     end, driver = fields.take(o), fields.take(o)
-    fields.skip(o)
+    fields.skip(n)  # the name of the root group, which is as long as a length, whatever the specification says
     root = fields.take(o)
     return Superblock(
         base=start,

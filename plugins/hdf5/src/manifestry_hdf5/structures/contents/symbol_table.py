@@ -44,12 +44,12 @@ def read_symbol_table(message: bytes, superblock: Superblock) -> IndexReader[lis
     tree, heap = (int.from_bytes(message[at : at + o], "little") for at in (0, o))
     readers: list[IndexReader[Any]] = [read_local_heap(superblock, heap), _read_entries(superblock, tree)]
     names, entries = yield from in_step(readers)
-    return _links(entries, names, o)
+    return _links(entries, names, superblock)
 
 
-def _links(entries: NDArray[np.uint8], heap: LocalHeap, o: int) -> list[Link]:
-    links = []
-    for start, address, kind, target in np.frombuffer(entries.tobytes(), _entry(o)).tolist():
+def _links(entries: NDArray[np.uint8], heap: LocalHeap, superblock: Superblock) -> list[Link]:
+    links, form = [], _entry(superblock.length_size, superblock.offset_size)
+    for start, address, kind, target in np.frombuffer(entries.tobytes(), form).tolist():
         if kind == _SOFT:  # its address is undefined
             links.append(Link(heap.text(start), LinkKind.SOFT, target=heap.text(target)))
         elif kind < _SOFT:
@@ -60,15 +60,17 @@ def _links(entries: NDArray[np.uint8], heap: LocalHeap, o: int) -> list[Link]:
 
 
 @cache
-def _entry(o: int) -> np.dtype[np.void]:
-    """The parts that matter of an entry, for addresses of `o` bytes, of which the first 8 are looked at."""
-    number = f"<u{min(o, 8)}"
+def _entry(n: int, o: int) -> np.dtype[np.void]:
+    """The parts that matter of an entry, for lengths of `n` and addresses of `o` bytes, of which the first 8 are looked at.
+
+    The place of a name is as long as a length, whatever the specification says.
+    """
     return np.dtype(
         {
             "names": ["name", "address", "kind", "target"],
-            "formats": [number, number, "<u4", "<u4"],
-            "offsets": [0, o, 2 * o, 2 * o + 8],
-            "itemsize": 2 * o + 24,
+            "formats": [f"<u{min(n, 8)}", f"<u{min(o, 8)}", "<u4", "<u4"],
+            "offsets": [0, n, n + o, n + o + 8],
+            "itemsize": n + o + 24,
         }
     )
 
@@ -88,7 +90,7 @@ def _read_entries(superblock: Superblock, address: int) -> IndexReader[NDArray[n
     o, n = superblock.offset_size, superblock.length_size
     # A key precedes each child; what comes before the first child takes in the first key.
     tree = _Form("version 1 B-tree of a group", b"TREE\0", _HEAD + 2 * o + n, o + n, _USUAL_CHILDREN)
-    leaf = _Form("symbol table node", b"SNOD\1", _HEAD, 2 * o + 24, _USUAL_ENTRIES)
+    leaf = _Form("symbol table node", b"SNOD\1", _HEAD, n + o + 24, _USUAL_ENTRIES)
     nodes = np.array([superblock.place(address, tree.name, _HEAD)], "i8")
     level = None
     while level != 0:

@@ -154,7 +154,7 @@ def _check(heap: FractalHeap, superblock: Superblock, identifier_length: int) ->
         heap.identifier_length != identifier_length
         or not powers
         or not heap.start <= heap.largest < 1 << 32
-        or not heap.largest.bit_length() <= heap.bits <= min(8 * superblock.offset_size, _MAX_BITS)
+        or not heap.largest.bit_length() <= heap.bits <= _MAX_BITS
         or heap.rows > max_rows
         or not heap.max_managed
         or 1 + heap.offset_width + heap.length_width > heap.identifier_length
