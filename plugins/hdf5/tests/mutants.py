@@ -42,9 +42,7 @@ def structures(data):
             if length:
                 messages = tuple(_messages_2(data, at, length)) if signature in (b"OHDR", b"OCHK") else ()
                 found.append(Structure(signature.decode(), at, length, at + length - 4, messages))
-    for at in _places(data, b"FHDB"):
-        if block := _direct_block(data, at):
-            found.append(block)
+    found += filter(None, (_direct_block(data, at) for at in _places(data, b"FHDB")))
     for signature, length in UNCHECKED.items():
         found += [Structure(signature.decode(), at, length) for at in _places(data, signature)]
     found += _old_headers(data, found)

@@ -128,7 +128,9 @@ class Datasets:
 
     def _chunks(self, shape, maximum, properties):
         rng = self._rng
-        chunk = tuple(max(1, min(rng.randint(1, max(n, 1)), most or 99)) for n, most in zip(shape, maximum, strict=True))
+        chunk = tuple(
+            max(1, min(rng.randint(1, max(n, 1)), most or 99)) for n, most in zip(shape, maximum, strict=True)
+        )
         if rng.random() < 0.2:
             chunk = tuple(max(1, n) for n in shape)
         properties.set_chunk(chunk)
@@ -155,7 +157,9 @@ class Datasets:
                         properties.set_szip(h5z.SZIP_NN_OPTION_MASK, rng.choice((4, 8)))
                     case "scaleoffset":
                         is_float = kind.tid.get_class() == h5t.FLOAT
-                        properties.set_scaleoffset(h5z.SO_FLOAT_DSCALE if is_float else h5z.SO_INT, 2 if is_float else 0)
+                        properties.set_scaleoffset(
+                            h5z.SO_FLOAT_DSCALE if is_float else h5z.SO_INT, 2 if is_float else 0
+                        )
                     case "shuffle":
                         properties.set_shuffle()
                     case "fletcher32":
@@ -181,5 +185,3 @@ class Datasets:
             for _ in range(rng.randint(1, 3)):
                 corner = tuple(rng.randrange(0, n, c) for n, c in zip(shape, chunk, strict=True))
                 dataset.id.write_direct_chunk(corner, kind.elements(rng, prod(chunk), keep), mask)
-
-
