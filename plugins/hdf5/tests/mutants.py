@@ -156,7 +156,8 @@ def _value(octets, place, width, found, rng):
             rng.randrange(limit), rng.choice(MESSAGE_TYPES), rng.choice(found).start - base, len(octets) - base,
         )
     )  # fmt: skip
-    return (chosen % limit).to_bytes(width, "little")
+    new = chosen % limit
+    return (new if new != old else old ^ 1).to_bytes(width, "little")
 
 
 def _repair(octets, one):
