@@ -115,7 +115,7 @@ class _Comparer:
             if malformed and _readable(dataset_values, dataset):
                 self._check(path, "malformed", good=False, note=malformed)
             return False
-        scale = h5py.h5ds.is_scale(dataset.id)
+        scale = _is_scale(dataset)
         self._attributes(dataset.id, array.attributes, path, scale=scale)
         self._dims(dataset, array, path, scale)
         self._chunks(dataset, array, path)
@@ -258,9 +258,16 @@ def _readable(read, one):
     return True
 
 
+def _is_scale(dataset):
+    try:
+        return h5py.h5ds.is_scale(dataset.id)
+    except _LIBRARY_ERRORS:
+        return False
+
+
 def labels_in(tid):
-    """Whether a type is an enumeration, or an array of one."""
-    while tid.get_class() == h5py.h5t.ARRAY:
+    """Whether a type is an enumeration, or an array or sequence of one."""
+    while tid.get_class() in (h5py.h5t.ARRAY, h5py.h5t.VLEN):
         tid = tid.get_super()
     return tid.get_class() == h5py.h5t.ENUM and bool(labels_of(tid))
 

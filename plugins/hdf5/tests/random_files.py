@@ -134,10 +134,10 @@ class _Filler:
         for _ in range(rng.randint(0, 6)):
             with suppress(*LIBRARY_ERRORS):
                 self._link()
-        for one in self._objects:
-            self._attributes(one)
         if rng.random() < 0.2:
             self._delete()
+        for one in self._objects:
+            self._attributes(one)
 
     def _name(self):
         """A name that no other object has."""
@@ -260,6 +260,7 @@ class _Filler:
         datasets = [one for one in self._objects if isinstance(one, h5py.Dataset) and one.name]
         for one in self._rng.sample(datasets, min(2, len(datasets))):
             with suppress(*LIBRARY_ERRORS):
+                self._objects.remove(one)
                 self._file.id.unlink(h5i.get_name(one.id))
 
 
