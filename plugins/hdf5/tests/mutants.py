@@ -42,9 +42,7 @@ def structures(data):
             if length:
                 messages = tuple(_messages_2(data, at, length)) if signature in (b"OHDR", b"OCHK") else ()
                 found.append(Structure(signature.decode(), at, length, at + length - 4, messages))
-    for at in _places(data, b"FHDB"):
-        if block := _direct_block(data, at):
-            found.append(block)
+    found += filter(None, (_direct_block(data, at) for at in _places(data, b"FHDB")))
     for signature, length in UNCHECKED.items():
         found += [Structure(signature.decode(), at, length) for at in _places(data, signature)]
     found += _old_headers(data, found)
@@ -158,7 +156,8 @@ def _value(octets, place, width, found, rng):
             rng.randrange(limit), rng.choice(MESSAGE_TYPES), rng.choice(found).start - base, len(octets) - base,
         )
     )  # fmt: skip
-    return (chosen % limit).to_bytes(width, "little")
+    new = chosen % limit
+    return (new if new != old else old ^ 1).to_bytes(width, "little")
 
 
 def _repair(octets, one):

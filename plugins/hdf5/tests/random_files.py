@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import h5py
 import numpy as np
-from h5py import h5a, h5f, h5g, h5p, h5s
+from h5py import h5a, h5f, h5g, h5i, h5p, h5s
 
 from plugins.hdf5.tests.random_datasets import LIBRARY_ERRORS, Datasets
 from plugins.hdf5.tests.random_types import call, random_kind
@@ -71,7 +71,7 @@ def _create(path, rng):
         _share_messages(creation, rng)
     _object_properties(creation, rng)
     _group_properties(creation, rng)
-    if rng.random() < 0.1 and high >= h5f.LIBVER_V110:
+    if rng.random() < 0.04 and high >= h5f.LIBVER_V110:
         call("H5Pset_mdc_image_config", access.id, ctypes.addressof(_CACHE_IMAGE))
     return h5f.create(bytes(path), h5f.ACC_TRUNC, fcpl=creation, fapl=access)
 
@@ -134,10 +134,10 @@ class _Filler:
         for _ in range(rng.randint(0, 6)):
             with suppress(*LIBRARY_ERRORS):
                 self._link()
-        for one in self._objects:
-            self._attributes(one)
         if rng.random() < 0.2:
             self._delete()
+        for one in self._objects:
+            self._attributes(one)
 
     def _name(self):
         """A name that no other object has."""
@@ -208,7 +208,7 @@ class _Filler:
             case "hard":
                 parent.id.links.create_hard(name, target.id, b".")
             case "soft":
-                parent.id.links.create_soft(name, target.name.encode())
+                parent.id.links.create_soft(name, h5i.get_name(target.id))
             case "nowhere":
                 parent.id.links.create_soft(name, b"not/there")
             case "circle":
@@ -260,7 +260,8 @@ class _Filler:
         datasets = [one for one in self._objects if isinstance(one, h5py.Dataset) and one.name]
         for one in self._rng.sample(datasets, min(2, len(datasets))):
             with suppress(*LIBRARY_ERRORS):
-                self._file.id.unlink(one.name.encode())
+                self._objects.remove(one)
+                self._file.id.unlink(h5i.get_name(one.id))
 
 
 def _write_netcdf(path, rng):

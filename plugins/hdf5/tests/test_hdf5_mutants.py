@@ -76,7 +76,7 @@ def _product(numbers):
 def numbers_in_turn(connection, folder):
     """The work of a process: how the mutant of each number that is sent ends, its seconds and megabytes."""
     warnings.simplefilter("ignore")
-    sys.stderr = Path(os.devnull).open("w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libhdf5 prints
     limit = _memory("VmSize") * 1024 + ADDRESS_SPACE
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     files = {}
@@ -141,10 +141,8 @@ def run(numbers, processes):
     return failed
 
 
-@pytest.mark.parametrize("part", [0, 1])
-def test_mutants_end_in_a_tree_or_an_error_of_ours(part):
-    numbers = range(part * 40 * PER_FILE, (part + 1) * 40 * PER_FILE, 13)
-    assert run(numbers, 1) == []
+def test_mutants_end_in_a_tree_or_an_error_of_ours():
+    assert run(range(0, 12 * PER_FILE, 2), 1) == []
 
 
 def test_a_mutant_is_another_file_with_the_same_structures(tmp_path):
