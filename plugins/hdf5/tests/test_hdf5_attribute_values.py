@@ -227,6 +227,8 @@ def test_lists_of_references_as_addresses(references):
     assert reference_lists(datatype, space, data, **by) == (tuple(address), ())
     for other in ("one", "some", "region", "records"):
         assert reference_lists(*parsed(stored, file[other]), **by) == ()
+    with pytest.raises(UnsupportedFeatureError, match="region"):
+        reference_lists(parse_datatype(h5t.vlen_create(h5t.STD_REF_DSETREG).encode()[2:]), space, data, **by)
     with pytest.raises(MalformedFileError, match="do not hold"):
         reference_lists(datatype, space, data[:20], **by)
     with pytest.raises(MalformedFileError, match="does not fit"):
