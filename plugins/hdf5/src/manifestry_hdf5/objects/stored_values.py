@@ -124,11 +124,11 @@ class HeapValues:
             if address != collection:
                 collection, objects = address, self._heap.collection(address)
             stored, length = objects.get(number), count * member
-            if stored is None or length > len(stored):
-                problem = (
-                    "has no object" if stored is None else f"{length} bytes do not fit in the {len(stored)} of object"
-                )
-                raise MalformedFileError(f"global heap collection at {address:#x}: {problem} {number}")
+            if stored is None:
+                raise MalformedFileError(f"global heap collection at {address:#x}: has no object {number}")
+            if length > len(stored):
+                problem = f"{count} members of {member} bytes do not fit in an object of {len(stored)}"
+                raise MalformedFileError(f"global heap collection at {address:#x}: {problem}")
             take(length)
             yield stored[:length]
 
