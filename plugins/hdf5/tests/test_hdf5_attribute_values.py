@@ -1,7 +1,7 @@
 """Attributes of any type from their bytes: what h5py reads, in the form that attributes of arrays have."""
 
 import tracemalloc
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import h5py
 import manifestry as mf
@@ -26,7 +26,13 @@ from manifestry_hdf5.objects.attribute_values import attribute_value
 from manifestry_hdf5.structures.attribute_message import ATTRIBUTE_MESSAGE, attribute_parts, reference_lists
 from manifestry_hdf5.structures.dataspace import Dataspace, parse_dataspace
 from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.messages.datatype import FloatingPoint, Normalization, ReferenceKind, VariableLength
+from manifestry_hdf5.structures.messages.datatype import (
+    FloatingPoint,
+    Normalization,
+    Opaque,
+    ReferenceKind,
+    VariableLength,
+)
 from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
 from manifestry_hdf5.structures.superblock import Superblock
 
@@ -221,6 +227,8 @@ def test_lists_of_references_as_addresses(references):
     assert reference_lists(datatype, space, data, **by) == (tuple(address), ())
     for other in ("one", "some", "region", "records"):
         assert reference_lists(*parsed(stored, file[other]), **by) == ()
+    with pytest.raises(UnsupportedFeatureError, match="region"):
+        reference_lists(parse_datatype(h5t.vlen_create(h5t.STD_REF_DSETREG).encode()[2:]), space, data, **by)
     with pytest.raises(MalformedFileError, match="do not hold"):
         reference_lists(datatype, space, data[:20], **by)
     with pytest.raises(MalformedFileError, match="does not fit"):
@@ -341,6 +349,16 @@ def test_shapes_that_the_file_has_no_room_for():
             attribute_value(text, Dataspace(shape, shape), b"", superblock=small, **by)
     with pytest.raises(MalformedFileError, match="3 bytes where 4"):
         attribute_value(text, Dataspace((4,), (4,)), b"abc", superblock=small, **by)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_texts_of_numpy_consist_of_characters(order):
+    datatype, by = Opaque(4, f"NUMPY:{order}U1".encode()), {"superblock": SUPERBLOCK, "heap": NO_HEAP}
+    for number in (0x10FFFF, 0x110000, 0xFFFFFFFF):
+        data = np.array(number, f"{order}u4").tobytes()
+        with pytest.raises(MalformedFileError, match="character") if number > 0x10FFFF else nullcontext():
+            value = attribute_value(datatype, Dataspace((), ()), data, resolve=lambda *_: None, **by)
+    assert value == "\U0010ffff"
 
 
 @pytest.mark.parametrize("code", ["S1", "i1"])

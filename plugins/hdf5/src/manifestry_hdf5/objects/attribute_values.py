@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -94,9 +93,10 @@ def attribute_value(
         return _without_elements(datatype, space, superblock)
     if len(data) < size * count:
         raise MalformedFileError(f"{_STRUCTURE}: {len(data)} bytes where {size * count} are expected")
-    if isinstance(datatype, FixedPoint | FloatingPoint) and (dtype := _usual_dtype(datatype)) is not None:
-        values = np.frombuffer(data, dtype, count).astype(dtype.newbyteorder("=")).reshape(shape)
-        return values if shape else values[()]
+    if isinstance(datatype, FixedPoint | FloatingPoint) and (usual := _usual_types(datatype)) is not None:
+        stored, native = usual
+        values = np.frombuffer(data, stored, count).astype(native)
+        return values.reshape(shape) if shape else values[0]
     if isinstance(datatype, String):
         padding = datatype.padding
         texts = [decode_text(fixed_text(data[at : at + size], padding)) for at in range(0, count * size, size)]
@@ -116,13 +116,21 @@ def attribute_value(
     return values.reshape(shape + values.shape[1:]) if shape or values.ndim > 1 else values[0]
 
 
-@lru_cache(maxsize=256)
-def _usual_dtype(datatype: FixedPoint | FloatingPoint) -> np.dtype[Any] | None:
-    """The type of numbers that numpy has as they are."""
+_USUAL: Final = {
+    (order, kind, size): (np.dtype(f"{mark}{kind}{size}"), np.dtype(f"{kind}{size}"))
+    for order, mark in (("little", "<"), ("big", ">"))
+    for kind, sizes in (("i", (1, 2, 4, 8)), ("u", (1, 2, 4, 8)), ("f", (2, 4, 8)))
+    for size in sizes
+}
+"""Byte order, kind and size of numbers that numpy has as they are → the type in the file, and the native one."""
+
+
+def _usual_types(datatype: FixedPoint | FloatingPoint) -> tuple[np.dtype[Any], np.dtype[Any]] | None:
+    size = datatype.size
     if isinstance(datatype, FloatingPoint):
-        return float_dtype(datatype) if is_ieee(datatype) else None
-    size, whole = datatype.size, (datatype.precision, datatype.offset) == (8 * datatype.size, 0)
-    return integer_dtype(datatype) if whole and size in (1, 2, 4, 8) else None
+        return _USUAL.get((datatype.order, "f", size)) if is_ieee(datatype) else None
+    whole = datatype.precision == 8 * size and not datatype.offset
+    return _USUAL.get((datatype.order, "i" if datatype.signed else "u", size)) if whole else None
 
 
 def _without_elements(datatype: Datatype, space: Dataspace, superblock: Superblock) -> Any:

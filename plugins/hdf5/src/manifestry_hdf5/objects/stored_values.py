@@ -14,7 +14,10 @@ sequences               objects: an array of one dimension for each
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import struct
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -59,6 +62,19 @@ class TooManyBytesError(Exception):
     """Values of variable length take more bytes than they may."""
 
 
+_NOTHING: Final[Mapping[int, bytes]] = {}
+_ADDRESSES: Final = {2: "H", 4: "I", 8: "Q"}
+"""Bytes of an address → how `struct` calls it."""
+
+
+@cache
+def _descriptor(size: int) -> struct.Struct:
+    """Number of members, address of a heap collection, number of the object in it."""
+    if size - 8 not in _ADDRESSES:
+        raise UnsupportedFeatureError(f"addresses of {size - 8} bytes")
+    return struct.Struct(f"<I{_ADDRESSES[size - 8]}I")
+
+
 class HeapValues:
     """What descriptors of variable length stand for, as long as all of it takes no more than some bytes.
 
@@ -100,18 +116,20 @@ class HeapValues:
             raise MalformedFileError(
                 f"variable-length type: {size} bytes where {self._heap.descriptor_size} are expected"
             )
-        for at in range(0, len(descriptors), size):
-            count, identifier = int.from_bytes(descriptors[at : at + 4], "little"), descriptors[at + 4 : at + size]
-            if not count or not any(identifier[:-4]):
+        take, collection, objects = self.take, -1, _NOTHING
+        for count, address, number in _descriptor(size).iter_unpack(descriptors):
+            if not count or not address:
                 yield b""
                 continue
-            stored, length = self._heap.object(identifier), count * member
+            if address != collection:
+                collection, objects = address, self._heap.collection(address)
+            stored, length = objects.get(number), count * member
+            if stored is None:
+                raise MalformedFileError(f"global heap collection at {address:#x}: has no object {number}")
             if length > len(stored):
-                raise MalformedFileError(
-                    f"element of variable length: {count} members of {member} bytes do not fit in an object of "
-                    f"{len(stored)}"
-                )
-            self.take(length)
+                problem = f"{count} members of {member} bytes do not fit in an object of {len(stored)}"
+                raise MalformedFileError(f"global heap collection at {address:#x}: {problem}")
+            take(length)
             yield stored[:length]
 
     def texts(self, descriptors: bytes, size: int) -> list[str]:
@@ -200,6 +218,7 @@ def values_of(octets: Octets, datatype: Datatype, dtype: np.dtype[Any], heap: He
             values = _complex(*(floats_of(part, datatype.base) for part in (octets[:, :half], octets[:, half:])))
         case Opaque():
             values = np.ascontiguousarray(octets).view(opaque_dtype(datatype))[:, 0]
+            _check_characters(values)
         case VariableLength(text=True):
             return _objects(heap.texts(octets.tobytes(), datatype.size))
         case _:
@@ -283,6 +302,14 @@ def opaque_dtype(datatype: Opaque) -> np.dtype[Any]:
     if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None or dtype.itemsize != size:
         raise UnsupportedFeatureError(f"opaque elements tagged {tag!r}")
     return dtype
+
+
+def _check_characters(values: Values) -> None:
+    """Check that numpy's texts consist of characters; else it raises errors whenever it is asked for one."""
+    if np.issubdtype(values.dtype, np.str_) and values.size:
+        numbers = np.ascontiguousarray(values).view(np.dtype("u4").newbyteorder(values.dtype.byteorder))
+        if numbers.max() > sys.maxunicode:
+            raise MalformedFileError(f"opaque elements: {numbers.max():#x} is no character")
 
 
 def _complex(real: Values, imaginary: Values) -> Values:

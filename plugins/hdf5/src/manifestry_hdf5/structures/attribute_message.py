@@ -103,12 +103,14 @@ def reference_lists(
     MalformedFileError
         It is too short, or the heap does not hold what it says.
     UnsupportedFeatureError
-        There are too many.
+        Its references are no addresses of objects, or more than anyone has.
     """
     size, o = datatype.size, superblock.offset_size
     members = datatype.base if isinstance(datatype, VariableLength) and not datatype.text else None
-    if len(space.shape) != 1 or not isinstance(members, Reference) or members.kind is not ReferenceKind.OBJECT:
+    if len(space.shape) != 1 or not isinstance(members, Reference):
         return ()
+    if members.kind is not ReferenceKind.OBJECT:
+        raise UnsupportedFeatureError(f"lists of references of the kind {members.kind.name.lower()}")
     count = space.shape[0]
     if len(data) < count * size or size != heap.descriptor_size or members.size != o:
         raise MalformedFileError(f"{_STRUCTURE}: {len(data)} bytes do not hold {count} lists of references")

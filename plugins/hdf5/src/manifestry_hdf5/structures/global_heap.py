@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Final
 
@@ -84,12 +84,22 @@ class GlobalHeap:
         """
         o = self._superblock.offset_size
         address, number = int.from_bytes(identifier[:o], "little"), int.from_bytes(identifier[o : o + 4], "little")
-        if address not in self._collections:
-            self._collections[address] = self._collection(address)
-        data = self._collections[address].get(number)
+        data = self.collection(address).get(number)
         if data is None:
             raise MalformedFileError(f"global heap collection at {address:#x}: has no object {number}")
         return data
+
+    def collection(self, address: int) -> Mapping[int, bytes]:
+        """The objects of the collection at an address by their numbers.
+
+        Raises
+        ------
+        MalformedFileError
+            There is no such collection.
+        """
+        if address not in self._collections:
+            self._collections[address] = self._collection(address)
+        return self._collections[address]
 
     def text(self, element: bytes) -> bytes:
         """A variable-length text, given what its dataset or attribute has in its place: length and heap identifier.
