@@ -45,7 +45,8 @@ TEXTS = {"null-terminated", "one character", "null-padded", "space-padded"}
 def parsed(stored, thing):
     """Datatype, dataspace and data of the only attribute of an open object."""
     parts = attribute_parts(stored.message(thing, ATTRIBUTE_MESSAGE))
-    assert parts.plain
+    assert not parts.datatype_shared
+    assert not parts.dataspace_shared
     return parse_datatype(parts.datatype), parse_dataspace(parts.dataspace, SUPERBLOCK), parts.data
 
 

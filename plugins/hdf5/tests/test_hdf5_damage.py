@@ -350,6 +350,6 @@ def test_an_attribute_of_many_rows_without_elements(tmp_path):
     tree = mf.parse(path)
     assert tree.attributes["empty"].shape == (5, 0)
     assert [(issue.path, issue.message) for issue in tree.issues] == [
-        ("@rows", f"attribute message: shape {(1 << 40, 0, 1 << 40)} of elements of 4 bytes is too large"),
-        ("@cube", f"attribute message: shape {(1 << 20, 0, 1 << 20)} of elements of 4 bytes is too large"),
+        ("@rows", f"shape {(1 << 40, 0, 1 << 40)}: the value is larger than the file"),
+        ("@cube", f"shape {(1 << 20, 0, 1 << 20)}: the value is larger than the file"),
     ]

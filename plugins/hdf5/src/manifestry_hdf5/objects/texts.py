@@ -19,4 +19,4 @@ def fixed_text(text: bytes, padding: StringPadding) -> bytes:
     """A text of fixed length without its padding."""
     if padding is StringPadding.NULL_TERMINATED:
         return text.split(b"\0")[0]
-    return text.rstrip(b" " if padding is StringPadding.SPACE_PADDED else b"\0")
+    return text.rstrip(b" \0" if padding is StringPadding.SPACE_PADDED else b"\0")
