@@ -1,8 +1,9 @@
 """Random HDF5 files: ``write_random_file(path, seed)`` makes the same file of the same seed.
 
-Beside `path` may appear ``NAME.raw`` (elements kept outside) and ``NAME.other`` (a file that is linked to).
+Beside `path` may appear ``NAME.*.raw`` (elements kept outside) and ``NAME.other`` (a file that is linked to).
 """
 
+import contextlib
 import ctypes
 import random
 from contextlib import suppress
@@ -44,7 +45,7 @@ def write_random_file(path, seed, *, small=False):
     while made is None:
         with suppress(OSError):  # not every version has every strategy
             made = _create(path, rng)
-    with h5py.File(made) as file:
+    with contextlib.chdir(path.parent), h5py.File(made) as file:  # where elements are written that are kept outside
         _Filler(file, path, rng, small=small).fill()
 
 
