@@ -10,7 +10,7 @@ from h5py import h5d, h5g
 from manifestry.plugin import Source, default_fill, is_variable_length
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.open_files import OpenFiles
-from manifestry_hdf5.structures.chunks import ChunkTable
+from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable
 
 
 def library():

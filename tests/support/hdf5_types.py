@@ -9,9 +9,9 @@ import numpy as np
 from h5py import h5a, h5d, h5s, h5t
 from hdf5_library import address_of, library
 from manifestry_hdf5.structures.batched_reads import read_alone
-from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.object_header import read_messages
-from manifestry_hdf5.structures.superblock import Superblock
+from manifestry_hdf5.structures.data_objects.object_header import read_messages
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
+from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
 SUPERBLOCK = Superblock(base=0, offset_size=8, length_size=8)
 

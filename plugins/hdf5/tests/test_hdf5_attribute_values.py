@@ -23,18 +23,22 @@ from hdf5_types import (
 from hypothesis import given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
 from manifestry_hdf5.objects.attribute_values import attribute_value
-from manifestry_hdf5.structures.attribute_message import ATTRIBUTE_MESSAGE, attribute_parts, reference_lists
-from manifestry_hdf5.structures.dataspace import Dataspace, parse_dataspace
-from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.messages.datatype import (
+from manifestry_hdf5.structures.data_objects.attribute_message import (
+    ATTRIBUTE_MESSAGE,
+    attribute_parts,
+    reference_lists,
+)
+from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace, parse_dataspace
+from manifestry_hdf5.structures.data_objects.datatype import (
     FloatingPoint,
     Normalization,
     Opaque,
     ReferenceKind,
     VariableLength,
 )
-from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
-from manifestry_hdf5.structures.superblock import Superblock
+from manifestry_hdf5.structures.data_objects.datatype_message import parse_datatype
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
+from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
 TEXT = h5py.string_dtype()
 NO_HEAP = GlobalHeap(lambda _start, _stop: b"", SUPERBLOCK)

@@ -10,15 +10,18 @@ from h5py import h5d, h5p, h5t
 from hdf5_library import address_of, opened
 from hypothesis import given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
-from manifestry_hdf5.structures.messages import datatype as d
-from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
-from manifestry_hdf5.structures.messages.fill_value_message import (
+from manifestry_hdf5.structures.data_objects import datatype as d
+from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE, parse_datatype
+from manifestry_hdf5.structures.data_objects.fill_value_message import (
     FILL_MESSAGE,
     OLD_FILL_MESSAGE,
     parse_fill_value,
     parse_old_fill_value,
 )
-from manifestry_hdf5.structures.messages.filter_pipeline_message import FILTER_PIPELINE_MESSAGE, parse_filter_pipeline
+from manifestry_hdf5.structures.data_objects.filter_pipeline_message import (
+    FILTER_PIPELINE_MESSAGE,
+    parse_filter_pipeline,
+)
 
 VERSIONS = ["earliest", ("v108", "v108"), ("v110", "v110"), ("v112", "v112"), ("v114", "v114"), "latest"]
 

@@ -12,7 +12,7 @@ from h5py import h5d, h5f, h5p, h5s, h5t
 from hdf5_library import fill_of, library
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from manifestry_hdf5.objects.datatypes import element_type
-from manifestry_hdf5.structures.messages.datatype_message import parse_datatype
+from manifestry_hdf5.structures.data_objects.datatype_message import parse_datatype
 
 VERSIONS = ["earliest", ("v108", "v108"), ("v110", "v110"), ("v112", "v112"), ("v114", "v114"), "latest"]
 

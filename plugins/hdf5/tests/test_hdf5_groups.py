@@ -12,33 +12,33 @@ from hdf5_library import address_of, library, opened
 from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
 from manifestry_hdf5.file_bytes import LocalFile
-from manifestry_hdf5.structures import btree_v2
-from manifestry_hdf5.structures.attribute_message import attribute_parts
 from manifestry_hdf5.structures.batched_reads import read_together
-from manifestry_hdf5.structures.contents import group_links, shared_messages
-from manifestry_hdf5.structures.contents.dense import ATTRIBUTES, LINKS, read_records
-from manifestry_hdf5.structures.contents.group_links import read_links
-from manifestry_hdf5.structures.contents.info_messages import (
+from manifestry_hdf5.structures.data_objects import group_links
+from manifestry_hdf5.structures.data_objects.attribute_message import attribute_parts
+from manifestry_hdf5.structures.data_objects.dataspace_message import DATASPACE_MESSAGE, parse_dataspace
+from manifestry_hdf5.structures.data_objects.group_links import read_links
+from manifestry_hdf5.structures.data_objects.info_messages import (
     ATTRIBUTE_INFO_MESSAGE,
     LINK_INFO_MESSAGE,
     parse_attribute_info,
     parse_link_info,
 )
-from manifestry_hdf5.structures.contents.link_message import LinkKind, parse_link
-from manifestry_hdf5.structures.contents.object_attributes import read_attribute_messages
-from manifestry_hdf5.structures.contents.shared_messages import (
+from manifestry_hdf5.structures.data_objects.link_message import LinkKind, parse_link
+from manifestry_hdf5.structures.data_objects.object_attributes import read_attribute_messages
+from manifestry_hdf5.structures.data_objects.object_header import Message, find_message, read_messages
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
+from manifestry_hdf5.structures.fractal_heap import blocks, header as heap_header
+from manifestry_hdf5.structures.fractal_heap.filters import parse_filters
+from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
+from manifestry_hdf5.structures.fractal_heap.objects import read_objects
+from manifestry_hdf5.structures.infrastructure import btree_v2, shared_messages
+from manifestry_hdf5.structures.infrastructure.dense_storage import ATTRIBUTES, LINKS, read_records
+from manifestry_hdf5.structures.infrastructure.shared_messages import (
     SHARED_TABLE_MESSAGE,
     SharedMessages,
     read_shared_index,
     read_shared_table,
 )
-from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, parse_dataspace
-from manifestry_hdf5.structures.fractal_heap import blocks, header as heap_header
-from manifestry_hdf5.structures.fractal_heap.filters import parse_filters
-from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
-from manifestry_hdf5.structures.fractal_heap.objects import read_objects
-from manifestry_hdf5.structures.object_header import Message, find_message, read_messages
-from manifestry_hdf5.structures.superblock import Superblock
 
 VERSIONS = ["earliest", "v108", "v110", "v112", "v114", "latest"]
 DATATYPE_MESSAGE = 3

@@ -15,8 +15,9 @@ from hypothesis import given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
 from manifestry_hdf5.structures.batched_reads import read_alone
 from manifestry_hdf5.structures.checksum import lookup3_of
-from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.messages.dataspace_selection import (
+from manifestry_hdf5.structures.data_objects.datatype import ReferenceKind
+from manifestry_hdf5.structures.data_objects.external_files_message import ExternalFile, read_external_files
+from manifestry_hdf5.structures.encodings.dataspace_selection import (
     AllElements,
     Boxes,
     NoElements,
@@ -24,11 +25,8 @@ from manifestry_hdf5.structures.messages.dataspace_selection import (
     RegularHyperslab,
     parse_selection,
 )
-from manifestry_hdf5.structures.messages.datatype import ReferenceKind
-from manifestry_hdf5.structures.messages.external_files_message import ExternalFile, read_external_files
-from manifestry_hdf5.structures.messages.fields import Fields
-from manifestry_hdf5.structures.messages.references import Pointer, Region, parse_reference
-from manifestry_hdf5.structures.messages.selected_elements import (
+from manifestry_hdf5.structures.encodings.references import Pointer, Region, parse_reference
+from manifestry_hdf5.structures.encodings.selected_elements import (
     element_count,
     endless_axis,
     endless_extent,
@@ -38,12 +36,14 @@ from manifestry_hdf5.structures.messages.selected_elements import (
     selection_rank,
     slice_count,
 )
-from manifestry_hdf5.structures.messages.virtual_layout import (
+from manifestry_hdf5.structures.fields import Fields
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
+from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
+from manifestry_hdf5.structures.infrastructure.virtual_mappings import (
     SAME_FILE,
     parse_virtual_mappings,
     virtual_heap_identifier,
 )
-from manifestry_hdf5.structures.superblock import Superblock
 
 VERSIONS = {
     "earliest": h5f.LIBVER_EARLIEST,

@@ -28,9 +28,9 @@ from manifestry_hdf5.objects.datatypes import element_type
 from manifestry_hdf5.objects.fill import fill_value
 from manifestry_hdf5.objects.stored_numbers import float_dtype, floats_of
 from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
-from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.messages.datatype import Array
-from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
+from manifestry_hdf5.structures.data_objects.datatype import Array
+from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE, parse_datatype
+from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
 TEXT = h5py.string_dtype()
 NO_HEAP = GlobalHeap(lambda _start, _stop: b"", SUPERBLOCK)

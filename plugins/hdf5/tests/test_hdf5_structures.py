@@ -13,8 +13,8 @@ from manifestry.plugin import MalformedFileError, Source
 from manifestry_hdf5.file_bytes import LocalFile
 from manifestry_hdf5.structures.batched_reads import Blocks, read_together, remote_fetch
 from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
-from manifestry_hdf5.structures.chunks import Extent, read_chunks
-from manifestry_hdf5.structures.layout import LAYOUT_MESSAGE, ChunkIndex, parse_layout
+from manifestry_hdf5.structures.chunk_indexes.chunks import Extent, read_chunks
+from manifestry_hdf5.structures.data_objects.data_layout_message import LAYOUT_MESSAGE, ChunkIndex, parse_layout
 
 LATEST = ("v114", "v114")
 

@@ -35,8 +35,8 @@ from manifestry_hdf5.storage.virtual import (
     virtual_storage,
     virtual_values,
 )
-from manifestry_hdf5.structures.chunks import ChunkTable
-from manifestry_hdf5.structures.layout import ChunkLayout, CompactLayout, VirtualLayout
+from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable
+from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkLayout, CompactLayout, VirtualLayout
 from manifestry_hdf5.walk import Walker
 
 __all__ = ["ArrayBuilder"]

@@ -23,7 +23,7 @@ from manifestry.plugin import (
 from manifestry_hdf5.objects.datatypes import ElementType, Endian
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.open_files import OpenFiles
-from manifestry_hdf5.structures.layout import VirtualLayout
+from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
 from manifestry_hdf5.walk import Walker
 
 with suppress(ImportError):  # where it is installed, libhdf5 finds the filters that it has not built in

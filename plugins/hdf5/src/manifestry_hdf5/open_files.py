@@ -21,18 +21,22 @@ from manifestry_hdf5.file_bytes import FileBytes, LocalFile, PatchedFile, Remote
 from manifestry_hdf5.linked_files import PointsBy, find_linked_file
 from manifestry_hdf5.objects.object_paths import ObjectPaths
 from manifestry_hdf5.objects.object_table import ObjectTable
-from manifestry_hdf5.structures.attribute_message import heap_addresses
 from manifestry_hdf5.structures.batched_reads import Fetch, read_alone
-from manifestry_hdf5.structures.contents.cache_image import CACHE_IMAGE_MESSAGE, read_cache_image
-from manifestry_hdf5.structures.contents.shared_messages import SHARED_TABLE_MESSAGE
-from manifestry_hdf5.structures.dataspace import Dataspace, parse_dataspace
-from manifestry_hdf5.structures.driver_information import DRIVER_INFORMATION_MESSAGE, check_driver, read_driver
-from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.layout import VirtualLayout
-from manifestry_hdf5.structures.messages.external_files_message import ExternalFile, read_external_files
-from manifestry_hdf5.structures.messages.virtual_layout import VirtualMapping, parse_virtual_mappings
-from manifestry_hdf5.structures.object_header import Message, find_message, read_messages
-from manifestry_hdf5.structures.superblock import Superblock, read_superblock
+from manifestry_hdf5.structures.data_objects.attribute_message import heap_addresses
+from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
+from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace, parse_dataspace
+from manifestry_hdf5.structures.data_objects.external_files_message import ExternalFile, read_external_files
+from manifestry_hdf5.structures.data_objects.object_header import Message, find_message, read_messages
+from manifestry_hdf5.structures.file_metadata.cache_image import CACHE_IMAGE_MESSAGE, read_cache_image
+from manifestry_hdf5.structures.file_metadata.driver_information import (
+    DRIVER_INFORMATION_MESSAGE,
+    check_driver,
+    read_driver,
+)
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock, read_superblock
+from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
+from manifestry_hdf5.structures.infrastructure.shared_messages import SHARED_TABLE_MESSAGE
+from manifestry_hdf5.structures.infrastructure.virtual_mappings import VirtualMapping, parse_virtual_mappings
 
 __all__ = ["Hdf5File", "OpenFiles"]
 

@@ -28,10 +28,10 @@ from manifestry_hdf5.objects.object_table import ObjectKind, kind_of
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.open_files import Hdf5File, OpenFiles
 from manifestry_hdf5.storage.virtual import SourceName, virtual_extent
-from manifestry_hdf5.structures.contents.link_message import Link, LinkKind
-from manifestry_hdf5.structures.dataspace import Dataspace
-from manifestry_hdf5.structures.layout import VirtualLayout
-from manifestry_hdf5.structures.messages.selected_elements import endless_axis
+from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
+from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace
+from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind
+from manifestry_hdf5.structures.encodings.selected_elements import endless_axis
 
 __all__ = ["Group", "Walker"]
 
@@ -346,6 +346,9 @@ class Walker:
         if kind_of(found.objects.header(address)) is not ObjectKind.DATASET:
             raise MalformedFileError(f"{path}: {target} is not a dataset")
         identity = (found.source.url, address)
+        known = self._datasets.get(identity)  # with its attributes: its own array may be wanted later
+        if known is not None:
+            return known
         space = self._space(found, address, path)
         return read_dataset(found, identity, path, self._context, attributes={}, space=space)
 

@@ -1,17 +1,18 @@
 """Datasets and attributes, and what they consist of.
 
 ==================  ====================================================================
+`object_table`      the objects of a file by the addresses of their headers
+`object_paths`      paths of objects: what references point at
 `datasets`          what the header of one dataset says
-`messages`          where the messages are that say what elements are
 `datatypes`         datatype message → element type of an array
 `fill`              fill value message → fill value
 `filters`           filter pipeline message → codecs
 `attributes`        attribute messages → typed attributes
-`attribute_values`  the value of one attribute from its bytes
+`attribute_values`  the value of one attribute
 `dimensions`        dimension scales and netCDF-4's conventions → dimension names
-`stored_values`     stored bytes → elements of an array
-`stored_numbers`    stored bytes → integers and floats of any fields
-`texts`             what bytes of texts stand for, and where they end
-`values`            values as libhdf5 gives them → elements, and those → bytes of chunks
+`stored_values`     elements as the file has them → elements of an array
+`stored_numbers`    integers and floats of any form among them
+`texts`             what the bytes of a text stand for, and where they end
+`values`            elements of an array → bytes of chunks
 ==================  ====================================================================
 """

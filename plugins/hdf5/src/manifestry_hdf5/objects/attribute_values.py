@@ -35,9 +35,8 @@ from manifestry_hdf5.objects.stored_values import (
     values_of,
 )
 from manifestry_hdf5.objects.texts import decode_text, fixed_text
-from manifestry_hdf5.structures.dataspace import Dataspace
-from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.messages.datatype import (
+from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace
+from manifestry_hdf5.structures.data_objects.datatype import (
     Array,
     Bitfield,
     Complex,
@@ -51,7 +50,8 @@ from manifestry_hdf5.structures.messages.datatype import (
     String,
     VariableLength,
 )
-from manifestry_hdf5.structures.superblock import Superblock
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
+from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
 __all__ = ["Resolve", "attribute_value"]
 

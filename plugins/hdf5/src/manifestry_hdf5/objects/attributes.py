@@ -11,12 +11,12 @@ from manifestry.plugin import MalformedFileError, ParseContext, UnsupportedFeatu
 
 from manifestry_hdf5.objects.attribute_values import attribute_value
 from manifestry_hdf5.objects.texts import decode_text
-from manifestry_hdf5.structures.attribute_message import AttributeParts, attribute_parts, reference_lists
-from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE
-from manifestry_hdf5.structures.messages.datatype import Reference as ReferenceType
-from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
-from manifestry_hdf5.structures.messages.references import parse_reference
-from manifestry_hdf5.structures.object_header import Message
+from manifestry_hdf5.structures.data_objects.attribute_message import AttributeParts, attribute_parts, reference_lists
+from manifestry_hdf5.structures.data_objects.dataspace_message import DATASPACE_MESSAGE
+from manifestry_hdf5.structures.data_objects.datatype import Reference as ReferenceType
+from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE, parse_datatype
+from manifestry_hdf5.structures.data_objects.object_header import Message
+from manifestry_hdf5.structures.encodings.references import parse_reference
 
 if TYPE_CHECKING:
     from manifestry_hdf5.open_files import Hdf5File

@@ -18,9 +18,8 @@ from manifestry.plugin import (
 from manifestry_hdf5.objects.datatypes import ElementType, element_type
 from manifestry_hdf5.objects.fill import fill_value
 from manifestry_hdf5.objects.filters import Filter, pipeline_of
-from manifestry_hdf5.structures.chunks import Extent
-from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE, UNLIMITED, Dataspace
-from manifestry_hdf5.structures.layout import (
+from manifestry_hdf5.structures.chunk_indexes.chunks import Extent
+from manifestry_hdf5.structures.data_objects.data_layout_message import (
     LAYOUT_MESSAGE,
     ChunkLayout,
     CompactLayout,
@@ -30,18 +29,22 @@ from manifestry_hdf5.structures.layout import (
     VirtualLayout,
     parse_layout,
 )
-from manifestry_hdf5.structures.messages.datatype import Array, Bitfield, Datatype, Reference, Time
-from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE, parse_datatype
-from manifestry_hdf5.structures.messages.external_files_message import EXTERNAL_FILES_MESSAGE
-from manifestry_hdf5.structures.messages.fill_value_message import (
+from manifestry_hdf5.structures.data_objects.dataspace_message import DATASPACE_MESSAGE, UNLIMITED, Dataspace
+from manifestry_hdf5.structures.data_objects.datatype import Array, Bitfield, Datatype, Reference, Time
+from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE, parse_datatype
+from manifestry_hdf5.structures.data_objects.external_files_message import EXTERNAL_FILES_MESSAGE
+from manifestry_hdf5.structures.data_objects.fill_value_message import (
     FILL_MESSAGE,
     OLD_FILL_MESSAGE,
     FillValue,
     parse_fill_value,
     parse_old_fill_value,
 )
-from manifestry_hdf5.structures.messages.filter_pipeline_message import FILTER_PIPELINE_MESSAGE, parse_filter_pipeline
-from manifestry_hdf5.structures.object_header import Message, find_message
+from manifestry_hdf5.structures.data_objects.filter_pipeline_message import (
+    FILTER_PIPELINE_MESSAGE,
+    parse_filter_pipeline,
+)
+from manifestry_hdf5.structures.data_objects.object_header import Message, find_message
 
 if TYPE_CHECKING:
     from manifestry_hdf5.open_files import Hdf5File

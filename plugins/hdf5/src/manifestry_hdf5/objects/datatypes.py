@@ -10,7 +10,7 @@ import numpy as np
 from manifestry.plugin import Codec, UnsupportedFeatureError, is_variable_length, record_layout, serializer
 from numpy.lib.recfunctions import repack_fields
 
-from manifestry_hdf5.structures.messages.datatype import (
+from manifestry_hdf5.structures.data_objects.datatype import (
     Array,
     Bitfield,
     Complex,

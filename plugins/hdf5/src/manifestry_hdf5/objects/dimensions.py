@@ -25,7 +25,7 @@ import numpy as np
 
 from manifestry_hdf5.objects.datasets import Identity
 from manifestry_hdf5.objects.datatypes import is_integer
-from manifestry_hdf5.structures.dataspace import Dataspace
+from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace
 
 __all__ = ["ONLY_DIMENSION", "SCALE_ATTRIBUTES", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
 

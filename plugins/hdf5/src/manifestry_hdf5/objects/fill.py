@@ -9,8 +9,8 @@ from manifestry.plugin import MalformedFileError, UnsupportedFeatureError, defau
 
 from manifestry_hdf5.objects.datatypes import ElementType
 from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
-from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.messages.datatype import Datatype
+from manifestry_hdf5.structures.data_objects.datatype import Datatype
+from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
 __all__ = ["fill_value"]
 

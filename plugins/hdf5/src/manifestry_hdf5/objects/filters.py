@@ -16,7 +16,7 @@ from manifestry.plugin import Codec, MalformedFileError, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datatypes import ElementType, is_integer
-from manifestry_hdf5.structures.messages.filter_pipeline_message import OPTIONAL, FilterNumber, StoredFilter
+from manifestry_hdf5.structures.data_objects.filter_pipeline_message import OPTIONAL, FilterNumber, StoredFilter
 
 __all__ = [
     "Chain",

@@ -9,7 +9,7 @@ from manifestry.plugin import ManifestryError
 
 from manifestry_hdf5.objects.object_table import ObjectKind, ObjectTable, kind_of
 from manifestry_hdf5.objects.texts import decode_text
-from manifestry_hdf5.structures.contents.link_message import LinkKind
+from manifestry_hdf5.structures.data_objects.link_message import LinkKind
 
 __all__ = ["ObjectPaths"]
 

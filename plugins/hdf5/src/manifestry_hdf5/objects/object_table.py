@@ -12,16 +12,16 @@ from typing import Final
 from manifestry.plugin import MalformedFileError, ManifestryError
 
 from manifestry_hdf5.structures.batched_reads import Fetch, IndexReader, read_alone, read_together
-from manifestry_hdf5.structures.contents.group_links import read_links
-from manifestry_hdf5.structures.contents.info_messages import LINK_INFO_MESSAGE
-from manifestry_hdf5.structures.contents.link_message import Link, LinkKind
-from manifestry_hdf5.structures.contents.object_attributes import read_attribute_messages
-from manifestry_hdf5.structures.contents.shared_messages import SharedMessages
-from manifestry_hdf5.structures.contents.symbol_table import SYMBOL_TABLE_MESSAGE
-from manifestry_hdf5.structures.dataspace import DATASPACE_MESSAGE
-from manifestry_hdf5.structures.messages.datatype_message import DATATYPE_MESSAGE
-from manifestry_hdf5.structures.object_header import Message, read_messages
-from manifestry_hdf5.structures.superblock import Superblock
+from manifestry_hdf5.structures.data_objects.dataspace_message import DATASPACE_MESSAGE
+from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE
+from manifestry_hdf5.structures.data_objects.group_links import read_links
+from manifestry_hdf5.structures.data_objects.info_messages import LINK_INFO_MESSAGE
+from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind
+from manifestry_hdf5.structures.data_objects.object_attributes import read_attribute_messages
+from manifestry_hdf5.structures.data_objects.object_header import Message, read_messages
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
+from manifestry_hdf5.structures.infrastructure.shared_messages import SharedMessages
+from manifestry_hdf5.structures.infrastructure.symbol_table import SYMBOL_TABLE_MESSAGE
 
 __all__ = ["ObjectKind", "ObjectTable", "kind_of"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from manifestry.plugin import UnsupportedFeatureError
 from numpy.typing import NDArray
 
-from manifestry_hdf5.structures.array_elements import integers
-from manifestry_hdf5.structures.messages.datatype import Bitfield, FixedPoint, FloatingPoint, Normalization
+from manifestry_hdf5.structures.data_objects.datatype import Bitfield, FixedPoint, FloatingPoint, Normalization
+from manifestry_hdf5.structures.fields import integers
 
 __all__ = ["float_dtype", "floats_of", "integer_dtype", "integers_of", "is_ieee"]
 

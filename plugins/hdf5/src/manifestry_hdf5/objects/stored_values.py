@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 from manifestry_hdf5.objects.datatypes import ElementType
 from manifestry_hdf5.objects.stored_numbers import floats_of, integers_of
 from manifestry_hdf5.objects.texts import decode_text
-from manifestry_hdf5.structures.global_heap import GlobalHeap
-from manifestry_hdf5.structures.messages.datatype import (
+from manifestry_hdf5.structures.data_objects.datatype import (
     Array,
     Bitfield,
     Complex,
@@ -42,6 +41,7 @@ from manifestry_hdf5.structures.messages.datatype import (
     StringPadding,
     VariableLength,
 )
+from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
 __all__ = [
     "HeapValues",

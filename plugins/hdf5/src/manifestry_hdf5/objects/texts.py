@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manifestry_hdf5.structures.messages.datatype import StringPadding
+from manifestry_hdf5.structures.data_objects.datatype import StringPadding
 
 __all__ = ["decode_text", "fixed_text"]
 

@@ -21,8 +21,8 @@ from manifestry_hdf5.objects.filters import Chain, Filter, codec_chain, optional
 from manifestry_hdf5.storage.chunk_bytes import decode_chunk, encode_chunk
 from manifestry_hdf5.storage.copying import SMALL
 from manifestry_hdf5.structures.batched_reads import read_together
-from manifestry_hdf5.structures.chunks import ChunkTable, read_chunks
-from manifestry_hdf5.structures.layout import ChunkLayout
+from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, read_chunks
+from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkLayout
 
 __all__ = ["SkippedFiltersError", "chunked_storage", "read_tables"]
 

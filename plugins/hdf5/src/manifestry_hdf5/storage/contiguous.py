@@ -21,7 +21,7 @@ from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.open_files import OpenFiles
-from manifestry_hdf5.structures.layout import ContiguousLayout
+from manifestry_hdf5.structures.data_objects.data_layout_message import ContiguousLayout
 
 __all__ = ["RawFile", "contiguous_rows", "contiguous_storage", "data_place", "find_raw_files"]
 

@@ -16,8 +16,8 @@ from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.stored_values import elements_of
 from manifestry_hdf5.storage.chunk_bytes import decode_chunk
 from manifestry_hdf5.storage.contiguous import RawFile, data_place
-from manifestry_hdf5.structures.chunks import ChunkTable
-from manifestry_hdf5.structures.layout import CompactLayout, ContiguousLayout
+from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable
+from manifestry_hdf5.structures.data_objects.data_layout_message import CompactLayout, ContiguousLayout
 
 __all__ = ["Box", "read_elements"]
 

@@ -29,17 +29,17 @@ from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.storage.contiguous import contiguous_rows
 from manifestry_hdf5.storage.elements import Box
-from manifestry_hdf5.structures.dataspace import UNLIMITED, Dataspace
-from manifestry_hdf5.structures.layout import ContiguousLayout
-from manifestry_hdf5.structures.messages.dataspace_selection import RegularHyperslab, Selection
-from manifestry_hdf5.structures.messages.selected_elements import (
+from manifestry_hdf5.structures.data_objects.data_layout_message import ContiguousLayout
+from manifestry_hdf5.structures.data_objects.dataspace_message import UNLIMITED, Dataspace
+from manifestry_hdf5.structures.encodings.dataspace_selection import RegularHyperslab, Selection
+from manifestry_hdf5.structures.encodings.selected_elements import (
     endless_axis,
     endless_extent,
     flat_positions,
     selected_box,
     slice_count,
 )
-from manifestry_hdf5.structures.messages.virtual_layout import VirtualMapping
+from manifestry_hdf5.structures.infrastructure.virtual_mappings import VirtualMapping
 
 __all__ = [
     "Part",

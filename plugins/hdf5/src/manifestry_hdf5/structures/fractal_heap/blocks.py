@@ -13,12 +13,12 @@ import numpy as np
 from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
-from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import check_blocks, lookup3_of
+from manifestry_hdf5.structures.fields import integers
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.fractal_heap.filters import unfilter
 from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
-from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["read_managed"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from numcodecs.fletcher32 import Fletcher32
 
-from manifestry_hdf5.structures.messages.filter_pipeline_message import (
+from manifestry_hdf5.structures.data_objects.filter_pipeline_message import (
     FilterNumber,
     StoredFilter,
     parse_filter_pipeline,

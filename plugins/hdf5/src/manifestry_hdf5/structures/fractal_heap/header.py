@@ -10,9 +10,9 @@ from manifestry.plugin import MalformedFileError
 
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import lookup3_of
+from manifestry_hdf5.structures.data_objects.filter_pipeline_message import StoredFilter
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.fractal_heap.filters import parse_filters
-from manifestry_hdf5.structures.messages.filter_pipeline_message import StoredFilter
-from manifestry_hdf5.structures.superblock import Superblock
 
 __all__ = ["FractalHeap", "read_heap_header"]
 

@@ -8,13 +8,13 @@ import numpy as np
 from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
-from manifestry_hdf5.structures.array_elements import integers
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader, in_step
-from manifestry_hdf5.structures.btree_v2 import read_btree_v2_records
+from manifestry_hdf5.structures.fields import integers
+from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.fractal_heap.blocks import read_managed
 from manifestry_hdf5.structures.fractal_heap.filters import unfilter
 from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
-from manifestry_hdf5.structures.superblock import Superblock
+from manifestry_hdf5.structures.infrastructure.btree_v2 import read_btree_v2_records
 
 __all__ = ["read_objects"]
 
