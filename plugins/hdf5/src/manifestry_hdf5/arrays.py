@@ -27,14 +27,8 @@ from manifestry_hdf5.storage.chunked import SkippedFiltersError, chunked_storage
 from manifestry_hdf5.storage.contiguous import contiguous_storage, find_raw_files
 from manifestry_hdf5.storage.copying import SMALL, copy_chunks, copy_values
 from manifestry_hdf5.storage.elements import Box, read_elements
-from manifestry_hdf5.storage.virtual import (
-    Part,
-    SourceName,
-    parts_of,
-    source_names,
-    virtual_storage,
-    virtual_values,
-)
+from manifestry_hdf5.storage.virtual import virtual_storage, virtual_values
+from manifestry_hdf5.storage.virtual_sources import Part, SourceName, parts_of, source_names
 from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable
 from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkLayout, CompactLayout, VirtualLayout
 from manifestry_hdf5.walk import Walker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -82,13 +83,12 @@ class Hdf5File:
         self.attributes: dict[bytes, tuple[str, Any]] = {}
         self._spaces: dict[bytes, Dataspace] = {}
         self._octets: FileBytes = _octets(source)
-        try:
+        with ExitStack() as failing:
+            failing.callback(self.close)
             self.superblock: Superblock = read_superblock(self._octets.read_range, source.size)
             _refuse_unclosed(source, self.superblock)
             extension = self._extension()
-        except BaseException:
-            self.close()
-            raise
+            failing.pop_all()
         self.heap = GlobalHeap(self.read, self.superblock)
         table = find_message(extension, SHARED_TABLE_MESSAGE)
         self.objects = ObjectTable(self.superblock, None if table is None else table.data, self._octets.fetch)

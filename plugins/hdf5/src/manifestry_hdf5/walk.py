@@ -27,7 +27,7 @@ from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_sca
 from manifestry_hdf5.objects.object_table import ObjectKind, kind_of
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.open_files import Hdf5File, OpenFiles
-from manifestry_hdf5.storage.virtual import SourceName, virtual_extent
+from manifestry_hdf5.storage.virtual_sources import SourceName, virtual_extent
 from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
 from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace
 from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind

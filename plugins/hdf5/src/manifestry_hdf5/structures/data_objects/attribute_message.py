@@ -70,7 +70,12 @@ def attribute_parts(message: bytes) -> AttributeParts:
         raise MalformedFileError(f"{_STRUCTURE}: parts of {sizes} bytes in a message of {len(message)}")
     flags = 0 if old else flags
     return AttributeParts(
-        name[:end], datatype, dataspace, message[at:], bool(flags & _DATATYPE_SHARED), bool(flags & _DATASPACE_SHARED)
+        name=name[:end],
+        datatype=datatype,
+        dataspace=dataspace,
+        data=message[at:],
+        datatype_shared=bool(flags & _DATATYPE_SHARED),
+        dataspace_shared=bool(flags & _DATASPACE_SHARED),
     )
 
 
