@@ -77,9 +77,9 @@ def read_attributes(
 def _value(parts: AttributeParts, file: Hdf5File, *, lists: bool) -> Any:
     """The value of an attribute; `lists` for one that holds lists of references."""
     datatype, dataspace = parts.datatype, parts.dataspace
-    if parts.datatype_shared:
+    if parts.flags and parts.datatype_shared:
         datatype = file.objects.message_data(Message.to_shared(DATATYPE_MESSAGE, datatype))
-    if parts.dataspace_shared:
+    if parts.flags and parts.dataspace_shared:
         dataspace = file.objects.message_data(Message.to_shared(DATASPACE_MESSAGE, dataspace))
     kind, space = parse_datatype(datatype), file.dataspace(dataspace)
     if lists:

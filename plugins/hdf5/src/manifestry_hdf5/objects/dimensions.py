@@ -81,13 +81,16 @@ def read_scale(space: Dataspace, identity: Identity, attributes: Mapping[str, An
         At least those of `SCALE_ATTRIBUTES` that it has.
     """
     scale = Scale(identity=identity)
+    if SCALE_ATTRIBUTES.isdisjoint(attributes):
+        return scale
     scale.is_scale = attributes.get("CLASS") == "DIMENSION_SCALE"
     if scale.is_scale:
         name = attributes.get("NAME")
         scale.only_dimension = isinstance(name, str) and name.startswith(ONLY_DIMENSION)
         scale.length = space.shape[0] if space.shape else 1
         scale.unlimited = space.maximum[:1] != space.shape[:1]
-    scale.number = next(iter(_integers(attributes.get("_Netcdf4Dimid"))), None)
+    numbers = _integers(attributes.get("_Netcdf4Dimid"))
+    scale.number = numbers[0] if numbers else None
     scale.coordinates = _integers(attributes.get("_Netcdf4Coordinates")) or None
     lists = attributes.get("DIMENSION_LIST")
     if lists is not None:

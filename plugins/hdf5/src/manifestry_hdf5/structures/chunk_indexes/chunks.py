@@ -79,8 +79,12 @@ def read_chunks(
     MalformedFileError
         The index is damaged; the message names the structure and its place.
     """
-    table = yield from _read(layout, superblock, extent, max_chunks)
-    return _mark_edges(table, extent) if layout.edges_unfiltered else table
+    reader = _read(layout, superblock, extent, max_chunks)
+    return _with_edges(reader, extent) if layout.edges_unfiltered else reader
+
+
+def _with_edges(reader: IndexReader[ChunkTable], extent: Extent) -> IndexReader[ChunkTable]:
+    return _mark_edges((yield from reader), extent)
 
 
 def _mark_edges(table: ChunkTable, extent: Extent) -> ChunkTable:

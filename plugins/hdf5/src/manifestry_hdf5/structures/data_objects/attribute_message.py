@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ __all__ = ["ATTRIBUTE_MESSAGE", "AttributeParts", "attribute_parts", "heap_addre
 ATTRIBUTE_MESSAGE: Final = 0x0C
 _STRUCTURE: Final = "attribute message"
 _DATATYPE_SHARED, _DATASPACE_SHARED = 0x01, 0x02
+_SIZES: Final = struct.Struct("<HHH")
 _MAX_REFERENCES: Final = 1 << 20
 """What lists may hold together: damage can make many of them the same long one."""
 
@@ -33,14 +35,25 @@ class AttributeParts(NamedTuple):
         Messages of these kinds, or what says where they are.
     data
         The elements, and what follows them.
+    flags
+        Which of the two are shared with other objects.
     """
 
     name: bytes
     datatype: bytes
     dataspace: bytes
     data: bytes
-    datatype_shared: bool
-    dataspace_shared: bool
+    flags: int
+
+    @property
+    def datatype_shared(self) -> bool:
+        """Whether `datatype` only says where the message is."""
+        return bool(self.flags & _DATATYPE_SHARED)
+
+    @property
+    def dataspace_shared(self) -> bool:
+        """Whether `dataspace` only says where the message is."""
+        return bool(self.flags & _DATASPACE_SHARED)
 
 
 def attribute_parts(message: bytes) -> AttributeParts:
@@ -59,24 +72,17 @@ def attribute_parts(message: bytes) -> AttributeParts:
     if version not in (1, 2, 3):
         raise UnsupportedFeatureError(f"{_STRUCTURE} of version {version}")
     at, old = 9 if version == 3 else 8, version == 1
-    sizes = message[2] | message[3] << 8, message[4] | message[5] << 8, message[6] | message[7] << 8
-    parts = []
-    for size in sizes:
-        parts.append(message[at : at + size])
-        at += -(-size // 8) * 8 if old else size
-    name, datatype, dataspace = parts
+    sizes = _SIZES.unpack_from(message, 2)
+    steps = [-(-size // 8) * 8 for size in sizes] if old else sizes
+    second = at + steps[0]
+    third = second + steps[1]
+    name, datatype = message[at : at + sizes[0]], message[second : second + sizes[1]]
+    dataspace, at = message[third : third + sizes[2]], third + steps[2]
     end = name.find(b"\0")
     if at > len(message) or end < 0:
         raise MalformedFileError(f"{_STRUCTURE}: parts of {sizes} bytes in a message of {len(message)}")
     flags = 0 if old else flags
-    return AttributeParts(
-        name=name[:end],
-        datatype=datatype,
-        dataspace=dataspace,
-        data=message[at:],
-        datatype_shared=bool(flags & _DATATYPE_SHARED),
-        dataspace_shared=bool(flags & _DATASPACE_SHARED),
-    )
+    return AttributeParts(name[:end], datatype, dataspace, message[at:], flags)
 
 
 def heap_addresses(message: bytes, superblock: Superblock) -> Iterator[int]:
