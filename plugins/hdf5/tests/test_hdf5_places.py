@@ -259,3 +259,24 @@ def test_verifying_reads_no_local_file(tmp_path, private):
     assert {array.path: array.oracle for array in report.arrays} == {
         "d": "native", "link": "native", "raw": "parsed afresh"
     }  # fmt: skip
+
+
+def test_values_are_copied_from_remote_files_too(tmp_path):
+    """Parts that are not aligned, texts, and a virtual dataset without an end, all in a bucket."""
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file.create_dataset("numbers", data=np.arange(20), chunks=(7,), maxshape=(None,))
+        file["texts"] = np.array(["one", "zwölf"], object)
+    with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
+        layout = h5py.VirtualLayout((15,), "i8")
+        layout[:] = h5py.VirtualSource("part.h5", "numbers", (20,))[2:17]
+        file.create_virtual_dataset("shifted", layout)
+        shown(file, "texts", "part.h5", "/texts", h5py.string_dtype(), (2,))
+        shown(file, "endless", "part.h5", "/numbers", "i8", (1,), limit=(None,))
+        file["link"] = h5py.ExternalLink("part.h5", "/texts")
+    stores = served(tmp_path, "x.h5", "part.h5")
+    tree = mf.parse("memory://here/x.h5", stores=stores)
+    root = zarr.open_group(mf.open_store(tree, stores=stores), mode="r", zarr_format=3)
+    assert root["shifted"][...].tolist() == list(range(2, 17))
+    assert root["texts"][...].tolist() == root["link"][...].tolist() == ["one", "zwölf"]
+    assert root["endless"][...].tolist() == list(range(20))
+    assert tree.arrays["endless"].manifest.files.urls == ("memory://here/part.h5",)

@@ -182,8 +182,10 @@ def read_dataset(
     shape, maximum = _extent(space)
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
         raise UnsupportedFeatureError(f"shape {shape}", path, "more bytes than Zarr readers can count")
-    if isinstance(layout, ChunkLayout) and len(layout.chunk_shape) != len(shape):
-        raise MalformedFileError(f"data layout message: chunks {layout.chunk_shape} of an array of shape {shape}")
+    if isinstance(layout, ChunkLayout):
+        _check_chunks(layout, shape, common.datatype.size)
+    if external is not None and not isinstance(layout, ContiguousLayout):
+        raise MalformedFileError("external data files message: of a dataset that is not contiguous")
     if common.fill_undefined:
         context.report(path, "fill value undefined", "what was never written reads as the default of the type")
     if space.null:
@@ -206,6 +208,15 @@ def read_dataset(
         attributes=attributes,
         axes=_axes(space, element.shape, numbered=numbered),
     )
+
+
+def _check_chunks(layout: ChunkLayout, shape: Sequence[int], itemsize: int) -> None:
+    """Make sure that chunks have the form of the array and its elements."""
+    if len(layout.chunk_shape) != len(shape) or layout.element_size != itemsize:
+        raise MalformedFileError(
+            f"data layout message: chunks {layout.chunk_shape} of elements of {layout.element_size} bytes, of an array of "
+            f"shape {tuple(shape)} and elements of {itemsize} bytes"
+        )
 
 
 def read_axes(file: Hdf5File, header: Sequence[Message], space: Dataspace) -> Axes:
