@@ -67,7 +67,7 @@ def read_attributes(
                 continue
             where = f"{path}@{name}"
             value = values[name] = _value(parts, file, lists=name == _FORWARD)
-            if isinstance(value, str | np.generic):  # what nobody can change
+            if isinstance(value, str | np.number):  # what nobody can change
                 file.attributes[message] = name, value
         except (MalformedFileError, UnsupportedFeatureError) as error:
             context.report(where, "attribute that cannot be read", first_line(error))

@@ -36,9 +36,9 @@ def decode_chunk(dataset: Dataset, stored: bytes, mask: int) -> bytes:
     data = stored
     for codec in reversed(_codecs(dataset, _remaining(dataset.filters, mask))):
         data = _decode(codec, data, size + 4 * len(dataset.filters), dataset.path)
-    if len(data) < size:
+    if len(data) != size:
         raise MalformedFileError(f"{dataset.path}: a chunk of {len(data)} bytes where {size} are expected")
-    return data[:size]
+    return data
 
 
 def encode_chunk(dataset: Dataset, plain: bytes, mask: int) -> bytes | None:

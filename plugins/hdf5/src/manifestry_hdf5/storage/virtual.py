@@ -123,9 +123,10 @@ def virtual_values(
     size = dataset.stored_itemsize
     stored = np.frombuffer(dataset.stored_fill or bytes(size), "u1", size).reshape(1, size)
     fill = elements_of(stored, dataset.datatype, dataset.element, dataset.file.heap, limit=limit)
+    for part in parts:
+        _check_type(dataset, part.dataset)
     found = [(_positions(part.virtual, dataset, part.slices, limit), _selected(part, read, limit)) for part in parts]
     dtype = reduce(np.promote_types, [values.dtype for _, values in found], fill.dtype)
-    _check_types(dataset, [part.dataset for part in parts], dtype, fill.dtype)
     target = np.empty((math.prod(dataset.shape), *fill.shape[1:]), dtype)
     for row in range(len(target)) if fill.dtype.hasobject else ():
         target[row] = fill[0]
@@ -136,12 +137,15 @@ def virtual_values(
     return target.reshape(dataset.shape + fill.shape[1:])
 
 
-def _check_types(dataset: Dataset, sources: Sequence[Dataset], dtype: np.dtype[Any], own: np.dtype[Any]) -> None:
-    """Make sure that sources have the type of the virtual dataset, or one whose values it has all."""
-    for source in sources:
-        if source.element.shape != dataset.element.shape or source.element.members != dataset.element.members:
-            raise UnsupportedFeatureError("virtual dataset with a source of another type", dataset.path)
-    if dtype != own and not dataset.element.texts:
+def _check_type(dataset: Dataset, source: Dataset) -> None:
+    """Make sure that a source has the type of the virtual dataset, or numbers or fixed texts that it holds all of."""
+    own, other = dataset.element, source.element
+    same = (own.dtype, own.members) == (other.dtype, other.members)
+    wider = (
+        any(np.issubdtype(own.dtype, kind) and np.issubdtype(other.dtype, kind) for kind in (np.number, np.bytes_))
+        and np.promote_types(own.dtype, other.dtype) == own.dtype
+    )
+    if own.shape != other.shape or not (same or wider):
         raise UnsupportedFeatureError("virtual dataset with a source of another type", dataset.path)
 
 
@@ -155,8 +159,10 @@ def _selected(part: Part, read: Callable[[Dataset, Box], Values], limit: int) ->
     source = part.dataset
     positions = _positions(part.source, source, part.slices, limit)
     row = math.prod(source.shape[1:])
-    if not len(positions) or not source.shape:
-        values = read(source, Box.whole(source.shape))
+    if not source.shape:
+        values = read(source, Box.whole(()))
+    elif not len(positions):
+        values = read(source, Box((0,) * len(source.shape), (0,) * len(source.shape)))
     else:
         low, high = int(positions.min()) // row, int(positions.max()) // row + 1
         if (high - low) * row * source.stored_itemsize > limit:
