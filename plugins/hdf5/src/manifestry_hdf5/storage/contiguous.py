@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -87,10 +88,12 @@ def contiguous_rows(dataset: Dataset, chunk_shape: tuple[int, ...]) -> ChunkMani
     Raises
     ------
     UnsupportedFeatureError
-        The elements are in raw files beside the file.
+        The elements are in raw files beside the file, or such chunks do not follow each other in it.
     MalformedFileError
         As `data_place`.
     """
+    if not _follow_each_other(dataset.shape, chunk_shape):
+        raise UnsupportedFeatureError("virtual dataset of parts of rows", dataset.path)
     if dataset.external is not None:
         raise UnsupportedFeatureError("virtual dataset of external raw files", dataset.path)
     assert isinstance(dataset.layout, ContiguousLayout)
@@ -101,6 +104,13 @@ def contiguous_rows(dataset: Dataset, chunk_shape: tuple[int, ...]) -> ChunkMani
     size = math.prod(chunk_shape) * dataset.stored_itemsize
     offsets = offset + np.arange(math.prod(grid), dtype="u8") * np.uint64(size)
     return ChunkManifest.from_columns(grid, dataset.file.files, 0, offsets, size)
+
+
+def _follow_each_other(shape: Sequence[int], chunk_shape: Sequence[int]) -> bool:
+    """Whether the elements of each chunk, and all chunks in order, are one run of the elements in C order."""
+    first = next((axis for axis, n in enumerate(chunk_shape) if n > 1), len(shape))
+    whole = all(n == length for n, length in zip(chunk_shape[first + 1 :], shape[first + 1 :], strict=True))
+    return whole and (first == len(shape) or math.prod(shape[:first]) == 1 or shape[first] % chunk_shape[first] == 0)
 
 
 def _grid(dataset: Dataset, chunk_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -264,7 +264,8 @@ def _common_rows(dataset: Dataset, mappings: Sequence[_BoxMapping]) -> tuple[int
             borders = [m.start[axis] for m in mappings] + [
                 m.source_start[a] for m in mappings if (a := m.axes[axis]) is not None
             ]
-            shape.append(math.gcd(*lengths, *borders))
+            inner = [m.source.shape[a] for m in mappings if (a := m.axes[axis]) and math.prod(m.source.shape[:a]) > 1]
+            shape.append(math.gcd(*lengths, *borders, *inner))
         else:
             whole = all(
                 a is not None and m.source.shape[a] == m.size[axis] for a, m in zip(follow, mappings, strict=True)
