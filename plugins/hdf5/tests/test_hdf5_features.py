@@ -389,10 +389,17 @@ typed(
 )
 
 
-@feature("Type", "references", refused="references as elements")
+@feature("Type", "references to objects, as their paths", how="copied")
 def _(path):
     with h5py.File(path, "w") as file:
-        file.create_dataset("d", (3,), h5py.ref_dtype)
+        cells = file.create_dataset("d", (3,), h5py.ref_dtype)
+        cells[0], cells[2] = file.create_group("group/inner").ref, cells.ref
+
+
+@feature("Type", "references to regions", refused="references to regions as elements")
+def _(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (3,), h5py.regionref_dtype)
 
 
 def sequences(kind):
@@ -620,6 +627,8 @@ def outcome(made, folder):
     with contextlib.chdir(folder), h5py.File(path) as file:  # where libhdf5 looks for raw files
         for name, array in tree.walk_arrays():
             values = file[name][()]
+            if h5py.check_ref_dtype(file[name].dtype) is not None:
+                values = np.array([file[v].name if v else "" for v in values.reshape(-1)], object).reshape(values.shape)
             assert_equal(root[name][...], np.empty(0, "f4") if isinstance(values, h5py.Empty) else values, name)
             if array.manifest.stored_count:
                 copied.append(bool(array.manifest.inlined.all()))

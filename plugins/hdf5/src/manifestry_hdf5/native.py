@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-from h5py import h5d, h5f, h5p
+from h5py import h5d, h5f, h5g, h5p, h5r
 from manifestry.plugin import (
     MalformedFileError,
     ParseContext,
@@ -96,7 +96,32 @@ class NativeHdf5:
             rank = len(dataset.shape)
             values = np.asarray(dataset[selection[:rank]])
         inside = (slice(None),) * rank + selection[rank:]
+        if described.element.references:
+            with translated(_LIBRARY_ERRORS, MalformedFileError, path):
+                values = self._with_paths(values, dataset.id)
         return model_values(values, described.element)[inside]
+
+    def _with_paths(self, values: Values, dataset: Any) -> Values:
+        """The same values with the paths of objects in place of references."""
+        if values.dtype.names is not None:
+            fields = [
+                (name, object if values.dtype[name].hasobject else values.dtype[name]) for name in values.dtype.names
+            ]
+            target = np.empty(values.shape, fields)
+            for name in values.dtype.names:
+                target[name] = self._with_paths(values[name], dataset)
+            return target
+        if values.dtype != object:
+            return values
+        return _objects((self._path(value, dataset) for value in values.reshape(-1).tolist()), values.shape)
+
+    def _path(self, value: Any, dataset: Any) -> Any:
+        if not isinstance(value, h5py.Reference):
+            return value
+        if not value:
+            return ""
+        number = h5g.get_objinfo(h5r.dereference(value, dataset), b".").objno
+        return self._file.paths.find(int(number[0]) | int(number[1]) << 64)
 
     def close(self) -> None:
         """Close the file."""

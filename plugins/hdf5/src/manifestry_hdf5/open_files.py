@@ -26,8 +26,10 @@ from manifestry_hdf5.structures.batched_reads import Fetch, read_alone
 from manifestry_hdf5.structures.data_objects.attribute_message import heap_addresses
 from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
 from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace, parse_dataspace
+from manifestry_hdf5.structures.data_objects.datatype import ReferenceKind
 from manifestry_hdf5.structures.data_objects.external_files_message import ExternalFile, read_external_files
 from manifestry_hdf5.structures.data_objects.object_header import Message, find_message, read_messages
+from manifestry_hdf5.structures.encodings.references import parse_reference
 from manifestry_hdf5.structures.file_metadata.cache_image import CACHE_IMAGE_MESSAGE, read_cache_image
 from manifestry_hdf5.structures.file_metadata.driver_information import (
     DRIVER_INFORMATION_MESSAGE,
@@ -145,6 +147,26 @@ class Hdf5File:
         if space is None:
             space = self._spaces[message] = parse_dataspace(message, self.superblock)
         return space
+
+    def target_of(self, element: bytes, kind: ReferenceKind) -> str | None:
+        """The path of the object that an element of a reference type points at, None for a null reference.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            It points at a part of an object, or at one that has no path in this file.
+        MalformedFileError
+            As `parse_reference`.
+        """
+        pointer = parse_reference(element, kind, self.superblock, self.heap)
+        if pointer is None:
+            return None
+        if pointer.region is not None or pointer.attribute is not None:
+            raise UnsupportedFeatureError("references to regions or attributes", hint="read them with h5py")
+        path = None if pointer.file is not None else self.paths.find(pointer.address)
+        if path is None:
+            raise UnsupportedFeatureError("reference to an object that has no path in the file")
+        return path
 
     def external_files(self, message: Message | None) -> tuple[ExternalFile, ...]:
         """The external raw files that a message of this file lists.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +27,13 @@ class Hdf5Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         ]
         | None
     ) = None
+    references: Annotated[
+        Literal["paths", "refuse"],
+        Meta(
+            description="What becomes of arrays whose elements are references to objects: the paths of these as texts, or "
+            "refused."
+        ),
+    ] = "paths"
     prefer_sidecar: Annotated[
         bool, Meta(description="Read a DMR++ document beside the file in place of the file, where there is one.")
     ] = False

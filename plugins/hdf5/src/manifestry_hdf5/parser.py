@@ -30,7 +30,12 @@ class Hdf5Parser:
         if options.prefer_sidecar and (tree := tree_of_sidecar(source, options.allow, context)) is not None:
             return tree
         with OpenFiles(options.allow) as files:
-            walker = Walker(files, context, follow_external=options.follow_external)
+            walker = Walker(
+                files,
+                context,
+                follow_external=options.follow_external,
+                paths_of_references=options.references == "paths",
+            )
             root = walker.walk(files.open(source), context.group)
             tree = _Assembly(root, walker, files, context).tree()
             for file in files.being_written():

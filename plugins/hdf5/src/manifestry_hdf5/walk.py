@@ -87,6 +87,8 @@ class Walker:
         Selection, limits, and where refusals go.
     follow_external
         Whether external links are followed.
+    paths_of_references
+        Whether references to objects become paths; datasets of such elements are refused otherwise.
 
     Attributes
     ----------
@@ -94,10 +96,14 @@ class Walker:
         Groups above the one that was asked for, from the root on, with nothing but their scales and attributes.
     """
 
-    def __init__(self, files: OpenFiles, context: ParseContext, *, follow_external: bool) -> None:
+    def __init__(
+        self, files: OpenFiles, context: ParseContext, *, follow_external: bool, paths_of_references: bool = True
+    ) -> None:
         self._files = files
         self._context = context
         self._follow_external = follow_external
+        self._paths_of_references = paths_of_references
+        self._with_references: set[str] = set()  # the files in which some were met
         self._above: list[Identity] = []  # the groups that are being walked
         self._measured: list[Identity] = []  # the virtual datasets whose length is being looked for
         self._count = 0
@@ -280,11 +286,26 @@ class Walker:
                 dataset = earlier or read_dataset(
                     file, identity, path, self._context, attributes=attributes, space=space
                 )
+                self._check_references(dataset, path)
             except UnsupportedFeatureError:
                 group.axes[name] = read_axes(file, header, space)
                 raise
             group.datasets[name] = self._datasets[identity] = dataset
             group.axes[name] = dataset.axes
+
+    def _check_references(self, dataset: Dataset, path: str) -> None:
+        """Report references to objects once for each file, or refuse them."""
+        if not dataset.element.references:
+            return
+        if not self._paths_of_references:
+            raise UnsupportedFeatureError(
+                "references as elements", path, "references='paths' gives the paths of the objects"
+            )
+        url = dataset.file.source.url
+        if url not in self._with_references:
+            self._with_references.add(url)
+            message = f"the first are in {path}: they become the paths of the objects, null ones empty texts"
+            self._context.report("", "references as elements", message)
 
     def _scale(self, file: Hdf5File, address: int, path: str) -> Scale:
         """What a dataset that is not wanted says about dimensions."""

@@ -16,7 +16,6 @@ from manifestry_hdf5.structures.data_objects.dataspace_message import DATASPACE_
 from manifestry_hdf5.structures.data_objects.datatype import Reference as ReferenceType
 from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE, parse_datatype
 from manifestry_hdf5.structures.data_objects.object_header import Message
-from manifestry_hdf5.structures.encodings.references import parse_reference
 
 if TYPE_CHECKING:
     from manifestry_hdf5.open_files import Hdf5File
@@ -86,8 +85,7 @@ def _value(parts: AttributeParts, file: Hdf5File, *, lists: bool) -> Any:
         return reference_lists(kind, space, parts.data, superblock=file.superblock, heap=file.heap)
 
     def resolve(element: bytes, reference: ReferenceType) -> Reference | None:
-        pointer = parse_reference(element, reference.kind, file.superblock, file.heap)
-        path = None if pointer is None or pointer.file is not None else file.paths.find(pointer.address)
+        path = file.target_of(element, reference.kind)
         return None if path is None else Reference(path)
 
     return attribute_value(kind, space, parts.data, superblock=file.superblock, heap=file.heap, resolve=resolve)

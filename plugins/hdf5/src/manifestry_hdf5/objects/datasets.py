@@ -313,7 +313,7 @@ def _read_common(file: Hdf5File, header: Sequence[Message]) -> _Common:
         datatype=datatype,
         element=element,
         filters=() if pipeline is None else pipeline_of(parse_filter_pipeline(pipeline)),
-        fill=fill_value(fill.value[: datatype.size], datatype, element, file.heap),
+        fill=fill_value(fill.value[: datatype.size], datatype, element, file.heap, file.target_of),
         stored_fill=fill.value[: datatype.size],
         fill_undefined=fill.undefined,
     )

@@ -23,6 +23,7 @@ from manifestry_hdf5.structures.data_objects.datatype import (
     Opaque,
     Order,
     Reference,
+    ReferenceKind,
     String,
     StringPadding,
     Time,
@@ -57,6 +58,8 @@ class ElementType:
     members
         Type of the members of variable-length sequences; None where elements are no sequences. `dtype` is ``object``
         then, or in a dataset of one sequence the same.
+    references
+        Whether elements, or fields of them, are references to objects, which become the paths of those.
     """
 
     dtype: np.dtype[Any]
@@ -67,6 +70,7 @@ class ElementType:
     attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
     texts: bool = False
     members: np.dtype[Any] | None = None
+    references: bool = False
 
     @property
     def bytes_codec(self) -> Codec:
@@ -224,7 +228,9 @@ def _compound(datatype: Compound) -> ElementType:
         else:
             return ElementType(dtype=layout.dtype, endian=layout.endian, storage=layout.codecs)
     packed = repack_fields(stored, recurse=True).newbyteorder("=")
-    return ElementType(dtype=packed, by_value=obstacles.reasons[0], texts=obstacles.texts)
+    return ElementType(
+        dtype=packed, by_value=obstacles.reasons[0], texts=obstacles.texts, references=obstacles.references
+    )
 
 
 def _part_of_complex(datatype: Datatype) -> FloatingPoint | None:
@@ -245,6 +251,7 @@ class _Obstacles:
 
     reasons: list[str] = field(default_factory=list)
     texts: bool = False
+    references: bool = False
 
 
 def _stored_dtype(datatype: Datatype, obstacles: _Obstacles) -> np.dtype[Any]:
@@ -267,7 +274,8 @@ def _stored_dtype(datatype: Datatype, obstacles: _Obstacles) -> np.dtype[Any]:
         raise UnsupportedFeatureError(f"compound with {element.by_value}", hint="Zarr's structs have none")
     if is_variable_length(element.dtype):
         obstacles.texts = True
-        obstacles.reasons.append("compound with variable-length strings")
+        obstacles.references |= element.references
+        obstacles.reasons.append(f"compound with {element.by_value}")
         return np.dtype("U1")
     if element.by_value:
         obstacles.reasons.append(f"compound with {element.by_value}")
@@ -289,8 +297,11 @@ def _variable_length(datatype: VariableLength) -> ElementType:
     )
 
 
-def _reference(_: Reference) -> ElementType:
-    raise UnsupportedFeatureError("references as elements", hint="they point into the file; read them with h5py")
+def _reference(datatype: Reference) -> ElementType:
+    if datatype.kind not in (ReferenceKind.OBJECT, ReferenceKind.NEW_OBJECT):
+        kind = "regions" if datatype.kind is not ReferenceKind.ATTRIBUTE else "attributes"
+        raise UnsupportedFeatureError(f"references to {kind} as elements", hint="read them with h5py")
+    return ElementType(dtype=np.dtypes.StringDType(), by_value="references as elements", references=True)
 
 
 def _time(_: Time) -> ElementType:

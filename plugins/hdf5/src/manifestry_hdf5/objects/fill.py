@@ -8,7 +8,7 @@ import numpy as np
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError, default_fill
 
 from manifestry_hdf5.objects.datatypes import ElementType
-from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
+from manifestry_hdf5.objects.stored_values import TargetOf, TooManyBytesError, elements_of
 from manifestry_hdf5.structures.data_objects.datatype import Datatype
 from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
@@ -20,13 +20,17 @@ _MAX_BYTES: Final = 256 << 20
 """What a fill value may take of the heap."""
 
 
-def fill_value(stored: bytes, datatype: Datatype, element: ElementType, heap: GlobalHeap) -> Any:
+def fill_value(
+    stored: bytes, datatype: Datatype, element: ElementType, heap: GlobalHeap, target_of: TargetOf | None = None
+) -> Any:
     """The fill value of a dataset as a scalar of the element type.
 
     Parameters
     ----------
     stored
         An element as the file has it; empty where no fill value was chosen, so that it is zero.
+    target_of
+        See `elements_of`.
 
     Raises
     ------
@@ -42,7 +46,7 @@ def fill_value(stored: bytes, datatype: Datatype, element: ElementType, heap: Gl
         raise MalformedFileError(f"fill value message: {len(stored)} bytes are too few for elements of {size}")
     octets = np.frombuffer(stored, "u1", size).reshape(1, size)
     try:
-        values = elements_of(octets, datatype, element, heap, limit=_MAX_BYTES)
+        values = elements_of(octets, datatype, element, heap, limit=_MAX_BYTES, target_of=target_of)
     except TooManyBytesError:
         raise UnsupportedFeatureError(f"fill value of more than {_MAX_BYTES} bytes") from None
     return _only_value(values.reshape(-1), element)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import Final
 
 from manifestry.plugin import ManifestryError
 
 from manifestry_hdf5.objects.object_table import ObjectKind, ObjectTable, kind_of
 from manifestry_hdf5.objects.texts import decode_text
-from manifestry_hdf5.structures.data_objects.link_message import LinkKind
+from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind
 
 __all__ = ["ObjectPaths"]
 
@@ -33,24 +34,30 @@ class ObjectPaths:
         self._root = root
 
     def find(self, address: int) -> str | None:
-        """The path of an object: of several the one that comes first, a group before its members, members by name."""
+        """The path of an object, None where no link leads to it: of several the shortest, and of those the first."""
         return self._paths.get(address)
 
     @cached_property
     def _paths(self) -> dict[int, str]:
         self._objects.read_ahead(self._root, "", lambda _: True, _MAX_OBJECTS)
-        paths = {self._root: "/"}
-        waiting = [(self._root, "")]
+        paths: dict[int, str] = {}
+        waiting = [(0, "", self._root)]
         while waiting and len(paths) <= _MAX_OBJECTS:
-            address, path = waiting.pop()
-            paths.setdefault(address, path)
-            if paths[address] != (path or "/"):
+            length, path, address = heappop(waiting)
+            if address in paths:
                 continue
-            try:
-                group = kind_of(self._objects.header(address)) is ObjectKind.GROUP
-                links = self._objects.links(address) if group else []
-            except ManifestryError:
-                continue
-            hard = [link for link in links if link.kind is LinkKind.HARD and link.address not in paths]
-            waiting += [(link.address, f"{path}/{decode_text(link.name)}") for link in reversed(hard)]
+            paths[address] = path or "/"
+            for link in self._members(address):
+                if link.address not in paths:
+                    name = decode_text(link.name)
+                    heappush(waiting, (length + 1 + len(name), f"{path}/{name}", link.address))
         return paths
+
+    def _members(self, address: int) -> list[Link]:
+        """The hard links of an object, none where it is no group or cannot be read."""
+        try:
+            if kind_of(self._objects.header(address)) is not ObjectKind.GROUP:
+                return []
+            return [link for link in self._objects.links(address) if link.kind is LinkKind.HARD]
+        except ManifestryError:
+            return []

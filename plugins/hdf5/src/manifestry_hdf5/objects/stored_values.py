@@ -8,6 +8,7 @@ fixed strings, opaque   the same, without padding
 arrays                  more dimensions
 records                 packed; texts in them as long as the longest in their field
 variable-length texts   objects: ``str``
+object references       objects: the paths of what they point at, as ``str``
 sequences               objects: an array of one dimension for each
 ======================  =========================================================
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ from manifestry_hdf5.structures.data_objects.datatype import (
     FixedPoint,
     FloatingPoint,
     Opaque,
+    Reference,
+    ReferenceKind,
     String,
     StringPadding,
     VariableLength,
@@ -45,6 +48,7 @@ from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
 __all__ = [
     "HeapValues",
+    "TargetOf",
     "TooManyBytesError",
     "check_dimensions",
     "elements_of",
@@ -56,6 +60,7 @@ __all__ = [
 type Octets = NDArray[np.uint8]
 """Bytes of elements, ``(n, size)``."""
 type Values = np.ndarray[Any, Any]
+type TargetOf = Callable[[bytes, ReferenceKind], str | None]
 
 
 class TooManyBytesError(Exception):
@@ -84,11 +89,28 @@ class HeapValues:
         Where it is.
     limit
         Bytes that may be taken: damage can make many descriptors the same long object.
+    target_of
+        Gives the paths of references.
     """
 
-    def __init__(self, heap: GlobalHeap, limit: int) -> None:
+    def __init__(self, heap: GlobalHeap, limit: int, target_of: TargetOf | None = None) -> None:
         self._heap = heap
         self._left = limit
+        self._target_of = target_of
+
+    def path(self, element: bytes, kind: ReferenceKind) -> str:
+        """The path that a reference stands for; of a null one the empty text.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            There is none.
+        """
+        if self._target_of is None:
+            raise UnsupportedFeatureError("references as elements")
+        path = self._target_of(element, kind) or ""
+        self.take(len(path))
+        return path
 
     def take(self, size: int) -> None:
         """Count bytes.
@@ -143,7 +165,15 @@ class HeapValues:
         return [decode_text(text.split(b"\0", 1)[0]) for text in self.runs(descriptors, size, 1)]
 
 
-def elements_of(octets: Octets, datatype: Datatype, element: ElementType, heap: GlobalHeap, *, limit: int) -> Values:
+def elements_of(
+    octets: Octets,
+    datatype: Datatype,
+    element: ElementType,
+    heap: GlobalHeap,
+    *,
+    limit: int,
+    target_of: TargetOf | None = None,
+) -> Values:
     """Elements as arrays hold them.
 
     Parameters
@@ -155,6 +185,8 @@ def elements_of(octets: Octets, datatype: Datatype, element: ElementType, heap: 
         their number for a shape.
     limit
         Bytes that may be taken from the heap, and that records with texts may take.
+    target_of
+        Gives the path of the object that a reference points at, None for a null reference.
 
     Returns
     -------
@@ -171,7 +203,7 @@ def elements_of(octets: Octets, datatype: Datatype, element: ElementType, heap: 
         They take more bytes than `limit`.
     """
     check_dimensions(datatype)
-    heap_values = HeapValues(heap, limit)
+    heap_values = HeapValues(heap, limit, target_of)
     if element.members is None:
         return values_of(octets, datatype, element.dtype, heap_values)
     sequences = _sequences(octets, datatype, element.members, heap_values)
@@ -221,6 +253,8 @@ def values_of(octets: Octets, datatype: Datatype, dtype: np.dtype[Any], heap: He
             _check_characters(values)
         case VariableLength(text=True):
             return _objects(heap.texts(octets.tobytes(), datatype.size))
+        case Reference():
+            return _objects([heap.path(row.tobytes(), datatype.kind) for row in octets])
         case _:
             raise UnsupportedFeatureError(f"elements of the type {type(datatype).__name__.lower()}")
     return values.astype(dtype, copy=False)

@@ -63,7 +63,9 @@ def read_elements(
         They take more bytes.
     """
     octets = _stored(dataset, box, table, raw).reshape(-1, dataset.stored_itemsize)
-    values = elements_of(octets, dataset.datatype, dataset.element, dataset.file.heap, limit=limit)
+    values = elements_of(
+        octets, dataset.datatype, dataset.element, dataset.file.heap, limit=limit, target_of=dataset.file.target_of
+    )
     return values.reshape(box.shape + values.shape[1:])
 
 

@@ -122,7 +122,9 @@ def virtual_values(
     """
     size = dataset.stored_itemsize
     stored = np.frombuffer(dataset.stored_fill or bytes(size), "u1", size).reshape(1, size)
-    fill = elements_of(stored, dataset.datatype, dataset.element, dataset.file.heap, limit=limit)
+    fill = elements_of(
+        stored, dataset.datatype, dataset.element, dataset.file.heap, limit=limit, target_of=dataset.file.target_of
+    )
     for part in parts:
         _check_type(dataset, part.dataset)
     found = [(_positions(part.virtual, dataset, part.slices, limit), _selected(part, read, limit)) for part in parts]
@@ -140,7 +142,9 @@ def virtual_values(
 def _check_type(dataset: Dataset, source: Dataset) -> None:
     """Make sure that a source has the type of the virtual dataset, or numbers or fixed texts that it holds all of."""
     own, other = dataset.element, source.element
-    same = (own.dtype, own.members) == (other.dtype, other.members)
+    if own.references and source.file is not dataset.file:
+        raise UnsupportedFeatureError("virtual dataset of references in other files", dataset.path)
+    same = (own.dtype, own.members, own.references) == (other.dtype, other.members, other.references)
     wider = (
         any(np.issubdtype(own.dtype, kind) and np.issubdtype(other.dtype, kind) for kind in (np.number, np.bytes_))
         and np.promote_types(own.dtype, other.dtype) == own.dtype
