@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from manifestry.plugin import (
     FileTable,
@@ -21,8 +21,8 @@ from manifestry_hdf5.file_bytes import FileBytes, LocalFile, PatchedFile, Remote
 from manifestry_hdf5.linked_files import PointsBy, find_linked_file
 from manifestry_hdf5.objects.object_paths import ObjectPaths
 from manifestry_hdf5.objects.object_table import ObjectTable
+from manifestry_hdf5.objects.reading_ahead import ReadingAhead
 from manifestry_hdf5.structures.batched_reads import Fetch, read_alone
-from manifestry_hdf5.structures.data_objects.attribute_message import heap_addresses
 from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
 from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace, parse_dataspace
 from manifestry_hdf5.structures.data_objects.external_files_message import ExternalFile, read_external_files
@@ -39,12 +39,6 @@ from manifestry_hdf5.structures.infrastructure.shared_messages import SHARED_TAB
 from manifestry_hdf5.structures.infrastructure.virtual_mappings import VirtualMapping, parse_virtual_mappings
 
 __all__ = ["Hdf5File", "OpenFiles"]
-
-_HEAD_BYTES: Final = 256 << 10
-"""Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
-
-_HEAP_BYTES: Final = 4096
-"""Bytes of a global heap collection, unless one object in it takes more."""
 
 
 class Hdf5File:
@@ -77,11 +71,11 @@ class Hdf5File:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.files = FileTable([source.file])
         self.common: dict[tuple[Message, ...], Any] = {}
         self.attributes: dict[bytes, tuple[str, Any]] = {}
         self._spaces: dict[bytes, Dataspace] = {}
         self._octets: FileBytes = _octets(source)
+        self.files = FileTable([source.file])
         try:
             self.superblock: Superblock = read_superblock(self._octets.read_range, source.size)
             _refuse_unclosed(source, self.superblock)
@@ -128,10 +122,8 @@ class Hdf5File:
         path
             That of the group in the tree.
         """
-        self.objects.read_ahead(group, path, context.wants_group, context.limits.max_arrays)
-        if self.remote:
-            places = {a for m in self.objects.attributes_read() for a in heap_addresses(m, self.superblock)}
-            self.prefetch([(self.superblock.base + a, self.superblock.base + a + _HEAP_BYTES) for a in places])
+        hints = ReadingAhead(self.superblock, self.objects.shared, context.wants) if self.remote else None
+        self.objects.read_ahead(group, path, context.wants_group, context.limits.max_arrays, hints)
 
     def dataspace(self, message: bytes) -> Dataspace:
         """The dimensions that a message says; those of attributes are nearly all the same.
@@ -189,13 +181,11 @@ class Hdf5File:
 
 
 def _octets(source: Source) -> FileBytes:
+    if source.local_path is None:
+        return RemoteFile(source)
     size = source.size  # a missing file is said to be missing, not malformed
-    if source.local_path is not None:
-        with translated(OSError, SourceError, source.url):
-            return LocalFile(source.local_path, size)
-    remote = RemoteFile(source)
-    remote.prefetch([(0, min(size, _HEAD_BYTES))])
-    return remote
+    with translated(OSError, SourceError, source.url):
+        return LocalFile(source.local_path, size)
 
 
 def _refuse_unclosed(source: Source, superblock: Superblock) -> None:
