@@ -108,6 +108,7 @@ def assert_as_local(url, path):
     assert [name for name, _ in remote.walk_arrays()] == list(arrays)
     for name, array in remote.walk_arrays():
         assert array.metadata == arrays[name].metadata
+        assert array.manifest.inline_chunks() == arrays[name].manifest.inline_chunks()
         for ours, theirs in zip(array.manifest.columns()[1:], arrays[name].manifest.columns()[1:], strict=True):
             assert np.array_equal(ours, theirs)
 
@@ -195,6 +196,19 @@ def test_texts_in_a_large_collection_come_with_the_others(server, tmp_path):
             file[f"more{i}"] = np.zeros(100_000)
     assert_as_local(url, path)
     assert counter.rounds <= 5
+
+
+@pytest.mark.parametrize("chunks", [None, (10,)])
+def test_values_that_are_copied_come_together(server, tmp_path, chunks):
+    url, counter = server
+    path = tmp_path / "copied.h5"
+    with h5py.File(path, "w") as file:
+        for i in range(8):
+            names = [f"station {k} of {i}" * 4 for k in range(200)]
+            file.create_dataset(f"names{i}", data=names, dtype=h5py.string_dtype(), chunks=chunks)
+            file[f"padding{i}"] = np.zeros(150_000)
+    assert_as_local(url, path)
+    assert counter.rounds <= 6
 
 
 def test_threads_do_not_wait_for_each_other(server, scattered, tmp_path):

@@ -34,7 +34,11 @@ from manifestry_hdf5.structures.file_metadata.driver_information import (
     read_driver,
 )
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock, read_superblock
-from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
+from manifestry_hdf5.structures.infrastructure.global_heap import (
+    COLLECTION_BYTES,
+    GlobalHeap,
+    read_collections_ahead,
+)
 from manifestry_hdf5.structures.infrastructure.shared_messages import SHARED_TABLE_MESSAGE
 from manifestry_hdf5.structures.infrastructure.virtual_mappings import VirtualMapping, parse_virtual_mappings
 
@@ -169,6 +173,12 @@ class Hdf5File:
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Bring ranges that will be read soon, in one round trip, where that saves anything."""
         self._octets.prefetch(ranges)
+
+    def read_collections_ahead(self, addresses: Sequence[int], limit: int) -> None:
+        """Bring global heap collections that will be read soon, of no more bytes than a limit."""
+        some = addresses[: max(0, limit) // COLLECTION_BYTES]
+        if some:
+            read_alone(read_collections_ahead(self.superblock, some), self._octets.fetch)
 
     @property
     def fetch_index(self) -> Fetch:
