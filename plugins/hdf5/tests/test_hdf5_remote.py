@@ -211,6 +211,34 @@ def test_values_that_are_copied_come_together(server, tmp_path, chunks):
     assert counter.rounds <= 6
 
 
+def test_members_of_groups_above_come_together(server, tmp_path):
+    url, counter = server
+    path = tmp_path / "inner.h5"
+    with h5py.File(path, "w") as file:
+        for i in range(12):
+            file[f"x{i}"] = np.zeros(150_000)
+            file[f"x{i}"].attrs["units"] = "m"
+        file["inner/y"] = np.arange(3)
+    tree = mf.parse(f"{url}/{path.name}", group="inner")
+    assert list(tree.arrays) == ["y"]
+    assert counter.rounds <= 5
+
+
+def test_sources_of_a_virtual_dataset_are_opened_together(server, tmp_path):
+    url, counter = server
+    layout = h5py.VirtualLayout((12, 100), "f8")
+    for i in range(12):
+        with h5py.File(tmp_path / f"part{i}.h5", "w") as file:
+            file["x"] = np.arange(100.0)
+        layout[i] = h5py.VirtualSource(f"part{i}.h5", "x", (100,))
+    with h5py.File(tmp_path / "whole.h5", "w", libver="latest") as file:
+        file.create_virtual_dataset("all", layout)
+    tree = mf.parse(f"{url}/whole.h5")
+    assert len(tree["all"].manifest.files) == 12
+    assert (counter.requests, counter.heads) == (13, 0)
+    assert counter.rounds <= 3
+
+
 def test_threads_do_not_wait_for_each_other(server, scattered, tmp_path):
     url, counter = server
     for i in range(24):

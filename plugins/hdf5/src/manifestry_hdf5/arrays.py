@@ -174,7 +174,9 @@ class ArrayBuilder:
         assert isinstance(dataset.layout, VirtualLayout)
         mappings = dataset.file.virtual_mappings(dataset.layout, len(dataset.shape))
         sources: dict[SourceName, Dataset] = {}
-        for name in source_names(mappings, dataset.shape):
+        names = list(source_names(mappings, dataset.shape))
+        self._walker.begin_source_files(dataset.file, names, dataset.path)
+        for name in names:
             try:
                 file = self._walker.source_file(dataset.file, name, dataset.path)
                 sources[name] = self._walker.describe(file, name.dataset, dataset.path)

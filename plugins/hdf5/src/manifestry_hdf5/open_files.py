@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from manifestry.plugin import (
     FileTable,
@@ -129,6 +131,11 @@ class Hdf5File:
         hints = ReadingAhead(self.superblock, self.objects.shared, context.wants) if self.remote else None
         self.objects.read_ahead(group, path, context.wants_group, context.limits.max_arrays, hints)
 
+    def read_members_ahead(self, group: int, context: ParseContext) -> None:
+        """Read the headers and attributes of the members of a group all together, where that saves anything."""
+        if self.remote:
+            self.objects.read_ahead(group, "", lambda path: not path, context.limits.max_arrays)
+
     def dataspace(self, message: bytes) -> Dataspace:
         """The dimensions that a message says; those of attributes are nearly all the same.
 
@@ -215,6 +222,15 @@ def _refuse_unclosed(source: Source, superblock: Superblock) -> None:
         raise UnsupportedFeatureError("file that is still open for writing", source.url, remedy)
 
 
+_SIDE_BY_SIDE: Final = 16
+"""Files whose first bytes are read at a time."""
+
+
+def _read_head(source: Source) -> None:
+    with suppress(SourceError):
+        source.head()
+
+
 class OpenFiles:
     """The files that one parse has open, each once; a context that closes them all.
 
@@ -226,6 +242,7 @@ class OpenFiles:
 
     def __init__(self, allow: Sequence[str] | None = None) -> None:
         self._open: dict[str, Hdf5File] = {}
+        self._begun: dict[str, Source] = {}
         self._allow = allow
 
     def __enter__(self) -> Self:
@@ -251,8 +268,18 @@ class OpenFiles:
         """
         if source.url not in self._open:
             with translated(MalformedFileError, MalformedFileError, source.url):
-                self._open[source.url] = Hdf5File(source)
+                self._open[source.url] = Hdf5File(self._begun.pop(source.url, source))
         return self._open[source.url]
+
+    def begin(self, sources: Sequence[Source]) -> None:
+        """Read the first bytes of remote files that will be opened, side by side; what fails will fail again."""
+        fresh = {source.url: source for source in sources if source.local_path is None}
+        for url in self._open.keys() | self._begun.keys():
+            fresh.pop(url, None)
+        if fresh:
+            with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(fresh))) as pool:
+                list(pool.map(_read_head, fresh.values()))
+        self._begun |= fresh
 
     def link_target(self, file: Hdf5File, name: str, points_by: PointsBy, where: str) -> Source:
         """The source that a file points at by a name.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
@@ -130,6 +131,7 @@ class Walker:
     def _scales_of(self, file: Hdf5File, address: int, path: str) -> Group:
         """A group above the one asked for: only what it says about dimensions matters."""
         group = Group(path=path)
+        file.read_members_ahead(address, self._context)
         group.attributes = read_attributes(file, address, path, self._context)
         for link in file.objects.links(address):
             hard = link.kind is LinkKind.HARD
@@ -331,6 +333,15 @@ class Walker:
         if name.file == ".":
             return file
         return self._files.open(self._files.link_target(file, name.file, PointsBy.VIRTUAL_SOURCE, path))
+
+    def begin_source_files(self, file: Hdf5File, names: Iterable[SourceName], path: str) -> None:
+        """Begin to read the files of the sources of a virtual dataset, which `source_file` opens; what fails will fail again."""
+        sources = []
+        for name in {name.file for name in names} - {"."} if file.remote else ():
+            with suppress(MalformedFileError, SourceError, UnsupportedFeatureError):
+                sources.append(self._files.link_target(file, name, PointsBy.VIRTUAL_SOURCE, path))
+        if len(sources) > 1:
+            self._files.begin(sources)
 
     def describe(self, file: Hdf5File, target: str, path: str) -> Dataset:
         """The dataset at a path of a file, for which another dataset at `path` asks.
