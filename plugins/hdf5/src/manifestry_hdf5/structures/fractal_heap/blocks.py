@@ -82,7 +82,8 @@ def read_blocks_ahead(superblock: Superblock, heap: FractalHeap) -> IndexReader[
     if heap.root == superblock.undefined:
         return
     if not heap.rows:
-        yield [Blocks(np.array([superblock.base + heap.root], "i8"), heap.root_size if heap.filters else heap.start)]
+        length = heap.root_size if heap.filters else heap.start
+        yield [Blocks(np.array([superblock.place(heap.root, f"{heap.where}: root block", length)], "i8"), length)]
         return
     table = yield from _find_direct(superblock, heap, None)
     lengths = table.stored if heap.filters else table.sizes
