@@ -139,20 +139,23 @@ class ObjectTable:
                 return self._members(found, address, paths) if len(paths) <= max_objects else ()
             if kind == _ATTRIBUTES:
                 return _unnamed(hints.of_attributes(found)) if hints else ()
-            further = self._contents(address, found, is_wanted=wants_group(paths[address]))
+            further = self._contents(address, found, lambda: wants_group(paths[address]))
             return [*further, *_unnamed(hints.of_header(found, paths[address]))] if hints else further
 
         read_growing([((_HEADER, root), self.read_header(root))], follow, self._fetch)
 
-    def _contents(self, address: int, header: Sequence[Message], *, is_wanted: bool) -> Parts[_Part]:
+    def _contents(self, address: int, header: Sequence[Message], is_wanted: Callable[[], bool]) -> Parts[_Part]:
         """What to read of an object whose header has been read: attributes, and the links of a group that is wanted."""
         parts: list[tuple[_Part, IndexReader[Any]]] = []
         if address not in self._attributes:
             reader = read_attribute_messages(header, self._superblock, self.shared)
             parts.append(((_ATTRIBUTES, address), reader))
-        if is_wanted and address not in self._read_ahead and any(m[0] in _GROUP_MESSAGES for m in header):
-            self._read_ahead.add(address)
-            parts.append(((_LINKS, address), read_links(header, self._superblock)))
+        for message in header:
+            if message[0] in _GROUP_MESSAGES:
+                if address not in self._read_ahead and is_wanted():
+                    self._read_ahead.add(address)
+                    parts.append(((_LINKS, address), read_links(header, self._superblock)))
+                break
         return parts
 
     def _members(self, links: list[Link], group: int, paths: dict[int, str]) -> Parts[_Part]:

@@ -118,7 +118,8 @@ def read_growing[K](parts: Parts[K], follow: Callable[[K, Any], Parts[K]], fetch
                 result = stop.value
             except ManifestryError as error:
                 result = error
-            queue += [(new, begun, None) for new, begun in follow(name, result)]
+            if further := follow(name, result):
+                queue += [(new, begun, None) for new, begun in further]
         queue = []  # the blocks of the last round are not needed any more
         if wanted:
             queue = [(*part, data) for part, data in _deal(wanted, fetch(_blocks_of(wanted)))]
