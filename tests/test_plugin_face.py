@@ -19,7 +19,7 @@ OF_USERS = {"Limits", "Reference", "Stores", "UnknownFormatError", "parse", "to_
 """What plugins take from `manifestry` itself: verbs, and what stands in signatures of users."""
 INSIDE = {
     "Claim": "a lock that another process holds",
-    "HEAD_BYTES": "requests are counted",
+    "REMOTE_HEAD_BYTES": "requests are counted",
     "RetryPolicy": "short pauses",
     "attributes_equal": "the measure of the core",
     "attributes_to_json": "the measure of the core",

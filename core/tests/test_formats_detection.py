@@ -8,7 +8,7 @@ from manifestry.formats import hookimpl
 from manifestry.formats.descriptors import Confidence, Magic, ParserDescriptor, WriterDescriptor
 from manifestry.formats.detection import detect, matches
 from manifestry.formats.loading import FormatRegistry
-from manifestry.storage.source import HEAD_BYTES, Source
+from manifestry.storage.source import REMOTE_HEAD_BYTES, Source
 from manifestry.testing.servers import range_server
 from obstore.store import MemoryStore
 
@@ -173,11 +173,12 @@ def test_directories_are_known_by_what_they_hold(tmp_path):
 
 def test_one_header_read_for_all():
     formats = registry(HDF5, NETCDF4, TIFF, parser("certain", sniff="sniff_certain"))
-    with range_server({"/a": b"\x89HDF" + bytes(200_000)}) as server:
+    with range_server({"/a": b"\x89HDF" + bytes(500_000)}) as server:
         source = Source(server.url + "/a")
         detect(source, formats)
         source.head(4096)
-        assert (server.count("HEAD"), server.count("GET"), server.sent) == (1, 1, HEAD_BYTES)
+        assert source.size == 500_004
+        assert (server.count("HEAD"), server.count("GET"), server.sent) == (0, 1, REMOTE_HEAD_BYTES)
 
 
 @pytest.mark.parametrize(

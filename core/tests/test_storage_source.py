@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from manifestry.errors import OptionError, SourceError
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import RetryPolicy
-from manifestry.storage.source import HEAD_BYTES, Source
+from manifestry.storage.source import HEAD_BYTES, REMOTE_HEAD_BYTES, Source
 from manifestry.testing.servers import range_server
 from obspec_utils.registry import ObjectStoreRegistry
 from obspec_utils.wrappers import TracingReadableStore
@@ -143,6 +143,16 @@ class TestMemory:
         assert not Source("memory://here/dir/a.bin", {"memory://here": memory}).is_prefix
         assert not Source("memory://here/empty", {"memory://here": memory}).is_prefix
 
+    def test_first_bytes(self, memory):
+        for name, size in (("dir/a.bin", len(DATA)), ("empty", 0), ("dir/sub/b.bin", 1)):
+            source = Source(f"memory://here/{name}", {"memory://here": memory})
+            data = bytes(memory.get(name).bytes())
+            assert source.head() == data[:REMOTE_HEAD_BYTES]
+            assert source.file == Source(source.url, {"memory://here": memory}).file
+            assert source.size == size
+        with pytest.raises(SourceError, match="does not exist"):
+            Source("memory://here/none", {"memory://here": memory}).head()
+
     def test_resolve(self, memory):
         source = Source("memory://here/dir/a.bin", {"memory://here": memory})
         assert source.resolve("sub/b.bin").range(0, 1) == b"b"
@@ -185,6 +195,55 @@ class TestHttp:
         source.head(100)
         source.open().read(10)
         assert (server.count("HEAD"), server.count("GET")) == (1, 1)
+
+    @pytest.mark.parametrize("size", [1, REMOTE_HEAD_BYTES - 1, REMOTE_HEAD_BYTES, REMOTE_HEAD_BYTES + 1])
+    def test_size_tag_and_time_come_with_the_first_bytes(self, server, size):
+        server.objects["/x"] = data = (DATA * 2)[:size]
+        source, asked = Source(server.url + "/x"), Source(server.url + "/x")
+        assert asked.size == size
+        server.reset()
+        assert source.head() == data[:REMOTE_HEAD_BYTES]
+        assert source.file == asked.file
+        assert (source.exists(), source.is_prefix, source.head(10)) == (True, False, data[:10])
+        assert source.blocks(block_size=1000).read_range(0, 900) == data[:900]
+        assert (server.count("HEAD"), server.count("GET"), server.sent) == (0, 1, min(size, REMOTE_HEAD_BYTES))
+        assert source.head(10**6) == data
+
+    def test_first_bytes_of_servers_without_head_requests(self, server):
+        server.head = False
+        source = Source(server.url + "/d/a.bin")
+        assert (source.head(), source.size) == (DATA[:REMOTE_HEAD_BYTES], len(DATA))
+
+    def test_first_bytes_of_servers_without_ranges(self, server):
+        server.ranges = False
+        source, empty = Source(server.url + "/d/a.bin"), Source(server.url + "/empty")
+        with pytest.raises(SourceError, match="does not answer requests for byte ranges"):
+            source.head()
+        assert (source.size, empty.head(), empty.size) == (len(DATA), b"", 0)
+
+    def test_first_bytes_and_faults(self, server):
+        server.statuses = {"/401": 401, "/403": 403, "/400": 400}
+        for path, message in (("/none", "does not exist"), ("/401", "needs credentials"), ("/400", "400 Bad Request")):
+            with pytest.raises(SourceError, match=message):
+                Source(server.url + path).head()
+        assert server.count("HEAD") == 0
+        server.fail_once(503)
+        assert Source(server.url + "/d/a.bin").head(5) == DATA[:5]
+
+    def test_what_is_only_asked_for_is_not_read(self, server):
+        assert Source(server.url + "/d/a.bin").exists()
+        assert (server.count("HEAD"), server.count("GET")) == (1, 0)
+
+    def test_many_far_ranges_are_on_their_way_together(self, server):
+        source = Source(server.url + "/d/a.bin")
+        assert source.size
+        server.reset()
+        server.latency = 0.1
+        wanted = [(i * 2000 % 300_000, i * 2000 % 300_000 + 5) for i in range(110, -10, -1)] + [(7, 7)]
+        wanted += [(a, b + 20) for a, b in wanted[:30]]
+        assert source.ranges(wanted, coalesce=100) == [DATA[a:b] for a, b in wanted]
+        assert server.count() == 120
+        assert server.round_trips <= 4
 
     def test_near_ranges_are_one_request_and_far_ones_are_concurrent(self, server):
         source = Source(server.url + "/d/a.bin")
@@ -273,6 +332,17 @@ class TestS3:
         assert not Source("s3://bucket/dir/sub/x").is_prefix
         assert not Source("s3://bucket/di").is_prefix
 
+    def test_first_bytes(self, s3_environment):
+        store = s3_environment.store()
+        for name, data in (("dir/sub/large", DATA), ("dir/sub/empty", b""), ("dir/a#b", b"a#b")):
+            store.put(name, data)
+            source = Source(f"s3://bucket/{name}")
+            assert not Source(f"s3://bucket/{name}").is_prefix
+            assert source.head() == data[:REMOTE_HEAD_BYTES]
+            assert source.file == Source(f"s3://bucket/{name}").file
+        with pytest.raises(SourceError, match="does not exist"):
+            Source("s3://bucket/none").head()
+
     def test_faults(self, s3_environment):
         assert failure(Source("s3://bucket/none")) == "s3://bucket/none: does not exist"
         assert "does not exist" in failure(Source("s3://none/x"))
@@ -331,6 +401,8 @@ class TestRegistry:
         source = Source("s3://bucket/dir/a.bin", ObjectStoreRegistry({"s3://bucket": traced}))
         assert source.ranges([(0, 3), (5, 7)]) == [DATA[:3], DATA[5:7]]
         assert not source.is_prefix
+        assert source.head() == DATA[:REMOTE_HEAD_BYTES]
+        assert source.size == len(DATA)
         assert trace.requests
 
     def test_a_registry_of_ours_is_taken_over(self, memory):

@@ -122,8 +122,8 @@ class CountingStore:
         return self._ranges(ranges, **options)
 
 
-@pytest.mark.parametrize(("variables", "requests"), [(3, 1), (1500, 2)])
-def test_headers_take_one_or_two_requests(classic, variables, requests):
+@pytest.mark.parametrize(("variables", "requests"), [(3, 0), (6000, 1)])
+def test_headers_take_one_request_or_another_one(classic, variables, requests):
     names = [b"a_long_name_of_a_variable_%05d" % i for i in range(variables)]
     file = classic(1, 0, [(b"x", 1)], [], [(name, [0], 4, 0) for name in names])
     at = len(file.header())
@@ -134,4 +134,4 @@ def test_headers_take_one_or_two_requests(classic, variables, requests):
     counter = CountingStore(source)
     assert len(mf.parse(source).arrays) == variables
     assert len(counter.reads) == requests
-    assert sum(counter.reads) < 300_000
+    assert sum(counter.reads) < 800_000

@@ -1,16 +1,17 @@
 """From a URL to bytes: URL → object store → ranges.
 
-============  ==========================================================================
-`urls`        canonical URLs: one spelling for one object
-`registry`    which object store serves a URL: the caller's first, then the environment's
-`objects`     what stores and the file system say of an object
-`source`      Source: one object or prefix as parsers see it
-`blocks`      a seekable reader with a random-access block cache
-`errors`      the store library's exceptions as `SourceError`, and which of them may pass
-`retrying`    requests that are tried again, and for how long
-`policy`      what a document that points at other files may point at
-`hosts`       which hosts are not public, and where dots in paths lead
-============  ==========================================================================
+==============  ==========================================================================
+`urls`          canonical URLs: one spelling for one object
+`registry`      which object store serves a URL: the caller's first, then the environment's
+`objects`       what stores and the file system say of an object
+`source`        Source: one object or prefix as parsers see it
+`side_by_side`  many ranges of one object, more at a time than the store library fetches
+`blocks`        a seekable reader with a random-access block cache
+`errors`        the store library's exceptions as `SourceError`, and which of them may pass
+`retrying`      requests that are tried again, and for how long
+`policy`        what a document that points at other files may point at
+`hosts`         which hosts are not public, and where dots in paths lead
+==============  ==========================================================================
 """
 
 from manifestry.storage.blocks import BlockReader

@@ -86,10 +86,17 @@ class BlockReader(io.RawIOBase):
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Bring all blocks that the ranges touch, in one call of `fetch`."""
+        self._load(self._missing(ranges))
+
+    def missing(self, ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """What `prefetch` would fetch of the ranges: runs of blocks, ascending."""
+        return self._runs(self._missing(ranges))
+
+    def _missing(self, ranges: Sequence[tuple[int, int]]) -> list[int]:
         size = self._block_size
         inside = ((max(start, 0), min(stop, self._size)) for start, stop in ranges)
         wanted = {b for start, stop in inside if start < stop for b in range(start // size, (stop - 1) // size + 1)}
-        self._load(sorted(b for b in wanted if b not in self._blocks))
+        return sorted(b for b in wanted if b not in self._blocks)
 
     def preload(self, start: int, data: bytes) -> None:
         """Take bytes that are known already (a header that was read to detect the format) into the cache."""
@@ -120,14 +127,18 @@ class BlockReader(io.RawIOBase):
         while len(self._blocks) > self._max_blocks:
             self._blocks.popitem(last=False)
 
-    def _read(self, missing: list[int]) -> list[bytes]:
-        """Fetch blocks (ascending), runs of neighbours as one range."""
+    def _runs(self, blocks: list[int]) -> list[tuple[int, int]]:
+        """The bytes of blocks (ascending), those of neighbours as one range."""
         size = self._block_size
         runs: list[list[int]] = []
-        for block in missing:
+        for block in blocks:
             if runs and runs[-1][1] == block:
                 runs[-1][1] = block + 1
             else:
                 runs.append([block, block + 1])
-        parts = self._fetch([(a * size, min(b * size, self._size)) for a, b in runs])
+        return [(a * size, min(b * size, self._size)) for a, b in runs]
+
+    def _read(self, missing: list[int]) -> list[bytes]:
+        """Fetch blocks (ascending), runs of neighbours as one range."""
+        size, parts = self._block_size, self._fetch(self._runs(missing))
         return [bytes(part[i : i + size]) for part in parts for i in range(0, max(len(part), 1), size)]

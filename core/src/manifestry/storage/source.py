@@ -21,12 +21,16 @@ from manifestry.storage.errors import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, files_below, list_objects, read_at
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import retry
+from manifestry.storage.side_by_side import read_side_by_side
 from manifestry.storage.urls import canonical_url, join_url, one_line
 
-__all__ = ["HEAD_BYTES", "Source"]
+__all__ = ["HEAD_BYTES", "REMOTE_HEAD_BYTES", "Source"]
 
 HEAD_BYTES = (64 << 10) + 64
 """Bytes of the one header read that detection and parsers share: it holds what follows a preamble of 64 KiB."""
+
+REMOTE_HEAD_BYTES = 256 << 10
+"""As `HEAD_BYTES`, of remote objects: what takes about as long to travel as a further request takes to be answered."""
 
 COALESCE_BYTES = 16 << 10
 """Ranges closer than this are fetched as one request; obstore's own 1 MiB would fetch whole files."""
@@ -53,7 +57,8 @@ class Source:
     Notes
     -----
     Size, entity tag and time of last change are asked for once and then kept: they describe the object as it was when
-    parsing began, and writers store them as checksums.
+    parsing began, and writers store them as checksums. Those of a remote object come with its first bytes where `head`
+    is asked for before them.
 
     Examples
     --------
@@ -165,26 +170,42 @@ class Source:
 
     def exists(self) -> bool:
         """Whether there is an object at the URL (a prefix does not count)."""
-        try:
-            return self.file is not None
-        except SourceError as error:
-            if isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | NotADirectoryError):
-                return False
-            raise
+        return _is_there(lambda: self.file)
 
     def head(self, count: int | None = None) -> bytes:
-        """The first bytes: one read of at most 64 KiB, shared by everybody who looks at the header.
+        """The first bytes: one read, shared by everybody who looks at the header.
 
         Parameters
         ----------
         count
-            Bytes wanted; None for what that one read gives.
+            Bytes wanted; None for what that one read gives: at least 64 KiB where the object has them.
         """
-        if count is not None and count > HEAD_BYTES:
-            return self.range(0, min(count, self.size))
-        if not self._head and self.size:
-            self._head = self.range(0, min(HEAD_BYTES, self.size))
-        return self._head[:count]
+        if not self._head:
+            self._head = self._read_head()
+        if count is None or count <= len(self._head):
+            return self._head[:count]
+        return self.range(0, count) if len(self._head) < self.size else self._head
+
+    def _read_head(self) -> bytes:
+        remote = self.local_path is None
+        if remote and "file" not in self.__dict__ and _is_obstore(self.store):
+            try:
+                meta, data = self._ask(self._first_request)
+            except SourceError as error:
+                # Empty objects have no ranges, and some servers have none of anything.
+                if "range" not in str(error.__cause__).lower():
+                    raise
+            else:
+                file = file_from_metadata(self.url, meta)
+                if len(data) == min(REMOTE_HEAD_BYTES, meta["size"]):
+                    self.file = file
+                    return data
+        return self.range(0, REMOTE_HEAD_BYTES if remote else HEAD_BYTES)
+
+    def _first_request(self) -> tuple[Any, bytes]:
+        """The store's metadata of the object, and its first bytes."""
+        answer = self.store.get(self.path, options={"range": (0, REMOTE_HEAD_BYTES)})
+        return answer.meta, bytes(memoryview(answer.bytes()))
 
     def range(self, start: int, stop: int) -> bytes:
         """The bytes ``start:stop``; fewer only where the object ends.
@@ -221,7 +242,7 @@ class Source:
     def _fetch(self, ranges: Sequence[tuple[int, int]], coalesce: int) -> list[bytes]:
         """The bytes of ranges that lie inside the object."""
         if self.local_path is None:
-            parts = self._fetch_remote(ranges, coalesce)
+            parts = read_side_by_side(ranges, coalesce, lambda some: self._fetch_remote(some, coalesce))
         else:
             with source_errors(self.url):
                 parts = _read_file(self.local_path, ranges)
@@ -241,7 +262,7 @@ class Source:
 
         def ask() -> list[bytes]:
             # Other stores than obstore's join ranges in their own way.
-            more = {"coalesce": coalesce} if type(self.store).__module__.startswith("obstore") else {}
+            more = {"coalesce": coalesce} if _is_obstore(self.store) else {}
             starts, stops = zip(*ranges, strict=True)
             got = self.store.get_ranges(self.path, starts=list(starts), ends=list(stops), **more)
             return [bytes(memoryview(part)) for part in got]
@@ -279,14 +300,14 @@ class Source:
     def is_prefix(self) -> bool:
         """Whether this is no object but a directory: objects have URLs that begin with it and a slash.
 
-        Asks for the object first: that is needed anyway, and whoever may read an object may not always list.
+        Asks for the first bytes first: they are needed anyway, and whoever may read an object may not always list.
         """
         if self.local_path is not None:
             with source_errors(self.url):
                 return self.local_path.is_dir()
         if isinstance(self.store, HTTPStore) or not hasattr(self.store, "list"):
             return False  # plain HTTP cannot list
-        if not self.url.endswith("/") and self.exists() and self.size:
+        if not self.url.endswith("/") and _is_there(self.head) and self.size:
             return False  # an object without bytes may stand for a directory
         prefix = self.path.rstrip("/") + "/" if self.path else None
         return bool(self._ask(lambda: next(iter(self.store.list(prefix, chunk_size=1)), [])))
@@ -324,6 +345,22 @@ class Source:
     def child(self, name: str) -> Source:
         """The object or prefix of a relative name below this prefix."""
         return Source.at(f"{self.url.rstrip('/')}/{name}", self.registry)
+
+
+def _is_obstore(store: Any) -> bool:
+    """Whether a store is one of obstore's own, and not only one that looks alike."""
+    return type(store).__module__.startswith("obstore")
+
+
+def _is_there(ask: Callable[[], object]) -> bool:
+    """Whether there is an object, by a question about it."""
+    try:
+        ask()
+    except SourceError as error:
+        if isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+            return False
+        raise
+    return True
 
 
 def _read_file(path: Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:

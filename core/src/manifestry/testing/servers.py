@@ -115,8 +115,7 @@ def range_server(objects: Mapping[str, bytes], *, latency: float = 0.0) -> Itera
     latency
         Seconds that every answer waits.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
     state = RangeServer(url=f"http://127.0.0.1:{server.server_port}", objects=dict(objects), latency=latency)
     server.state, server.lock = state, Lock()  # type: ignore[attr-defined]
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -127,6 +126,11 @@ def range_server(objects: Mapping[str, bytes], *, latency: float = 0.0) -> Itera
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512  # of five, those who connect together would wait a second for each other
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -26,6 +26,7 @@ from manifestry_hdf5.open_files import OpenFiles
 from manifestry_hdf5.storage.chunked import SkippedFiltersError, chunked_storage, read_tables
 from manifestry_hdf5.storage.contiguous import contiguous_storage, find_raw_files
 from manifestry_hdf5.storage.copying import SMALL, copy_chunks, copy_values
+from manifestry_hdf5.storage.copying_ahead import read_values_ahead
 from manifestry_hdf5.storage.elements import Box, read_elements
 from manifestry_hdf5.storage.virtual import virtual_storage, virtual_values
 from manifestry_hdf5.storage.virtual_sources import Part, SourceName, parts_of, source_names
@@ -58,7 +59,22 @@ class ArrayBuilder:
         self._tables: dict[Identity, ChunkTable | ManifestryError] = {}
         self._built: dict[Identity, VirtualArray] = {}
         self._above: list[Identity] = []  # the virtual datasets whose sources are being read
-        self._read_indexes(datasets)
+        all_of_them = list(datasets)
+        self._read_indexes(all_of_them)
+        self._read_values_ahead(all_of_them)
+
+    def _read_values_ahead(self, datasets: Iterable[Dataset]) -> None:
+        """Fetch the values that will be copied from remote files, those of all datasets together."""
+        limit = self._context.limits.max_inline_bytes
+        copied: dict[str, dict[Identity, Dataset]] = {}
+        for dataset in datasets:
+            if dataset.file.remote and dataset.nbytes <= limit and _has_elements(dataset) and _reason_to_copy(dataset):
+                copied.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset
+        for members in copied.values():
+            file = next(iter(members.values())).file
+            tables = {name: self._tables.get(name) for name in members}
+            sound = {name: table for name, table in tables.items() if not isinstance(table, ManifestryError)}
+            read_values_ahead(file, ((members[name], table) for name, table in sound.items()), limit)
 
     def _read_indexes(self, datasets: Iterable[Dataset]) -> None:
         by_file: dict[str, dict[Identity, Dataset]] = {}
@@ -152,7 +168,9 @@ class ArrayBuilder:
         assert isinstance(dataset.layout, VirtualLayout)
         mappings = dataset.file.virtual_mappings(dataset.layout, len(dataset.shape))
         sources: dict[SourceName, Dataset] = {}
-        for name in source_names(mappings, dataset.shape):
+        names = list(source_names(mappings, dataset.shape))
+        self._walker.begin_source_files(dataset.file, names, dataset.path)
+        for name in names:
             try:
                 file = self._walker.source_file(dataset.file, name, dataset.path)
                 sources[name] = self._walker.describe(file, name.dataset, dataset.path)

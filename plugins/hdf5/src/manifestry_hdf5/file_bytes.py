@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from manifestry.plugin import Source
@@ -94,8 +94,27 @@ class LocalFile:
         return data
 
 
+_PAGE_BYTES: Final = 4096
+_MAX_PAGES: Final = 1 << 16
+"""Pages of a remote file that are kept."""
+
+_MOST_BYTES: Final = 1 << 20
+"""A round trip brings at least as much as there has been until then, up to these bytes: it takes hardly longer for them.
+
+They are divided among the places that are asked for, and a quarter is added where more than that is asked for.
+"""
+
+_NEAR: Final = 16 << 10
+"""Places with no more bytes between them are one request."""
+
+_MAX_KEPT_BLOCKS: Final = 4096
+"""Blocks of chunk indexes that are read through the pages; more are not asked for again."""
+
+
 class RemoteFile:
-    """A remote file, whose blocks are kept.
+    """A remote file, whose pages are kept.
+
+    Structures that belong together mostly follow each other: with each come the bytes behind it.
 
     Parameters
     ----------
@@ -104,10 +123,26 @@ class RemoteFile:
     """
 
     def __init__(self, source: Source) -> None:
-        blocks = source.blocks()
-        self.prefetch = blocks.prefetch
-        self.read_range = blocks.read_range
-        self.fetch_index = remote_fetch(source)
+        self._brought = len(source.head())
+        self._size = source.size
+        self._pages = source.blocks(block_size=_PAGE_BYTES, max_blocks=_MAX_PAGES)
+        self._fetch_many = remote_fetch(source)
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Bytes by absolute position, fewer where the file ends."""
+        self.prefetch([(start, stop)])
+        return self._pages.read_range(start, stop)
+
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Bring ranges that will be read soon, and some of what follows them, in one round trip."""
+        missing = _joined(self._pages.missing(ranges), _NEAR)
+        if missing:
+            wanted = _total(missing)
+            more = max(min(self._brought, _MOST_BYTES) - wanted, wanted // 4) // len(missing)
+            ranges = self._pages.missing([(start, min(stop + more, self._size)) for start, stop in missing])
+            joined = _joined(ranges, _NEAR)
+            self._brought += _total(joined)
+            self._pages.prefetch(joined)
 
     def fetch(self, wanted: Sequence[Blocks]) -> _Rows:
         """Blocks of the file, all that are missing in one round trip."""
@@ -123,12 +158,32 @@ class RemoteFile:
         for blocks in wanted:
             parts.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
             for row, start in zip(parts[-1], blocks.positions.tolist(), strict=True):
-                part = self.read_range(start, start + blocks.length)
+                part = self._pages.read_range(start, start + blocks.length)
                 row[: len(part)] = np.frombuffer(part, "u1")
         return parts
 
+    def fetch_index(self, wanted: Sequence[Blocks]) -> _Rows:
+        """Blocks of chunk indexes: few are read like others, many past the pages."""
+        few = sum(len(blocks.positions) for blocks in wanted) <= _MAX_KEPT_BLOCKS
+        return self.fetch(wanted) if few else self._fetch_many(wanted)
+
     def close(self) -> None:
         """Nothing: no connection is kept."""
+
+
+def _total(ranges: Sequence[tuple[int, int]]) -> int:
+    return sum(stop - start for start, stop in ranges)
+
+
+def _joined(ranges: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Ranges, ascending, of which those with no more than `gap` bytes between them are one."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in ranges:
+        if joined and start <= joined[-1][1] + gap:
+            joined[-1] = joined[-1][0], max(stop, joined[-1][1])
+        else:
+            joined.append((start, stop))
+    return joined
 
 
 class PatchedFile:

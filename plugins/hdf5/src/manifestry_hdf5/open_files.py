@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,8 +23,8 @@ from manifestry_hdf5.file_bytes import FileBytes, LocalFile, PatchedFile, Remote
 from manifestry_hdf5.linked_files import PointsBy, find_linked_file
 from manifestry_hdf5.objects.object_paths import ObjectPaths
 from manifestry_hdf5.objects.object_table import ObjectTable
+from manifestry_hdf5.objects.reading_ahead import ReadingAhead
 from manifestry_hdf5.structures.batched_reads import Fetch, read_alone
-from manifestry_hdf5.structures.data_objects.attribute_message import heap_addresses
 from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
 from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace, parse_dataspace
 from manifestry_hdf5.structures.data_objects.datatype import ReferenceKind
@@ -37,17 +38,15 @@ from manifestry_hdf5.structures.file_metadata.driver_information import (
     read_driver,
 )
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock, read_superblock
-from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
+from manifestry_hdf5.structures.infrastructure.global_heap import (
+    COLLECTION_BYTES,
+    GlobalHeap,
+    read_collections_ahead,
+)
 from manifestry_hdf5.structures.infrastructure.shared_messages import SHARED_TABLE_MESSAGE
 from manifestry_hdf5.structures.infrastructure.virtual_mappings import VirtualMapping, parse_virtual_mappings
 
 __all__ = ["Hdf5File", "OpenFiles"]
-
-_HEAD_BYTES: Final = 256 << 10
-"""Bytes from the start of a remote file that are fetched at once: most files keep their metadata there."""
-
-_HEAP_BYTES: Final = 4096
-"""Bytes of a global heap collection, unless one object in it takes more."""
 
 
 class Hdf5File:
@@ -80,11 +79,11 @@ class Hdf5File:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.files = FileTable([source.file])
         self.common: dict[tuple[Message, ...], Any] = {}
         self.attributes: dict[bytes, tuple[str, Any]] = {}
         self._spaces: dict[bytes, Dataspace] = {}
         self._octets: FileBytes = _octets(source)
+        self.files = FileTable([source.file])
         with ExitStack() as failing:
             failing.callback(self.close)
             self.superblock: Superblock = read_superblock(self._octets.read_range, source.size)
@@ -130,10 +129,13 @@ class Hdf5File:
         path
             That of the group in the tree.
         """
-        self.objects.read_ahead(group, path, context.wants_group, context.limits.max_arrays)
+        hints = ReadingAhead(self.superblock, self.objects.shared, context.wants) if self.remote else None
+        self.objects.read_ahead(group, path, context.wants_group, context.limits.max_arrays, hints)
+
+    def read_members_ahead(self, group: int, context: ParseContext) -> None:
+        """Read the headers and attributes of the members of a group all together, where that saves anything."""
         if self.remote:
-            places = {a for m in self.objects.attributes_read() for a in heap_addresses(m, self.superblock)}
-            self.prefetch([(self.superblock.base + a, self.superblock.base + a + _HEAP_BYTES) for a in places])
+            self.objects.read_ahead(group, "", lambda path: not path, context.limits.max_arrays)
 
     def dataspace(self, message: bytes) -> Dataspace:
         """The dimensions that a message says; those of attributes are nearly all the same.
@@ -200,6 +202,12 @@ class Hdf5File:
         """Bring ranges that will be read soon, in one round trip, where that saves anything."""
         self._octets.prefetch(ranges)
 
+    def read_collections_ahead(self, addresses: Sequence[int], limit: int) -> None:
+        """Bring global heap collections that will be read soon, of no more bytes than a limit."""
+        some = addresses[: max(0, limit) // COLLECTION_BYTES]
+        if some:
+            read_alone(read_collections_ahead(self.superblock, some), self._octets.fetch)
+
     @property
     def fetch_index(self) -> Fetch:
         """How blocks of chunk indexes are read."""
@@ -211,13 +219,11 @@ class Hdf5File:
 
 
 def _octets(source: Source) -> FileBytes:
+    if source.local_path is None:
+        return RemoteFile(source)
     size = source.size  # a missing file is said to be missing, not malformed
-    if source.local_path is not None:
-        with translated(OSError, SourceError, source.url):
-            return LocalFile(source.local_path, size)
-    remote = RemoteFile(source)
-    remote.prefetch([(0, min(size, _HEAD_BYTES))])
-    return remote
+    with translated(OSError, SourceError, source.url):
+        return LocalFile(source.local_path, size)
 
 
 def _refuse_unclosed(source: Source, superblock: Superblock) -> None:
@@ -237,6 +243,15 @@ def _refuse_unclosed(source: Source, superblock: Superblock) -> None:
         raise UnsupportedFeatureError("file that is still open for writing", source.url, remedy)
 
 
+_SIDE_BY_SIDE: Final = 16
+"""Files whose first bytes are read at a time."""
+
+
+def _read_head(source: Source) -> None:
+    with suppress(SourceError):
+        source.head()
+
+
 class OpenFiles:
     """The files that one parse has open, each once; a context that closes them all.
 
@@ -248,6 +263,7 @@ class OpenFiles:
 
     def __init__(self, allow: Sequence[str] | None = None) -> None:
         self._open: dict[str, Hdf5File] = {}
+        self._begun: dict[str, Source] = {}
         self._allow = allow
 
     def __enter__(self) -> Self:
@@ -273,8 +289,18 @@ class OpenFiles:
         """
         if source.url not in self._open:
             with translated(MalformedFileError, MalformedFileError, source.url):
-                self._open[source.url] = Hdf5File(source)
+                self._open[source.url] = Hdf5File(self._begun.pop(source.url, source))
         return self._open[source.url]
+
+    def begin(self, sources: Sequence[Source]) -> None:
+        """Read the first bytes of remote files that will be opened, side by side; what fails will fail again."""
+        fresh = {source.url: source for source in sources if source.local_path is None}
+        for url in self._open.keys() | self._begun.keys():
+            fresh.pop(url, None)
+        if fresh:
+            with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(fresh))) as pool:
+                list(pool.map(_read_head, fresh.values()))
+        self._begun |= fresh
 
     def link_target(self, file: Hdf5File, name: str, points_by: PointsBy, where: str) -> Source:
         """The source that a file points at by a name.

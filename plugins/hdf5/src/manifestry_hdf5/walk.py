@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
 from manifestry.plugin import MalformedFileError, ParseContext, SourceError, UnsupportedFeatureError, is_node_name
 
+from manifestry_hdf5.link_follower import LinkFollower, NowhereError, Place
 from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import read_attributes
 from manifestry_hdf5.objects.datasets import (
@@ -35,17 +36,7 @@ from manifestry_hdf5.structures.encodings.selected_elements import endless_axis
 
 __all__ = ["Group", "Walker"]
 
-_MAX_LINKS: Final = 16
-"""Links that may be followed one after the other to get to one object, as many as libhdf5 follows."""
-
 _BY_NAME: Final = attrgetter("name")
-
-type _Place = tuple[Hdf5File, int]
-"""A file, and the address of an object header in it."""
-
-
-class _NowhereError(Exception):
-    """A soft or external link leads nowhere."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,6 +93,7 @@ class Walker:
         self._files = files
         self._context = context
         self._follow_external = follow_external
+        self._links = LinkFollower(files, follow_external=follow_external)
         self._paths_of_references = paths_of_references
         self._with_references: set[str] = set()  # the files in which some were met
         self._above: list[Identity] = []  # the groups that are being walked
@@ -125,10 +117,10 @@ class Walker:
             self.outer.append(self._scales_of(*self._group_at(file, above), f"/{above}"))
         return self._group(*place, "")
 
-    def _group_at(self, file: Hdf5File, path: str) -> _Place:
+    def _group_at(self, file: Hdf5File, path: str) -> Place:
         """The group at a path, and the file that it is in."""
         where = f"group {path or '/'}"
-        group_file, address = self.follow(file, path.encode(), where)
+        group_file, address = self._links.follow(file, path.encode(), where)
         if kind_of(group_file.objects.header(address)) is not ObjectKind.GROUP:
             raise MalformedFileError(f"{where}: not a group")
         return group_file, address
@@ -136,6 +128,7 @@ class Walker:
     def _scales_of(self, file: Hdf5File, address: int, path: str) -> Group:
         """A group above the one asked for: only what it says about dimensions matters."""
         group = Group(path=path)
+        file.read_members_ahead(address, self._context)
         group.attributes = read_attributes(file, address, path, self._context)
         for link in file.objects.links(address):
             hard = link.kind is LinkKind.HARD
@@ -185,68 +178,11 @@ class Walker:
             self._context.report(path, "external link", "not followed because follow_external is false")
         else:
             try:
-                other, child = self._target(file, address, link.name, path)
-            except _NowhereError as error:
+                other, child = self._links.target(file, address, link.name, path)
+            except NowhereError as error:
                 self._context.report(path, f"{link.kind.name.lower()} link that leads nowhere", str(error))
             else:
                 self._add_object(other, group, child, path)
-
-    def follow(self, file: Hdf5File, target: bytes, path: str) -> _Place:
-        """The object that a path from the root of a file leads to, and the file that it is in.
-
-        Raises
-        ------
-        MalformedFileError
-            It leads nowhere, or something on the way is damaged.
-        UnsupportedFeatureError
-            It goes through an external link that is not followed.
-        """
-        try:
-            return self._target(file, file.superblock.root, b"/" + target, path)
-        except _NowhereError as error:
-            raise MalformedFileError(f"{path}: {error}") from error
-
-    def _target(self, file: Hdf5File, start: int, target: bytes, path: str, *, followed: int = 0) -> _Place:
-        """The object that a path leads to, seen from a group, and the file that it is in.
-
-        Raises
-        ------
-        _NowhereError
-            It leads nowhere.
-        UnsupportedFeatureError
-            It goes through an external link, and those are not followed, or not to there.
-        MalformedFileError
-            Something on the way is damaged.
-        """
-        if followed > _MAX_LINKS:
-            raise _NowhereError("links lead in a circle")
-        address = file.superblock.root if target.startswith(b"/") else start
-        for name in target.split(b"/"):
-            if name in (b"", b"."):
-                continue
-            link = _find(file, address, name)
-            if link is None:
-                raise _NowhereError(f"{decode_text(name)} is not there")
-            if link.kind is LinkKind.SOFT:
-                file, address = self._target(file, address, link.target, path, followed=followed + 1)
-            elif link.kind is LinkKind.EXTERNAL:
-                file = self._other_file(file, link.file, path)
-                root = file.superblock.root
-                file, address = self._target(file, root, link.target, path, followed=followed + 1)
-            elif link.kind is LinkKind.USER_DEFINED:
-                raise UnsupportedFeatureError("link through a user-defined link", path, "link to the object itself")
-            else:
-                address = link.address
-        return file, address
-
-    def _other_file(self, file: Hdf5File, url: bytes, path: str) -> Hdf5File:
-        """The file that an external link names."""
-        if not self._follow_external:
-            raise UnsupportedFeatureError("soft link through an external link", path, "set follow_external")
-        try:
-            return self._files.open(self._files.link_target(file, decode_text(url), PointsBy.EXTERNAL_LINK, path))
-        except (MalformedFileError, SourceError) as error:
-            raise _NowhereError(str(error)) from error
 
     def _add_object(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
         """Add the group or dataset that a link leads to."""
@@ -334,7 +270,7 @@ class Walker:
     def _shape_of(self, file: Hdf5File, name: SourceName, path: str) -> tuple[int, ...] | None:
         """The shape of the source of a virtual dataset, None where there is none."""
         try:
-            other, address = self.follow(self.source_file(file, name, path), name.dataset.encode(), path)
+            other, address = self._links.follow(self.source_file(file, name, path), name.dataset.encode(), path)
         except (MalformedFileError, SourceError):
             return None
         return self._space(other, address, path).shape
@@ -353,6 +289,15 @@ class Walker:
             return file
         return self._files.open(self._files.link_target(file, name.file, PointsBy.VIRTUAL_SOURCE, path))
 
+    def begin_source_files(self, file: Hdf5File, names: Iterable[SourceName], path: str) -> None:
+        """Begin to read the files of the sources of a virtual dataset, which `source_file` opens; what fails will fail again."""
+        sources = []
+        for name in {name.file for name in names} - {"."} if file.remote else ():
+            with suppress(MalformedFileError, SourceError, UnsupportedFeatureError):
+                sources.append(self._files.link_target(file, name, PointsBy.VIRTUAL_SOURCE, path))
+        if len(sources) > 1:
+            self._files.begin(sources)
+
     def describe(self, file: Hdf5File, target: str, path: str) -> Dataset:
         """The dataset at a path of a file, for which another dataset at `path` asks.
 
@@ -363,7 +308,7 @@ class Walker:
         UnsupportedFeatureError
             As `read_dataset`.
         """
-        found, address = self.follow(file, target.encode(), path)
+        found, address = self._links.follow(file, target.encode(), path)
         if kind_of(found.objects.header(address)) is not ObjectKind.DATASET:
             raise MalformedFileError(f"{path}: {target} is not a dataset")
         identity = (found.source.url, address)
@@ -372,20 +317,3 @@ class Walker:
             return known
         space = self._space(found, address, path)
         return read_dataset(found, identity, path, self._context, attributes={}, space=space)
-
-
-def _find(file: Hdf5File, address: int, name: bytes) -> Link | None:
-    """The link of a group by its name, where it is a group and has one.
-
-    Raises
-    ------
-    MalformedFileError
-        It has several.
-    """
-    if kind_of(file.objects.header(address)) is not ObjectKind.GROUP:
-        return None
-    links = file.objects.links(address)
-    first, stop = bisect_left(links, name, key=_BY_NAME), bisect_right(links, name, key=_BY_NAME)
-    if stop > first + 1:
-        raise MalformedFileError(f"{stop - first} links have the name {decode_text(name)!r}")
-    return links[first] if stop > first else None

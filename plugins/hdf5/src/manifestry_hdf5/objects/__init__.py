@@ -1,7 +1,8 @@
 """Datasets and attributes, and what they consist of.
 
-==================  ====================================================================
+==================  =============================================================
 `object_table`      the objects of a file by the addresses of their headers
+`reading_ahead`     what of a remote file will be asked for next
 `object_paths`      paths of objects: what references point at
 `datasets`          what the header of one dataset says
 `datatypes`         datatype message → element type of an array
@@ -14,5 +15,5 @@
 `stored_numbers`    integers and floats of any form among them
 `texts`             what the bytes of a text stand for, and where they end
 `values`            elements of an array → bytes of chunks
-==================  ====================================================================
+==================  =============================================================
 """

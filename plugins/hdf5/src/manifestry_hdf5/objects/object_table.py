@@ -1,17 +1,25 @@
 """The objects of a file by the addresses of their headers: messages, links and attributes.
 
-What is asked for together is read together: one round trip for each level of all structures of all objects.
+What is asked for together is read together: as many round trips as the longest way to anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from manifestry.plugin import MalformedFileError, ManifestryError
 
-from manifestry_hdf5.structures.batched_reads import Fetch, IndexReader, read_alone, read_together
+from manifestry_hdf5.objects.reading_ahead import ReadingAhead
+from manifestry_hdf5.structures.batched_reads import (
+    Fetch,
+    IndexReader,
+    Parts,
+    read_alone,
+    read_growing,
+    read_together,
+)
 from manifestry_hdf5.structures.data_objects.dataspace_message import DATASPACE_MESSAGE
 from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE
 from manifestry_hdf5.structures.data_objects.group_links import read_links
@@ -53,6 +61,12 @@ def kind_of(header: Sequence[Message]) -> ObjectKind:
     raise MalformedFileError("object header: it has the messages of no object")
 
 
+type _Part = tuple[int, int]
+"""A part of an object, and the address of its header."""
+
+_HEADER, _LINKS, _ATTRIBUTES, _NOTHING = range(4)
+
+
 class ObjectTable:
     """Reads what belongs to the objects of a file, and keeps it.
 
@@ -64,20 +78,39 @@ class ObjectTable:
         The message that says where the table of shared messages is, where there is one.
     fetch
         How blocks are read.
+
+    Attributes
+    ----------
+    shared
+        Finds messages that objects share.
     """
 
     def __init__(self, superblock: Superblock, shared_table: bytes | None, fetch: Fetch) -> None:
         self._superblock = superblock
-        self._shared = SharedMessages(superblock, shared_table, self.header)
+        self.shared = SharedMessages(superblock, shared_table, self.read_header)
         self._fetch = fetch
         self._headers: dict[int, Sequence[Message] | ManifestryError] = {}
         self._links: dict[int, list[Link] | ManifestryError] = {}
         self._attributes: dict[int, list[bytes] | ManifestryError] = {}
+        self._tables: dict[int, dict[int, Any]] = {
+            _HEADER: self._headers,
+            _LINKS: self._links,
+            _ATTRIBUTES: self._attributes,
+        }
+        self._read_ahead: set[int] = set()
 
-    def read_ahead(self, root: int, path: str, wants_group: Callable[[str], bool], max_objects: int) -> None:
-        """Read everything below a group level by level, unless its links have been read already.
+    def read_ahead(
+        self,
+        root: int,
+        path: str,
+        wants_group: Callable[[str], bool],
+        max_objects: int,
+        hints: ReadingAhead | None = None,
+    ) -> None:
+        """Read everything below a group together, unless that has been done already.
 
-        What is damaged is found out when it is asked for.
+        Every object is read as soon as a link to it is known, whatever is still on its way of others. What is damaged is
+        found out when it is asked for.
 
         Parameters
         ----------
@@ -87,50 +120,65 @@ class ObjectTable:
             Whether the members of the group at a path matter.
         max_objects
             How many are read at most.
+        hints
+            What will be asked for besides, where to have it beforehand saves anything.
         """
-        if root in self._links:
+        if root in self._read_ahead:
             return
-        level, seen = {root: path}, {root}
-        while level and len(seen) <= max_objects:
-            self._read_headers(level)
-            groups = [address for address, where in level.items() if self._is_group(address) and wants_group(where)]
-            self._read_contents(level, groups)
-            below: dict[int, str] = {}
-            for group in groups:
-                links = self._links[group]
-                for link in () if isinstance(links, ManifestryError) else links:
-                    if link.kind is LinkKind.HARD and link.address not in seen:
-                        seen.add(link.address)
-                        name = link.name.decode("utf-8", "replace")
-                        below[link.address] = f"{level[group]}/{name}".lstrip("/")
-            level = below
+        paths = {root: path}
 
-    def attributes_read(self) -> Iterator[bytes]:
-        """The attribute messages that have been read."""
-        for messages in self._attributes.values():
-            if not isinstance(messages, ManifestryError):
-                yield from messages
+        def follow(part: _Part, found: Any) -> Parts[_Part]:
+            kind, address = part
+            table: dict[int, Any] | None = self._tables.get(kind)
+            if table is None:
+                return ()
+            table[address] = found
+            if isinstance(found, ManifestryError):
+                return ()
+            if kind == _LINKS:
+                return self._members(found, address, paths) if len(paths) <= max_objects else ()
+            if kind == _ATTRIBUTES:
+                return _unnamed(hints.of_attributes(found)) if hints else ()
+            further = self._contents(address, found, lambda: wants_group(paths[address]))
+            return [*further, *_unnamed(hints.of_header(found, paths[address]))] if hints else further
 
-    def _is_group(self, address: int) -> bool:
-        header = self._headers[address]
-        return not isinstance(header, ManifestryError) and any(m[0] in _GROUP_MESSAGES for m in header)
+        read_growing([((_HEADER, root), self.read_header(root))], follow, self._fetch)
 
-    def _read_headers(self, addresses: Iterable[int]) -> None:
-        _fill(self._headers, {a: read_messages(self._superblock, a) for a in addresses}, self._fetch)
+    def _contents(self, address: int, header: Sequence[Message], is_wanted: Callable[[], bool]) -> Parts[_Part]:
+        """What to read of an object whose header has been read: attributes, and the links of a group that is wanted."""
+        parts: list[tuple[_Part, IndexReader[Any]]] = []
+        if address not in self._attributes:
+            reader = read_attribute_messages(header, self._superblock, self.shared)
+            parts.append(((_ATTRIBUTES, address), reader))
+        for message in header:
+            if message[0] in _GROUP_MESSAGES:
+                if address not in self._read_ahead and is_wanted():
+                    self._read_ahead.add(address)
+                    parts.append(((_LINKS, address), read_links(header, self._superblock)))
+                break
+        return parts
 
-    def _read_contents(self, addresses: Iterable[int], groups: Iterable[int]) -> None:
-        """The attributes of some objects and the links of some groups, all together."""
-        found: dict[tuple[int, bool], list[Link] | list[bytes] | ManifestryError] = {}
-        readers: dict[tuple[int, bool], IndexReader[list[Link] | list[bytes]]] = {}
-        for address in groups:
-            readers[address, True] = read_links(self.header(address), self._superblock)
-        for address in addresses:
-            header = self._headers[address]
-            if not isinstance(header, ManifestryError):
-                readers[address, False] = read_attribute_messages(header, self._superblock, self._shared)
-        _fill(found, readers, self._fetch)
-        for (address, is_group), content in found.items():
-            (self._links if is_group else self._attributes)[address] = content  # type: ignore[assignment]
+    def _members(self, links: list[Link], group: int, paths: dict[int, str]) -> Parts[_Part]:
+        """The headers of those members of a group that are not known yet, whose paths are noted."""
+        parts: list[tuple[_Part, IndexReader[Any]]] = []
+        above = f"{paths[group]}/"
+        for link in links:
+            if link.kind is LinkKind.HARD and link.address not in paths:
+                paths[link.address] = (above + link.name.decode("utf-8", "replace")).lstrip("/")
+                parts.append(((_HEADER, link.address), self.read_header(link.address)))
+        return parts
+
+    def read_header(self, address: int) -> IndexReader[Sequence[Message]]:
+        """The messages of an object header, read when they are not known yet.
+
+        Raises
+        ------
+        MalformedFileError, UnsupportedFeatureError
+            As `read_messages`.
+        """
+        if address in self._headers:
+            return _given(self._headers[address])
+        return (yield from read_messages(self._superblock, address))
 
     def header(self, address: int) -> Sequence[Message]:
         """The messages of an object header.
@@ -141,7 +189,7 @@ class ObjectTable:
             As `read_messages`.
         """
         if address not in self._headers:
-            self._read_headers([address])
+            _fill(self._headers, {address: read_messages(self._superblock, address)}, self._fetch)
         return _given(self._headers[address])
 
     def links(self, address: int) -> list[Link]:
@@ -171,7 +219,7 @@ class ObjectTable:
         """
         if address not in self._attributes:
             header = self.header(address)
-            reader = read_attribute_messages(header, self._superblock, self._shared)
+            reader = read_attribute_messages(header, self._superblock, self.shared)
             _fill(self._attributes, {address: reader}, self._fetch)
         return _given(self._attributes[address])
 
@@ -185,7 +233,12 @@ class ObjectTable:
         UnsupportedFeatureError
             It is behind a filter that metadata is not read through.
         """
-        return read_alone(self._shared.read(message), self._fetch) if message.shared else message.data
+        return read_alone(self.shared.read(message), self._fetch) if message.shared else message.data
+
+
+def _unnamed(readers: Iterable[IndexReader[None]]) -> Parts[_Part]:
+    """Readers that return nothing."""
+    return [((_NOTHING, 0), reader) for reader in readers]
 
 
 def _fill[K, T](table: dict[K, T | ManifestryError], readers: Mapping[K, IndexReader[T]], fetch: Fetch) -> None:

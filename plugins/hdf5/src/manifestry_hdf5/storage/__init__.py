@@ -6,6 +6,7 @@
 `virtual`          references to the chunks of the sources of virtual datasets
 `virtual_sources`  which parts of which sources a virtual dataset shows, and its length
 `copying`          values copied where there are no references
+`copying_ahead`    what they are made of, from remote files, all together
 `elements`         the elements that are copied, read from wherever they are
 `chunk_bytes`      chunks behind their filters, and through them again
 =================  ========================================================================

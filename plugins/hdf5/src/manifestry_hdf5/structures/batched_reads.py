@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import batched, islice
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from manifestry.plugin import ManifestryError, Source
 from numpy.typing import NDArray
 
-__all__ = ["Blocks", "Fetch", "IndexReader", "in_step", "read_alone", "read_together", "remote_fetch"]
+__all__ = [
+    "Blocks",
+    "Fetch",
+    "IndexReader",
+    "Parts",
+    "in_step",
+    "read_alone",
+    "read_growing",
+    "read_together",
+    "remote_fetch",
+]
 
 
 class Blocks(NamedTuple):
@@ -74,14 +83,46 @@ def _advance(
     return wanted
 
 
-def _blocks_of(wanted: _Wanted) -> list[Blocks]:
+def _blocks_of(wanted: Sequence[tuple[Any, list[Blocks]]]) -> list[Blocks]:
     return [block for _, blocks in wanted for block in blocks]
 
 
-def _deal(wanted: _Wanted, data: Sequence[NDArray[np.uint8]]) -> _Steps:
+def _deal[K](
+    wanted: Sequence[tuple[K, list[Blocks]]], data: Sequence[NDArray[np.uint8]]
+) -> list[tuple[K, list[NDArray[np.uint8]]]]:
     """What was fetched, to those who asked for it."""
     parts = iter(data)
     return [(number, list(islice(parts, len(blocks)))) for number, blocks in wanted]
+
+
+type Parts[K] = Sequence[tuple[K, IndexReader[Any]]]
+"""Readers, and what each is called."""
+
+
+def read_growing[K](parts: Parts[K], follow: Callable[[K, Any], Parts[K]], fetch: Fetch) -> None:
+    """Run readers in step, and those that follow them as soon as each has ended.
+
+    Parameters
+    ----------
+    follow
+        Takes what a reader returned, or the error that ended it; returns the readers that this makes possible.
+    """
+    queue: list[tuple[K, IndexReader[Any], Any]] = [(name, reader, None) for name, reader in parts]
+    while queue:
+        wanted: list[tuple[tuple[K, IndexReader[Any]], list[Blocks]]] = []
+        for name, reader, data in queue:  # which grows meanwhile
+            try:
+                wanted.append(((name, reader), reader.send(data)))
+                continue
+            except StopIteration as stop:
+                result = stop.value
+            except ManifestryError as error:
+                result = error
+            if further := follow(name, result):
+                queue += [(new, begun, None) for new, begun in further]
+        queue = []  # the blocks of the last round are not needed any more
+        if wanted:
+            queue = [(*part, data) for part, data in _deal(wanted, fetch(_blocks_of(wanted)))]
 
 
 def read_alone[T](reader: IndexReader[T], fetch: Fetch) -> T:
@@ -125,31 +166,18 @@ MAX_REQUEST_BYTES: Final = 8 << 20
 """Long requests are divided into pieces that travel side by side."""
 
 
-RANGES_PER_CALL: Final = 10
-"""Ranges that the store library fetches at a time for one call."""
-
-CONCURRENT_CALLS: Final = 16
-"""Calls at a time. Nothing of libhdf5 goes on meanwhile, and the threads touch nothing of it."""
-
-
 def remote_fetch(source: Source) -> Fetch:
     """Blocks of a remote file, by concurrent ranges."""
 
-    def read(ranges: Sequence[tuple[int, int]]) -> bytes:
-        if len(ranges) <= RANGES_PER_CALL:
-            return b"".join(source.ranges(ranges, coalesce=0))
-        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            parts = pool.map(lambda some: b"".join(source.ranges(some, coalesce=0)), batched(ranges, RANGES_PER_CALL))
-            return b"".join(parts)
-
     def fetch(wanted: Sequence[Blocks]) -> list[NDArray[np.uint8]]:
-        starts = np.concatenate([blocks.positions for blocks in wanted])
-        lengths = np.repeat([blocks.length for blocks in wanted], [len(blocks.positions) for blocks in wanted])
+        starts = np.concatenate([np.empty(0, "i8"), *(blocks.positions for blocks in wanted)])
+        counts = np.array([len(blocks.positions) for blocks in wanted], "i8")
+        lengths = np.repeat(np.array([blocks.length for blocks in wanted], "i8"), counts)
         stops = np.minimum(starts + lengths, source.size)
         ranges = _merge(np.minimum(starts, stops), stops)
         low = np.array([a for a, _ in ranges], "i8")
         base = np.cumsum([0, *(b - a for a, b in ranges)])
-        data = np.frombuffer(read(ranges), "u1")
+        data = np.frombuffer(b"".join(source.ranges(ranges, coalesce=0)), "u1")
         parts = []
         for blocks in wanted:
             part = np.zeros((len(blocks.positions), blocks.length), "u1")

@@ -38,8 +38,8 @@ class TiffFile:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.size = source.size
         self._spans = [(0, source.head())]
+        self.size = source.size
         self._blocks = source.blocks(block_size=BLOCK_BYTES)
         self._allowance = LOOK_BYTES if source.local_path is not None else 0
         self._decodable = DECODE_BYTES

@@ -10,10 +10,19 @@ from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace
 from manifestry_hdf5.structures.data_objects.datatype import Datatype, Reference, ReferenceKind, VariableLength
+from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE
+from manifestry_hdf5.structures.data_objects.object_header import Message
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
-__all__ = ["ATTRIBUTE_MESSAGE", "AttributeParts", "attribute_parts", "heap_addresses", "reference_lists"]
+__all__ = [
+    "ATTRIBUTE_MESSAGE",
+    "AttributeParts",
+    "attribute_parts",
+    "heap_addresses",
+    "reference_lists",
+    "shared_datatype",
+]
 
 ATTRIBUTE_MESSAGE: Final = 0x0C
 _STRUCTURE: Final = "attribute message"
@@ -97,6 +106,15 @@ def heap_addresses(message: bytes, superblock: Superblock) -> Iterator[int]:
     for at in range(0, len(parts.data) - 7 - o, 8 + o):
         if any(parts.data[at : at + 4]):
             yield int.from_bytes(parts.data[at + 4 : at + 4 + o], "little")
+
+
+def shared_datatype(message: bytes) -> Message | None:
+    """What says where the type of an attribute is, where it is shared: to read it ahead, unchecked."""
+    try:
+        parts = attribute_parts(message)
+    except (MalformedFileError, UnsupportedFeatureError):
+        return None
+    return Message.to_shared(DATATYPE_MESSAGE, parts.datatype) if parts.datatype_shared else None
 
 
 def reference_lists(

@@ -20,7 +20,7 @@ from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.fractal_heap.filters import unfilter
 from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
 
-__all__ = ["read_managed"]
+__all__ = ["read_blocks_ahead", "read_managed"]
 
 _CHECKSUM: Final = 4
 
@@ -71,6 +71,26 @@ def read_managed(
     return _cut(heap, blocks, zip(numbers.tolist(), starts.tolist(), lengths.tolist(), strict=True))
 
 
+def read_blocks_ahead(superblock: Superblock, heap: FractalHeap) -> IndexReader[None]:
+    """Fetch all blocks of a heap: to have them where they are read again.
+
+    Raises
+    ------
+    MalformedFileError
+        As `read_managed`.
+    """
+    if heap.root == superblock.undefined:
+        return
+    if not heap.rows:
+        length = heap.root_size if heap.filters else heap.start
+        yield [Blocks(np.array([superblock.place(heap.root, f"{heap.where}: root block", length)], "i8"), length)]
+        return
+    table = yield from _find_direct(superblock, heap, None)
+    lengths = table.stored if heap.filters else table.sizes
+    positions = _positions(superblock, heap, table, lengths)
+    yield [Blocks(positions[lengths == length], int(length)) for length in np.unique(lengths)]
+
+
 def _cut(heap: FractalHeap, blocks: Sequence[bytes], objects: Iterable[tuple[int, int, int]]) -> list[bytes]:
     """Objects by the number of the block that each is in, its place there and its length."""
     parts = []
@@ -90,15 +110,17 @@ def _read_root(superblock: Superblock, heap: FractalHeap) -> IndexReader[bytes]:
     return _direct(superblock, heap, data[0].tobytes(), _Place(start, 0, heap.start, heap.root_mask))
 
 
-def _find_direct(superblock: Superblock, heap: FractalHeap, wanted: NDArray[np.int64]) -> IndexReader[_Table]:
-    """The direct blocks that have objects at some places in the heap, in the order of their own places."""
+def _find_direct(superblock: Superblock, heap: FractalHeap, wanted: NDArray[np.int64] | None) -> IndexReader[_Table]:
+    """The direct blocks that have objects at some places in the heap, in the order of their own places; None for all."""
     direct = []
     size = heap.row_size(heap.rows) * heap.width
     indirect = _Table._make(np.array([n], "i8") for n in (0, size, heap.rows, heap.root, 0, 0))
     while len(indirect.rows):
         found = yield from _read_tables(superblock, heap, indirect)
-        first = np.searchsorted(wanted, found.offsets)
-        chosen = found.where(np.searchsorted(wanted, found.offsets + found.sizes) > first)
+        chosen = found
+        if wanted is not None:
+            first = np.searchsorted(wanted, found.offsets)
+            chosen = found.where(np.searchsorted(wanted, found.offsets + found.sizes) > first)
         direct.append(chosen.where(chosen.rows == 0))
         indirect = chosen.where(chosen.rows > 0)
     table = _Table._make(map(np.concatenate, zip(*direct, strict=True)))

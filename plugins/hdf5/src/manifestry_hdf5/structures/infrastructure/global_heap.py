@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Final
 
+import numpy as np
 from manifestry.plugin import MalformedFileError
 
+from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.file_metadata.superblock import Read, Superblock
 
-__all__ = ["SIGNATURE", "GlobalHeap", "check_collection"]
+__all__ = ["COLLECTION_BYTES", "SIGNATURE", "GlobalHeap", "check_collection", "read_collections_ahead"]
 
 SIGNATURE: Final = b"GCOL\x01\0\0\0"
 """How a collection begins: its name, version 1, and three bytes of zero."""
 
 _BEFORE_LENGTH: Final = 8
 """Bytes before the length of a collection (its signature) and of an object (number, references and padding)."""
+
+
+COLLECTION_BYTES: Final = 4096
+"""Bytes of a collection, unless one object in it takes more."""
+
+_MAX_AHEAD: Final = 1 << 20
+"""Bytes of a collection that are read ahead at most."""
 
 
 def _round_up(size: int) -> int:
@@ -53,6 +62,21 @@ def _objects(data: bytes | memoryview, length_size: int, where: str) -> Iterator
             )
         yield number, at + header, size
         at += step
+
+
+def read_collections_ahead(superblock: Superblock, addresses: Iterable[int]) -> IndexReader[None]:
+    """Fetch collections, whatever there is at their addresses: to have them where they are read again."""
+    n, room = superblock.length_size, superblock.size - superblock.base
+    starts = np.array(sorted(superblock.base + address for address in addresses if address < room), "i8")
+    [data] = yield [Blocks(starts, COLLECTION_BYTES)]
+    longer = []
+    for start, row in zip(starts.tolist(), data, strict=True):
+        head = row[: _BEFORE_LENGTH + n].tobytes()
+        length = int.from_bytes(head[_BEFORE_LENGTH:], "little")
+        if head.startswith(SIGNATURE[:5]) and length > COLLECTION_BYTES:
+            longer.append(Blocks(np.array([start], "i8"), min(length, superblock.size - start, _MAX_AHEAD)))
+    if longer:
+        yield longer
 
 
 class GlobalHeap:

@@ -145,17 +145,17 @@ class SharedMessages:
         That of the file.
     table
         The message of the superblock extension that says where the table is; None where the file has none.
-    header_at
+    read_header
         The messages of the object header at an address.
     """
 
     def __init__(
-        self, superblock: Superblock, table: bytes | None, header_at: Callable[[int], Sequence[Message]]
+        self, superblock: Superblock, table: bytes | None, read_header: Callable[[int], IndexReader[Sequence[Message]]]
     ) -> None:
         self._superblock = superblock
         self._table = table
         self._indexes: tuple[SharedIndex, ...] | None = None
-        self._header_at = header_at
+        self._read_header = read_header
 
     def read(self, message: Message) -> IndexReader[bytes]:
         """The data of a message, which may be shared.
@@ -177,10 +177,10 @@ class SharedMessages:
         known = version in (b"\1", b"\2") or (version == b"\3" and place == bytes([_COMMITTED]))
         if not known or len(message.data) < at + o:
             raise MalformedFileError(f"shared message of type {message.kind:#x}: too short, or of an unknown version")
-        return self._from_header(message.kind, int.from_bytes(message.data[at : at + o], "little"))
+        return (yield from self._from_header(message.kind, int.from_bytes(message.data[at : at + o], "little")))
 
-    def _from_header(self, kind: int, address: int) -> bytes:
-        for message in self._header_at(address):
+    def _from_header(self, kind: int, address: int) -> IndexReader[bytes]:
+        for message in (yield from self._read_header(address)):
             if message.kind == kind and not message.shared:
                 return message.data
         raise MalformedFileError(f"object header at {address:#x}: it has no message of type {kind:#x} to share")
