@@ -239,7 +239,8 @@ def test_attributes_of_every_kind(tmp_path):
     assert got["grid"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert got["to"].path == "/target"
     assert got["record"]["b"] == 2.5
-    assert got["region"].path == "/target"
+    assert "region" not in got
+    assert [issue.path for issue in tree.issues] == ["d@region"]
     assert [v.tolist() for v in got["sequence"]] == [[1, 2]]
     assert got["arrays"].tolist() == np.arange(12).reshape(2, 2, 3).tolist()
     assert got["tagged"][0].tobytes() == b"ab"
