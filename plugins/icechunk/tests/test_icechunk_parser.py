@@ -70,7 +70,7 @@ def test_branch_tag_snapshot_and_group(tmp_path):
         mf.parse(target, branch="main", tag="v1")
     with pytest.raises(mf.SourceError, match="nowhere"):
         mf.parse(target, branch="nowhere")
-    with pytest.raises(mf.SourceError, match="there is no group 'g'"):
+    with pytest.raises(mf.OptionError, match="there is no group 'g'"):
         mf.parse(target, group="g")
 
 

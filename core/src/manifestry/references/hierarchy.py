@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.errors import MalformedFileError, UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.limits import Limits
 from manifestry.model.metadata import ArrayMetadata
@@ -144,8 +145,10 @@ class Hierarchy:
 
         Raises
         ------
+        OptionError
+            There is no such group.
         MalformedFileError
-            There is no such group, or there are more nodes than the limit.
+            There are more nodes than the limit.
         """
         hierarchy = cls(context=context, root_name=root_name or "array")
         start = f"{context.group}/" if context.group else ""
@@ -158,8 +161,8 @@ class Hierarchy:
             raise MalformedFileError(
                 f"there are {len(nodes)} arrays and groups, more than the limit of {context.limits.max_arrays}"
             )
-        if start and not nodes:
-            raise MalformedFileError(f"there is no group {context.group!r}")
+        if start and (not nodes or _is_array(nodes.get("", {}))):
+            raise OptionError(f"there is no group {context.group!r}")
         for path, named in nodes.items():
             with context.isolate(path):
                 hierarchy._add(path, named)
@@ -230,6 +233,14 @@ def _array_node(path: str, documents: Mapping[str, Mapping[str, Any]]) -> ArrayN
         raise UnsupportedFeatureError(f"storage transformers {v3['storage_transformers']!r}", path)
     keys = ChunkKeys.of_v2(documents[".zarray"]) if v3 is None else ChunkKeys.of_v3(v3)
     return ArrayNode(path, metadata_from_documents(documents, path), keys)
+
+
+def _is_array(named: Mapping[str, Any]) -> bool:
+    """Whether documents by their names are those of an array, as far as can be read."""
+    with suppress(MalformedFileError):
+        document = _json_object(named.get("zarr.json", {}), "zarr.json")
+        return ".zarray" in named or document.get("node_type") == "array"
+    return False
 
 
 def _json_object(value: Any, where: str) -> Mapping[str, Any]:

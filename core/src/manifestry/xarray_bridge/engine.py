@@ -51,7 +51,7 @@ class ManifestryBackend(BackendEntrypoint):
         decode_coords: Any = True,
         use_cftime: Any = None,
         decode_timedelta: Any = None,
-        group: str = "",
+        group: str | None = None,
         format: str | None = None,  # noqa: A002 as in manifestry.parse
         stores: Stores = None,
         on_unsupported: Any = "raise",
@@ -89,7 +89,7 @@ class ManifestryBackend(BackendEntrypoint):
             "decode_timedelta": decode_timedelta,
         }
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        return _open(tree, base_group(tree, group.strip("/")), dropped, decoding, stores)
+        return _open(tree, base_group(tree, (group or "").strip("/")), dropped, decoding, stores)
 
     def open_groups_as_dict(
         self,

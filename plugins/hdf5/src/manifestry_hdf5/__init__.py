@@ -21,11 +21,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from manifestry.plugin import Capability, Magic, ParserDescriptor, hookimpl
+from manifestry.plugin import Capability, Confidence, ParserDescriptor, Source, hookimpl
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_USER_BLOCKS = (0, *(512 << n for n in range(8)))
-"""Offsets of the superblock inside the shared header read: 0, then powers of two from 512 (specification, II.A)."""
+EXTENSIONS = (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4", ".cdf", ".h5ad", ".nxs", ".nwb", ".mat", ".jld2")
+
+
+def sniff(head: bytes, source: Source) -> Confidence:
+    """Whether a superblock is where one may be: at 0, 512, 1024, 2048 and so on (specification, II.A).
+
+    Behind the header that was read already it is looked for where the ending of the name says HDF5.
+    """
+    places = [0]
+    while places[-1] + len(SIGNATURE) <= source.size:
+        places.append(2 * places[-1] or 512)
+    if any(head[at : at + len(SIGNATURE)] == SIGNATURE for at in places):
+        return Confidence.CERTAIN
+    if not source.name.lower().endswith(EXTENSIONS):
+        return Confidence.NO
+    ranges = [(at, at + len(SIGNATURE)) for at in places if len(head) < at + len(SIGNATURE) <= source.size]
+    found = SIGNATURE in source.ranges(ranges, coalesce=0)
+    return Confidence.CERTAIN if found else Confidence.NO
 
 
 @hookimpl
@@ -36,7 +52,7 @@ def manifestry_parsers() -> Iterable[ParserDescriptor]:
         title="HDF5 and netCDF-4",
         parser="manifestry_hdf5.parser:Hdf5Parser",
         options="manifestry_hdf5.options:Hdf5Options",
-        magic=(Magic(SIGNATURE, _USER_BLOCKS),),
-        extensions=(".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4", ".cdf", ".h5ad", ".nxs", ".nwb"),
+        sniff="manifestry_hdf5:sniff",
+        extensions=EXTENSIONS,
         capabilities=frozenset({Capability.GROUPS, Capability.REMOTE, Capability.NATIVE}),
     )

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
-from manifestry.plugin import MalformedFileError, ParseContext, SourceError, UnsupportedFeatureError, is_node_name
+from manifestry.plugin import (
+    MalformedFileError,
+    OptionError,
+    ParseContext,
+    SourceError,
+    UnsupportedFeatureError,
+    is_node_name,
+)
 
 from manifestry_hdf5.link_follower import LinkFollower, NowhereError, Place
 from manifestry_hdf5.linked_files import PointsBy
@@ -107,8 +114,10 @@ class Walker:
 
         Raises
         ------
+        OptionError
+            There is no such group.
         MalformedFileError
-            There is no such group, or it cannot be read.
+            It cannot be read.
         """
         place = self._group_at(file, path)
         parts = path.split("/") if path else []
@@ -119,11 +128,13 @@ class Walker:
 
     def _group_at(self, file: Hdf5File, path: str) -> Place:
         """The group at a path, and the file that it is in."""
-        where = f"group {path or '/'}"
-        group_file, address = self._links.follow(file, path.encode(), where)
-        if kind_of(group_file.objects.header(address)) is not ObjectKind.GROUP:
-            raise MalformedFileError(f"{where}: not a group")
-        return group_file, address
+        try:
+            group_file, address = self._links.target(file, file.superblock.root, b"/" + path.encode(), f"group {path}")
+            if kind_of(group_file.objects.header(address)) is ObjectKind.GROUP:
+                return group_file, address
+        except NowhereError as error:
+            raise OptionError(f"there is no group {path!r} in {file.source.url}: {error}") from error
+        raise OptionError(f"there is no group {path!r} in {file.source.url}: it is not a group")
 
     def _scales_of(self, file: Hdf5File, address: int, path: str) -> Group:
         """A group above the one asked for: only what it says about dimensions matters."""

@@ -43,9 +43,9 @@ class IcechunkParser:
         Raises
         ------
         SourceError
-            There is no repository, or no such branch, tag, snapshot or group.
+            There is no repository, or no such branch, tag or snapshot.
         OptionError
-            Several of branch, tag and snapshot are given.
+            There is no such group, or several of branch, tag and snapshot are given.
         """
         place = repository_place(source.url, source.registry, options.storage)
         if place.path is None:
@@ -59,7 +59,7 @@ class IcechunkParser:
             nodes = Nodes(session.store)
             documents = nodes.documents(context.group)
             if documents.get("", {}).get("node_type") != "group":
-                raise SourceError(f"{source.url}: there is no group {context.group or '/'!r}")
+                raise OptionError(f"there is no group {context.group or '/'!r} in {source.url}")
             if len(documents) > context.limits.max_arrays:
                 raise UnsupportedFeatureError(
                     f"{len(documents)} arrays and groups, more than {context.limits.max_arrays}", "", "raise the limits"
