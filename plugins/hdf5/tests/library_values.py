@@ -32,6 +32,7 @@ class Memory:
     what: str = "number"
     members: object = None
     exact: bool = True  # whether each bit pattern is kept: NaN of a float with other fields are any NaN
+    padded: int | None = None  # the number of bits that count, where libhdf5 leaves the others as they are
 
 
 def memory_of(tid):  # noqa: PLR0912 a match over the classes of types
@@ -61,7 +62,8 @@ def memory_of(tid):  # noqa: PLR0912 a match over the classes of types
         case h5t.ARRAY:
             base = memory_of(tid.get_super())
             dims = tid.get_array_dims()
-            return Memory(h5t.array_create(base.tid, dims), np.dtype((base.dtype, dims)), base.what, base.members)
+            tid = h5t.array_create(base.tid, dims)
+            return Memory(tid, np.dtype((base.dtype, dims)), base.what, base.members, padded=base.padded)
         case h5t.COMPOUND:
             return _record(tid)
         case h5t.VLEN:
@@ -79,12 +81,14 @@ def labels_of(tid):
 
 
 def _integer(tid, kind):
-    """In the order of the file: libhdf5 keeps the padding where it swaps bytes."""
+    """In the order of the file: where the lowest bits count, libhdf5 swaps all bytes, or the only one, with the padding."""
     signed = kind == h5t.INTEGER and tid.get_sign() == h5t.SGN_2
     size, big = tid.get_size(), tid.get_order() == h5t.ORDER_BE
     dtype = np.dtype(f"{'>' if big else '<'}{'i' if signed else 'u'}{size}")
     bits = getattr(h5t, f"STD_B{8 * size}{'BE' if big else 'LE'}")
-    return Memory(h5t.py_create(dtype) if kind == h5t.INTEGER else bits, dtype)
+    low = kind == h5t.INTEGER and not tid.get_offset() and tid.get_precision() < 8 * size
+    padded = tid.get_precision() if low and big and size == 1 else None
+    return Memory(h5t.py_create(dtype) if kind == h5t.INTEGER else bits, dtype, padded=padded)
 
 
 def _floating(tid):
@@ -102,6 +106,21 @@ def _string(tid):
     memory = tid.copy()
     memory.set_strpad(h5t.STR_NULLPAD)
     return Memory(memory, np.dtype(f"S{tid.get_size()}"), "bytes")
+
+
+def holds_padded(memory):
+    """Whether there are integers in a type that libhdf5 leaves in their padding."""
+    inside = memory.members
+    members = () if inside is None else [inside] if isinstance(inside, Memory) else inside.values()
+    return memory.padded is not None or any(map(holds_padded, members))
+
+
+def _without_padding(values, memory):
+    """Integers of one byte, declared big-endian, as libhdf5 reads them in any other order."""
+    bits = memory.padded
+    numbers = np.asarray(values).astype("i2") & (1 << bits) - 1
+    negative = (numbers >> (bits - 1) != 0) & (values.dtype.kind == "i")
+    return np.where(negative, numbers - (1 << bits), numbers).astype(values.dtype)
 
 
 def _record(tid):
@@ -187,6 +206,8 @@ def same_elements(got, values, memory):
             for one, row in zip(got.reshape(-1), rows, strict=True)
         )
     got, values = np.asarray(got), np.asarray(values)
+    if memory.padded:
+        values = _without_padding(values, memory)
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if (got.dtype.newbyteorder("="), got.shape) != (values.dtype, values.shape):
         return False
@@ -196,7 +217,10 @@ def same_elements(got, values, memory):
 
 
 def same_attribute(got, values, memory, at_address):
-    """Whether the value of an attribute of ours is what libhdf5 reads; `at_address` gives the object at an address."""
+    """Whether the value of an attribute of ours is what libhdf5 reads; `at_address` gives the object at an address.
+
+    It gives a text where libhdf5 cannot open the object: the path that it has.
+    """
     if memory.what == "sequence" and values.ndim == 1:
         return same_attribute(got, _members_at(values, memory.members), memory.members, at_address)
     if values.ndim:
@@ -234,6 +258,8 @@ def same_object(got, target):
     """Whether a reference of ours leads to an object, None where it is gone."""
     if target is None:
         return got is None
+    if isinstance(target, str):
+        return isinstance(got, mf.Reference)
     if not isinstance(got, mf.Reference):
         return False
     if got.path == decoded(h5i.get_name(target.id)):  # also where names are not UTF-8
@@ -241,10 +267,12 @@ def same_object(got, target):
     return got.path in target.file and target.file[got.path] == target
 
 
-def object_at(file):
-    """Gives the object whose header is at an address."""
+def object_at(file, unopened):
+    """Gives the object whose header is at an address; its path from `unopened` where libhdf5 cannot open it."""
 
     def at(address):
+        if address in unopened:
+            return unopened[address]
         try:
             reference = np.frombuffer(address.to_bytes(ADDRESS_BYTES, "little"), "u1")
             number = library().H5Rdereference2

@@ -32,6 +32,7 @@ REFUSALS = (
     "name that no Zarr node can have", "name that is not UTF-8", "user-defined link",
     "(soft|external) link that leads nowhere", "link to a group that it is in", "dimension of several lengths",
     "several scales on one dimension", "external raw file that cannot be read",
+    "external raw file that is shorter than its part",
     r"filter \d+ \(.*", "filters skipped for some chunks", "attribute that cannot be read", "malformed",
 )  # fmt: skip
 """Features of issues that are honest for such files; `compare` knows when the last two are not."""
@@ -77,15 +78,15 @@ def seeds_in_turn(connection, folder):
     while (seed := connection.recv()) is not None:
         try:
             result = outcome(seed, folder)
-            connection.send((result.compared, result.issues, result.differences))
+            connection.send((result.compared, result.issues, result.differences, +result.explained))
         except Exception as error:
             trace = traceback.format_tb(error.__traceback__)[-1]
-            connection.send((Counter(), Counter(), [("", "error", repr(error)[:300] + trace)]))
+            connection.send((Counter(), Counter(), [("", "error", repr(error)[:300] + trace)], Counter()))
 
 
 def run(seeds, processes):
     """Compare the files of many seeds; returns how many of them differ."""
-    compared, issues, differing = Counter(), Counter(), 0
+    compared, issues, explained, differing = Counter(), Counter(), Counter(), 0
     with tempfile.TemporaryDirectory() as folder:
         for seed, answer in Watched(seeds_in_turn, (folder,), processes, SECONDS).map(seeds):
             if isinstance(answer, str):  # it died, or took too long
@@ -96,12 +97,14 @@ def run(seeds, processes):
                 continue
             compared += answer[0]
             issues += answer[1]
+            explained += answer[3]
             differing += bool(answer[2])
             for path, what, note in answer[2]:
                 sys.stdout.write(f"seed {seed}: {path}: {what}: {' '.join(note.split())}\n")
             for feature in sorted(unknown(answer[1])):
                 sys.stdout.write(f"seed {seed}: unknown refusal {feature}\n")
     sys.stdout.write(f"compared: {dict(compared.most_common())}\nissues: {dict(issues.most_common())}\n")
+    sys.stdout.write(f"explained: {dict(explained.most_common())}\n")
     sys.stdout.write(f"{differing} of {len(seeds)} files differ\n")
     return differing
 

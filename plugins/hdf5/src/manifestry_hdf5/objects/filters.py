@@ -101,7 +101,7 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
             continue  # the filter itself found that there is nothing to do
         elif item.number == _LZF:
             if length is None:
-                raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another compression")
+                raise _after_compression(item)
             codecs.append(Codec("manifestry.lzf", {"size": length}))
         else:
             codecs.append(_check_client_data(item, _codec(item, element), length))
@@ -198,6 +198,7 @@ def _check_client_data(item: Filter, codec: Codec, length: int | None) -> Codec:
     ------
     UnsupportedFeatureError
         Its client data is none that the filter decodes, or is that of another chunk: libhdf5 reads what it finds then.
+        Or it comes after a compression, of whose result it keeps as many bytes as a chunk has.
     """
     if "client_data" not in codec.configuration:
         return codec
@@ -205,9 +206,17 @@ def _check_client_data(item: Filter, codec: Codec, length: int | None) -> Codec:
         nbytes = numcodecs.get_codec({"id": codec.name, **codec.configuration}).decoded_size()
     except ValueError as error:
         raise _client_data_error(item, str(error)) from error
-    if None not in (nbytes, length) and nbytes != length:
+    if nbytes is None:
+        return codec
+    if length is None:
+        raise _after_compression(item)
+    if nbytes != length:
         raise _client_data_error(item, f"chunks of {nbytes} bytes where {length} are expected")
     return codec
+
+
+def _after_compression(item: Filter) -> UnsupportedFeatureError:
+    return UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another compression")
 
 
 def _client_data_error(item: Filter, reason: str) -> UnsupportedFeatureError:
