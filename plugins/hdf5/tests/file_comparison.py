@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -35,7 +36,12 @@ UNLIMITED = "a dataset that libhdf5 does not open: it loses unlimited dimensions
 CUT = "several references of which libhdf5 wrote only the first bytes: addresses have fewer than 8"
 PADDED = "integers of one byte, declared big-endian, that libhdf5 leaves in their padding"
 COORDINATES = "chunks whose coordinates libhdf5 tells wrongly: the array does not grow along its first axis"
-_NO_UNLIMITED = "didn't find unlimited dimension"
+UNUSED = (
+    "an object that libhdf5 does not open: it takes numbers for damaged that leave more than half of their bits unused"
+)
+_FAULTS = {"didn't find unlimited dimension": UNLIMITED, "unusually large # of unused bits": UNUSED}
+"""What libhdf5 says of objects that it does not open for a fault or a doubt of its own, and what is counted then."""
+
 _EXTENSIBLE = 4
 """libhdf5's number of the index that is an extensible array."""
 
@@ -109,10 +115,10 @@ class _Comparer:
         for raw, name in self._names(group, path):
             inside = f"{path}/{name}".lstrip("/")
             child = _follow(group, raw)
-            if child is None and _is_unlimited_lost(group, raw):
-                self._result.explained[UNLIMITED] += 1
+            if child is None and (fault := _fault(group, raw)):
+                self._result.explained[fault] += 1
                 arrays += [name] if name in ours.arrays else []
-                self._check(inside, "dataset", name in ours.arrays or inside in self._issues, "is missing")
+                groups += [name] if name in ours.groups else []
             elif child is None or isinstance(child, h5py.Datatype):
                 self._check(inside, "link", name not in ours.arrays and name not in ours.groups)
                 self._check(inside, "issue", isinstance(child, h5py.Datatype) or inside in self._issues)
@@ -137,7 +143,9 @@ class _Comparer:
             if good:
                 yield raw, name
             else:
-                self._check(f"{path}/{name}".lstrip("/"), "name of no node", f"{path}/{name}".lstrip("/") in self._issues)
+                self._check(
+                    f"{path}/{name}".lstrip("/"), "name of no node", f"{path}/{name}".lstrip("/") in self._issues
+                )
 
     def _dataset(self, dataset, ours, name, path):
         """Whether the dataset is an array of the tree."""
@@ -283,7 +291,9 @@ class _Comparer:
     def _missing_attribute(self, identifier, raw, path, name):
         """An attribute that is not in the tree is one that libhdf5 does not read, and has an issue."""
         attribute = h5a.open(identifier, raw)
-        if self._address_bytes < 8 and any("several references" in str(one) for one in self._issues.get(f"{path}@{name}", ())):
+        if self._address_bytes < 8 and any(
+            "several references" in str(one) for one in self._issues.get(f"{path}@{name}", ())
+        ):
             self._result.explained[CUT] += 1
             return
         readable = _readable(attribute_values, attribute) and not self._is_dangling(attribute)
@@ -321,16 +331,20 @@ class _Comparer:
 
 def _reason(error):
     """What libhdf5 says, or that numpy has no such type."""
-    return "numpy has no such type" if isinstance(error, NoSuchTypeError) else str(error).partition(", name")[0][:120]
+    return (
+        "numpy has no such type"
+        if isinstance(error, NoSuchTypeError)
+        else re.sub(r" \(prec = .*", ")", str(error).partition(", name")[0])[:120]
+    )
 
 
-def _is_unlimited_lost(group, raw):
-    """Whether libhdf5 does not open a dataset because it does not find its unlimited dimension again."""
+def _fault(group, raw):
+    """Why libhdf5 does not open an object that is there; None for other reasons."""
     try:
         h5o.open(group.id, raw)
     except _LIBRARY_ERRORS as error:
-        return _NO_UNLIMITED in str(error)
-    return False
+        return next((name for said, name in _FAULTS.items() if said in str(error)), None)
+    return None
 
 
 def _find_unopened(group, path, unopened, seen):
@@ -342,7 +356,7 @@ def _find_unopened(group, path, unopened, seen):
         seen.add(info.u)
         child = _follow(group, raw)
         inside = f"{path}/{raw!r}"
-        if child is None and _is_unlimited_lost(group, raw):
+        if child is None and _fault(group, raw):
             unopened[info.u] = inside
         elif isinstance(child, h5py.Group):
             _find_unopened(child, inside, unopened, seen)

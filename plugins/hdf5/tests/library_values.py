@@ -57,7 +57,7 @@ def memory_of(tid):  # noqa: PLR0912 a match over the classes of types
         case h5t.ENUM:
             base = memory_of(tid.get_super())
             if labels_of(tid) == {b"FALSE": 0, b"TRUE": 1}:
-                return Memory(h5t.STD_U8LE, np.dtype("?"))
+                return Memory(h5t.py_create(np.dtype("?"), logical=True), np.dtype("?"))
             return base
         case h5t.ARRAY:
             base = memory_of(tid.get_super())
@@ -206,6 +206,8 @@ def same_elements(got, values, memory):
             for one, row in zip(got.reshape(-1), rows, strict=True)
         )
     got, values = np.asarray(got), np.asarray(values)
+    if (got.dtype, values.dtype) == (np.dtype("?"), np.dtype("?")):
+        got, values = got.view("u1") != 0, values.view("u1") != 0  # some are neither, which counts as true
     if memory.padded:
         values = _without_padding(values, memory)
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -262,15 +264,18 @@ def same_object(got, target):
         return isinstance(got, mf.Reference)
     if not isinstance(got, mf.Reference):
         return False
-    if got.path == decoded(h5i.get_name(target.id)):  # also where names are not UTF-8
+    name = h5i.get_name(target.id) or b""
+    if got.path == "/".join(map(decoded, name.split(b"/"))):  # also where names are not UTF-8
         return True
     return got.path in target.file and target.file[got.path] == target
 
 
 def object_at(file, unopened):
     """Gives the object whose header is at an address; its path from `unopened` where libhdf5 cannot open it."""
+    counts = (1 << 8 * file.id.get_create_plist().get_sizes()[0]) - 1  # what follows is not cleared by libhdf5
 
     def at(address):
+        address &= counts
         if address in unopened:
             return unopened[address]
         try:

@@ -35,8 +35,8 @@ ADDRESS_SPACE = 3 << 30
 READ_BYTES = 4 << 20
 """Arrays and chunks of more bytes are not read: they may have any shape, and what is missing is filled."""
 
-DECODING_ERRORS = (ValueError, RuntimeError, OSError, zlib.error)
-"""What codecs of numcodecs and zarr raise for bytes that they cannot decode."""
+DECODING_ERRORS = (ValueError, RuntimeError, OSError, OverflowError, zlib.error)
+"""What codecs of numcodecs, imagecodecs and zarr raise for bytes that they cannot decode."""
 
 UNNAMED, MEMORY, NOT_MADE = "unnamed error", "too much memory", "no file: libhdf5 died making it"
 

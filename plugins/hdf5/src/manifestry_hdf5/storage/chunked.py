@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from manifestry.plugin import (
@@ -24,7 +25,13 @@ from manifestry_hdf5.structures.batched_reads import read_together
 from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, read_chunks
 from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkLayout
 
-__all__ = ["SkippedFiltersError", "chunked_storage", "read_tables"]
+if TYPE_CHECKING:
+    from manifestry_hdf5.open_files import Hdf5File
+
+__all__ = ["SkippedFiltersError", "check_grid", "chunked_storage", "read_tables"]
+
+_MAX_EMPTY_GRID: Final = 4 << 20
+"""Chunks of a grid that a file may have whatever its size is."""
 
 
 class SkippedFiltersError(UnsupportedFeatureError):
@@ -65,6 +72,8 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     if len(table.sizes) and not table.sizes.all():
         raise MalformedFileError(f"{dataset.path}: the chunk index lists a chunk of no bytes")
     grid = (*dataset.extent.grid, *(1 for _ in dataset.element.shape))
+    if len(table.sizes):
+        check_grid(dataset, grid, [dataset.file])
     chunk_bytes = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
     ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
     masks = table.masks
@@ -99,6 +108,20 @@ def _optional_chain(dataset: Dataset, chunk_bytes: int, masks: NDArray[np.uint32
 
 def _remaining_filters(filters: Sequence[Filter], mask: int) -> tuple[Filter, ...]:
     return tuple(item for bit, item in enumerate(filters) if not mask >> bit & 1)
+
+
+def check_grid(dataset: Dataset, grid: Sequence[int], files: Iterable[Hdf5File]) -> None:
+    """Refuse a grid with many more chunks than its files can hold: each takes memory, also where it is missing.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        It has so many.
+    """
+    count = math.prod(grid)
+    most = _MAX_EMPTY_GRID + sum({file.source.url: file.source.size for file in files}.values())
+    if count > most:
+        raise UnsupportedFeatureError("nearly empty chunk grid", dataset.path, f"{count} chunks, more than {most}")
 
 
 def _references(dataset: Dataset, grid: tuple[int, ...], table: ChunkTable) -> ChunkManifest:
