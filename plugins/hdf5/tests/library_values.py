@@ -213,7 +213,7 @@ def same_elements(got, values, memory):
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if (got.dtype.newbyteorder("="), got.shape) != (values.dtype, values.shape):
         return False
-    if not memory.exact or memory.dtype.base == np.longdouble:
+    if not memory.exact or values.dtype == np.longdouble:
         return np.array_equal(got, values, equal_nan=True)
     return got.astype(values.dtype, copy=False).tobytes() == values.tobytes()
 

@@ -34,7 +34,7 @@ REFUSALS = (
     "name that no Zarr node can have", "name that is not UTF-8", "user-defined link",
     "(soft|external) link that leads nowhere", "link to a group that it is in", "dimension of several lengths",
     "several scales on one dimension", "external raw file that cannot be read",
-    "external raw file that is shorter than its part",
+    "external raw file that is shorter than its part", "virtual dataset with a source that is missing",
     r"filter \d+ \(.*", "filters skipped for some chunks", "attribute that cannot be read", "malformed",
 )  # fmt: skip
 """Features of issues that are honest for such files; `compare` knows when the last two are not."""

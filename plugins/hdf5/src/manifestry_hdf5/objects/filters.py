@@ -104,7 +104,10 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
                 raise _after_compression(item)
             codecs.append(Codec("manifestry.lzf", {"size": length}))
         else:
-            codecs.append(_check_client_data(item, _codec(item, element), length))
+            codec = _codec(item, element)
+            if item.number == FilterNumber.SZIP:
+                _check_pixels(item, codec, length)
+            codecs.append(_check_client_data(item, codec, length))
         if item.number == FilterNumber.FLETCHER32 and length is not None:
             length += 4
         elif item.number != FilterNumber.SHUFFLE:
@@ -213,6 +216,16 @@ def _check_client_data(item: Filter, codec: Codec, length: int | None) -> Codec:
     if nbytes != length:
         raise _client_data_error(item, f"chunks of {nbytes} bytes where {length} are expected")
     return codec
+
+
+def _check_pixels(item: Filter, codec: Codec, length: int | None) -> None:
+    """Refuse szip of bytes that are no whole pixels: libhdf5 (up to 2.0 at least) loses those that are left over."""
+    if length is None:
+        raise _after_compression(item)
+    bits = codec.configuration["bits_per_pixel"]
+    pixel = next((size for size in (1, 2, 4) if bits <= 8 * size), 8)
+    if length % pixel:
+        raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) of {length} bytes in pixels of {pixel}")
 
 
 def _after_compression(item: Filter) -> UnsupportedFeatureError:
