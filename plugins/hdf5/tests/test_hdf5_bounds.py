@@ -143,6 +143,17 @@ def test_a_grid_of_many_chunks_of_which_few_are_stored_is_refused(tmp_path):
     assert taken < 50 << 20
 
 
+def test_elements_longer_than_the_file_are_refused(tmp_path):
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("v", (2,), f"V{1 << 28}")
+        file.create_dataset("w", (2,), f"V{1 << 20}")
+    tree, taken = peak(lambda: mf.parse(path, on_unsupported="skip"))
+    assert [(issue.path, issue.feature) for issue in tree.issues] == [("v", f"elements of {1 << 28} bytes")]
+    assert set(tree.arrays) == {"w"}
+    assert taken < 50 << 20
+
+
 def test_copied_arrays_do_not_take_what_their_chunks_would(tmp_path):
     path = tmp_path / "f.h5"
     record = np.dtype([("t", h5py.string_dtype()), ("n", "i4")])
