@@ -73,7 +73,7 @@ def filtered(path, *filters):
 
 
 DEFLATE, SZIP, FLETCHER = (h5z.FILTER_DEFLATE, (6,)), (h5z.FILTER_SZIP, ()), (h5z.FILTER_FLETCHER32, ())
-SCALED = (h5z.FILTER_SCALEOFFSET, (h5z.SO_FLOAT_DSCALE, 2))
+SHUFFLE, SCALED = (h5z.FILTER_SHUFFLE, ()), (h5z.FILTER_SCALEOFFSET, (h5z.SO_FLOAT_DSCALE, 2))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,17 @@ SCALED = (h5z.FILTER_SCALEOFFSET, (h5z.SO_FLOAT_DSCALE, 2))
 def test_filters_that_lose_bytes_of_the_one_before_are_refused(tmp_path, filters, feature):
     tree = mf.parse(filtered(tmp_path / "f.h5", *filters), on_unsupported="skip")
     assert [issue.feature for issue in tree.issues] == [feature]
+
+
+@pytest.mark.parametrize("filters", [(FLETCHER,), (SHUFFLE,), (SHUFFLE, FLETCHER)])
+@pytest.mark.parametrize("size", [2, 41, 100])
+def test_chunks_of_another_size_than_filters_leave_them(tmp_path, filters, size):
+    path = filtered(tmp_path / "f.h5", *filters)
+    assert mf.parse(path).arrays["v"].shape == VALUES.shape
+    with h5py.File(path, "a") as file:
+        file["v"].id.write_direct_chunk((0,), bytes(size), 0)
+    with pytest.raises(mf.ManifestryError, match=f"a chunk of {size} bytes where 4[04] are expected"):
+        mf.parse(path)
 
 
 @pytest.mark.parametrize("filters", [(SZIP,), (SCALED,), (SCALED, DEFLATE), (SZIP, DEFLATE), (SZIP, FLETCHER)])

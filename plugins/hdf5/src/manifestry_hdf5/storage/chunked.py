@@ -24,6 +24,7 @@ from manifestry_hdf5.storage.copying import SMALL
 from manifestry_hdf5.structures.batched_reads import read_together
 from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, read_chunks
 from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkLayout
+from manifestry_hdf5.structures.data_objects.filter_pipeline_message import FilterNumber
 
 if TYPE_CHECKING:
     from manifestry_hdf5.open_files import Hdf5File
@@ -32,6 +33,11 @@ __all__ = ["SkippedFiltersError", "check_grid", "chunked_storage", "read_tables"
 
 _MAX_EMPTY_GRID: Final = 4 << 20
 """Chunks of a grid that a file may have whatever its size is."""
+
+_SAME_SIZE: Final = frozenset({FilterNumber.SHUFFLE, FilterNumber.FLETCHER32})
+"""Filters after which a chunk has a size that does not depend on what it holds."""
+
+_CHECKSUM_BYTES: Final = 4
 
 
 class SkippedFiltersError(UnsupportedFeatureError):
@@ -78,6 +84,7 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
     masks = table.masks
     if not masks.any():
+        _check_sizes(dataset, table, chunk_bytes)
         return _references(dataset, grid, table), codec_chain(dataset.filters, dataset.element, chunk_bytes, ndim)
     masks = masks & np.uint32((1 << len(dataset.filters)) - 1)
     distinct, counts = np.unique(masks, return_counts=True)
@@ -98,6 +105,17 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
             raise SkippedFiltersError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
         return _references(dataset, grid, table), optional
     return _with_inline(dataset, grid, table, odd, encoded), chain
+
+
+def _check_sizes(dataset: Dataset, table: ChunkTable, chunk_bytes: int) -> None:
+    """Make sure that chunks have their size where no filter changes it by what they hold."""
+    numbers = [item.number for item in dataset.filters]
+    if not numbers or not _SAME_SIZE.issuperset(numbers):
+        return
+    expected = chunk_bytes + _CHECKSUM_BYTES * numbers.count(FilterNumber.FLETCHER32)
+    odd = table.sizes[table.sizes != expected]
+    if len(odd):
+        raise MalformedFileError(f"{dataset.path}: a chunk of {odd[0]} bytes where {expected} are expected")
 
 
 def _optional_chain(dataset: Dataset, chunk_bytes: int, masks: NDArray[np.uint32], table: ChunkTable) -> Chain | None:
