@@ -55,8 +55,8 @@ def test_references_in_files_with_short_addresses(short):
         assert not {"array", "regions"} & set(tree.attributes)
 
 
-def filtered(path, *filters):
-    """A dataset ``v`` behind filters, each a number and its client data."""
+def filtered(path, *filters, stored=None):
+    """A dataset ``v`` behind filters, each a number and its client data; its first chunk as it is `stored`."""
     with h5py.File(path, "w") as file:
         properties = h5p.create(h5p.DATASET_CREATE)
         properties.set_chunk((5,))
@@ -68,7 +68,10 @@ def filtered(path, *filters):
             else:
                 properties.set_filter(number, 0, data)
         made = h5d.create(file.id, b"v", h5t.IEEE_F64LE, h5s.create_simple(VALUES.shape), properties)
-        h5py.Dataset(made)[...] = VALUES
+        if stored is None:
+            h5py.Dataset(made)[...] = VALUES
+        else:
+            made.write_direct_chunk((0,), stored)
     return path
 
 
@@ -81,12 +84,14 @@ SHUFFLE, SCALED = (h5z.FILTER_SHUFFLE, ()), (h5z.FILTER_SCALEOFFSET, (h5z.SO_FLO
     [
         ((DEFLATE, SCALED), "filter 6 (scaleoffset) after another compression"),
         ((SZIP, SCALED), "filter 6 (scaleoffset) after another compression"),
+        ((DEFLATE, SZIP), "filter 4 (szip) after another compression"),
         ((SCALED, SZIP), "filter 4 (szip) after another compression"),
         ((FLETCHER, SZIP), "filter 4 (szip) of 44 bytes in pixels of 8"),
     ],
 )
 def test_filters_that_lose_bytes_of_the_one_before_are_refused(tmp_path, filters, feature):
-    tree = mf.parse(filtered(tmp_path / "f.h5", *filters), on_unsupported="skip")
+    path = filtered(tmp_path / "f.h5", *filters, stored=bytes(50))  # libhdf5 spoils memory with some of them
+    tree = mf.parse(path, on_unsupported="skip")
     assert [issue.feature for issue in tree.issues] == [feature]
 
 

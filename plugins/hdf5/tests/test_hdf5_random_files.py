@@ -74,7 +74,7 @@ def test_a_random_file_says_what_libhdf5_says(tmp_path, seed):
     result = outcome(seed, tmp_path)
     assert not result.differences
     assert not unknown(result.issues)
-    assert result.compared
+    assert result.compared or result.explained
 
 
 @pytest.mark.skipif("MANIFESTRY_LONG_TESTS" not in os.environ, reason="long: set MANIFESTRY_LONG_TESTS to run it")
