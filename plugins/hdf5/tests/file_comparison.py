@@ -167,7 +167,7 @@ class _Comparer:
         try:
             values, memory = dataset_values(dataset)
         except (NoSuchTypeError, *_LIBRARY_ERRORS) as error:
-            self._result.explained[f"libhdf5 cannot read: {_reason(error)}"] += 1
+            self._unread(dataset, error, path)
             return True
         if dataset.shape is None:
             self._check(path, "null", 0 in array.metadata.shape, array.metadata.shape)
@@ -186,6 +186,25 @@ class _Comparer:
         got = np.asarray(got, array.metadata.dtype if memory.what == "bytes" else None)
         self._result.explained[PADDED] += holds_padded(memory)
         self._check(path, "values", same_elements(got, values, memory), (memory.dtype, got, values))
+        return True
+
+    def _unread(self, dataset, error, path):
+        """Count why libhdf5 does not read a dataset; what it cannot decode we cannot either."""
+        reason = _reason(error)
+        if isinstance(error, OSError):
+            try:
+                dataset[...]
+            except _LIBRARY_ERRORS as told:
+                reason = _reason(told)
+        self._result.explained[f"libhdf5 cannot read: {reason}"] += 1
+        if "filter returned failure" in reason:
+            self._check(path, "chunks that nobody decodes", not self._is_read(path))
+
+    def _is_read(self, path):
+        try:
+            self._values[path][...]
+        except (ValueError, RuntimeError, OSError):
+            return False
         return True
 
     def _dims(self, dataset, array, path, scale):
