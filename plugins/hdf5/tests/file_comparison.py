@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -10,10 +9,22 @@ import h5py
 import manifestry as mf
 import numpy as np
 import zarr
-from h5py import h5, h5a, h5d, h5g, h5l, h5o, h5z
+from h5py import h5, h5a, h5d, h5o, h5z
 from manifestry.plugin import is_node_name
 from manifestry_hdf5.structures.chunk_indexes.chunks import Extent
 
+from plugins.hdf5.tests.library_objects import (
+    LIBRARY_ERRORS,
+    chunk_index,
+    fault_of,
+    find_unopened,
+    followed,
+    is_readable,
+    is_scale,
+    labels_in,
+    link_names,
+    reason_of,
+)
 from plugins.hdf5.tests.library_values import (
     NoSuchTypeError,
     attribute_values,
@@ -21,7 +32,6 @@ from plugins.hdf5.tests.library_values import (
     decoded,
     fill_value,
     holds_padded,
-    labels_of,
     object_at,
     same_attribute,
     same_elements,
@@ -29,19 +39,11 @@ from plugins.hdf5.tests.library_values import (
 from plugins.hdf5.tests.random_types import library
 from tests.support.hdf5_library import chunks_of
 
-_LIBRARY_ERRORS = (ValueError, OSError, RuntimeError, TypeError, KeyError)
 _HIDDEN = {"DIMENSION_LIST", "REFERENCE_LIST", "_Netcdf4Dimid", "_Netcdf4Coordinates", "_NCProperties", "_nc3_strict"}
 _SCALE, _LABELS = {"CLASS", "NAME"}, {"flag_values", "flag_meanings"}
-UNLIMITED = "a dataset that libhdf5 does not open: it loses unlimited dimensions where lengths have 4 bytes"
 CUT = "several references of which libhdf5 wrote only the first bytes: addresses have fewer than 8"
 PADDED = "integers of one byte, declared big-endian, that libhdf5 leaves in their padding"
 COORDINATES = "chunks whose coordinates libhdf5 tells wrongly: the array does not grow along its first axis"
-UNUSED = (
-    "an object that libhdf5 does not open: it takes numbers for damaged that leave more than half of their bits unused"
-)
-_FAULTS = {"didn't find unlimited dimension": UNLIMITED, "unusually large # of unused bits": UNUSED}
-"""What libhdf5 says of objects that it does not open for a fault or a doubt of its own, and what is counted then."""
-
 _EXTENSIBLE = 4
 """libhdf5's number of the index that is an extensible array."""
 
@@ -76,10 +78,10 @@ def compare(path):
         try:
             file = h5py.File(path)
             file["/"].attrs  # noqa: B018 what libhdf5 wrote into the image of its cache it does not always read
-        except _LIBRARY_ERRORS as error:
+        except LIBRARY_ERRORS as error:
             with contextlib.suppress(mf.ManifestryError):
                 mf.parse(path, on_unsupported="skip")
-            return Comparison(explained=Counter({f"libhdf5 cannot open the file: {_reason(error)}": 1}))
+            return Comparison(explained=Counter({f"libhdf5 cannot open the file: {reason_of(error)}": 1}))
         with file:
             return _Comparer(file, mf.parse(path, on_unsupported="skip")).run()
 
@@ -93,11 +95,11 @@ class _Comparer:
             self._issues.setdefault(issue.path, []).append(issue)
         self._seen = set()
         self._unopened = {}
-        _find_unopened(file["/"], "", self._unopened, set())
+        find_unopened(file["/"], "", self._unopened, set())
         self._address_bytes = file.id.get_create_plist().get_sizes()[0]
         self._values = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
         self._netcdf = False
-        with contextlib.suppress(*_LIBRARY_ERRORS):
+        with contextlib.suppress(*LIBRARY_ERRORS):
             self._netcdf = "_NCProperties" in file.attrs
 
     def run(self):
@@ -114,8 +116,8 @@ class _Comparer:
         arrays, groups = [], []
         for raw, name in self._names(group, path):
             inside = f"{path}/{name}".lstrip("/")
-            child = _follow(group, raw)
-            if child is None and (fault := _fault(group, raw)):
+            child = followed(group, raw)
+            if child is None and (fault := fault_of(group, raw)):
                 self._result.explained[fault] += 1
                 arrays += [name] if name in ours.arrays else []
                 groups += [name] if name in ours.groups else []
@@ -137,7 +139,7 @@ class _Comparer:
 
     def _names(self, group, path):
         """The links that can be nodes, in our order: that of the bytes of their names."""
-        for raw in sorted(_link_names(group)):
+        for raw in sorted(link_names(group)):
             name = raw.decode(errors="backslashreplace")
             good = name.encode() == raw and is_node_name(name)
             if good:
@@ -152,21 +154,21 @@ class _Comparer:
         array = ours.arrays.get(name)
         if array is None:
             hidden = False
-            with contextlib.suppress(*_LIBRARY_ERRORS):
+            with contextlib.suppress(*LIBRARY_ERRORS):
                 hidden = decoded(bytes(dataset.attrs.get("NAME", b""))).startswith(_ONLY_DIMENSION)
             refused = [issue for issue in self._issues.get(path, ()) if issue.severity == "refused"]
             self._check(path, "dataset", hidden or refused, "is missing without an issue")
             malformed = [str(issue) for issue in refused if issue.feature == "malformed"]
-            if malformed and _readable(dataset_values, dataset):
+            if malformed and is_readable(dataset_values, dataset):
                 self._check(path, "malformed", good=False, note=malformed)
             return False
-        scale = _is_scale(dataset)
+        scale = is_scale(dataset)
         self._attributes(dataset.id, array.attributes, path, scale=scale)
         self._dims(dataset, array, path, scale)
         self._chunks(dataset, array, path)
         try:
             values, memory = dataset_values(dataset)
-        except (NoSuchTypeError, *_LIBRARY_ERRORS) as error:
+        except (NoSuchTypeError, *LIBRARY_ERRORS) as error:
             self._unread(dataset, error, path)
             return True
         if dataset.shape is None:
@@ -190,12 +192,12 @@ class _Comparer:
 
     def _unread(self, dataset, error, path):
         """Count why libhdf5 does not read a dataset; what it cannot decode we cannot either."""
-        reason = _reason(error)
+        reason = reason_of(error)
         if isinstance(error, OSError):
             try:
                 dataset[...]
-            except _LIBRARY_ERRORS as told:
-                reason = _reason(told)
+            except LIBRARY_ERRORS as told:
+                reason = reason_of(told)
         self._result.explained[f"libhdf5 cannot read: {reason}"] += 1
         if "filter returned failure" in reason:
             self._check(path, "chunks that nobody decodes", not self._is_read(path))
@@ -211,7 +213,7 @@ class _Comparer:
         dims = array.dims
         self._check(path, "rank of dims", len(dims) == array.metadata.ndim or dims == ())
         for axis, dim in enumerate(dataset.dims if dataset.shape else ()):
-            with contextlib.suppress(*_LIBRARY_ERRORS):
+            with contextlib.suppress(*LIBRARY_ERRORS):
                 attached = [one.name.rpartition("/")[2].removeprefix("_nc4_non_coord_") for one in dim.values()]
                 if attached and not scale:
                     self._check(path, "scale", dims[axis] == attached[0], (dims, attached))
@@ -251,7 +253,7 @@ class _Comparer:
             return
         maximum = tuple(-1 if n is None else n for n in dataset.maxshape)
         extent = Extent.of(dataset.shape, maximum, dataset.chunks)
-        extensible = _chunk_index(dataset) == _EXTENSIBLE
+        extensible = chunk_index(dataset) == _EXTENSIBLE
         self._result.explained[COORDINATES] += extensible and extent.max_grid[0] is not None
         table = chunks_of(dataset.id, extent, dataset.chunks, extensible=extensible)
         rows = zip(table.positions.tolist(), table.offsets.tolist(), table.sizes.tolist(), strict=True)
@@ -284,8 +286,8 @@ class _Comparer:
         names, expected, raw_names = list(ours), {}, []
         try:
             h5a.iterate(identifier, raw_names.append, order=h5.ITER_NATIVE)
-        except _LIBRARY_ERRORS as error:
-            self._result.explained[f"libhdf5 cannot list the attributes: {_reason(error)}"] += 1
+        except LIBRARY_ERRORS as error:
+            self._result.explained[f"libhdf5 cannot list the attributes: {reason_of(error)}"] += 1
             return
         at, is_dataset = object_at(self._file, self._unopened), isinstance(identifier, h5d.DatasetID)
         hidden = _HIDDEN | (_SCALE | {"DIMENSION_LABELS"} if self._netcdf else _SCALE if scale else set())
@@ -315,7 +317,7 @@ class _Comparer:
         ):
             self._result.explained[CUT] += 1
             return
-        readable = _readable(attribute_values, attribute) and not self._is_dangling(attribute)
+        readable = is_readable(attribute_values, attribute) and not self._is_dangling(attribute)
         good = f"{path}@{name}" in self._issues and not readable
         issues = self._issues.get(f"{path}@{name}", []) + self._issues.get(path, [])
         self._check(f"{path}@{name}", "attribute", good, ("is missing", [*map(str, issues)]))
@@ -331,8 +333,8 @@ class _Comparer:
     def _attribute(self, identifier, raw, ours, where, at):
         try:
             values, memory = attribute_values(h5a.open(identifier, raw))
-        except (NoSuchTypeError, *_LIBRARY_ERRORS) as error:
-            self._result.explained[f"libhdf5 cannot read attribute: {_reason(error)}"] += 1
+        except (NoSuchTypeError, *LIBRARY_ERRORS) as error:
+            self._result.explained[f"libhdf5 cannot read attribute: {reason_of(error)}"] += 1
             return
         if h5a.open(identifier, raw).shape is None:
             self._check(where, "null attribute", np.size(ours) == 0 or ours == "", ours)
@@ -346,83 +348,3 @@ class _Comparer:
             ours = (ours, repr(error))
         self._result.explained[PADDED] += holds_padded(memory)
         self._check(where, "attribute value", good, (memory.what, memory.dtype, ours, values))
-
-
-def _reason(error):
-    """What libhdf5 says, or that numpy has no such type."""
-    return (
-        "numpy has no such type"
-        if isinstance(error, NoSuchTypeError)
-        else re.sub(r" \(prec = .*", ")", str(error).partition(", name")[0])[:120]
-    )
-
-
-def _fault(group, raw):
-    """Why libhdf5 does not open an object that is there; None for other reasons."""
-    try:
-        h5o.open(group.id, raw)
-    except _LIBRARY_ERRORS as error:
-        return next((name for said, name in _FAULTS.items() if said in str(error)), None)
-    return None
-
-
-def _find_unopened(group, path, unopened, seen):
-    """Enter addresses and paths of the datasets of a group that libhdf5 does not open for that."""
-    for raw in _link_names(group):
-        info = group.id.links.get_info(raw)
-        if info.type != h5l.TYPE_HARD or info.u in seen:
-            continue
-        seen.add(info.u)
-        child = _follow(group, raw)
-        inside = f"{path}/{raw!r}"
-        if child is None and _fault(group, raw):
-            unopened[info.u] = inside
-        elif isinstance(child, h5py.Group):
-            _find_unopened(child, inside, unopened, seen)
-
-
-def _chunk_index(dataset):
-    kind = ctypes.c_int()
-    if library().H5Dget_chunk_index_type(ctypes.c_int64(dataset.id.id), ctypes.byref(kind)) < 0:
-        raise OSError("H5Dget_chunk_index_type failed")
-    return kind.value
-
-
-def _readable(read, one):
-    """Whether libhdf5 gives values that numpy has a type for."""
-    try:
-        read(one)
-    except (NoSuchTypeError, *_LIBRARY_ERRORS):
-        return False
-    return True
-
-
-def _is_scale(dataset):
-    try:
-        return h5py.h5ds.is_scale(dataset.id)
-    except _LIBRARY_ERRORS:
-        return False
-
-
-def labels_in(tid):
-    """Whether a type is an enumeration, or an array or sequence of one."""
-    while tid.get_class() in (h5py.h5t.ARRAY, h5py.h5t.VLEN):
-        tid = tid.get_super()
-    return tid.get_class() == h5py.h5t.ENUM and bool(labels_of(tid))
-
-
-def _link_names(group):
-    names = []
-    group.id.links.iterate(names.append)
-    return names
-
-
-def _follow(group, raw):
-    """What a link leads to, or None; libhdf5 follows to other files where it finds them."""
-    try:
-        identifier = h5o.open(group.id, raw)
-    except _LIBRARY_ERRORS:
-        return None
-    if isinstance(identifier, h5g.GroupID):
-        return h5py.Group(identifier)
-    return h5py.Dataset(identifier) if isinstance(identifier, h5d.DatasetID) else h5py.Datatype(identifier)
