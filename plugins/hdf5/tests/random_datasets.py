@@ -141,15 +141,15 @@ class Datasets:
     def _filters(self, kind, properties):
         rng = self._rng
         names = ["deflate", "shuffle", "fletcher32", "lzf"]
-        if not kind.pointers:  # libhdf5 ends the process where these fail
-            names += ["szip"]
+        if not kind.pointers and not _has_padding(kind.tid):
+            names += ["szip"]  # libhdf5 ends the process where it fails; with padding it writes what nobody decodes
         if _is_usual_number(kind.tid):  # and here with floats and integers of other sizes
             names += ["scaleoffset"]
         if kind.tid.get_class() in (h5t.INTEGER, h5t.FLOAT):  # and writes over its own memory with records
             names += ["nbit"]
         count = rng.choice((0, 0, 1, 1, 2, 3))
         chosen = rng.sample(names, count)
-        chosen.sort(key=lambda name: name != "nbit")  # libhdf5 reads other values where it comes after another filter
+        chosen.sort(key=lambda name: name not in ("nbit", "scaleoffset"))  # libhdf5 reads and writes beyond its memory
         for name in chosen:
             with suppress(*LIBRARY_ERRORS):
                 match name:
@@ -189,6 +189,10 @@ class Datasets:
             for _ in range(rng.randint(1, 3)):
                 corner = tuple(rng.randrange(0, n, c) for n, c in zip(shape, chunk, strict=True))
                 dataset.id.write_direct_chunk(corner, kind.elements(rng, prod(chunk), keep), mask)
+
+
+def _has_padding(tid):
+    return tid.get_class() == h5t.INTEGER and tid.get_precision() != 8 * tid.get_size()
 
 
 def _is_usual_number(tid):

@@ -32,11 +32,17 @@ MAX_MEGABYTES = 200
 ADDRESS_SPACE = 3 << 30
 """What a process may have beside what it begins with."""
 
+TOLD_EVERY = 10_000
+"""Mutants after which it is said how they ended so far."""
+
 READ_BYTES = 4 << 20
 """Arrays and chunks of more bytes are not read: they may have any shape, and what is missing is filled."""
 
-DECODING_ERRORS = (ValueError, RuntimeError, OSError, zlib.error)
-"""What codecs of numcodecs and zarr raise for bytes that they cannot decode."""
+READ_CHUNKS = 10_000
+"""Arrays of more chunks are not read either: zarr-python takes a millisecond for each."""
+
+DECODING_ERRORS = (ValueError, RuntimeError, OSError, OverflowError, zlib.error)
+"""What codecs of numcodecs, imagecodecs and zarr raise for bytes that they cannot decode."""
 
 UNNAMED, MEMORY, NOT_MADE = "unnamed error", "too much memory", "no file: libhdf5 died making it"
 
@@ -54,7 +60,8 @@ def outcome(path):
     for name, array in tree.walk_arrays():
         metadata = array.metadata
         size = metadata.dtype.itemsize
-        if max(_product(metadata.shape), _product(metadata.chunk_grid.chunk_shape)) * size > READ_BYTES:
+        longest = max(_product(metadata.shape), _product(metadata.chunk_grid.chunk_shape))
+        if longest * size > READ_BYTES or array.manifest.size > READ_CHUNKS:
             end = "tree with large arrays"
             continue
         try:
@@ -134,11 +141,17 @@ def run(numbers, processes):
             if end in (DIED, HUNG, MEMORY) or end.startswith(UNNAMED):
                 failed.append(number)
                 sys.stdout.write(f"mutant {number} of file {number // PER_FILE}: {end}\n")
-                sys.stdout.flush()
-    sys.stdout.write(f"{dict(ends.most_common())}\n")
-    sys.stdout.write(f"slowest: {slowest[0]:.2f} s ({slowest[1]}), largest: {largest[0]:.0f} MB ({largest[1]})\n")
+            if not ends.total() % TOLD_EVERY:
+                _tell(ends, slowest, largest)
+    _tell(ends, slowest, largest)
     sys.stdout.write(f"{len(failed)} of {len(numbers)} fail\n")
     return failed
+
+
+def _tell(ends, slowest, largest):
+    sys.stdout.write(f"{ends.total()}: {dict(ends.most_common())}\n")
+    sys.stdout.write(f"slowest: {slowest[0]:.2f} s ({slowest[1]}), largest: {largest[0]:.0f} MB ({largest[1]})\n")
+    sys.stdout.flush()
 
 
 def test_mutants_end_in_a_tree_or_an_error_of_ours():

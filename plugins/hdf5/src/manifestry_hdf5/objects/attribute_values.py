@@ -50,6 +50,7 @@ from manifestry_hdf5.structures.data_objects.datatype import (
     String,
     VariableLength,
 )
+from manifestry_hdf5.structures.encodings.references import is_cut
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
@@ -106,6 +107,7 @@ def attribute_value(
         if isinstance(datatype, VariableLength) and datatype.text:
             return _nested(values_of_heap.texts(data[: count * size], size), shape)
         check_dimensions(datatype)
+        _check_references(datatype, count, superblock)
         reader = _Reader(values_of_heap, resolve)
         octets = np.frombuffer(data, "u1", count * size).reshape(count, size)
         if _is_listed(datatype):
@@ -181,6 +183,24 @@ def _has_objects(datatype: Datatype) -> bool:
         case Compound():
             return any(_has_objects(member.datatype) for member in datatype.members)
     return False
+
+
+def _check_references(datatype: Datatype, count: int, superblock: Superblock) -> None:
+    """Refuse references that follow each other where libhdf5 has cut them off."""
+    match datatype:
+        case ReferenceType():
+            if count > 1 and is_cut(datatype.kind, datatype.size, superblock):
+                raise UnsupportedFeatureError(
+                    f"several references in a file with addresses of {superblock.offset_size} bytes",
+                    hint="libhdf5 writes them wrongly there",
+                )
+        case Array():
+            _check_references(datatype.base, count * math.prod(datatype.shape), superblock)
+        case VariableLength(text=False):
+            _check_references(datatype.base, 2, superblock)
+        case Compound():
+            for member in datatype.members:  # each is written for itself
+                _check_references(member.datatype, 1, superblock)
 
 
 def _array_dtype(datatype: Datatype) -> np.dtype[Any]:

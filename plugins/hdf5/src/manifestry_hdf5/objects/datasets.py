@@ -61,6 +61,10 @@ _NEVER: Final = 1
 """The time at which fill values are written: not at all."""
 
 
+_USUAL_BYTES: Final = 16 << 20
+"""What an element may have in a file that is smaller: compression makes it short, and one that is missing has no bytes."""
+
+
 class Axes(NamedTuple):
     """The axes of an array, those of an array datatype last.
 
@@ -302,6 +306,8 @@ def _common(file: Hdf5File, header: Sequence[Message]) -> _Common:
 def _read_common(file: Hdf5File, header: Sequence[Message]) -> _Common:
     datatype, fill = _datatype(file, header), _fill(file, header)
     pipeline = _data(file, header, FILTER_PIPELINE_MESSAGE)
+    if datatype.size > max(file.source.size, _USUAL_BYTES):
+        raise UnsupportedFeatureError(f"elements of {datatype.size} bytes", hint="the file has no room for one of them")
     if 0 < len(fill.value) < datatype.size:
         raise MalformedFileError(
             f"fill value message: {len(fill.value)} bytes are too few for elements of {datatype.size}"

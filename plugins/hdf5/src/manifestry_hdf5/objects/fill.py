@@ -16,7 +16,7 @@ __all__ = ["fill_value"]
 
 type Values = np.ndarray[Any, Any]
 
-_MAX_BYTES: Final = 256 << 20
+_MAX_BYTES: Final = 64 << 20
 """What a fill value may take of the heap."""
 
 

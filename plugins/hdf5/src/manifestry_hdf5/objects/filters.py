@@ -101,10 +101,13 @@ def codec_chain(filters: tuple[Filter, ...], element: ElementType, chunk_bytes: 
             continue  # the filter itself found that there is nothing to do
         elif item.number == _LZF:
             if length is None:
-                raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another compression")
+                raise _after_compression(item)
             codecs.append(Codec("manifestry.lzf", {"size": length}))
         else:
-            codecs.append(_check_client_data(item, _codec(item, element), length))
+            codec = _codec(item, element)
+            if item.number == FilterNumber.SZIP:
+                _check_pixels(item, codec, length)
+            codecs.append(_check_client_data(item, codec, length))
         if item.number == FilterNumber.FLETCHER32 and length is not None:
             length += 4
         elif item.number != FilterNumber.SHUFFLE:
@@ -198,6 +201,7 @@ def _check_client_data(item: Filter, codec: Codec, length: int | None) -> Codec:
     ------
     UnsupportedFeatureError
         Its client data is none that the filter decodes, or is that of another chunk: libhdf5 reads what it finds then.
+        Or it comes after a compression, of whose result it keeps as many bytes as a chunk has.
     """
     if "client_data" not in codec.configuration:
         return codec
@@ -205,9 +209,27 @@ def _check_client_data(item: Filter, codec: Codec, length: int | None) -> Codec:
         nbytes = numcodecs.get_codec({"id": codec.name, **codec.configuration}).decoded_size()
     except ValueError as error:
         raise _client_data_error(item, str(error)) from error
-    if None not in (nbytes, length) and nbytes != length:
+    if nbytes is None:
+        return codec
+    if length is None:
+        raise _after_compression(item)
+    if nbytes != length:
         raise _client_data_error(item, f"chunks of {nbytes} bytes where {length} are expected")
     return codec
+
+
+def _check_pixels(item: Filter, codec: Codec, length: int | None) -> None:
+    """Refuse szip of bytes that are no whole pixels: libhdf5 (up to 2.0 at least) loses those that are left over."""
+    if length is None:
+        raise _after_compression(item)
+    bits = codec.configuration["bits_per_pixel"]
+    pixel = next((size for size in (1, 2, 4) if bits <= 8 * size), 8)
+    if length % pixel:
+        raise UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) of {length} bytes in pixels of {pixel}")
+
+
+def _after_compression(item: Filter) -> UnsupportedFeatureError:
+    return UnsupportedFeatureError(f"filter {item.number} ({_label(item)}) after another compression")
 
 
 def _client_data_error(item: Filter, reason: str) -> UnsupportedFeatureError:

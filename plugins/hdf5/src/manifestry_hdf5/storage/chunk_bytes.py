@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import math
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numcodecs
 import numpy as np
@@ -15,6 +16,9 @@ from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.filters import Filter, codec_chain, numcodecs_configuration
 
 __all__ = ["decode_chunk", "encode_chunk"]
+
+_GROWTH: Final = 1 << 12
+"""Bytes that filters add to a chunk that they do not make shorter, beside an eighth of it."""
 
 
 def decode_chunk(dataset: Dataset, stored: bytes, mask: int) -> bytes:
@@ -35,7 +39,7 @@ def decode_chunk(dataset: Dataset, stored: bytes, mask: int) -> bytes:
     size = _chunk_bytes(dataset)
     data = stored
     for codec in reversed(_codecs(dataset, _remaining(dataset.filters, mask))):
-        data = _decode(codec, data, size + 4 * len(dataset.filters), dataset.path)
+        data = _decode(codec, data, size + size // 8 + _GROWTH, dataset.path)
     if len(data) != size:
         raise MalformedFileError(f"{dataset.path}: a chunk of {len(data)} bytes where {size} are expected")
     return data
@@ -82,12 +86,37 @@ def _codecs(dataset: Dataset, filters: tuple[Filter, ...]) -> tuple[Codec, ...]:
 
 def _decode(codec: Codec, data: bytes, most: int, path: str) -> bytes:
     """What a codec decodes, of at most as many bytes as a chunk can have."""
+    announced = _announced_bytes(codec.name, data)
+    if announced > most:
+        raise MalformedFileError(f"{path}: a chunk of {announced} bytes by {codec.name} where {most} are possible")
     try:
         if codec.name == "numcodecs.zlib":
             return zlib.decompressobj().decompress(data, most)
+        if codec.name == "numcodecs.bz2":
+            return bz2.BZ2Decompressor().decompress(data, most)
         return bytes(memoryview(np.ascontiguousarray(_numcodec(codec).decode(data)).view("u1")))
-    except (ValueError, RuntimeError, TypeError, zlib.error) as error:
+    except (ValueError, RuntimeError, TypeError, OSError, OverflowError, zlib.error) as error:
         raise MalformedFileError(f"{path}: a chunk that {codec.name} does not decode: {first_line(error)}") from error
+
+
+def _announced_bytes(name: str, data: bytes) -> int:
+    """How many bytes there are behind a filter by what its data begins with; 0 where that does not say."""
+    if name == "imagecodecs_szip":
+        return int.from_bytes(data[:4], "little")
+    if name in ("blosc", "imagecodecs_blosc"):
+        return int.from_bytes(data[4:8], "little")
+    if name == "imagecodecs_lz4h5":
+        return int.from_bytes(data[:8], "big")
+    return _zstd_bytes(data) if name == "zstd" else 0
+
+
+def _zstd_bytes(data: bytes) -> int:
+    """The content size of a frame of Zstandard (RFC 8878, section 3.1.1.1)."""
+    descriptor = data[4] if len(data) > 4 else 0
+    single, width = bool(descriptor & 0x20), (0, 2, 4, 8)[descriptor >> 6]
+    width = width or single
+    start = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
+    return int.from_bytes(data[start : start + width], "little") + (256 if width == 2 else 0)
 
 
 def _numcodec(codec: Codec) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from manifestry.plugin import (
@@ -23,8 +24,20 @@ from manifestry_hdf5.storage.copying import SMALL
 from manifestry_hdf5.structures.batched_reads import read_together
 from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, read_chunks
 from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkLayout
+from manifestry_hdf5.structures.data_objects.filter_pipeline_message import FilterNumber
 
-__all__ = ["SkippedFiltersError", "chunked_storage", "read_tables"]
+if TYPE_CHECKING:
+    from manifestry_hdf5.open_files import Hdf5File
+
+__all__ = ["SkippedFiltersError", "check_grid", "chunked_storage", "read_tables"]
+
+_MAX_EMPTY_GRID: Final = 4 << 20
+"""Chunks of a grid that a file may have whatever its size is."""
+
+_SAME_SIZE: Final = frozenset({FilterNumber.SHUFFLE, FilterNumber.FLETCHER32})
+"""Filters after which a chunk has a size that does not depend on what it holds."""
+
+_CHECKSUM_BYTES: Final = 4
 
 
 class SkippedFiltersError(UnsupportedFeatureError):
@@ -65,10 +78,13 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     if len(table.sizes) and not table.sizes.all():
         raise MalformedFileError(f"{dataset.path}: the chunk index lists a chunk of no bytes")
     grid = (*dataset.extent.grid, *(1 for _ in dataset.element.shape))
+    if len(table.sizes):
+        check_grid(dataset, grid, [dataset.file])
     chunk_bytes = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
     ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
     masks = table.masks
     if not masks.any():
+        _check_sizes(dataset, table, chunk_bytes)
         return _references(dataset, grid, table), codec_chain(dataset.filters, dataset.element, chunk_bytes, ndim)
     masks = masks & np.uint32((1 << len(dataset.filters)) - 1)
     distinct, counts = np.unique(masks, return_counts=True)
@@ -91,6 +107,17 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     return _with_inline(dataset, grid, table, odd, encoded), chain
 
 
+def _check_sizes(dataset: Dataset, table: ChunkTable, chunk_bytes: int) -> None:
+    """Make sure that chunks have their size where no filter changes it by what they hold."""
+    numbers = [item.number for item in dataset.filters]
+    if not numbers or not _SAME_SIZE.issuperset(numbers):
+        return
+    expected = chunk_bytes + _CHECKSUM_BYTES * numbers.count(FilterNumber.FLETCHER32)
+    odd = table.sizes[table.sizes != expected]
+    if len(odd):
+        raise MalformedFileError(f"{dataset.path}: a chunk of {odd[0]} bytes where {expected} are expected")
+
+
 def _optional_chain(dataset: Dataset, chunk_bytes: int, masks: NDArray[np.uint32], table: ChunkTable) -> Chain | None:
     """The codecs that decode all chunks where one filter is optional; see `optional_chain`."""
     ndim = len(dataset.shape) + len(dataset.element.shape)
@@ -99,6 +126,20 @@ def _optional_chain(dataset: Dataset, chunk_bytes: int, masks: NDArray[np.uint32
 
 def _remaining_filters(filters: Sequence[Filter], mask: int) -> tuple[Filter, ...]:
     return tuple(item for bit, item in enumerate(filters) if not mask >> bit & 1)
+
+
+def check_grid(dataset: Dataset, grid: Sequence[int], files: Iterable[Hdf5File]) -> None:
+    """Refuse a grid with many more chunks than its files can hold: each takes memory, also where it is missing.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        It has so many.
+    """
+    count = math.prod(grid)
+    most = _MAX_EMPTY_GRID + sum({file.source.url: file.source.size for file in files}.values())
+    if count > most:
+        raise UnsupportedFeatureError("nearly empty chunk grid", dataset.path, f"{count} chunks, more than {most}")
 
 
 def _references(dataset: Dataset, grid: tuple[int, ...], table: ChunkTable) -> ChunkManifest:

@@ -63,7 +63,7 @@ def copy_values(dataset: Dataset, read: Callable[[], Values], context: ParseCont
         raise _too_much(reason, dataset, limit) from error
     dtype = dataset.element.dtype if is_variable_length(dataset.element.dtype) else plain.dtype
     fill = default_fill(dtype) if dataset.element.texts else dataset.fill
-    grid = RegularGrid(_chunk_shape(dataset) + dataset.element.shape)
+    grid = RegularGrid(_chunk_shape(dataset, plain.nbytes, limit) + dataset.element.shape)
     if plain.nbytes > limit and not is_variable_length(dtype):  # texts in records have become longer
         raise _too_much(reason, dataset, limit)
     chunks = [chunk_bytes(chunk, dataset.element) for chunk in _pieces(plain, grid.chunk_shape, fill)]
@@ -89,12 +89,15 @@ def _too_much(reason: str, dataset: Dataset, limit: int) -> UnsupportedFeatureEr
     return UnsupportedFeatureError(reason, dataset.path, f"more than the {limit} bytes that may be copied")
 
 
-def _chunk_shape(dataset: Dataset) -> tuple[int, ...]:
-    """The chunks of the file, or one where there are none or too many."""
-    shape = dataset.chunk_shape
-    if shape is None or math.prod(-(-n // c) for n, c in zip(dataset.shape, shape, strict=True)) > _MAX_CHUNKS:
-        return tuple(max(1, n) for n in dataset.shape)
-    return shape
+def _chunk_shape(dataset: Dataset, nbytes: int, limit: int) -> tuple[int, ...]:
+    """The chunks of the file; one where there are none, too many, or much in them that is not in the array."""
+    whole = tuple(max(1, n) for n in dataset.shape)
+    if dataset.chunk_shape is None:
+        return whole
+    counts = [-(-n // c) for n, c in zip(whole, dataset.chunk_shape, strict=True)]
+    padded = math.prod(n * c for n, c in zip(counts, dataset.chunk_shape, strict=True))
+    too_empty = nbytes // math.prod(whole) * padded > limit
+    return whole if math.prod(counts) > _MAX_CHUNKS or too_empty else dataset.chunk_shape
 
 
 def copy_chunks(array: VirtualArray, dataset: Dataset) -> VirtualArray:

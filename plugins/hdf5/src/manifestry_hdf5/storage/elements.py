@@ -6,20 +6,23 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from manifestry.plugin import MalformedFileError, Source, SourceError, UnsupportedFeatureError, translated
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datasets import Dataset
-from manifestry_hdf5.objects.stored_values import elements_of
+from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
 from manifestry_hdf5.storage.chunk_bytes import decode_chunk
 from manifestry_hdf5.storage.contiguous import RawFile, data_place
 from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable
 from manifestry_hdf5.structures.data_objects.data_layout_message import CompactLayout, ContiguousLayout
 
 __all__ = ["Box", "read_elements"]
+
+_ALWAYS: Final = 1 << 20
+"""Bytes that may be read of a dataset whatever the limit is: elements can become shorter, and chunks be mostly empty."""
 
 
 class Box(NamedTuple):
@@ -62,6 +65,9 @@ def read_elements(
     TooManyBytesError
         They take more bytes.
     """
+    chunk_bytes = 0 if dataset.chunk_shape is None else math.prod(dataset.chunk_shape) * dataset.stored_itemsize
+    if max(math.prod(box.shape) * dataset.stored_itemsize, chunk_bytes) > max(limit, _ALWAYS):
+        raise TooManyBytesError  # before there is room for them
     octets = _stored(dataset, box, table, raw).reshape(-1, dataset.stored_itemsize)
     values = elements_of(
         octets, dataset.datatype, dataset.element, dataset.file.heap, limit=limit, target_of=dataset.file.target_of

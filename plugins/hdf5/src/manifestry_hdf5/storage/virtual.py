@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
+from manifestry_hdf5.storage.chunked import check_grid
 from manifestry_hdf5.storage.contiguous import contiguous_rows
 from manifestry_hdf5.storage.elements import Box
 from manifestry_hdf5.storage.virtual_sources import Part
@@ -191,10 +192,11 @@ def virtual_storage(
     UnsupportedFeatureError
         The sources do not share one chunk grid, one type or one chain of codecs, or overlap.
     """
-    mappings = [_box_mapping(dataset, part) for part in parts]
+    mappings = [mapping for part in parts if all((mapping := _box_mapping(dataset, part)).size)]
     chunk_shape = _chunk_shape(dataset, mappings)
     grid = tuple(-(-n // c) for n, c in zip(dataset.shape, chunk_shape, strict=True))
     full = grid + (1,) * len(dataset.element.shape)
+    check_grid(dataset, grid, [mapping.source.file for mapping in mappings])
     files = _Files()
     rows, offsets, lengths = np.zeros(grid, "u4"), np.zeros(grid, "u8"), np.zeros(grid, "u8")
     taken = np.zeros(grid, bool)

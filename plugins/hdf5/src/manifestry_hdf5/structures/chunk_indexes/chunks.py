@@ -125,7 +125,7 @@ def _read(layout: ChunkLayout, superblock: Superblock, extent: Extent, max_chunk
         case ChunkIndex.EXTENSIBLE_ARRAY:
             entries = yield from read_extensible_array(superblock, address, layout.chunk_bytes, max_chunks)
         case ChunkIndex.IMPLICIT:
-            entries = _implicit_elements(layout, address, extent)
+            entries = _implicit_elements(layout, address, extent, superblock)
         case ChunkIndex.SINGLE:
             size = layout.chunk_bytes if layout.single_size is None else layout.single_size
             place, mask = np.zeros(1, "i8"), np.array([layout.single_mask], "u4")
@@ -137,12 +137,13 @@ def _empty() -> ChunkTable:
     return ChunkTable(np.empty(0, "i8"), np.empty(0, "u8"), np.empty(0, "u8"), np.empty(0, "u4"))
 
 
-def _implicit_elements(layout: ChunkLayout, address: int, extent: Extent) -> Entries:
+def _implicit_elements(layout: ChunkLayout, address: int, extent: Extent, superblock: Superblock) -> Entries:
     """Chunks one after the other, all of them, in the order of the largest grid (section VII.B)."""
     count = math.prod(n or 0 for n in extent.max_grid)
     grid = math.prod(extent.grid)
     if count < grid:
         raise MalformedFileError("implicit chunk index: the array is larger than its maximum shape")
+    superblock.place(address, "implicit chunk index", count * layout.chunk_bytes)
     places = np.arange(count) if count == grid else _numbers(extent)
     addresses = np.uint64(address) + places.astype("u8") * np.uint64(layout.chunk_bytes)
     return Entries(places, addresses, np.full(len(places), layout.chunk_bytes, "u8"), np.zeros(len(places), "u4"))

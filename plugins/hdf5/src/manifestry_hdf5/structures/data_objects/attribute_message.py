@@ -12,6 +12,7 @@ from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace
 from manifestry_hdf5.structures.data_objects.datatype import Datatype, Reference, ReferenceKind, VariableLength
 from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_MESSAGE
 from manifestry_hdf5.structures.data_objects.object_header import Message
+from manifestry_hdf5.structures.encodings.references import check_address_size
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
@@ -141,11 +142,13 @@ def reference_lists(
     if members.kind is not ReferenceKind.OBJECT:
         raise UnsupportedFeatureError(f"lists of references of the kind {members.kind.name.lower()}")
     count = space.shape[0]
-    if len(data) < count * size or size != heap.descriptor_size or members.size != o:
+    if len(data) < count * size or size != heap.descriptor_size:
         raise MalformedFileError(f"{_STRUCTURE}: {len(data)} bytes do not hold {count} lists of references")
-    lists, room = [], _MAX_REFERENCES * o
+    step = members.size
+    check_address_size(step, superblock)
+    lists, room = [], _MAX_REFERENCES * step
     for at in range(0, count * size, size):
-        length, identifier = int.from_bytes(data[at : at + 4], "little") * o, data[at + 4 : at + size]
+        length, identifier = int.from_bytes(data[at : at + 4], "little") * step, data[at + 4 : at + size]
         octets = heap.object(identifier) if length and any(identifier[:o]) else b""
         room -= min(length, len(octets))
         if room < 0:
@@ -154,5 +157,5 @@ def reference_lists(
             raise MalformedFileError(
                 f"{_STRUCTURE}: a list of {length} bytes does not fit in an object of {len(octets)}"
             )
-        lists.append(tuple(int.from_bytes(octets[i : i + o], "little") for i in range(0, len(octets[:length]), o)))
+        lists.append(tuple(int.from_bytes(octets[i : i + o], "little") for i in range(0, len(octets[:length]), step)))
     return tuple(lists)

@@ -17,10 +17,13 @@ from manifestry_hdf5.structures.fields import Fields
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 
-__all__ = ["Pointer", "Region", "parse_reference"]
+__all__ = ["Pointer", "Region", "check_address_size", "is_cut", "parse_reference"]
 
 _NUMBER_BYTES: Final = 4
 """Of the number of an object in a heap collection, and of the length of a heap object in an element."""
+
+_MEMORY_ADDRESS_BYTES: Final = 8
+"""Of an address in memory."""
 
 _IN_OTHER_FILE: Final = 0x01
 _ADDRESS_BYTES: Final = (2, 4, 8)
@@ -71,20 +74,42 @@ def parse_reference(element: bytes, kind: ReferenceKind, superblock: Superblock,
     """
     match kind:
         case ReferenceKind.OBJECT:
-            _check_size(element, superblock.offset_size, exact=True)
-            return _pointer(int.from_bytes(element, "little"), superblock)
+            check_address_size(len(element), superblock)
+            return _pointer(int.from_bytes(element[: superblock.offset_size], "little"), superblock)
         case ReferenceKind.REGION:
-            _check_size(element, superblock.offset_size + _NUMBER_BYTES, exact=True)
+            check_address_size(len(element) - _NUMBER_BYTES, superblock)
             return _old_region(element, superblock, heap)
-    _check_size(element, 2 + 2 * _NUMBER_BYTES + superblock.offset_size, exact=False)
+    expected = 2 + 2 * _NUMBER_BYTES + superblock.offset_size
+    if len(element) < expected:
+        raise MalformedFileError(f"reference: {len(element)} bytes where {expected} or more are expected")
     return _new_reference(element, superblock, heap)
 
 
-def _check_size(element: bytes, expected: int, *, exact: bool) -> None:
-    if len(element) < expected or (exact and len(element) > expected):
-        raise MalformedFileError(
-            f"reference: {len(element)} bytes where {expected}{'' if exact else ' or more'} are expected"
-        )
+def check_address_size(size: int, superblock: Superblock) -> None:
+    """Check the bytes of an element for its address.
+
+    They are as many as addresses of the file have, or in sequences of variable length as many as libhdf5 has in memory,
+    of which it writes only the first.
+
+    Raises
+    ------
+    MalformedFileError
+        They are neither.
+    """
+    expected = superblock.offset_size
+    if size not in (expected, max(expected, _MEMORY_ADDRESS_BYTES)):
+        raise MalformedFileError(f"reference: {size} bytes where an address of {expected} is expected")
+
+
+def is_cut(kind: ReferenceKind, size: int, superblock: Superblock) -> bool:
+    """Whether several elements in a row, with nothing between, are not those that were written.
+
+    libhdf5 (up to 2.0 at least) copies them as it has them in memory, where they are longer than in a file with short
+    addresses, and cuts off what they take more than the elements of the file.
+    """
+    own = superblock.offset_size + (_NUMBER_BYTES if kind is ReferenceKind.REGION else 0)
+    old = kind in (ReferenceKind.OBJECT, ReferenceKind.REGION)
+    return old and size == own and superblock.offset_size < _MEMORY_ADDRESS_BYTES
 
 
 def _pointer(address: int, superblock: Superblock) -> Pointer | None:

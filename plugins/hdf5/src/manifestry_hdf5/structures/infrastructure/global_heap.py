@@ -92,6 +92,7 @@ class GlobalHeap:
         self._read = read
         self._superblock = superblock
         self._collections: dict[int, dict[int, bytes]] = {}
+        self._room = superblock.size  # bytes that other collections can have: they do not overlap
 
     @property
     def descriptor_size(self) -> int:
@@ -145,5 +146,8 @@ class GlobalHeap:
             raise MalformedFileError(f"global heap collection at {address:#x}: not a collection")
         data = self._read(start, start + int.from_bytes(head[_BEFORE_LENGTH:], "little"))
         objects = list(_objects(data, length_size, hex(address)))
+        self._room -= len(data)
+        if self._room < 0:
+            raise MalformedFileError(f"global heap collection at {address:#x}: it overlaps with others")
         used = takewhile(lambda one: one[0], objects)  # free space lies at the end
         return {number: data[first : first + size] for number, first, size in used}
