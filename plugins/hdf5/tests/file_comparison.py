@@ -31,10 +31,12 @@ from plugins.hdf5.tests.library_values import (
     dataset_values,
     decoded,
     fill_value,
+    has_references,
     holds_padded,
     object_at,
     same_attribute,
     same_elements,
+    same_paths,
 )
 from plugins.hdf5.tests.random_types import library
 from tests.support.hdf5_library import chunks_of
@@ -183,10 +185,14 @@ class _Comparer:
         except Exception as error:
             self._check(path, "reading", good=False, note=repr(error))
             return True
-        if memory.what not in ("text", "sequence", "record"):
+        if memory.what not in ("text", "sequence", "record", "object"):
             self._check(path, "dtype", array.metadata.dtype == values.dtype.newbyteorder("="), memory.dtype)
         got = np.asarray(got, array.metadata.dtype if memory.what == "bytes" else None)
         self._result.explained[PADDED] += holds_padded(memory)
+        if has_references(memory):
+            at = object_at(self._file, self._unopened)
+            self._check(path, "references", same_paths(got, values, memory, at), (memory.dtype, got, values))
+            return True
         self._check(path, "values", same_elements(got, values, memory), (memory.dtype, got, values))
         return True
 
@@ -222,7 +228,7 @@ class _Comparer:
             self._check(path, "dim of a scale", dims[0] in own, dims)
 
     def _fill(self, dataset, array, memory, path):
-        if memory.what in ("sequence", "record", "text") or memory.dtype.shape:
+        if memory.what in ("sequence", "record", "text", "object") or memory.dtype.shape:
             return  # seen where chunks are missing
         tid = dataset.id.get_type()
         if hasattr(tid, "get_precision") and tid.get_precision() != 8 * tid.get_size():

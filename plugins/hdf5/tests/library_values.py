@@ -256,6 +256,25 @@ def same_attribute(got, values, memory, at_address):
     return np.ndim(got) == 0 and same_elements(np.asarray(got), values, memory)
 
 
+def has_references(memory):
+    """Whether elements, or fields of them, are references to objects."""
+    return memory.what == "object" or (memory.what == "record" and any(map(has_references, memory.members.values())))
+
+
+def same_paths(got, values, memory, at_address):
+    """Whether elements of ours are what libhdf5 reads, with paths in place of references to objects."""
+    if memory.what == "record":
+        return all(same_paths(got[n], values[n], member, at_address) for n, member in memory.members.items())
+    if memory.what != "object":
+        return same_elements(got, values, memory)
+    paths, elements = np.asarray(got, object).reshape(-1).tolist(), np.asarray(values).reshape(-1)
+    addresses = [int.from_bytes(element.tobytes()[:ADDRESS_BYTES], "little") for element in elements]
+    return len(paths) == len(addresses) and all(
+        same_object(mf.Reference(path), at_address(address)) if address else not path
+        for path, address in zip(map(str, paths), addresses, strict=True)
+    )
+
+
 def same_object(got, target):
     """Whether a reference of ours leads to an object, None where it is gone."""
     if target is None:
