@@ -1,7 +1,7 @@
 """Where everything in a file begins: superblocks, drivers, and images of libhdf5's metadata cache."""
 
 import ctypes
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import h5py
 import manifestry as mf
@@ -64,6 +64,43 @@ def test_addresses_of_sixteen_bytes(tmp_path):
     assert root["group/numbers"][...].tolist() == list(range(10))
     assert root["chunked"][...].tolist() == np.arange(24).reshape(4, 6).tolist()
     assert [(issue.path, issue.message) for issue in tree.issues] == [("group@text", "addresses of 16 bytes")]
+
+
+def test_lengths_of_sixteen_bytes(tmp_path):
+    path = tmp_path / "file.h5"
+    creation = h5p.create(h5p.FILE_CREATE)
+    creation.set_sizes(8, 16)
+    with h5py.File(h5f.create(bytes(path), h5f.ACC_TRUNC, creation)) as file:
+        file["numbers"] = np.arange(10)
+    with pytest.raises(mf.UnsupportedFeatureError, match="lengths of 16 bytes"):
+        mf.parse(path)
+
+
+def test_messages_that_have_to_be_known(tmp_path):
+    """A type of message that nobody knows, and that forbids to open the object: the others are read."""
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_dataset("a", data=np.arange(3)).attrs["bogus"] = 1
+        file["b"] = np.arange(4)
+    data = bytearray(path.read_bytes())
+    start = data.rindex(b"OHDR", 0, data.index(b"bogus"))
+    length = next(
+        n for n in range(20, 2000)
+        if jenkins_lookup3(bytes(data[start : start + n])).to_bytes(4, "little") == data[start + n : start + n + 4]
+    )  # fmt: skip
+    at = next(i for i in range(start, start + length) if data[i] == 0x0C and data[i + 4] == 3)  # the attribute message
+    for kind, flags, readable in ((0x1B, 0, True), (0x1B, 0x80, False), (0x09, 0x80, False), (0x09, 0x10, True)):
+        data[at], data[at + 3] = kind, flags
+        data[start + length : start + length + 4] = jenkins_lookup3(bytes(data[start : start + length])).to_bytes(
+            4, "little"
+        )
+        path.write_bytes(data)
+        tree = mf.parse(path, on_unsupported="skip")
+        assert list(tree.arrays) == (["a", "b"] if readable else ["b"])
+        with h5py.File(path) as file:
+            opens = nullcontext() if readable else pytest.raises((KeyError, RuntimeError), match="fail if unknown")
+            with opens:
+                assert file["a"].shape == (3,)
 
 
 def test_a_file_behind_other_bytes(tmp_path):

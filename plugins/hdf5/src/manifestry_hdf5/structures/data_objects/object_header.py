@@ -16,8 +16,9 @@ from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 __all__ = ["Message", "find_message", "read_messages"]
 
 _CONTINUATION: Final = 0x10
+_BOGUS: Final = 0x09
 _LAST_KIND: Final = 0x18
-"""Type of the last message that the specification knows."""
+"""Types of the message that stands for those that nobody knows, and of the last one that the specification has."""
 _SHARED: Final = 0x02
 _NEVER_SHARED: Final = 0x04
 _MUST_BE_KNOWN: Final = 0x80
@@ -139,7 +140,7 @@ def _split(
         at += step
         if at + size > end:
             raise MalformedFileError(f"{where}: a message of {size} bytes where {end - at} are left")
-        if flags & _MUST_BE_KNOWN and kind > _LAST_KIND:
+        if flags & _MUST_BE_KNOWN and (kind > _LAST_KIND or kind == _BOGUS):
             raise UnsupportedFeatureError(f"object header message of type {kind:#x}", where)
         if flags & _SHARED and flags & _NEVER_SHARED:
             raise MalformedFileError(f"{where}: a message of type {kind:#x} is shared and must not be")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from manifestry.plugin import MalformedFileError
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_hdf5 import SIGNATURE
 from manifestry_hdf5.structures.checksum import lookup3_of
@@ -19,6 +19,9 @@ _SWMR: Final = 0x04
 _FIRST_USER_BLOCK: Final = 512
 _WIDTHS: Final = (2, 4, 8, 16, 32)
 """Bytes that an address or a length may have."""
+_LONGEST_LENGTH: Final = 8
+"""Bytes of a length; libhdf5 (up to 2.0 at least) takes larger ones, and writes nothing in their place."""
+
 _CHECKSUM: Final = 4
 _LONGEST: Final = 512
 """Bytes that hold a superblock of any version."""
@@ -87,6 +90,8 @@ def read_superblock(read: Read, size: int) -> Superblock:
     ------
     MalformedFileError
         There is none, or it is damaged.
+    UnsupportedFeatureError
+        Lengths have more bytes than any library writes.
     """
     start = 0
     while start < size:
@@ -115,6 +120,9 @@ def _widths(fields: Fields) -> tuple[int, int]:
     offset_size, length_size = fields.take(1), fields.take(1)
     if offset_size not in _WIDTHS or length_size not in _WIDTHS:
         raise MalformedFileError(f"superblock: addresses of {offset_size} and lengths of {length_size} bytes")
+    if length_size > _LONGEST_LENGTH:
+        hint = "libhdf5 leaves such lengths out when it writes them; make the file again with lengths of 8 bytes"
+        raise UnsupportedFeatureError(f"lengths of {length_size} bytes", "superblock", hint)
     return offset_size, length_size
 
 
