@@ -20,8 +20,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from manifestry.plugin import Capability, Confidence, ParserDescriptor, Source, hookimpl
+from manifestry.plugin import Capability, Confidence, ParserDescriptor, hookimpl
+
+if TYPE_CHECKING:  # sources need numpy, and every command loads this module
+    from manifestry.plugin import Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 EXTENSIONS = (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4", ".cdf", ".h5ad", ".nxs", ".nwb", ".mat", ".jld2")

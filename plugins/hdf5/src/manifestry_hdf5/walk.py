@@ -191,7 +191,8 @@ class Walker:
             try:
                 other, child = self._links.target(file, address, link.name, path)
             except NowhereError as error:
-                self._context.report(path, f"{link.kind.name.lower()} link that leads nowhere", str(error))
+                kind = link.kind.name.lower()
+                raise UnsupportedFeatureError(f"{kind} link that leads nowhere", path, str(error)) from error
             else:
                 self._add_object(other, group, child, path)
 
