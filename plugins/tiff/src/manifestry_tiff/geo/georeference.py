@@ -107,9 +107,8 @@ def read_georeference(image: Image, path: str, options: TiffOptions, context: Pa
     except CrsError as error:
         context.report(path, "coordinate reference system left out", str(error))
         system = None
-    vertical = keys.registered_code(GeoKey.VERTICAL)
-    if system is not None and vertical is not None and not system.has_heights:
-        context.report(path, "vertical system left out", f"no vertical system has the code {vertical}")
+    if system is not None and system.left_out:
+        context.report(path, "vertical system left out", system.left_out)
     transform = read_transform(directory, keys)
     if transform is None and Tag.MODEL_TIEPOINT in directory:
         context.report(path, "ground control points left out", "tie points without a scale make no affine transform")
