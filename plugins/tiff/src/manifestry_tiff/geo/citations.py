@@ -46,11 +46,11 @@ def _imagine_names(text: str) -> dict[str, str]:
     return names
 
 
-def projected_name(keys: GeoKeys) -> str:
-    """What the citations call a projected system, ``""`` where they do not."""
+def projected_name(keys: GeoKeys, *, general_only: bool) -> str:
+    """What the citations call a projected system, ``""`` where they do not; beside a registered one only the general counts."""
     own, general = keys.text(GeoKey.PROJECTED_CITATION), keys.text(GeoKey.GT_CITATION)
-    name = citation_names(general).get("PCS Name")
-    if name:
+    name = citation_names(general).get("PCS Name", "")
+    if name or general_only:
         return name
     if own and not own.lower().startswith("lunits = "):
         named = citation_names(own).get("PCS Name") or own

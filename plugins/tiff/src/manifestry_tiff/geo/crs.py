@@ -25,19 +25,29 @@ from pyproj.exceptions import CRSError, ProjError
 from manifestry_tiff.geo.citations import projected_name
 from manifestry_tiff.geo.geodetic import Geodetic, escape_quotes, read_geodetic
 from manifestry_tiff.geo.geokeys import USER_DEFINED, GeoKey, GeoKeys
-from manifestry_tiff.geo.heights import ellipsoidal_code, read_vertical_keys, with_heights
+from manifestry_tiff.geo.heights import ellipsoidal_code, read_vertical_keys, stands_above, with_heights
 from manifestry_tiff.geo.projections import axis_directions, projection_of
 from manifestry_tiff.geo.units import CrsError, Unit, keyed_length, projected_unit
 
 __all__ = ["CoordinateSystem", "CrsError", "read_crs"]
 
-_PROJECTED, _GEOGRAPHIC, _GEOCENTRIC = 1, 2, 3  # models
+_PROJECTED, _GEOGRAPHIC = 1, 2  # models
+_MERCATOR: Final = 7
 _ESRI: Final = "ESRI PE String = "
 _PARTS: Final = (GeoKey.PROJECTION, GeoKey.PROJ_METHOD, GeoKey.GEODETIC_CRS, GeoKey.GEODETIC_DATUM, GeoKey.ELLIPSOID)
 _WEB_MERCATOR: Final = 3857
-_WEB_METHODS: Final = (1024, 9841)  # of EPSG; the second is that of 3785, which others read as the first
-_WEB_NAMES: Final = ("google maps global mercator", "wgs_1984_web_mercator_auxiliary_sphere")
-_OLD_WEB_NAME: Final = "wgs_1984_web_mercator"
+_WEB_METHODS: Final = (1024, 9841)  # of EPSG
+_GOOGLE: Final = "google maps global mercator"
+_WEB_SPHERE: Final = "wgs_1984_web_mercator"  # of Esri, long ago: a sphere, as EPSG:3785
+_WEB_NAMES: Final = {  # by name alone PROJ takes them for Web Mercator
+    "wgs_1984_web_mercator_auxiliary_sphere": "WGS 84 / Pseudo-Mercator",
+    "wgs 84 / pseudo-mercator": "WGS 84 / Pseudo-Mercator",
+    "popular visualisation crs / mercator": "Popular Visualisation CRS / Mercator",
+}
+_KNOWN_METHODS: Final = frozenset(
+    [1024, 1027, 1028, 1029, *range(9801, 9803), *range(9804, 9813), 9815, 9818, 9820, 9822, 9823, 9829, 9841, 9842]
+)
+"""Methods of EPSG that are those of GeoTIFF."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +62,20 @@ class CoordinateSystem:
         ``"EPSG:32633"`` where one code says everything, else ``""``.
     left_out
         Why heights that keys speak of are not in it, ``""`` where they are or where there are none.
+    unit_left_out
+        Their unit then.
     """
 
     crs: pyproj.CRS
     code: str = ""
     left_out: str = ""
+    unit_left_out: str = ""
 
     @property
     def height_unit(self) -> str:
         """The unit of a vertical system beside that of the map, ``""`` where there is none or it has no name."""
         if not self.crs.is_compound:
-            return ""
+            return self.unit_left_out
         name = self.crs.sub_crs_list[-1].axis_info[0].unit_name
         return "" if name == "unknown" else name
 
@@ -102,8 +115,8 @@ def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
 
 def _read_system(keys: GeoKeys) -> CoordinateSystem:
     model = keys.code(GeoKey.GT_MODEL_TYPE)
-    if model in (None, USER_DEFINED) and keys.registered_code(GeoKey.PROJECTED_CRS) is not None:
-        model = _PROJECTED
+    if model in (None, USER_DEFINED) and keys.has(GeoKey.PROJECTED_CRS):
+        model = model if keys.code(GeoKey.PROJECTED_CRS) == USER_DEFINED else _PROJECTED
     if model is None and keys.registered_code(GeoKey.GEODETIC_CRS) is not None:
         model = _GEOGRAPHIC
     match model:
@@ -119,14 +132,13 @@ def _read_system(keys: GeoKeys) -> CoordinateSystem:
 def _geographic_system(keys: GeoKeys) -> CoordinateSystem:
     code = keys.registered_code(GeoKey.GEODETIC_CRS)
     if code is not None and _is_dynamic(code):  # GDAL passes over other keys then
-        horizontal, geodetic_code = _system_of_code(code), code
+        horizontal, geodetic_code = _current_system(code), code
     else:
         geodetic = read_geodetic(keys)
         geodetic_code = geodetic.code or 0
-        if geodetic.code is not None:
-            horizontal = _system_of_code(geodetic.code)
-        else:
-            horizontal = _shifted(keys, geodetic, CoordinateSystem(pyproj.CRS.from_wkt(geodetic.wkt)))
+        whole = None if geodetic.code is None else _system_of_code(geodetic.code)
+        horizontal = whole or CoordinateSystem(pyproj.CRS.from_wkt(geodetic.wkt))
+        horizontal = _shifted(keys, geodetic, horizontal, known=geodetic.known)
     above = ellipsoidal_code(read_vertical_keys(keys), geodetic_code)
     return _above(keys, horizontal) if above is None else _system_of_code(above)
 
@@ -150,7 +162,7 @@ def _geocentric_system(keys: GeoKeys) -> CoordinateSystem:
         f'GEOCCS["{escape_quotes(name)}",{geodetic.frame},UNIT["{unit.name}",{unit.size!r}],'
         'AXIS["Geocentric X",OTHER],AXIS["Geocentric Y",OTHER],AXIS["Geocentric Z",NORTH]]'
     )
-    return _shifted(keys, geodetic, CoordinateSystem(pyproj.CRS.from_wkt(wkt)))
+    return CoordinateSystem(pyproj.CRS.from_wkt(wkt))
 
 
 def _local_system(keys: GeoKeys) -> CoordinateSystem:
@@ -159,7 +171,7 @@ def _local_system(keys: GeoKeys) -> CoordinateSystem:
     unit = keyed_length(keys, None)
     wkt = f'LOCAL_CS["{escape_quotes(name)}",UNIT["{unit.name}",{unit.size!r}],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
     local = CoordinateSystem(pyproj.CRS.from_wkt(wkt))
-    return _above(keys, local) if keys.code(GeoKey.VERTICAL_UNITS) else local
+    return _above(keys, local, own=True) if read_vertical_keys(keys).unit else local
 
 
 def _esri_system(keys: GeoKeys) -> CoordinateSystem | None:
@@ -176,22 +188,41 @@ def _system_of_code(code: int) -> CoordinateSystem:
     return CoordinateSystem(pyproj.CRS.from_epsg(code), f"EPSG:{code}")
 
 
-def _above(keys: GeoKeys, horizontal: CoordinateSystem) -> CoordinateSystem:
-    """A system with the vertical one of the keys, where there is one and it is not in it already."""
+@lru_cache(maxsize=64)
+def _current_system(code: int) -> CoordinateSystem:
+    """A system of the registry, or the one that has taken its place."""
+    registered = _system_of_code(code)
+    instead = registered.crs.get_non_deprecated() if registered.crs.is_deprecated else []
+    return _system_of_code(int(instead[0].to_authority()[1])) if len(instead) == 1 else registered
+
+
+def _above(keys: GeoKeys, horizontal: CoordinateSystem, *, own: bool = False) -> CoordinateSystem:
+    """A system with the vertical one of the keys (`own`: from datum and unit), where there is one and it is not in it."""
     vertical = read_vertical_keys(keys)
+    vertical = vertical._replace(system=USER_DEFINED) if own else vertical
     if not vertical.given or len(horizontal.crs.axis_info) > 2:
         return horizontal
     crs = with_heights(keys, vertical, horizontal.crs)
     if crs is None:
         return replace(horizontal, left_out=f"no vertical system has the code {vertical.system}")
-    return CoordinateSystem(crs)
+    both = CoordinateSystem(crs)
+    return both if keys.minor > 0 else _of_old_keys(horizontal, both)
 
 
-def _shifted(keys: GeoKeys, geodetic: Geodetic, system: CoordinateSystem) -> CoordinateSystem:
+def _of_old_keys(horizontal: CoordinateSystem, both: CoordinateSystem) -> CoordinateSystem:
+    """A system without its vertical part: GeoTIFF 1.0 has codes for those that nobody agreed on; GDAL keeps the unit."""
+    name = both.crs.sub_crs_list[-1].name
+    reason = f"{name} in keys of GeoTIFF 1.0; write the file with GEOTIFF_VERSION=1.1 to keep it"
+    return replace(horizontal, left_out=reason, unit_left_out=both.height_unit)
+
+
+def _shifted(keys: GeoKeys, geodetic: Geodetic, system: CoordinateSystem, *, known: bool) -> CoordinateSystem:
     """A system with the shift of its datum to WGS 84 (GeoKey 2062); that of a registered datum is for the registry."""
     shift = keys.numbers(GeoKey.TO_WGS84)
-    if not shift or geodetic.known:
+    if not shift or (known and not stands_above(read_vertical_keys(keys))):  # GDAL keeps it below a vertical system
         return system
+    if geodetic.keyed != 1:
+        raise CrsError("a shift to WGS 84 (GeoKey 2062) with angles that are not in degrees: readers take it or not")
     if len(shift) not in (3, 7) or not all(map(math.isfinite, shift)):
         raise CrsError(f"the shift to WGS 84 has {len(shift)} numbers (GeoKey 2062): must be 3 or 7")
     transformation = ToWGS84Transformation(system.crs, *shift)
@@ -202,7 +233,7 @@ def _projected_system(keys: GeoKeys) -> CoordinateSystem:
     code = keys.registered_code(GeoKey.PROJECTED_CRS)
     registered = None if code is None else _registered_projected(code)
     if registered is not None and registered.crs.type_name != "Projected CRS":
-        return _above(keys, registered)  # some files have the code of a compound system here
+        return _other_system(keys, registered)  # some files have the code of a compound system here
     own = None if registered is None or code is None else _base_code(code)
     if registered is not None and not keys.has(*_PARTS):
         horizontal = _with_unit(registered, _unit(keys, registered))
@@ -210,23 +241,52 @@ def _projected_system(keys: GeoKeys) -> CoordinateSystem:
             return CoordinateSystem(horizontal.crs.to_3d())
         return _above(keys, horizontal)
     _refuse_zones(keys)
+    own_code = keys.has(GeoKey.PROJECTED_CRS) and keys.code(GeoKey.PROJECTED_CRS) != USER_DEFINED
+    name = projected_name(keys, general_only=own_code)
+    if name.lower() == _GOOGLE:
+        return _above(keys, _system_of_code(_WEB_MERCATOR))
+    mercator = registered is None and keys.code(GeoKey.PROJ_METHOD) == _MERCATOR
+    if name.lower() == _WEB_SPHERE and mercator and not read_vertical_keys(keys).given:
+        return CoordinateSystem(pyproj.CRS.from_epsg(3785), "EPSG:3785")
+    if name.lower() in (*_WEB_NAMES, _WEB_SPHERE) and not mercator:
+        raise CrsError(f"the citation says {name!r} and the keys another projection")
     geodetic = read_geodetic(keys, own)
-    horizontal = _system_of_parts(keys, geodetic, registered)
-    name = projected_name(keys).lower()
-    if name in _WEB_NAMES and (registered is None or name == _WEB_NAMES[0]):
-        horizontal = _system_of_code(_WEB_MERCATOR)
-    elif name == _OLD_WEB_NAME and registered is None:
-        horizontal = CoordinateSystem(pyproj.CRS.from_authority("ESRI", 102113), "ESRI:102113")
-    elif not horizontal.code:
-        horizontal = _shifted(keys, geodetic, horizontal)
+    horizontal = _system_of_parts(keys, geodetic, registered, _WEB_NAMES.get(name.lower(), name))
+    if not horizontal.code:
+        known = geodetic.known or registered is not None
+        horizontal = _shifted(keys, geodetic, _usable(horizontal), known=known)
     if ellipsoidal_code(read_vertical_keys(keys), geodetic.code) is not None:
         return replace(horizontal, left_out="heights above the ellipsoid beside keys of the parts of a map")
     return _above(keys, horizontal)
 
 
+def _other_system(keys: GeoKeys, registered: CoordinateSystem) -> CoordinateSystem:
+    """A registered system that is none of a projection alone, if other keys agree with it."""
+    if not registered.crs.is_compound:
+        if keys.has(*_PARTS):
+            raise CrsError(f"{registered.code} is none of a map, and other keys say of which parts one is made")
+        return _above(keys, registered)
+    _, code = registered.crs.sub_crs_list[0].to_authority()
+    horizontal = _system_of_code(int(code))
+    base = _base_code(int(code))
+    projection = keys.registered_code(GeoKey.PROJECTION) or keys.registered_code(GeoKey.PROJ_METHOD)
+    if keys.has(*_PARTS) and (projection or read_geodetic(keys, base).code not in (base, int(code))):
+        raise CrsError(f"{registered.code} is {registered.crs.name}, and other keys disagree with it")
+    return registered if keys.minor > 0 else _of_old_keys(horizontal, registered)
+
+
+def _usable(system: CoordinateSystem) -> CoordinateSystem:
+    """A projected system, if its parameters make one."""
+    try:
+        pyproj.Transformer.from_crs(system.crs.geodetic_crs, system.crs)
+    except ProjError as error:
+        raise CrsError(f"no projection has these parameters: {textwrap.shorten(str(error), 160)}") from error
+    return system
+
+
 def _registered_projected(code: int) -> CoordinateSystem | None:
     try:
-        return _system_of_code(code)
+        return _current_system(code)
     except CRSError:
         return None
 
@@ -252,29 +312,37 @@ def _refuse_zones(keys: GeoKeys) -> None:
 
 def _unit(keys: GeoKeys, registered: CoordinateSystem | None) -> Unit:
     """The unit of projected coordinates."""
-    axis = None if registered is None else registered.crs.axis_info[0]
-    return projected_unit(keys, None if axis is None else Unit(axis.unit_name, axis.unit_conversion_factor))
+    return projected_unit(keys, None if registered is None else _registered_unit(registered))
 
 
-def _system_of_parts(keys: GeoKeys, geodetic: Geodetic, registered: CoordinateSystem | None) -> CoordinateSystem:
+def _registered_unit(registered: CoordinateSystem) -> Unit:
+    axis = registered.crs.axis_info[0]
+    return Unit(axis.unit_name, axis.unit_conversion_factor)
+
+
+def _system_of_parts(
+    keys: GeoKeys, geodetic: Geodetic, registered: CoordinateSystem | None, name: str
+) -> CoordinateSystem:
     """A projected system from its parts, or the registered one if keys do not change it."""
     method = keys.registered_code(GeoKey.PROJ_METHOD)
     unit = _unit(keys, registered)
-    own = None if registered is None else _conversion_method(registered.crs.to_json_dict()["conversion"])
-    if own in _WEB_METHODS and method in (None, 7):
-        return _with_unit(_system_of_code(_WEB_MERCATOR), unit)
+    if registered is not None and registered.code == f"EPSG:{_WEB_MERCATOR}":
+        if unit.size != 1 or method not in (None, _MERCATOR) or (method is None and geodetic.code is None):
+            raise CrsError("Web Mercator whose parts are others: readers take it for other projections")
+        return registered
     if method is not None:
-        made = _system_of_method(keys, geodetic, method, unit)
+        length = keyed_length(keys, None if registered is None else _registered_unit(registered)).size / unit.size
+        made = _system_of_method(keys, geodetic, unit, length=length, name=name)
         same = registered is not None and made.crs.equals(registered.crs, ignore_axis_order=True)
         return registered if same and registered is not None else made
     if registered is not None:
-        base = _base_code(int(registered.code.removeprefix("EPSG:")))
+        base = _base_code(keys.registered_code(GeoKey.PROJECTED_CRS) or 0)
         if geodetic.code is not None and geodetic.code == base:
             return _with_unit(registered, unit)
         return _with_unit(_on_other_base(registered, geodetic), unit)
     conversion = keys.registered_code(GeoKey.PROJECTION)
     if conversion is not None:
-        return _with_unit(_registered_conversion(keys, geodetic, conversion), unit)
+        return _with_unit(_registered_conversion(geodetic, conversion, name), unit)
     written = _esri_system(keys)
     if written is None:
         given = keys.code(GeoKey.PROJ_METHOD)
@@ -287,10 +355,18 @@ def _conversion_method(conversion: dict[str, Any]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _check_method(conversion: dict[str, Any], geodetic: Geodetic) -> None:
+    """Methods that have no place in GeoTIFF, and Web Mercator on another system, are taken for others or for none."""
+    method = _conversion_method(conversion)
+    if method not in _KNOWN_METHODS or (method in _WEB_METHODS and geodetic.code != 4326):
+        raise CrsError(f"{conversion['name']} on {geodetic.name}: readers take the method {method} for another")
+
+
 def _on_other_base(registered: CoordinateSystem, geodetic: Geodetic) -> CoordinateSystem:
     """A registered projected system on another geographic one."""
     document = registered.crs.to_json_dict()
     document.pop("id")
+    _check_method(document["conversion"], geodetic)
     document["base_crs"] = pyproj.CRS.from_wkt(geodetic.wkt).to_json_dict()
     return CoordinateSystem(pyproj.CRS.from_json_dict(document))
 
@@ -311,24 +387,23 @@ def _with_unit(system: CoordinateSystem, unit: Unit) -> CoordinateSystem:
     return CoordinateSystem(pyproj.CRS.from_json_dict(document))
 
 
-def _system_of_method(keys: GeoKeys, geodetic: Geodetic, method: int, unit: Unit) -> CoordinateSystem:
+def _system_of_method(keys: GeoKeys, geodetic: Geodetic, unit: Unit, *, length: float, name: str) -> CoordinateSystem:
     """A projected system from a method and its parameters."""
+    method = keys.code(GeoKey.PROJ_METHOD) or 0
     projection = projection_of(method, keys)
     if projection is None:
         raise CrsError(f"projection method {method} (GeoKey {int(GeoKey.PROJ_METHOD)}) has no name in WKT 1")
-    name = projected_name(keys) or "unnamed"
-    length = keyed_length(keys, None).size / unit.size
     parameters = projection.wkt_parameters(keys, geodetic.keyed, geodetic.unit.size, length)
     east, north = axis_directions(projection.name, dict(parameters))
     texts = "".join(f',PARAMETER["{parameter}",{value!r}]' for parameter, value in parameters)
     wkt = (
-        f'PROJCS["{escape_quotes(name)}",{geodetic.wkt},PROJECTION["{projection.name}"]{texts},'
+        f'PROJCS["{escape_quotes(name or "unnamed")}",{geodetic.wkt},PROJECTION["{projection.name}"]{texts},'
         f'UNIT["{unit.name}",{unit.size!r}],AXIS["Easting",{east}],AXIS["Northing",{north}]]'
     )
     return CoordinateSystem(pyproj.CRS.from_wkt(wkt))
 
 
-def _registered_conversion(keys: GeoKeys, geodetic: Geodetic, code: int) -> CoordinateSystem:
+def _registered_conversion(geodetic: Geodetic, code: int, name: str) -> CoordinateSystem:
     """A conversion of the registry (16033: UTM zone 33N) on a geographic system."""
     try:
         conversion = CoordinateOperation.from_epsg(code)
@@ -337,8 +412,7 @@ def _registered_conversion(keys: GeoKeys, geodetic: Geodetic, code: int) -> Coor
     document = conversion.to_json_dict()
     if document["type"] != "Conversion":
         raise CrsError(f"the projection {code} (GeoKey {int(GeoKey.PROJECTION)}) is none of a map")
-    if _conversion_method(document) in _WEB_METHODS:
-        return _system_of_code(_WEB_MERCATOR)
+    _check_method(document, geodetic)
     geographic = pyproj.CRS.from_wkt(geodetic.wkt)
-    name = projected_name(keys) or f"{geographic.name} / {conversion.name}"
+    name = name or f"{geographic.name} / {conversion.name}"
     return CoordinateSystem(ProjectedCRS(conversion, name, geodetic_crs=geographic))

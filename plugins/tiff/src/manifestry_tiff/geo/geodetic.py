@@ -37,8 +37,8 @@ class Geodetic(NamedTuple):
         Name of the prime meridian, and its degrees east of Greenwich.
     unit, keyed
         The unit of angles in coordinates, and degrees of one in keys.
-    known
-        Whether the datum is registered, so that a shift in keys does not count.
+    known, datum_code
+        Whether the datum is registered, so that a shift in keys does not count, and its code where that is known.
     code
         Of the registered system that all this is, None where keys change it.
     """
@@ -53,15 +53,16 @@ class Geodetic(NamedTuple):
     unit: Unit
     keyed: float
     known: bool
+    datum_code: int | None = None
     code: int | None = None
 
     @property
     def wkt(self) -> str:
         """The geographic system as WKT 1."""
         if self.code is not None:
-            wkt = pyproj.CRS.from_epsg(self.code).to_2d().to_wkt("WKT1_GDAL")
-            if wkt is not None and wkt.startswith("GEOGCS"):
-                return str(wkt)
+            wkt = str(pyproj.CRS.from_epsg(self.code).to_2d().to_wkt("WKT1_GDAL"))
+            if wkt.startswith("GEOGCS"):
+                return wkt
         return (
             f'GEOGCS["{escape_quotes(self.name)}",{self.frame},UNIT["{self.unit.name}",{math.radians(self.unit.size)!r}],'
             'AXIS["Latitude",NORTH],AXIS["Longitude",EAST]]'
@@ -71,9 +72,10 @@ class Geodetic(NamedTuple):
     def frame(self) -> str:
         """Datum and prime meridian as WKT 1."""
         longitude = self.longitude / self.unit.size
+        authority = "" if self.datum_code is None else f',AUTHORITY["EPSG","{self.datum_code}"]'
         return (
             f'DATUM["{escape_quotes(self.datum)}",SPHEROID["{escape_quotes(self.ellipsoid)}",{self.semi_major!r},'
-            f'{self.inverse_flattening!r}]],PRIMEM["{escape_quotes(self.meridian)}",{longitude!r}]'
+            f'{self.inverse_flattening!r}]{authority}],PRIMEM["{escape_quotes(self.meridian)}",{longitude!r}]'
         )
 
 
@@ -89,7 +91,7 @@ def read_geodetic(keys: GeoKeys, default: int | None = None) -> Geodetic:
     registered = None if code is None else registered_geodetic(code)
     names = {} if registered is not None else citation_names(keys.text(GeoKey.GEODETIC_CITATION))
     keyed, unit = _units(keys, names, registered)
-    datum, known, ellipsoid = _datum(keys, names, registered)
+    datum, found, ellipsoid = _datum(keys, names, registered)
     shape, semi_major, inverse = _shape(keys, ellipsoid)
     meridian, longitude = _meridian(keys, names, registered, unit)
     name = names.get("GCS Name") or ("" if names else keys.text(GeoKey.GEODETIC_CITATION)) or datum
@@ -103,7 +105,8 @@ def read_geodetic(keys: GeoKeys, default: int | None = None) -> Geodetic:
         longitude=longitude,
         unit=unit,
         keyed=keyed,
-        known=known or registered is not None,
+        known=registered is not None or found is not None or bool(_datum_by_name(datum, None)),
+        datum_code=None if found is None else found.to_json_dict().get("id", {}).get("code"),
     )
     if registered is None or not _is_whole(made, registered):
         return made
@@ -159,8 +162,8 @@ def _units(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[float
     return unit.size, known or Unit(named, unit.size if size is None else math.degrees(size))
 
 
-def _datum(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[str, bool, Any]:
-    """Name of the datum, whether it is registered, and its ellipsoid (None: keys have to say it)."""
+def _datum(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[str, Any, Any]:
+    """Name of the datum, the registered one, and its ellipsoid (None: keys have to say it)."""
     found = None if registered is None else registered.datum
     if keys.has(GeoKey.GEODETIC_DATUM):
         found = _registered_datum(keys.code(GeoKey.GEODETIC_DATUM) or 0)
@@ -174,8 +177,8 @@ def _datum(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[str, 
     named = names.get("Datum", "")
     if named:
         official = _datum_by_name(named, "EPSG") if "_" in named else ""
-        return official or named, found is not None or bool(_datum_by_name(named, None)), ellipsoid
-    return ("unnamed" if found is None else found.name.removesuffix(_ENSEMBLE)), found is not None, ellipsoid
+        return official or named, found, ellipsoid
+    return ("unnamed" if found is None else found.name.removesuffix(_ENSEMBLE)), found, ellipsoid
 
 
 @lru_cache(maxsize=64)
@@ -200,7 +203,7 @@ def _ensemble_ellipsoid(datum: Any) -> Any:
 def _datum_by_name(name: str, authority: str | None) -> str:
     """The name that a registry has for a datum of this name or alias, ``""`` where it has none."""
     try:
-        datum: Any = Datum.from_name(name, authority, DatumType.GEODETIC_REFERENCE_FRAME)
+        datum: Any = Datum.from_name(name, auth_name=authority, datum_type=DatumType.GEODETIC_REFERENCE_FRAME)  # type: ignore[call-arg]
     except CRSError:
         return ""
     return str(datum.name)
@@ -227,10 +230,13 @@ def _shape(keys: GeoKeys, ellipsoid: Any) -> tuple[str, float, float]:
 
 def _meridian(keys: GeoKeys, names: dict[str, str], registered: Any, unit: Unit) -> tuple[str, float]:
     """Name and degrees of the prime meridian."""
-    code, meridian = keys.code(GeoKey.PRIME_MERIDIAN) or 0, None
+    meridian: Any = None
+    code = keys.code(GeoKey.PRIME_MERIDIAN) or 0
     if keys.has(GeoKey.PRIME_MERIDIAN):
         if 0 < code < USER_DEFINED:
             meridian = PrimeMeridian.from_epsg(code)
+        if registered is not None and meridian != registered.prime_meridian:
+            raise CrsError(f"{registered.name} with another prime meridian: readers disagree on its datum")
     elif registered is not None:
         meridian = registered.prime_meridian
     if meridian is not None:
@@ -241,6 +247,7 @@ def _meridian(keys: GeoKeys, names: dict[str, str], registered: Any, unit: Unit)
     if "Primem" in names:
         name, given = names["Primem"], keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE)
         longitude = longitude if given is None else given
-    if longitude and unit.size != 1 and name != "Paris":
+    paris = name == "Paris" and unit.size == 0.9 and math.isclose(longitude, 2.33722917, abs_tol=1e-8)
+    if longitude and unit.size != 1 and not paris:
         raise CrsError(f"a prime meridian {name!r} with angles in {unit.name}: readers disagree on its place")
     return name, longitude

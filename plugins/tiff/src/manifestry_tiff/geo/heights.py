@@ -14,7 +14,7 @@ from manifestry_tiff.geo.geodetic import escape_quotes, registered_geodetic
 from manifestry_tiff.geo.geokeys import USER_DEFINED, GeoKey, GeoKeys
 from manifestry_tiff.geo.units import CrsError, registered_length
 
-__all__ = ["VerticalKeys", "ellipsoidal_code", "read_vertical_keys", "with_heights"]
+__all__ = ["VerticalKeys", "ellipsoidal_code", "read_vertical_keys", "stands_above", "with_heights"]
 
 _WGS_84_DATUM, _WGS_84, _WGS_84_HEIGHTS = 6030, 4326, 4979
 
@@ -55,17 +55,23 @@ def ellipsoidal_code(vertical: VerticalKeys, geodetic: int | None) -> int | None
     return code if above.type_name == "Geographic 3D CRS" and above.datum == flat.datum else None
 
 
+@lru_cache(maxsize=64)
+def stands_above(vertical: VerticalKeys) -> bool:
+    """Whether keys make a vertical system: from parts, or one that is registered."""
+    if not 0 < vertical.system < USER_DEFINED:
+        return vertical.given
+    try:
+        return bool(pyproj.CRS.from_epsg(vertical.system).is_vertical)
+    except CRSError:
+        return False
+
+
 def with_heights(keys: GeoKeys, vertical: VerticalKeys, horizontal: pyproj.CRS) -> pyproj.CRS | None:
     """A horizontal system with the vertical one, None where the registry has none of that code."""
-    if 0 < vertical.system < USER_DEFINED:
-        try:
-            above = pyproj.CRS.from_epsg(vertical.system)
-        except CRSError:
-            return None
-        if not above.is_vertical:
-            return None
-    else:
-        above = _own_system(keys, vertical)
+    if not stands_above(vertical):
+        return None
+    registered = 0 < vertical.system < USER_DEFINED
+    above = pyproj.CRS.from_epsg(vertical.system) if registered else _own_system(keys, vertical)
     return CompoundCRS(f"{horizontal.name} + {above.name}", [horizontal, above])
 
 

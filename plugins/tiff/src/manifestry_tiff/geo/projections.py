@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from manifestry_tiff.geo.geokeys import GeoKey, GeoKeys
+from manifestry_tiff.geo.units import CrsError
 
 __all__ = ["Projection", "axis_directions", "projection_of"]
 
@@ -90,6 +91,7 @@ _OBLIQUE: Final[_Parameters] = (
 )
 
 _MERCATOR: Final = 7
+_LAMBERT_2SP: Final = 8
 _PROJECTIONS: Final[dict[int, Projection]] = {
     1: _origin("Transverse_Mercator", _SCALE),
     3: Projection("Hotine_Oblique_Mercator", _OBLIQUE),
@@ -129,13 +131,23 @@ _PROJECTIONS: Final[dict[int, Projection]] = {
     28: Projection("Cylindrical_Equal_Area", (("standard_parallel_1", _PARALLEL_1), ("central_meridian", _LONG))),
     9815: Projection("Hotine_Oblique_Mercator_Azimuth_Center", _OBLIQUE),
 }
-_MERCATOR_2SP: Final = Projection("Mercator_2SP", (("standard_parallel_1", _PARALLEL_1), ("central_meridian", _LONG)))
+_MERCATOR_2SP: Final = Projection(
+    "Mercator_2SP", (("standard_parallel_1", _PARALLEL_1), ("latitude_of_origin", _LAT), ("central_meridian", _LONG))
+)
 
 
 def projection_of(method: int, keys: GeoKeys) -> Projection | None:
-    """The projection of a method; Mercator has two forms that the keys of its parameters tell apart."""
+    """The projection of a method; Mercator has two forms that the keys of its parameters tell apart.
+
+    Raises
+    ------
+    CrsError
+        A parameter is missing that readers disagree on.
+    """
     if method == _MERCATOR and keys.number(*_PARALLEL_1) is not None:
         return _MERCATOR_2SP
+    if method == _LAMBERT_2SP and keys.number(*_PARALLEL_2) is None:  # others take the first for 0 then
+        raise CrsError("Lambert's conformal conic with two parallels has one (GeoKey 3079 is missing)")
     return _PROJECTIONS.get(method)
 
 

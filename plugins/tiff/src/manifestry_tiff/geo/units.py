@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import pyproj
 
-from manifestry_tiff.geo.citations import linear_unit_name, metres_of_name
+from manifestry_tiff.geo.citations import citation_names, linear_unit_name, metres_of_name
 from manifestry_tiff.geo.geokeys import USER_DEFINED, GeoKey, GeoKeys
 
 __all__ = ["CrsError", "Unit", "angular_unit", "keyed_length", "projected_unit", "registered_length"]
@@ -85,7 +85,10 @@ def projected_unit(keys: GeoKeys, registered: Unit | None) -> Unit:
     """The unit of projected coordinates: by name in a citation, else as `keyed_length`."""
     name = linear_unit_name(keys, general_only=registered is not None)
     if not name:
-        return keyed_length(keys, registered)
+        unit = keyed_length(keys, registered)
+        if registered is None and unit.size != 1 and "PCS Name" in citation_names(keys.text(GeoKey.PROJECTED_CITATION)):
+            raise CrsError(f"keys say {unit.name} and a citation names a system: readers take metres")
+        return unit
     size = metres_of_name(name) or keys.number(GeoKey.PROJ_LINEAR_UNIT_SIZE)
     if not size:
         raise CrsError(f"the unit of length {name!r} of a citation is not known")
