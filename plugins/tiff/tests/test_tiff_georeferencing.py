@@ -247,7 +247,7 @@ NAMES = "GCS Name = here|Datum = Datum of here|Ellipsoid = Clarke 1866|Primem = 
 NUMBERS = [43.0, 10.0, 500_000.0, -71.0, -45.0, 0.994, 50.0]
 KEYS = {
     "mercator with a standard parallel": {1024: 1, 2048: 4326, 3072: 32767, 3075: 7, 3078: 0, 3080: 1, 3082: 2},
-    "polar stereographic": {1024: 1, 2048: 4326, 3072: 32767, 3075: 15, 3081: 3, 3095: 4, 3092: 5, 3082: 2},
+    "polar stereographic": {1024: 1, 2048: 4326, 3072: 32767, 3075: 15, 3081: 3, 3095: 4, 3082: 2},
     "transverse mercator to the south": {1024: 1, 2048: 4326, 3072: 32767, 3075: 27, 3080: 1, 3081: 0, 3092: 5},
     "laborde": {1024: 1, 2048: 4326, 3072: 32767, 3075: 4, 3088: 1, 3089: 0, 3093: 5, 3094: 1},
     "angles in grads": {1024: 1, 2048: 32767, 2050: 6267, 2054: 9105, 3072: 32767, 3075: 1, 3080: 1, 3081: 6, 3092: 5},
@@ -288,8 +288,17 @@ def test_systems_are_those_of_gdal(make_tiff, name):
         assert rasterio.crs.CRS.from_wkt(tree["spatial_ref"].attributes["spatial_ref"]) == file.crs
 
 
-def test_heights_above_an_ellipsoid_by_old_codes_cost_only_themselves(make_tiff):
+def test_heights_above_an_ellipsoid_by_old_codes(make_tiff):
     tags = geo_tags({1024: 1, 3072: 32633, 4096: 5030}, NUMBERS)
+    tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, *tags)], bytes(8)))
+    found = crs_of(tree["0"])
+    assert len(found.axis_info) == 3
+    assert found.to_2d().equals(pyproj.CRS("EPSG:32633"), ignore_axis_order=True)
+    assert not tree.issues
+
+
+def test_vertical_codes_that_are_none_cost_only_themselves(make_tiff):
+    tags = geo_tags({1024: 1, 3072: 32633, 4096: 4937}, NUMBERS)
     tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, *tags)], bytes(8)))
     assert tree["0"].attributes["proj:code"] == "EPSG:32633"
     assert [issue.feature for issue in tree.issues] == ["vertical system left out"]

@@ -202,11 +202,13 @@ def _ensemble_ellipsoid(datum: Any) -> Any:
 @lru_cache(maxsize=64)
 def _datum_by_name(name: str, authority: str | None) -> str:
     """The name that a registry has for a datum of this name or alias, ``""`` where it has none."""
-    try:
-        datum: Any = Datum.from_name(name, auth_name=authority, datum_type=DatumType.GEODETIC_REFERENCE_FRAME)  # type: ignore[call-arg]
-    except CRSError:
-        return ""
-    return str(datum.name)
+    for spelling in dict.fromkeys((name, name.replace("_", " "))):
+        try:
+            datum: Any = Datum.from_name(spelling, auth_name=authority, datum_type=DatumType.GEODETIC_REFERENCE_FRAME)  # type: ignore[call-arg]
+        except CRSError:
+            continue
+        return str(datum.name)
+    return ""
 
 
 def _shape(keys: GeoKeys, ellipsoid: Any) -> tuple[str, float, float]:
@@ -247,7 +249,7 @@ def _meridian(keys: GeoKeys, names: dict[str, str], registered: Any, unit: Unit)
     if "Primem" in names:
         name, given = names["Primem"], keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE)
         longitude = longitude if given is None else given
-    paris = name == "Paris" and unit.size == 0.9 and math.isclose(longitude, 2.33722917, abs_tol=1e-8)
+    paris = name == "Paris" and math.isclose(unit.size, 0.9) and math.isclose(longitude, 2.33722917, abs_tol=1e-8)
     if longitude and unit.size != 1 and not paris:
         raise CrsError(f"a prime meridian {name!r} with angles in {unit.name}: readers disagree on its place")
     return name, longitude
