@@ -105,7 +105,7 @@ def read_geodetic(keys: GeoKeys, default: int | None = None) -> Geodetic:
         longitude=longitude,
         unit=unit,
         keyed=keyed,
-        known=registered is not None or found is not None or bool(_datum_by_name(datum, None)),
+        known=registered is not None or found is not None or _datum_by_name(datum, None) is not None,
         datum_code=None if found is None else found.to_json_dict().get("id", {}).get("code"),
     )
     if registered is None or not _is_whole(made, registered):
@@ -176,8 +176,8 @@ def _datum(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[str, 
             raise CrsError(f"the ellipsoid {code} is not known") from error
     named = names.get("Datum", "")
     if named:
-        official = _datum_by_name(named, "EPSG") if "_" in named else ""
-        return official or named, found, ellipsoid
+        official = _datum_by_name(named, "EPSG") if "_" in named else None
+        return (named if official is None else official.name), found or official, ellipsoid
     return ("unnamed" if found is None else found.name.removesuffix(_ENSEMBLE)), found, ellipsoid
 
 
@@ -200,15 +200,15 @@ def _ensemble_ellipsoid(datum: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _datum_by_name(name: str, authority: str | None) -> str:
-    """The name that a registry has for a datum of this name or alias, ``""`` where it has none."""
+def _datum_by_name(name: str, authority: str | None) -> Any:
+    """The datum that a registry has for a name or alias, None where it has none."""
     for spelling in dict.fromkeys((name, name.replace("_", " "))):
         try:
             datum: Any = Datum.from_name(spelling, auth_name=authority, datum_type=DatumType.GEODETIC_REFERENCE_FRAME)  # type: ignore[call-arg]
         except CRSError:
             continue
-        return str(datum.name)
-    return ""
+        return datum
+    return None
 
 
 def _shape(keys: GeoKeys, ellipsoid: Any) -> tuple[str, float, float]:
