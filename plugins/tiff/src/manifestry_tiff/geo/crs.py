@@ -240,6 +240,11 @@ def _projected_system(keys: GeoKeys) -> CoordinateSystem:
         if ellipsoidal_code(read_vertical_keys(keys), own) is not None:
             return CoordinateSystem(horizontal.crs.to_3d())
         return _above(keys, horizontal)
+    if registered is not None and registered.code == f"EPSG:{_WEB_MERCATOR}":
+        method = keys.registered_code(GeoKey.PROJ_METHOD)
+        if _unit(keys, registered).size != 1 or method not in (None, _MERCATOR):
+            raise CrsError("Web Mercator with another method or unit: readers take it for other projections")
+        return _above(keys, registered)
     _refuse_zones(keys)
     own_code = keys.has(GeoKey.PROJECTED_CRS) and keys.code(GeoKey.PROJECTED_CRS) != USER_DEFINED
     name = projected_name(keys, general_only=own_code)
@@ -326,10 +331,6 @@ def _system_of_parts(
     """A projected system from its parts, or the registered one if keys do not change it."""
     method = keys.registered_code(GeoKey.PROJ_METHOD)
     unit = _unit(keys, registered)
-    if registered is not None and registered.code == f"EPSG:{_WEB_MERCATOR}":
-        if unit.size != 1 or method not in (None, _MERCATOR) or (method is None and geodetic.code is None):
-            raise CrsError("Web Mercator whose parts are others: readers take it for other projections")
-        return registered
     if method is not None:
         length = keyed_length(keys, None if registered is None else _registered_unit(registered)).size / unit.size
         made = _system_of_method(keys, geodetic, unit, length=length, name=name)

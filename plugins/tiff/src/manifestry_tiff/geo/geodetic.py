@@ -140,7 +140,7 @@ def _is_whole(made: Geodetic, registered: Any) -> bool:
         (made.unit.size, math.degrees(registered.axis_info[0].unit_conversion_factor)),
     )
     names = made.datum == registered.datum.name.removesuffix(_ENSEMBLE)
-    return names and all(math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12) for one, other in same)
+    return names and all(math.isclose(one, other, rel_tol=1e-8, abs_tol=1e-12) for one, other in same)
 
 
 def _units(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[float, Unit]:
@@ -159,7 +159,8 @@ def _units(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[float
             raise CrsError(f"angles have a unit of {size} radians, for which readers take degrees (GeoKey 2055)")
         return unit.size, unit
     known = {"degree": DEGREE, "grad": Unit("grad", 0.9)}.get(named.lower())
-    return unit.size, known or Unit(named, unit.size if size is None else math.degrees(size))
+    degrees = unit.size if size is None else math.degrees(size)
+    return unit.size, known or Unit(named, degrees if 0 < degrees < math.inf else 1.0)
 
 
 def _datum(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[str, Any, Any]:
@@ -170,10 +171,7 @@ def _datum(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[str, 
     ellipsoid = None if found is None else found.ellipsoid or _ensemble_ellipsoid(found)
     if keys.has(GeoKey.ELLIPSOID):
         code = keys.code(GeoKey.ELLIPSOID) or 0
-        try:
-            ellipsoid = Ellipsoid.from_epsg(code) if 0 < code < USER_DEFINED else None
-        except ProjError as error:
-            raise CrsError(f"the ellipsoid {code} is not known") from error
+        ellipsoid = _registered_ellipsoid(code)
     named = names.get("Datum", "")
     if named:
         official = _datum_by_name(named, "EPSG") if "_" in named else None
@@ -191,6 +189,17 @@ def _registered_datum(code: int) -> Any:
     except ProjError:
         return None
     return None if datum.ellipsoid is None and _ensemble_ellipsoid(datum) is None else datum
+
+
+@lru_cache(maxsize=64)
+def _registered_ellipsoid(code: int) -> Any:
+    """The ellipsoid of a code, None where the registry has none."""
+    if not 0 < code < USER_DEFINED:
+        return None
+    try:
+        return Ellipsoid.from_epsg(code)
+    except ProjError:
+        return None
 
 
 def _ensemble_ellipsoid(datum: Any) -> Any:
