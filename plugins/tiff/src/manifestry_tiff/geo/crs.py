@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final
 
 import pyproj
@@ -27,6 +27,7 @@ from manifestry_tiff.geo.geodetic import Geodetic, escape_quotes, read_geodetic
 from manifestry_tiff.geo.geokeys import USER_DEFINED, GeoKey, GeoKeys
 from manifestry_tiff.geo.heights import ellipsoidal_code, read_vertical_keys, stands_above, with_heights
 from manifestry_tiff.geo.projections import axis_directions, projection_of
+from manifestry_tiff.geo.system import CoordinateSystem
 from manifestry_tiff.geo.units import CrsError, Unit, keyed_length, projected_unit
 
 __all__ = ["CoordinateSystem", "CrsError", "read_crs"]
@@ -48,53 +49,6 @@ _KNOWN_METHODS: Final = frozenset(
     [1024, 1027, 1028, 1029, *range(9801, 9803), *range(9804, 9813), 9815, 9818, 9820, 9822, 9823, 9829, 9841, 9842]
 )
 """Methods of EPSG that are those of GeoTIFF."""
-
-
-@dataclass(frozen=True)
-class CoordinateSystem:
-    """A coordinate reference system.
-
-    Attributes
-    ----------
-    crs
-        As pyproj has it.
-    code
-        ``"EPSG:32633"`` where one code says everything, else ``""``.
-    left_out
-        Why heights that keys speak of are not in it, ``""`` where they are or where there are none.
-    unit_left_out
-        Their unit then.
-    """
-
-    crs: pyproj.CRS
-    code: str = ""
-    left_out: str = ""
-    unit_left_out: str = ""
-
-    @property
-    def height_unit(self) -> str:
-        """The unit of a vertical system beside that of the map, ``""`` where there is none or it has no name."""
-        if not self.crs.is_compound:
-            return self.unit_left_out
-        name = self.crs.sub_crs_list[-1].axis_info[0].unit_name
-        return "" if name == "unknown" else name
-
-    @cached_property
-    def grid_mapping(self) -> dict[str, Any]:
-        """CF attributes of a grid mapping, and the name under which GDAL looks for WKT."""
-        wkt = self.crs.to_wkt()
-        try:
-            return {**self.crs.to_cf(), "spatial_ref": wkt}
-        except KeyError:  # pyproj misses parameters that WKT may leave out; the text alone says as much
-            return {"crs_wkt": wkt, "spatial_ref": wkt}
-
-    @cached_property
-    def axes(self) -> dict[str, dict[str, Any]]:
-        """CF attributes of coordinates along ``"X"`` and ``"Y"``."""
-        axes: dict[str, dict[str, Any]] = {"X": {"axis": "X"}, "Y": {"axis": "Y"}}
-        if self.crs.is_projected or self.crs.is_geographic:
-            axes |= {axis["axis"]: dict(axis) for axis in self.crs.cs_to_cf() if axis.get("axis") in axes}
-        return axes
 
 
 def read_crs(keys: GeoKeys) -> CoordinateSystem | None:
