@@ -105,7 +105,7 @@ def _is_dynamic(code: int) -> bool:
     except CRSError:
         return False
     ensemble = document.get("datum_ensemble", {}).get("name", "")
-    return "World Geodetic System 1984" in ensemble or "frame_reference_epoch" in document.get("datum", {})
+    return bool(ensemble) or "frame_reference_epoch" in document.get("datum", {})
 
 
 def _geocentric_system(keys: GeoKeys) -> CoordinateSystem:
@@ -202,12 +202,12 @@ def _projected_system(keys: GeoKeys) -> CoordinateSystem:
     _refuse_zones(keys)
     own_code = keys.has(GeoKey.PROJECTED_CRS) and keys.code(GeoKey.PROJECTED_CRS) != USER_DEFINED
     name = projected_name(keys, general_only=own_code)
-    if name.lower() == _GOOGLE:
+    if name.lower() == _GOOGLE and (registered is not None or keys.registered_code(GeoKey.PROJ_METHOD) is not None):
         return _above(keys, _system_of_code(_WEB_MERCATOR))
     mercator = registered is None and keys.code(GeoKey.PROJ_METHOD) == _MERCATOR
     if name.lower() == _WEB_SPHERE and mercator and not read_vertical_keys(keys).given:
         return CoordinateSystem(pyproj.CRS.from_epsg(3785), "EPSG:3785")
-    if name.lower() in (*_WEB_NAMES, _WEB_SPHERE) and not mercator:
+    if name.lower() in (*_WEB_NAMES, _WEB_SPHERE, _GOOGLE) and not mercator:
         raise CrsError(f"the citation says {name!r} and the keys another projection")
     geodetic = read_geodetic(keys, own)
     horizontal = _system_of_parts(keys, geodetic, registered, _WEB_NAMES.get(name.lower(), name))
