@@ -203,6 +203,58 @@ def test_gdal_metadata(tmp_path):
     assert attributes["extra_samples"] == ["unassociated_alpha"]
 
 
+def test_texts_and_numbers_of_tags_are_those_of_gdal(tmp_path):
+    path = tmp_path / "a.tif"
+    names = ["ARTIST", "COPYRIGHT", "DOCUMENTNAME", "HOSTCOMPUTER", "SOFTWARE", "IMAGEDESCRIPTION"]
+    tags = {f"TIFFTAG_{name}": f"the {name}" for name in names} | {"TIFFTAG_DATETIME": "2026:12:01 00:00:00"}
+    tags |= {"TIFFTAG_XRESOLUTION": "72.5", "TIFFTAG_YRESOLUTION": "0.3", "TIFFTAG_RESOLUTIONUNIT": "3"}
+    tags |= {"TIFFTAG_MINSAMPLEVALUE": "2", "TIFFTAG_MAXSAMPLEVALUE": "7"}
+    write(path, "EPSG:32633", tags=tags)
+    with rasterio.open(path) as file:
+        expected = {name: value for name, value in file.tags().items() if name.startswith("TIFFTAG_")}
+    assert expected.keys() == tags.keys()
+    assert expected.items() <= dict(mf.parse(path)["0"].attributes).items()
+
+
+def test_rational_polynomials_are_those_of_gdal(make_tiff):
+    numbers = [float(i) for i in range(92)]
+    tree = mf.parse(path := make_tiff([make_tiff.gray(4, 2, 16, 8, (50844, 12, numbers))], bytes(8)))
+    rpc = tree["0"].attributes["rpc"]
+    with rasterio.open(path) as file:
+        expected = file.tags(ns="RPC")
+    assert expected.keys() == rpc.keys()
+    for name, text in expected.items():
+        assert [float(word) for word in text.split()] == (rpc[name] if isinstance(rpc[name], list) else [rpc[name]])
+
+
+def test_rational_polynomials_of_another_number_are_reported(make_tiff):
+    tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, (50844, 12, [1.0] * 90))], bytes(8)))
+    (issue,) = tree.issues
+    assert "50844" in issue.message
+
+
+@pytest.mark.parametrize(("value", "name"), [(1, None), (3, "bottom_right"), (6, "right_top")])
+def test_orientation(make_tiff, value, name):
+    tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, (274, 3, value))], bytes(8)))
+    assert tree["0"].attributes.get("orientation") == name
+    assert tree["0"].shape == (2, 4)
+
+
+def test_orientations_that_are_none_are_reported(make_tiff):
+    tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, (274, 3, 9))], bytes(8)))
+    assert "274" in tree.issues[0].message
+
+
+def test_metadata_of_other_domains(tmp_path):
+    path = write(tmp_path / "a.tif", "EPSG:32633", count=2)
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(ns="IMAGERY", CLOUDCOVER="3 < 4")
+        file.update_tags(2, ns="IMAGERY", SATELLITE="x")
+    attributes = mf.parse(path)["0"].attributes
+    assert attributes["gdal:IMAGERY:CLOUDCOVER"] == "3 < 4"
+    assert attributes["gdal:IMAGERY:SATELLITE"] == ["", "x"]
+
+
 def test_scales_that_differ_are_lists(tmp_path):
     path = tmp_path / "a.tif"
     with rasterio.open(
@@ -247,7 +299,7 @@ NAMES = "GCS Name = here|Datum = Datum of here|Ellipsoid = Clarke 1866|Primem = 
 NUMBERS = [43.0, 10.0, 500_000.0, -71.0, -45.0, 0.994, 50.0]
 KEYS = {
     "mercator with a standard parallel": {1024: 1, 2048: 4326, 3072: 32767, 3075: 7, 3078: 0, 3080: 1, 3082: 2},
-    "polar stereographic": {1024: 1, 2048: 4326, 3072: 32767, 3075: 15, 3081: 3, 3095: 4, 3092: 5, 3082: 2},
+    "polar stereographic": {1024: 1, 2048: 4326, 3072: 32767, 3075: 15, 3081: 3, 3095: 4, 3082: 2},
     "transverse mercator to the south": {1024: 1, 2048: 4326, 3072: 32767, 3075: 27, 3080: 1, 3081: 0, 3092: 5},
     "laborde": {1024: 1, 2048: 4326, 3072: 32767, 3075: 4, 3088: 1, 3089: 0, 3093: 5, 3094: 1},
     "angles in grads": {1024: 1, 2048: 32767, 2050: 6267, 2054: 9105, 3072: 32767, 3075: 1, 3080: 1, 3081: 6, 3092: 5},
@@ -288,8 +340,17 @@ def test_systems_are_those_of_gdal(make_tiff, name):
         assert rasterio.crs.CRS.from_wkt(tree["spatial_ref"].attributes["spatial_ref"]) == file.crs
 
 
-def test_heights_above_an_ellipsoid_by_old_codes_cost_only_themselves(make_tiff):
+def test_heights_above_an_ellipsoid_by_old_codes(make_tiff):
     tags = geo_tags({1024: 1, 3072: 32633, 4096: 5030}, NUMBERS)
+    tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, *tags)], bytes(8)))
+    found = crs_of(tree["0"])
+    assert len(found.axis_info) == 3
+    assert found.to_2d().equals(pyproj.CRS("EPSG:32633"), ignore_axis_order=True)
+    assert not tree.issues
+
+
+def test_vertical_codes_that_are_none_cost_only_themselves(make_tiff):
+    tags = geo_tags({1024: 1, 3072: 32633, 4096: 4937}, NUMBERS)
     tree = mf.parse(make_tiff([make_tiff.gray(4, 2, 16, 8, *tags)], bytes(8)))
     assert tree["0"].attributes["proj:code"] == "EPSG:32633"
     assert [issue.feature for issue in tree.issues] == ["vertical system left out"]

@@ -150,7 +150,9 @@ class Layout:
     def attributes_of(self, image: Image, path: str, reference: GeoReference | None) -> dict[str, Any]:
         """The attributes of an image, and those that say where it lies."""
         attributes = describe(image, path, self.context)
-        return attributes if reference is None else attributes | reference.array_attributes()
+        if reference is None:
+            return attributes
+        return reference.value_attributes() | attributes | reference.array_attributes()
 
     def describe_array(
         self, array: VirtualArray, image: Image, path: str, reference: GeoReference | None

@@ -3,6 +3,8 @@
 =================  ===================================================================================
 `xml_text`         XML in text tags, element by element, without entities
 `gdal_metadata`    GDAL_METADATA: scales, offsets, units and names of bands
+`gdal_domains`     items of GDAL_METADATA that are in other domains
+`plain_tags`       texts, resolution, orientation, RPC, by the names of GDAL
 `ome`              OME-XML: which files hold an image, and what its axes measure
 `series`           series of pages with named axes, as tifffile knows their conventions
 `attributes`       what an image shows, as attributes of its array

@@ -7,49 +7,33 @@ from typing import Any, Final
 import numpy as np
 from manifestry.plugin import MalformedFileError, ParseContext
 
+from manifestry_tiff.descriptions.gdal_domains import domain_attributes
 from manifestry_tiff.descriptions.gdal_metadata import band_attributes, parse_gdal_metadata
+from manifestry_tiff.descriptions.plain_tags import orientation_attributes, rpc_attributes, text_attributes
 from manifestry_tiff.pixels.compression import JPEG_SCHEMES
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import ExtraSample, Photometric, Tag
 
 __all__ = ["describe"]
 
-_TEXT_TAGS: Final = {
-    Tag.IMAGE_DESCRIPTION: "TIFFTAG_IMAGEDESCRIPTION",
-    Tag.SOFTWARE: "TIFFTAG_SOFTWARE",
-    Tag.DATE_TIME: "TIFFTAG_DATETIME",
-}
-"""Names as GDAL gives them."""
-
-_MAX_TEXT: Final = 64 << 10
 _MAX_COLORS: Final = 256
 
 
 def describe(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
     """Attributes of the array of an image. Tags that are broken or too long are reported and left out."""
     attributes: dict[str, Any] = {}
-    for part in (_text_attributes, _color_attributes, _gdal_attributes):
+    for part in (
+        text_attributes,
+        orientation_attributes,
+        rpc_attributes,
+        _color_attributes,
+        _gdal_attributes,
+        _domains,
+    ):
         try:
             attributes |= part(image, path, context)
         except (MalformedFileError, ValueError) as error:
             context.report(path, "attribute left out", str(error))
-    return attributes
-
-
-def _text_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
-    attributes = {}
-    for tag, name in _TEXT_TAGS.items():
-        entry = image.directory.entries.get(tag)
-        if entry is None:
-            continue
-        if entry.nbytes > _MAX_TEXT:
-            context.report(
-                f"{path}@{name}", "attribute left out", f"the text has {entry.nbytes} bytes: the limit is {_MAX_TEXT}"
-            )
-            continue
-        text = image.directory.text(tag)
-        if text:
-            attributes[name] = text
     return attributes
 
 
@@ -85,3 +69,8 @@ def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str
         context.report(f"{path}@scales", "attribute left out", message)
         del attributes["scales"], attributes["offsets"]
     return attributes
+
+
+def _domains(image: Image, path: str, context: ParseContext) -> dict[str, Any]:  # noqa: ARG001 one form
+    text = image.directory.text(Tag.GDAL_METADATA)
+    return domain_attributes(text, image.samples) if text else {}

@@ -1,47 +1,128 @@
-"""Geographic systems of GeoKeys as WKT 1: angular unit, prime meridian, datum and ellipsoid (GeoTIFF 1.1 section 7.3)."""
+"""Geographic and geocentric systems of GeoKeys as WKT 1: unit, prime meridian, datum, ellipsoid (GeoTIFF 1.1 section 7.5).
+
+A code of a whole system comes first, and each key of a part takes the place of what it has, as in libgeotiff.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import pyproj
 from pyproj.crs import Datum, Ellipsoid, PrimeMeridian  # type: ignore[attr-defined]  # as in `crs`
+from pyproj.crs.enums import DatumType
+from pyproj.exceptions import CRSError, ProjError
 
-from manifestry_tiff.geo.geokeys import GeoKey, GeoKeys
+from manifestry_tiff.geo.citations import citation_names
+from manifestry_tiff.geo.geokeys import USER_DEFINED, GeoKey, GeoKeys
+from manifestry_tiff.geo.units import DEGREE, CrsError, Unit, angular_unit
 
-__all__ = ["CrsError", "angular_unit", "escape_quotes", "geographic_wkt"]
+__all__ = ["Geodetic", "escape_quotes", "read_geodetic", "registered_geodetic"]
 
-_ANGLES: Final = {9101: 180 / math.pi, 9102: 1.0, 9103: 1 / 60, 9104: 1 / 3600, 9105: 0.9, 9106: 0.9}
-
-
-class CrsError(ValueError):
-    """The keys describe no system that pyproj knows."""
+_ENSEMBLE: Final = " ensemble"
+_GEODETIC: Final = ("Geographic 2D CRS", "Geographic 3D CRS", "Geocentric CRS", "Geodetic CRS")
 
 
-def geographic_wkt(keys: GeoKeys) -> str:
-    """The geographic system as WKT 1: registered, or from datum and ellipsoid."""
-    code = keys.registered_code(GeoKey.GEODETIC_CRS)
-    if code is not None:
-        wkt = pyproj.CRS.from_epsg(code).to_wkt("WKT1_GDAL")
-        if wkt.startswith("GEOGCS"):
-            return str(wkt)
-    name = keys.names(GeoKey.GEODETIC_CITATION).get("GCS Name") or keys.text(GeoKey.GEODETIC_CITATION) or "unnamed"
-    degrees = angular_unit(keys) or 1.0
-    unit = {1.0: "degree", 0.9: "grad"}.get(degrees, f"{degrees!r} degree")
-    return (
-        f'GEOGCS["{escape_quotes(name)}",{_datum_wkt(keys)},{_meridian_wkt(keys, degrees)},'
-        f'UNIT["{unit}",{math.radians(degrees)!r}],AXIS["Latitude",NORTH],AXIS["Longitude",EAST]]'
+class Geodetic(NamedTuple):
+    """What a geodetic system is made of.
+
+    Attributes
+    ----------
+    name, datum, ellipsoid
+        Their names.
+    semi_major, inverse_flattening
+        Metres; 0 is a sphere.
+    meridian, longitude
+        Name of the prime meridian, and its degrees east of Greenwich.
+    unit, keyed
+        The unit of angles in coordinates, and degrees of one in keys.
+    known, datum_code
+        Whether the datum is registered, so that a shift in keys does not count, and its code where that is known.
+    code
+        Of the registered system that all this is, None where keys change it.
+    """
+
+    name: str
+    datum: str
+    ellipsoid: str
+    semi_major: float
+    inverse_flattening: float
+    meridian: str
+    longitude: float
+    unit: Unit
+    keyed: float
+    known: bool
+    datum_code: int | None = None
+    code: int | None = None
+
+    @property
+    def wkt(self) -> str:
+        """The geographic system as WKT 1."""
+        if self.code is not None:
+            wkt = str(pyproj.CRS.from_epsg(self.code).to_2d().to_wkt("WKT1_GDAL"))
+            if wkt.startswith("GEOGCS"):
+                return wkt
+        return (
+            f'GEOGCS["{escape_quotes(self.name)}",{self.frame},UNIT["{self.unit.name}",{math.radians(self.unit.size)!r}],'
+            'AXIS["Latitude",NORTH],AXIS["Longitude",EAST]]'
+        )
+
+    @property
+    def frame(self) -> str:
+        """Datum and prime meridian as WKT 1."""
+        longitude = self.longitude / self.unit.size
+        authority = "" if self.datum_code is None else f',AUTHORITY["EPSG","{self.datum_code}"]'
+        return (
+            f'DATUM["{escape_quotes(self.datum)}",SPHEROID["{escape_quotes(self.ellipsoid)}",{self.semi_major!r},'
+            f'{self.inverse_flattening!r}]{authority}],PRIMEM["{escape_quotes(self.meridian)}",{longitude!r}]'
+        )
+
+
+def read_geodetic(keys: GeoKeys, default: int | None = None) -> Geodetic:
+    """The geodetic system of some keys, above that of the code `default`.
+
+    Raises
+    ------
+    CrsError
+        It has no size, or cannot be expressed.
+    """
+    code = (keys.code(GeoKey.GEODETIC_CRS) or 0) if keys.has(GeoKey.GEODETIC_CRS) else default
+    registered = None if code is None else registered_geodetic(code)
+    names = {} if registered is not None else citation_names(keys.text(GeoKey.GEODETIC_CITATION))
+    keyed, unit = _units(keys, names, registered)
+    datum, found, ellipsoid = _datum(keys, names, registered)
+    shape, semi_major, inverse = _shape(keys, ellipsoid)
+    meridian, longitude = _meridian(keys, names, registered, unit)
+    name = names.get("GCS Name") or ("" if names else keys.text(GeoKey.GEODETIC_CITATION)) or datum
+    made = Geodetic(
+        name=name if registered is None else registered.name,
+        datum=datum,
+        ellipsoid=names.get("Ellipsoid") or shape,
+        semi_major=semi_major,
+        inverse_flattening=inverse,
+        meridian=meridian,
+        longitude=longitude,
+        unit=unit,
+        keyed=keyed,
+        known=registered is not None or found is not None or _datum_by_name(datum, None) is not None,
+        datum_code=None if found is None else found.to_json_dict().get("id", {}).get("code"),
     )
+    if registered is None or not _is_whole(made, registered):
+        return made
+    return made._replace(code=code)
 
 
-def angular_unit(keys: GeoKeys) -> float | None:
-    """Degrees of the unit of angles, None where the keys leave it to the registry."""
-    code = keys.code(GeoKey.GEOG_ANGULAR_UNITS)
-    if code in _ANGLES:
-        return _ANGLES[code]
-    size = None if code is None else keys.number(GeoKey.GEOG_ANGULAR_UNIT_SIZE)
-    return None if size is None else math.degrees(size)
+@lru_cache(maxsize=64)
+def registered_geodetic(code: int) -> Any:
+    """The geodetic system of a code, None where the registry has none."""
+    if not 0 < code < USER_DEFINED:
+        return None
+    try:
+        crs = pyproj.CRS.from_epsg(code)
+    except CRSError:
+        return None
+    return crs if crs.type_name in _GEODETIC else None
 
 
 def escape_quotes(text: str) -> str:
@@ -49,33 +130,76 @@ def escape_quotes(text: str) -> str:
     return text.replace('"', '""')
 
 
-def _meridian_wkt(keys: GeoKeys, unit: float) -> str:
-    """The prime meridian, its longitude in units of `unit` degrees."""
-    code = keys.registered_code(GeoKey.PRIME_MERIDIAN)
-    if code is not None:
-        meridian: Any = PrimeMeridian.from_epsg(code)
-        longitude = meridian.longitude * math.degrees(meridian.unit_conversion_factor) / unit
-        return f'PRIMEM["{escape_quotes(meridian.name)}",{longitude!r}]'
-    longitude = keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE) or 0.0
-    name = keys.names(GeoKey.GEODETIC_CITATION).get("Primem", "unnamed") if longitude else "Greenwich"
-    return f'PRIMEM["{escape_quotes(name)}",{longitude!r}]'
+def _is_whole(made: Geodetic, registered: Any) -> bool:
+    """Whether keys left a registered system as it is."""
+    ellipsoid, meridian = registered.ellipsoid, registered.prime_meridian
+    same = (
+        (made.semi_major, ellipsoid.semi_major_metre),
+        (made.inverse_flattening, ellipsoid.inverse_flattening),
+        (made.longitude, meridian.longitude * math.degrees(meridian.unit_conversion_factor)),
+        (made.unit.size, math.degrees(registered.axis_info[0].unit_conversion_factor)),
+    )
+    names = made.datum == registered.datum.name.removesuffix(_ENSEMBLE)
+    return names and all(math.isclose(one, other, rel_tol=1e-8, abs_tol=1e-12) for one, other in same)
 
 
-def _datum_wkt(keys: GeoKeys) -> str:
-    names = keys.names(GeoKey.GEODETIC_CITATION)
-    code = keys.registered_code(GeoKey.GEODETIC_DATUM)
-    datum: Any = None if code is None else Datum.from_epsg(code)
-    ellipsoid: Any = None if datum is None else datum.ellipsoid or _ensemble_ellipsoid(datum)
-    shape_code = keys.registered_code(GeoKey.ELLIPSOID)
-    if ellipsoid is None and shape_code is not None:
-        ellipsoid = Ellipsoid.from_epsg(shape_code)
-    if ellipsoid is not None:
-        major, flattening, shape = ellipsoid.semi_major_metre, ellipsoid.inverse_flattening, ellipsoid.name
+def _units(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[float, Unit]:
+    """Degrees of an angle in keys, and the unit of coordinates; they differ only where a citation names a unit."""
+    code = keys.code(GeoKey.GEOG_ANGULAR_UNITS)
+    size = keys.number(GeoKey.GEOG_ANGULAR_UNIT_SIZE)
+    if code is None and registered is not None:
+        axis = registered.axis_info[0]
+        degrees = math.degrees(axis.unit_conversion_factor)
+        unit = DEGREE if math.isclose(degrees, 1.0) else Unit(axis.unit_name, degrees)
     else:
-        major, flattening = _axes(keys)
-        shape = names.get("Ellipsoid", "unnamed")
-    title = names.get("Datum", "unnamed") if datum is None else datum.name
-    return f'DATUM["{escape_quotes(title)}",SPHEROID["{escape_quotes(shape)}",{major!r},{flattening!r}]]'
+        unit = DEGREE if code in (None, USER_DEFINED) else angular_unit(code)
+    named = names.get("AUnits", "")
+    if not named:
+        if code == USER_DEFINED and size is not None and not math.isclose(math.degrees(size), 1.0, rel_tol=1e-9):
+            raise CrsError(f"angles have a unit of {size} radians, for which readers take degrees (GeoKey 2055)")
+        return unit.size, unit
+    known = {"degree": DEGREE, "grad": Unit("grad", 0.9)}.get(named.lower())
+    degrees = unit.size if size is None else math.degrees(size)
+    return unit.size, known or Unit(named, degrees if 0 < degrees < math.inf else 1.0)
+
+
+def _datum(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[str, Any, Any]:
+    """Name of the datum, the registered one, and its ellipsoid (None: keys have to say it)."""
+    found = None if registered is None else registered.datum
+    if keys.has(GeoKey.GEODETIC_DATUM):
+        found = _registered_datum(keys.code(GeoKey.GEODETIC_DATUM) or 0)
+    ellipsoid = None if found is None else found.ellipsoid or _ensemble_ellipsoid(found)
+    if keys.has(GeoKey.ELLIPSOID):
+        code = keys.code(GeoKey.ELLIPSOID) or 0
+        ellipsoid = _registered_ellipsoid(code)
+    named = names.get("Datum", "")
+    if named:
+        official = _datum_by_name(named, "EPSG") if "_" in named else None
+        return (named if official is None else official.name), found or official, ellipsoid
+    return ("unnamed" if found is None else found.name.removesuffix(_ENSEMBLE)), found, ellipsoid
+
+
+@lru_cache(maxsize=64)
+def _registered_datum(code: int) -> Any:
+    """The datum of a code, None where it is user-defined or none of a map."""
+    if not 0 < code < USER_DEFINED:
+        return None
+    try:
+        datum: Any = Datum.from_epsg(code)
+    except ProjError:
+        return None
+    return None if datum.ellipsoid is None and _ensemble_ellipsoid(datum) is None else datum
+
+
+@lru_cache(maxsize=64)
+def _registered_ellipsoid(code: int) -> Any:
+    """The ellipsoid of a code, None where the registry has none."""
+    if not 0 < code < USER_DEFINED:
+        return None
+    try:
+        return Ellipsoid.from_epsg(code)
+    except ProjError:
+        return None
 
 
 def _ensemble_ellipsoid(datum: Any) -> Any:
@@ -84,15 +208,57 @@ def _ensemble_ellipsoid(datum: Any) -> Any:
     return None if document is None else Ellipsoid.from_json_dict({"type": "Ellipsoid", **document})
 
 
-def _axes(keys: GeoKeys) -> tuple[float, float]:
-    """Semi-major axis in metres and inverse flattening (0: a sphere)."""
-    major = keys.number(GeoKey.ELLIPSOID_SEMI_MAJOR_AXIS)
-    if major is None or major <= 0:
-        raise CrsError("the ellipsoid is user-defined and has no semi-major axis (GeoKey 2057)")
+@lru_cache(maxsize=64)
+def _datum_by_name(name: str, authority: str | None) -> Any:
+    """The datum that a registry has for a name or alias, None where it has none."""
+    for spelling in dict.fromkeys((name, name.replace("_", " "))):
+        try:
+            datum: Any = Datum.from_name(spelling, auth_name=authority, datum_type=DatumType.GEODETIC_REFERENCE_FRAME)  # type: ignore[call-arg]
+        except CRSError:
+            continue
+        return datum
+    return None
+
+
+def _shape(keys: GeoKeys, ellipsoid: Any) -> tuple[str, float, float]:
+    """Name of the ellipsoid, semi-major axis in metres and inverse flattening (0: a sphere)."""
+    major, minor = (keys.number(key) for key in (GeoKey.ELLIPSOID_SEMI_MAJOR_AXIS, GeoKey.ELLIPSOID_SEMI_MINOR_AXIS))
     inverse = keys.number(GeoKey.ELLIPSOID_INV_FLATTENING)
+    if ellipsoid is not None and (major, minor, inverse) == (None, None, None):
+        return ellipsoid.name, ellipsoid.semi_major_metre, ellipsoid.inverse_flattening
+    name = "unnamed" if ellipsoid is None else ellipsoid.name
+    if ellipsoid is not None:
+        major = ellipsoid.semi_major_metre if major is None else major
+        minor = ellipsoid.semi_minor_metre if minor is None else minor
+    if major is None or not 0 < major < math.inf:
+        raise CrsError("the ellipsoid is user-defined and has no semi-major axis (GeoKey 2057)")
     if inverse is not None:
-        return major, inverse
-    minor = keys.number(GeoKey.ELLIPSOID_SEMI_MINOR_AXIS)
-    if minor is None:
+        return name, major, inverse if math.isfinite(inverse) else 0.0
+    if minor is None or not 0 < minor < math.inf:
         raise CrsError("the ellipsoid is user-defined and has neither flattening nor semi-minor axis")
-    return major, 0.0 if minor == major else major / (major - minor)
+    return name, major, 0.0 if minor == major else major / (major - minor)
+
+
+def _meridian(keys: GeoKeys, names: dict[str, str], registered: Any, unit: Unit) -> tuple[str, float]:
+    """Name and degrees of the prime meridian."""
+    meridian: Any = None
+    code = keys.code(GeoKey.PRIME_MERIDIAN) or 0
+    if keys.has(GeoKey.PRIME_MERIDIAN):
+        if 0 < code < USER_DEFINED:
+            meridian = PrimeMeridian.from_epsg(code)
+        if registered is not None and meridian != registered.prime_meridian:
+            raise CrsError(f"{registered.name} with another prime meridian: readers disagree on its datum")
+    elif registered is not None:
+        meridian = registered.prime_meridian
+    if meridian is not None:
+        name, longitude = meridian.name, meridian.longitude * math.degrees(meridian.unit_conversion_factor)
+    else:
+        longitude = keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE) or 0.0
+        name = "unnamed" if longitude else "Greenwich"
+    if "Primem" in names:
+        name, given = names["Primem"], keys.number(GeoKey.PRIME_MERIDIAN_LONGITUDE)
+        longitude = longitude if given is None else given
+    paris = name == "Paris" and math.isclose(unit.size, 0.9) and math.isclose(longitude, 2.33722917, abs_tol=1e-8)
+    if longitude and unit.size != 1 and not paris:
+        raise CrsError(f"a prime meridian {name!r} with angles in {unit.name}: readers disagree on its place")
+    return name, longitude

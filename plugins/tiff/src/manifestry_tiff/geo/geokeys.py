@@ -25,6 +25,7 @@ class GeoKey(IntEnum):
     GEODETIC_CITATION = 2049
     GEODETIC_DATUM = 2050
     PRIME_MERIDIAN = 2051
+    GEOG_LINEAR_UNITS = 2052
     GEOG_ANGULAR_UNITS = 2054
     GEOG_ANGULAR_UNIT_SIZE = 2055
     ELLIPSOID = 2056
@@ -32,6 +33,7 @@ class GeoKey(IntEnum):
     ELLIPSOID_SEMI_MINOR_AXIS = 2058
     ELLIPSOID_INV_FLATTENING = 2059
     PRIME_MERIDIAN_LONGITUDE = 2061
+    TO_WGS84 = 2062
     PROJECTED_CRS = 3072
     PROJECTED_CITATION = 3073
     PROJECTION = 3074
@@ -58,6 +60,10 @@ class GeoKey(IntEnum):
     PROJ_STRAIGHT_VERT_POLE_LONG = 3095
     PROJ_RECTIFIED_GRID_ANGLE = 3096
     VERTICAL = 4096
+    VERTICAL_CITATION = 4097
+    VERTICAL_DATUM = 4098
+    VERTICAL_UNITS = 4099
+    COORDINATE_EPOCH = 5120
 
 
 class GeoKeys:
@@ -66,39 +72,45 @@ class GeoKeys:
     Parameters
     ----------
     values
-        Code, number or text by number of the key.
+        Code, numbers or text by number of the key. As for GDAL, a code is no number and a number no code.
+    minor
+        Minor revision of the keys: 0 for GeoTIFF 1.0, whose vertical codes are others.
     """
 
-    def __init__(self, values: Mapping[int, int | float | str]) -> None:
+    def __init__(self, values: Mapping[int, int | tuple[float, ...] | str], minor: int = 1) -> None:
         self._values = dict(values)
+        self.minor = minor
 
     def __bool__(self) -> bool:
         return bool(self._values)
 
+    def has(self, *keys: GeoKey) -> bool:
+        """Whether one of some keys holds a code."""
+        return any(isinstance(self._values.get(key), int) for key in keys)
+
     def code(self, key: GeoKey) -> int | None:
         """A code, None where the key is absent or undefined (0)."""
         value = self._values.get(key)
-        return int(value) if isinstance(value, int) and value > 0 else None
+        return value if isinstance(value, int) and value > 0 else None
 
     def registered_code(self, key: GeoKey) -> int | None:
         """A code that a registry defines, None where the key is absent, undefined or user-defined."""
         code = self.code(key)
         return None if code is None or code >= USER_DEFINED else code
 
+    def numbers(self, key: GeoKey) -> tuple[float, ...]:
+        """The numbers of a key, ``()`` where it is absent."""
+        value = self._values.get(key)
+        return value if isinstance(value, tuple) else ()
+
     def number(self, *keys: GeoKey) -> float | None:
-        """The first of some keys that holds a number."""
-        values = (self._values.get(key) for key in keys)
-        return next((float(value) for value in values if isinstance(value, int | float)), None)
+        """The first number of the first of some keys that has one."""
+        return next((numbers[0] for key in keys if (numbers := self.numbers(key))), None)
 
     def text(self, key: GeoKey) -> str:
         """Text without the separator at its end, ``""`` where the key is absent."""
         value = self._values.get(key)
         return value if isinstance(value, str) else ""
-
-    def names(self, key: GeoKey) -> dict[str, str]:
-        """What a citation calls things, as Esri and GDAL write it: ``GCS Name = a|Datum = b|Ellipsoid = c|Primem = d``."""
-        parts = (part.partition(" = ") for part in self.text(key).split("|"))
-        return {name.strip(): value.strip() for name, equals, value in parts if equals}
 
 
 def read_geo_keys(directory: Directory) -> GeoKeys:
@@ -117,13 +129,15 @@ def read_geo_keys(directory: Directory) -> GeoKeys:
         raise directory.tag_error(Tag.GEO_KEY_DIRECTORY, f"{len(words)} values are too few for {count} keys")
     doubles = directory.numbers(Tag.GEO_DOUBLE_PARAMS)
     text = (directory.raw(Tag.GEO_ASCII_PARAMS) or b"").decode("utf-8", "replace")
-    values: dict[int, int | float | str] = {}
+    values: dict[int, int | tuple[float, ...] | str] = {}
     for i in range(4, 4 * (count + 1), 4):
         key, table, number, at = words[i : i + 4]
         if table == 0:
             values[key] = at
+        elif table == Tag.GEO_KEY_DIRECTORY and number and at < len(words):
+            values[key] = words[at]
         elif table == Tag.GEO_DOUBLE_PARAMS and doubles is not None and number and at < doubles.size:
-            values[key] = float(doubles[at])
+            values[key] = tuple(float(value) for value in doubles[at : at + number])
         elif table == Tag.GEO_ASCII_PARAMS:
             values[key] = text[at : at + number].rstrip("|\0 ")
-    return GeoKeys(values)
+    return GeoKeys(values, words[2])

@@ -41,6 +41,8 @@ class GeoReference:
         Whether values belong to points (PixelIsPoint) rather than areas.
     node
         Whether that is to be said as the registration ``node``.
+    epoch
+        Of the coordinates, in years (GeoKey 5120); None where the file does not say.
     """
 
     width: int
@@ -49,6 +51,7 @@ class GeoReference:
     transform: Affine | None
     point: bool = False
     node: bool = False
+    epoch: float | None = None
 
     def at_size(self, width: int, length: int) -> GeoReference:
         """The same area in an image of another size."""
@@ -74,6 +77,11 @@ class GeoReference:
             attributes["AREA_OR_POINT"] = "Point" if self.point else "Area"
         return attributes
 
+    def value_attributes(self) -> dict[str, Any]:
+        """What values are where nothing else says it: heights in the unit of the vertical system, as for GDAL."""
+        unit = "" if self.system is None else self.system.height_unit
+        return {"units": unit} if unit else {}
+
     def variables(self, context: ParseContext, *, coordinates: bool) -> dict[str, VirtualArray]:
         """The grid mapping and, where x and y are functions of the column and the row, coordinates of pixel centres."""
         variables = {GRID_MAPPING: _inline_array(np.zeros((), "i8"), (), self._grid_mapping_attributes())}
@@ -90,6 +98,8 @@ class GeoReference:
 
     def _grid_mapping_attributes(self) -> dict[str, Any]:
         attributes: dict[str, Any] = {} if self.system is None else dict(self.system.grid_mapping)
+        if self.epoch is not None:
+            attributes["coordinate_epoch"] = self.epoch
         if self.transform is not None:
             a, b, c, d, e, f = self.transform.coefficients
             attributes["GeoTransform"] = " ".join(map(repr, (c, a, b, f, d, e)))
@@ -107,9 +117,8 @@ def read_georeference(image: Image, path: str, options: TiffOptions, context: Pa
     except CrsError as error:
         context.report(path, "coordinate reference system left out", str(error))
         system = None
-    vertical = keys.registered_code(GeoKey.VERTICAL)
-    if system is not None and vertical is not None and not system.has_heights:
-        context.report(path, "vertical system left out", f"no vertical system has the code {vertical}")
+    if system is not None and system.left_out:
+        context.report(path, "vertical system left out", system.left_out)
     transform = read_transform(directory, keys)
     if transform is None and Tag.MODEL_TIEPOINT in directory:
         context.report(path, "ground control points left out", "tie points without a scale make no affine transform")
@@ -118,7 +127,13 @@ def read_georeference(image: Image, path: str, options: TiffOptions, context: Pa
     point = keys.code(GeoKey.GT_RASTER_TYPE) == _PIXEL_IS_POINT
     node = point and options.registration == "node"
     return GeoReference(
-        width=image.width, length=image.length, system=system, transform=transform, point=point, node=node
+        width=image.width,
+        length=image.length,
+        system=system,
+        transform=transform,
+        point=point,
+        node=node,
+        epoch=keys.number(GeoKey.COORDINATE_EPOCH),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from manifestry_tiff.geo.crs import CoordinateSystem
+from manifestry_tiff.geo.system import CoordinateSystem
 from manifestry_tiff.geo.transform import Affine
 
 __all__ = ["multiscales_attributes", "proj_attributes", "spatial_attributes", "with_conventions"]

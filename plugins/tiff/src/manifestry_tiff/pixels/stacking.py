@@ -19,7 +19,7 @@ from manifestry.plugin import (
 __all__ = ["can_stack", "shared_attributes", "stack_pages"]
 
 _MEANINGFUL: Final = frozenset(
-    {"units", "long_name", "photometric", "grid_mapping", "AREA_OR_POINT", "proj:code", "proj:wkt2"}
+    {"units", "long_name", "photometric", "grid_mapping", "AREA_OR_POINT", "orientation", "proj:code", "proj:wkt2"}
 )
 """Attributes that are text and say what values mean, or where."""
 
