@@ -42,7 +42,7 @@ class _SeriesReader:
             return VirtualGroup(arrays, groups={}, attributes=_ngff_of(series, [name], [arrays]))
         read = [self._level(level, DATA, f"{prefix}{i}/") for i, level in enumerate(series.levels)]
         levels = [arrays for arrays, _ in read]
-        pyramid = self._layout.join_levels(levels, [size for _, size in read], [None] * len(levels))
+        pyramid = self._layout.join_levels(levels, [size for _, size in read], [None] * len(levels), [""] * len(levels))
         ngff = _ngff_of(series, [f"{i}/{DATA}" for i in range(len(levels))], levels)
         return VirtualGroup(pyramid.arrays, groups=pyramid.groups, attributes=ngff) if ngff else pyramid
 

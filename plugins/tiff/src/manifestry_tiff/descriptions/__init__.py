@@ -5,6 +5,7 @@
 `gdal_metadata`    GDAL_METADATA: scales, offsets, units and names of bands
 `ome`              OME-XML: which files hold an image, and what its axes measure
 `series`           series of pages with named axes, as tifffile knows their conventions
+`slides`           pyramids of slide scanners, whose levels do not say that they are reduced
 `attributes`       what an image shows, as attributes of its array
 =================  ===================================================================================
 """

@@ -61,6 +61,9 @@ class ImageScheme:
     sized: bool = False
 
 
+_T4_BITS: Final = 3
+"""Of T4Options: two-dimensional, uncompressed mode, end of lines at whole bytes (TIFF 6.0 section 11)."""
+
 _ZLIB: Final = ByteScheme(Codec("numcodecs.zlib", {"level": 1}), "zlib")
 
 BYTE_SCHEMES: Final[dict[int, ByteScheme]] = {
@@ -125,7 +128,7 @@ def _jpeg_color_spaces(image: Image) -> tuple[str | None, str | None]:
     """The colour space of the stream where it must not be guessed, and the one to decode to."""
     if image.planar:
         return None, "GRAYSCALE"
-    if Tag.EXTRA_SAMPLES in image.directory:
+    if image.directory.integers(Tag.EXTRA_SAMPLES):
         return None, None
     match image.photometric:
         case Photometric.YCBCR:
@@ -165,7 +168,10 @@ def _lerc(image: Image) -> ImageScheme:
 
 
 def _t4(image: Image) -> ImageScheme:
-    options = {"t4options": image.directory.integer(Tag.T4_OPTIONS, 0)}
+    value = image.directory.integer(Tag.T4_OPTIONS, 0)
+    if not 0 <= value < 1 << _T4_BITS:
+        raise image.directory.tag_error(Tag.T4_OPTIONS, f"{value}: only the {_T4_BITS} lowest bits mean something")
+    options = {"t4options": value}
     return ImageScheme(codec=Codec("imagecodecs_ccittfax3", options), library="ccittfax3", decode=options, sized=True)
 
 
