@@ -52,6 +52,8 @@ class ImageScheme:
         Arguments of the encoding function that lose nothing; several are tried until one comes back the same.
     sized
         Whether the decoding function takes the rows and columns, and fills missing rows itself (CCITT).
+    needs_rows
+        Whether it fails on streams with missing rows all the same (two-dimensional T.4).
     """
 
     codec: Codec
@@ -59,6 +61,7 @@ class ImageScheme:
     decode: Mapping[str, Any] = field(default_factory=dict)
     lossless: tuple[Mapping[str, Any], ...] = ({},)
     sized: bool = False
+    needs_rows: bool = False
 
 
 _T4_BITS: Final = 3
@@ -172,7 +175,13 @@ def _t4(image: Image) -> ImageScheme:
     if not 0 <= value < 1 << _T4_BITS:
         raise image.directory.tag_error(Tag.T4_OPTIONS, f"{value}: only the {_T4_BITS} lowest bits mean something")
     options = {"t4options": value}
-    return ImageScheme(codec=Codec("imagecodecs_ccittfax3", options), library="ccittfax3", decode=options, sized=True)
+    return ImageScheme(
+        codec=Codec("imagecodecs_ccittfax3", options),
+        library="ccittfax3",
+        decode=options,
+        sized=True,
+        needs_rows=bool(value & 1),
+    )
 
 
 def _same_for_all(

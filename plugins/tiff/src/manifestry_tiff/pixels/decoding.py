@@ -21,10 +21,14 @@ from manifestry_tiff.pixels.pipeline import Pipeline
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.stream_headers import declared_size
 
-__all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows"]
+__all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows", "repeat_last_row"]
 
 _CODEC_ERRORS: Final = (RuntimeError, ValueError, ArithmeticError, EOFError, zlib.error, lzma.LZMAError)
 """What imagecodecs and numcodecs raise on corrupt streams; those of imagecodecs derive from RuntimeError."""
+
+_END_OF_LINE: Final = "000000000001"
+_ALIGNED_LINES: Final = 4
+"""Bit of T4Options: zeros in front of the ends of lines let these end at whole bytes."""
 
 _NUMCODECS: Final = "numcodecs."
 
@@ -76,8 +80,13 @@ def pad_rows(image: Image, pipeline: Pipeline, rows: bytes) -> bytes:
     return stored
 
 
-def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]:
+def decode_pixels(image: Image, pipeline: Pipeline, data: bytes, rows_inside: int = 0) -> NDArray[Any]:
     """The pixels of a tile or strip in an image scheme, ``(rows, columns[, components])``.
+
+    Parameters
+    ----------
+    rows_inside
+        Rows to decode where the scheme is told how many; 0: those of a full tile or strip.
 
     Raises
     ------
@@ -92,7 +101,7 @@ def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]
         raise StreamError(
             f"its header declares {rows} x {columns} pixels, the tags {image.segment_length} x {image.segment_width}"
         )
-    size = (image.segment_length, image.segment_width) if scheme.sized else ()
+    size = (rows_inside or image.segment_length, image.segment_width) if scheme.sized else ()
     pixels: NDArray[Any] = (
         _call_imagecodecs(f"{scheme.library}_decode", stored, *size, **scheme.decode)
         if scheme.library
@@ -104,6 +113,36 @@ def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]
     if pixels.dtype != image.dtype and not (scheme.sized and image.dtype == bool):
         raise StreamError(f"it decodes to {pixels.dtype}, the tags declare {image.dtype}")
     return pixels
+
+
+def repeat_last_row(image: Image, pipeline: Pipeline, data: bytes, rows: int) -> bytes:
+    """A stream of two-dimensional T.4 that has fewer rows than a strip, with copies of its last row behind them.
+
+    A copy takes no table: every changing element lies where it did in the row before (ITU-T T.4, section 4.2, mode V0).
+
+    Raises
+    ------
+    StreamError
+        The stream is corrupt, or not readable with the rows behind it.
+    """
+    scheme = pipeline.scheme
+    assert isinstance(scheme, ImageScheme)
+    pixels = decode_pixels(image, pipeline, data, rows)
+    stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
+    bits = "".join(f"{byte:08b}" for byte in stored)
+    while (tail := bits.rstrip("0")).endswith(_END_OF_LINE + "1"):  # the control that ends a page is six of them
+        bits = tail.removesuffix(_END_OF_LINE + "1")
+    changes = np.count_nonzero(np.diff(pixels[-1].astype("i1"), prepend=0))
+    for _ in range(image.segment_length - rows):
+        if scheme.decode["t4options"] & _ALIGNED_LINES:
+            bits += "0" * (-(len(bits) + len(_END_OF_LINE)) % 8)
+        bits += _END_OF_LINE + "0" + "1" * (changes + 1)
+    bits += "0" * (-len(bits) % 8)
+    padded = int(bits, 2).to_bytes(len(bits) // 8)
+    encoded = bytes(imagecodecs.bitorder_encode(padded)) if pipeline.reversed_bits else padded
+    if not np.array_equal(decode_pixels(image, pipeline, encoded)[:rows], pixels):
+        raise StreamError("it does not come back the same with rows behind it")
+    return encoded
 
 
 def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
