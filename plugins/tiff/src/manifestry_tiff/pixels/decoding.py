@@ -30,6 +30,9 @@ _END_OF_LINE: Final = "000000000001"
 _ALIGNED_LINES: Final = 4
 """Bit of T4Options: zeros in front of the ends of lines let these end at whole bytes."""
 
+_MAX_TRAILING_ZEROS: Final = 8
+"""More than any code of T.4 ends with."""
+
 _NUMCODECS: Final = "numcodecs."
 
 _SLACK: Final = 4096
@@ -132,17 +135,30 @@ def repeat_last_row(image: Image, pipeline: Pipeline, data: bytes, rows: int) ->
     bits = "".join(f"{byte:08b}" for byte in stored)
     while (tail := bits.rstrip("0")).endswith(_END_OF_LINE + "1"):  # the control that ends a page is six of them
         bits = tail.removesuffix(_END_OF_LINE + "1")
-    changes = np.count_nonzero(np.diff(pixels[-1].astype("i1"), prepend=0))
-    for _ in range(image.segment_length - rows):
-        if scheme.decode["t4options"] & _ALIGNED_LINES:
-            bits += "0" * (-(len(bits) + len(_END_OF_LINE)) % 8)
-        bits += _END_OF_LINE + "0" + "1" * (changes + 1)
-    bits += "0" * (-len(bits) % 8)
-    padded = int(bits, 2).to_bytes(len(bits) // 8)
-    encoded = bytes(imagecodecs.bitorder_encode(padded)) if pipeline.reversed_bits else padded
-    if not np.array_equal(decode_pixels(image, pipeline, encoded)[:rows], pixels):
-        raise StreamError("it does not come back the same with rows behind it")
-    return encoded
+    copies = image.segment_length - rows
+    row = _END_OF_LINE + "0" + "1" * (np.count_nonzero(np.diff(pixels[-1].astype("i1"), prepend=0)) + 1)
+    aligned = bool(scheme.decode["t4options"] & _ALIGNED_LINES)
+    tail = bits.rstrip("0")
+    for zeros in range(
+        min(len(bits) - len(tail), _MAX_TRAILING_ZEROS) + 1
+    ):  # of the last code, the rest fills the byte
+        padded = _append_rows(tail + "0" * zeros, row, copies, aligned=aligned)
+        encoded = bytes(imagecodecs.bitorder_encode(padded)) if pipeline.reversed_bits else padded
+        try:
+            if np.array_equal(decode_pixels(image, pipeline, encoded)[:rows], pixels):
+                return encoded
+        except StreamError:
+            continue
+    raise StreamError("it is not readable with rows behind its own")
+
+
+def _append_rows(bits: str, row: str, copies: int, *, aligned: bool) -> bytes:
+    """A stream with copies of a coded row behind it; `aligned`: their ends of line are at whole bytes."""
+    fill = "0" * (-(len(bits) + len(_END_OF_LINE)) % 8) if aligned else ""
+    between = "0" * (-len(row) % 8) if aligned else ""
+    whole = bits + fill + between.join([row] * copies)
+    whole += "0" * (-len(whole) % 8)
+    return int(whole, 2).to_bytes(len(whole) // 8)
 
 
 def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
