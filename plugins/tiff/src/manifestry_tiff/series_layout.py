@@ -98,7 +98,7 @@ class _SeriesReader:
         if level.data_offset is not None:
             plane = images[0].length * images[0].row_bytes * (images[0].samples if images[0].planar else 1)
             count = int(np.prod(level.shape, dtype="u8"))
-            pages = [plane_array(images[0], level.data_offset + i * plane) for i in range(count)]
+            pages = [plane_array(images[0], level.data_offset + i * plane, path, context) for i in range(count)]
         else:
             pages = [image_array(image, path, options, context) for image in images]
         if not can_stack(pages):

@@ -118,11 +118,28 @@ def _tifffile_series(file: TiffFile) -> list[Series] | None:
         pages = [page for series in tif.series for level in series.levels for page in level.pages]
         if not pages or any(page is None or page.parent is not tif for page in pages):
             return None
-        return [Series(series.name, tuple(_levels(series))) for series in tif.series]
+        pyramids: list[list[Any]] = []
+        for series in tif.series:
+            if pyramids and _is_reduced(series, pyramids[-1][0]):
+                pyramids[-1] += series.levels
+            else:
+                pyramids.append(list(series.levels))
+        return [Series(levels[0].name, tuple(_levels(levels))) for levels in pyramids]
 
 
-def _levels(series: Any) -> Iterator[SeriesLevel]:
-    for level in series.levels:
+def _is_reduced(series: Any, full: Any) -> bool:
+    """Whether a series is one in front of it in fewer pixels; tifffile takes whole factors only, 9 columns in 5 are none."""
+    if not series.keyframe.is_reduced or (series.axes, series.dtype) != (full.axes, full.dtype):
+        return False
+    pairs = dict(zip(full.axes, zip(full.shape, series.shape, strict=True), strict=True))
+    (length, rows), (width, columns) = pairs.pop("Y", (1, 1)), pairs.pop("X", (1, 1))
+    if any(one != other for one, other in pairs.values()) or rows * columns >= length * width:
+        return False
+    return bool(rows <= length and columns <= width and abs(length * columns / width - rows) <= max(1.0, 0.02 * rows))
+
+
+def _levels(levels: list[Any]) -> Iterator[SeriesLevel]:
+    for level in levels:
         page = level.keyframe
         if page.imagedepth > 1:
             raise ValueError("a page is a volume: it must have one plane")
@@ -132,12 +149,14 @@ def _levels(series: Any) -> Iterator[SeriesLevel]:
         dims = tuple(_NAMES.get(axis, axis.lower()) for axis in axes)
         names = tuple(_NAMES.get(axis, axis.lower()) for axis in dropped)
         count = math.prod(shape)
-        if level.dataoffset is not None and len(level.pages) != count:
+        # Where tifffile knows one page of a sub-directory only, it gives those of the main chain for the others.
+        offsets = tuple(int(p.offset) for p in level.pages)
+        if len(offsets) == count and offsets[0] == page.offset:
+            yield SeriesLevel(shape, dims, names, offsets)
+        elif level.dataoffset is not None:
             yield SeriesLevel(shape, dims, names, (page.offset,), int(level.dataoffset))
-        elif len(level.pages) == count:
-            yield SeriesLevel(shape, dims, names, tuple(int(p.offset) for p in level.pages))
         else:
-            raise ValueError(f"{len(level.pages)} pages: {count} are needed for the dimensions {shape}")
+            raise ValueError(f"{len(offsets)} pages: {count} are needed for the dimensions {shape}")
 
 
 def _match_axes(level: Any, page: Any) -> tuple[list[tuple[str, int]], dict[str, str], list[str]]:

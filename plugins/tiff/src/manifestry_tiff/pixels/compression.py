@@ -67,6 +67,12 @@ class ImageScheme:
 _T4_BITS: Final = 3
 """Of T4Options: two-dimensional, uncompressed mode, end of lines at whole bytes (TIFF 6.0 section 11)."""
 
+_MAX_JPEG: Final = 65_535
+"""Rows and columns that the header of a JPEG stream can say (ITU-T T.81, section B.2.2); NDPI has larger ones."""
+
+_NDPI_16_BITS: Final = 6
+"""CaptureMode from which on NDPI holds one component of 16 bits, whatever its tags say."""
+
 _ZLIB: Final = ByteScheme(Codec("numcodecs.zlib", {"level": 1}), "zlib")
 
 BYTE_SCHEMES: Final[dict[int, ByteScheme]] = {
@@ -98,6 +104,13 @@ def image_scheme(image: Image) -> ImageScheme:
     UnsupportedFeatureError
         No reader has a codec for it.
     """
+    directory = image.directory
+    if Tag.NDPI_FORMAT in directory and directory.integer(Tag.NDPI_CAPTURE_MODE, 0) >= _NDPI_16_BITS:
+        raise UnsupportedFeatureError(
+            "NDPI of 16 bits",
+            image.label,
+            "its tags say 8 bits of red, green and blue; convert it with the scanner's software",
+        )
     make = _IMAGE_SCHEMES.get(image.compression)
     if make is None:
         feature = _REFUSED.get(image.compression, f"compression {image.compression}")  # type: ignore[call-overload]
@@ -115,6 +128,12 @@ def _jpeg(image: Image) -> ImageScheme:
             "lossy JPEG of DNG as RGB (compression 34892)",
             image.label,
             "the tags do not say whether it is YCbCr inside",
+        )
+    if max(image.segment_length, image.segment_width) > _MAX_JPEG:
+        raise UnsupportedFeatureError(
+            f"a JPEG stream of {image.segment_length} x {image.segment_width} pixels",
+            image.label,
+            f"its header can say {_MAX_JPEG} at most, so readers cannot decode it; rewrite the file with tiles",
         )
     stored, wanted = _jpeg_color_spaces(image)
     options: dict[str, Any] = {"bitspersample": image.bits}
