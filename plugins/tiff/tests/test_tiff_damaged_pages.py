@@ -161,3 +161,64 @@ def test_images_whose_place_is_unknown_have_the_names_of_their_directories(tmp_p
     assert values(mf.parse(path, ifd=2)) == {"2": 2}
     with pytest.raises(mf.MalformedFileError, match=r"IFD 1 .*IMAGE_WIDTH.* the tag is missing"):
         mf.parse(path)
+
+
+DECISIVE = {
+    "T4Options": (292, [(259, 3, 3), (258, 3, 1), (292, 4, 0)]),
+    "FillOrder": (266, [(266, 3, 1)]),
+    "BitsPerSample": (258, []),
+    "Compression": (259, []),
+    "PlanarConfiguration": (284, [(277, 3, 2), (258, 3, [8, 8]), (284, 3, 1)]),
+    "RowsPerStrip": (278, []),
+    "StripByteCounts": (279, []),
+    "Predictor": (317, [(259, 3, 8), (317, 3, 1)]),
+    "SampleFormat": (339, [(339, 3, 1)]),
+    "GDAL_NODATA": (42113, [(42113, 2, "7")]),
+    "NewSubfileType": (254, [(254, 4, 0)]),
+}
+
+
+@pytest.mark.parametrize("how", ["unknown type", "text", "no values", "outside the file"])
+@pytest.mark.parametrize("name", DECISIVE)
+def test_a_decisive_tag_that_cannot_be_read_costs_its_image_only(make_tiff, name, how):
+    tag, more = DECISIVE[name]
+    good = make_tiff.gray(8, 8, [16], [64])
+    tags = make_tiff.gray(8, 8, [16], [64], *more)
+    unreadable = {"unknown type": (tag, 59396, 1, 1), "text": (tag, 2, "1"), "no values": (tag, 3, 0, 0)}
+    bad = [t for t in tags if t[0] != tag] + [unreadable.get(how, (tag, 4, 9, 1 << 30))]
+    if (how, name) in {("text", "GDAL_NODATA"), ("no values", "GDAL_NODATA"), ("no values", "StripByteCounts")}:
+        pytest.skip("that says something: it is text, or none")
+    for number in range(3):
+        directories = [good, good, good]
+        directories[number] = bad
+        path = make_tiff(directories, bytes(range(64)))
+        tree = mf.parse(path, on_unsupported="skip")
+        assert len(values(tree)) == 2, number
+        assert {issue.path.split("/")[0] for issue in tree.issues if issue.severity == "refused"} == {str(number)}
+        with pytest.raises(mf.ManifestryError):
+            mf.parse(path)
+
+
+@pytest.mark.parametrize("value", [0, 3, 45057])
+def test_an_order_of_bits_that_does_not_exist_is_refused(make_tiff, value):
+    path = make_tiff([make_tiff.gray(8, 8, [16], [64], (266, 3, value))], bytes(64))
+    with pytest.raises(mf.MalformedFileError, match=rf"tag 266 \(FILL_ORDER\): {value}: must be 1 or 2"):
+        mf.parse(path)
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_damaged_sub_directory_costs_itself_only(tmp_path, damaged):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for i, size in enumerate((32, 16, 8, 4)):
+            options = {"subifds": 3} if i == 0 else {"subfiletype": 1}
+            file.write(np.full((size, size), i, "u1"), metadata=None, photometric="minisblack", **options)
+        file.write(np.full((32, 32), 9, "u1"), metadata=None, photometric="minisblack", contiguous=False)
+    with tifffile.TiffFile(path) as file:
+        tag, order = file.pages[0].tags[330], file.byteorder
+    with path.open("r+b") as file:
+        file.seek(tag.valueoffset + 4 * damaged)
+        file.write(struct.pack(f"{order}I", 1 << 30))
+    tree = mf.parse(path, on_unsupported="skip")
+    assert sorted(values(tree).values()) == [i for i in (0, 1, 2, 3, 9) if i != damaged + 1]
+    assert len([issue for issue in tree.issues if issue.severity == "refused"]) == 1

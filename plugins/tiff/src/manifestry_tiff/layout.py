@@ -138,15 +138,15 @@ class Layout:
         if shared is None:
             return None
         wanted = self.wants("0")
-        context = self.context if wanted else self._silent_context()
+        context = replace(self.context, on_unsupported="skip", issues=[], failures=[])
         pages: list[VirtualArray] = []
         for image in images:
             with context.isolate("0"):
                 pages.append(image_array(image, "0", self.options, context))
-        if wanted and len(pages) < len(pyramids):
-            return VirtualGroup()
         if len(pages) < len(pyramids) or not can_stack(pages):
-            return None
+            return None  # then each by itself; what is refused is said there
+        if wanted:
+            self.context.issues.extend(context.issues)
         self.pages["0"] = tuple(image.directory.offset for image in images)
         stacked = stack_pages(pages, (len(pages),), (PAGE,))
         reference = self._reference(first, "0")
