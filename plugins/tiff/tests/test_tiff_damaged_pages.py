@@ -222,3 +222,22 @@ def test_a_damaged_sub_directory_costs_itself_only(tmp_path, damaged):
     tree = mf.parse(path, on_unsupported="skip")
     assert sorted(values(tree).values()) == [i for i in (0, 1, 2, 3, 9) if i != damaged + 1]
     assert len([issue for issue in tree.issues if issue.severity == "refused"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["shaped", "imagej", "ome"])
+def test_a_page_of_a_series_whose_data_is_outside_the_file_costs_itself_only(tmp_path, kind):
+    data = np.arange(4, dtype="u1")[:, None, None] * np.ones((4, 8, 8), "u1")
+    for number in range(4):
+        path = tmp_path / f"{number}.tif"
+        with tifffile.TiffWriter(path, imagej=kind == "imagej", ome=kind == "ome", shaped=kind == "shaped") as file:
+            file.write(data, contiguous=False, compression="zlib", photometric="minisblack", metadata={"axes": "ZYX"})
+        with tifffile.TiffFile(path) as file:
+            at, order = file.pages[number].tags[279].offset, file.byteorder
+        with path.open("r+b") as file:
+            file.seek(at + 2)
+            file.write(struct.pack(f"{order}HII", 4, 1, 1 << 30))
+        tree = mf.parse(path, on_unsupported="skip")
+        assert values(tree) == {f"ifd{i}/data": i for i in range(4) if i != number}
+        assert [issue.path for issue in tree.issues if issue.severity == "refused"] == [f"ifd{number}/data"]
+        with pytest.raises(mf.MalformedFileError, match="STRIP_OFFSETS"):
+            mf.parse(path)

@@ -56,6 +56,16 @@ class Layout:
         below = f"{self.context.group}/" if self.context.group else ""
         return path.startswith(below) and self.context.wants(path.removeprefix(below))
 
+    def on_trial(self) -> Layout:
+        """The same with a context whose issues count only if the layout is accepted."""
+        return replace(self, context=replace(self.context, on_unsupported="skip", issues=[], failures=[]), pages={})
+
+    def accept(self, trial: Layout) -> None:
+        """Take over what a layout on trial has found."""
+        self.context.issues.extend(trial.context.issues)
+        self.context.failures.extend(trial.context.failures)
+        self.pages.update(trial.pages)
+
     def tree_of_image(self, image: Image, name: str) -> VirtualGroup:
         """One image as an array of that name, with its coordinates next to it."""
         return VirtualGroup(self._level_arrays(image, None, name, "", self._reference(image, name)))
@@ -138,15 +148,15 @@ class Layout:
         if shared is None:
             return None
         wanted = self.wants("0")
-        context = replace(self.context, on_unsupported="skip", issues=[], failures=[])
+        trial = self.on_trial()
         pages: list[VirtualArray] = []
         for image in images:
-            with context.isolate("0"):
-                pages.append(image_array(image, "0", self.options, context))
+            with trial.context.isolate("0"):
+                pages.append(image_array(image, "0", self.options, trial.context))
         if len(pages) < len(pyramids) or not can_stack(pages):
             return None  # then each by itself; what is refused is said there
         if wanted:
-            self.context.issues.extend(context.issues)
+            self.accept(trial)
         self.pages["0"] = tuple(image.directory.offset for image in images)
         stacked = stack_pages(pages, (len(pages),), (PAGE,))
         reference = self._reference(first, "0")

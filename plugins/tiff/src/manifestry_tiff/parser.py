@@ -92,18 +92,22 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     if not follows_convention(directories[0]):
         return layout.tree_of_file(group_images(directories, slide_levels(directories), context))
     apart = images_apart(directories, context)
-    if any(issue.severity == "refused" for issue in context.issues):
-        # Of damaged pages tifffile makes other series, and would follow a chain that is a loop without end.
-        context.report(
-            "",
-            "series with a page that cannot be read",
-            "the other pages are images of their own, with the names of their directories",
-        )
-        return layout.tree_of_file(apart)
-    series = read_series(directories[0], context)
-    if series is not None:
-        return series_group(series, file, header, layout)
-    return layout.tree_of_file(group_images(directories, {}, context))
+    # Of damaged pages tifffile makes other series, and would follow a chain that is a loop without end.
+    if not any(issue.severity == "refused" for issue in context.issues):
+        series = read_series(directories[0], context)
+        if series is None:
+            return layout.tree_of_file(group_images(directories, {}, context))
+        trial = layout.on_trial()
+        tree = series_group(series, file, header, trial)
+        if not any(isinstance(failure, MalformedFileError) for failure in trial.context.failures):
+            layout.accept(trial)
+            return tree
+    context.report(
+        "",
+        "series with a page that cannot be read",
+        "the other pages are images of their own, with the names of their directories",
+    )
+    return layout.tree_of_file(apart)
 
 
 def _one_directory(directory: Directory, name: str, layout: Layout) -> VirtualGroup:
