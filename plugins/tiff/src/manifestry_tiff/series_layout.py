@@ -37,6 +37,7 @@ class _SeriesReader:
         self._file = file
         self._header = header
         self._layout = layout
+        self._directories: dict[int, Directory] = {}
 
     def group(self, series: Series, name: str, prefix: str) -> VirtualGroup:
         """One series: an array of that name, or a pyramid of arrays."""
@@ -89,9 +90,11 @@ class _SeriesReader:
         return read_image(self._directory(offset))
 
     def _directory(self, offset: int) -> Directory:
-        directory = read_directory(self._file, self._header, offset, "page")
-        directory.prefetch()
-        return directory
+        if offset not in self._directories:
+            directory = read_directory(self._file, self._header, offset, "page")
+            directory.prefetch()
+            self._directories[offset] = directory
+        return self._directories[offset]
 
     def _pages(self, level: SeriesLevel, images: list[Image], path: str) -> VirtualArray:
         options, context = self._layout.options, self._layout.context
