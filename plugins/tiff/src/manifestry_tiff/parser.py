@@ -98,7 +98,8 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
         if series is None:
             return layout.tree_of_file(group_images(directories, {}, context))
         trial = layout.on_trial()
-        tree = series_group(series, file, header, trial)
+        known = [level.directory for pyramid in apart for level in pyramid.levels]
+        tree = series_group(series, file, header, trial, known=known)
         if not any(isinstance(failure, MalformedFileError) for failure in trial.context.failures):
             layout.accept(trial)
             return tree

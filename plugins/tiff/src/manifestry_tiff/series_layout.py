@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,9 +23,18 @@ from manifestry_tiff.structure.image import Image, read_image
 __all__ = ["series_group"]
 
 
-def series_group(series: Sequence[Series], file: TiffFile, header: Header, layout: Layout) -> VirtualGroup:
-    """All series of a file, laid out like images."""
+def series_group(
+    series: Sequence[Series], file: TiffFile, header: Header, layout: Layout, *, known: Iterable[Directory] = ()
+) -> VirtualGroup:
+    """All series of a file, laid out like images.
+
+    Parameters
+    ----------
+    known
+        Directories that have been read already.
+    """
     reader = _SeriesReader(file, header, layout)
+    reader.know(known)
     if len(series) == 1:
         return reader.group(series[0], "0", "")
     groups = {str(i): reader.group(one, DATA, f"{i}/") for i, one in enumerate(series)}
@@ -38,6 +47,12 @@ class _SeriesReader:
         self._header = header
         self._layout = layout
         self._directories: dict[int, Directory] = {}
+
+    def know(self, directories: Iterable[Directory]) -> None:
+        """Take directories that have been read already."""
+        for directory in directories:
+            directory.prefetch()
+            self._directories[directory.offset] = directory
 
     def group(self, series: Series, name: str, prefix: str) -> VirtualGroup:
         """One series: an array of that name, or a pyramid of arrays."""
