@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # sources need numpy, and every command loads this module
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 EXTENSIONS = (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4", ".cdf", ".h5ad", ".nxs", ".nwb", ".mat", ".jld2")
 
+_NETCDF_3 = b"CDF"
+"""How files begin that have an ending of netCDF-4, and are of the classic format."""
+
 
 def sniff(head: bytes, source: Source) -> Confidence:
     """Whether a superblock is where one may be: at 0, 512, 1024, 2048 and so on (specification, II.A).
@@ -41,7 +44,7 @@ def sniff(head: bytes, source: Source) -> Confidence:
         places.append(2 * places[-1] or 512)
     if any(head[at : at + len(SIGNATURE)] == SIGNATURE for at in places):
         return Confidence.CERTAIN
-    if not source.name.lower().endswith(EXTENSIONS):
+    if head.startswith(_NETCDF_3) or not source.name.lower().endswith(EXTENSIONS):
         return Confidence.NO
     ranges = [(at, at + len(SIGNATURE)) for at in places if len(head) < at + len(SIGNATURE) <= source.size]
     found = SIGNATURE in source.ranges(ranges, coalesce=0)

@@ -5,6 +5,7 @@ one image                             array ``0`` at the root, ``mask`` next to 
 a pyramid                             groups ``0``, ``1``, ... with an array ``data`` each, ``mask`` next to it
 pages or a series that are alike      one array with a dimension for each axis, in the places above
 other images                          groups ``0``, ``1``, ... for the images, each as above
+images whose place is unknown         groups ``ifd2``, ``ifd2sub0``, ... by directory, each as above
 ====================================  ==========================================================================
 
 Every group has its own ``x``, ``y`` and ``spatial_ref``, so that xarray opens it by itself and as a DataTree.
@@ -12,13 +13,13 @@ Every group has its own ``x``, ``y`` and ``spatial_ref``, so that xarray opens i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from manifestry.plugin import ParseContext, VirtualArray, VirtualGroup
 
-from manifestry_tiff.descriptions.attributes import describe
+from manifestry_tiff.descriptions.attributes import describe, level_resampling
 from manifestry_tiff.geo.georeference import GeoReference, read_georeference
 from manifestry_tiff.geo.geozarr import multiscales_attributes, with_conventions
 from manifestry_tiff.options import TiffOptions
@@ -55,12 +56,28 @@ class Layout:
         below = f"{self.context.group}/" if self.context.group else ""
         return path.startswith(below) and self.context.wants(path.removeprefix(below))
 
+    def on_trial(self) -> Layout:
+        """The same with a context whose issues count only if the layout is accepted."""
+        return replace(self, context=replace(self.context, on_unsupported="skip", issues=[], failures=[]), pages={})
+
+    def accept(self, trial: Layout) -> None:
+        """Take over what a layout on trial has found."""
+        self.context.issues.extend(trial.context.issues)
+        self.context.failures.extend(trial.context.failures)
+        self.pages.update(trial.pages)
+
     def tree_of_image(self, image: Image, name: str) -> VirtualGroup:
         """One image as an array of that name, with its coordinates next to it."""
         return VirtualGroup(self._level_arrays(image, None, name, "", self._reference(image, name)))
 
     def tree_of_file(self, pyramids: Sequence[Pyramid]) -> VirtualGroup:
         """All images of a file."""
+        numbered = [pyramid for pyramid in pyramids if not pyramid.name]
+        tree = self._tree_of_numbered(numbered)
+        apart = self._groups({pyramid.name: pyramid for pyramid in pyramids if pyramid.name})
+        return replace(tree, groups={**tree.groups, **apart}) if apart else tree
+
+    def _tree_of_numbered(self, pyramids: Sequence[Pyramid]) -> VirtualGroup:
         if not pyramids:
             return VirtualGroup()
         if len(pyramids) == 1:
@@ -68,8 +85,12 @@ class Layout:
         pages = self._stack(pyramids)
         if pages is not None:
             return pages
-        groups = {str(i): self._pyramid(pyramid, DATA, f"{i}/") for i, pyramid in enumerate(pyramids)}
-        return VirtualGroup({}, groups={name: group for name, group in groups.items() if group.arrays or group.groups})
+        return VirtualGroup({}, groups=self._groups({str(i): pyramid for i, pyramid in enumerate(pyramids)}))
+
+    def _groups(self, pyramids: Mapping[str, Pyramid]) -> dict[str, VirtualGroup]:
+        """The groups of images by their names, but for those of which nothing is wanted or can be read."""
+        groups = {name: self._pyramid(pyramid, DATA, f"{name}/") for name, pyramid in pyramids.items()}
+        return {name: group for name, group in groups.items() if group.arrays or group.groups}
 
     def _pyramid(self, pyramid: Pyramid, name: str, prefix: str) -> VirtualGroup:
         """One image: an array of that name, or a group for each level."""
@@ -83,25 +104,34 @@ class Layout:
             self._level_arrays(level.image, level.mask, DATA, f"{prefix}{i}/", level_reference)
             for i, (level, level_reference) in enumerate(zip(pyramid.levels, references, strict=True))
         ]
-        return self.join_levels(levels, sizes, references)
+        methods = [level_resampling(level.image.directory) if level.image else "" for level in pyramid.levels]
+        return self.join_levels(levels, sizes, references, methods)
 
     def join_levels(
         self,
         levels: Sequence[dict[str, VirtualArray]],
         sizes: Sequence[tuple[int, int]],
         references: Sequence[GeoReference | None],
+        methods: Sequence[str],
     ) -> VirtualGroup:
-        """Groups of levels, and what joins them as attributes. Levels without pixels are not named there."""
+        """Groups of levels, and what joins them as attributes. Levels without pixels are not named there.
+
+        Parameters
+        ----------
+        methods
+            How each level was made, ``""`` where it is not known.
+        """
         kept = [i for i, arrays in enumerate(levels) if DATA in arrays]
         groups = {str(i): VirtualGroup(arrays) for i, arrays in enumerate(levels) if arrays}
         if 0 not in kept:
             return VirtualGroup({}, groups=groups)
         conventions = [{} if (reference := references[i]) is None else reference.conventions() for i in kept]
         transforms = [convention.get("spatial:transform") for convention in conventions]
-        resampling = str(levels[0][DATA].attributes.get("OVERVIEW_RESAMPLING", "")).lower()
         attributes: dict[str, Any] = {}
         attributes |= {k: v for k, v in conventions[0].items() if k not in ("spatial:shape", "spatial:transform")}
-        attributes |= multiscales_attributes([sizes[i] for i in kept], transforms, resampling, [str(i) for i in kept])
+        attributes |= multiscales_attributes(
+            [sizes[i] for i in kept], transforms, [methods[i] for i in kept], [str(i) for i in kept]
+        )
         return VirtualGroup({}, groups=groups, attributes=with_conventions(attributes))
 
     def _stack(self, pyramids: Sequence[Pyramid]) -> VirtualGroup | None:
@@ -118,15 +148,15 @@ class Layout:
         if shared is None:
             return None
         wanted = self.wants("0")
-        context = self.context if wanted else self._silent_context()
+        trial = self.on_trial()
         pages: list[VirtualArray] = []
         for image in images:
-            with context.isolate("0"):
-                pages.append(image_array(image, "0", self.options, context))
-        if wanted and len(pages) < len(pyramids):
-            return VirtualGroup()
+            with trial.context.isolate("0"):
+                pages.append(image_array(image, "0", self.options, trial.context))
         if len(pages) < len(pyramids) or not can_stack(pages):
-            return None
+            return None  # then each by itself; what is refused is said there
+        if wanted:
+            self.accept(trial)
         self.pages["0"] = tuple(image.directory.offset for image in images)
         stacked = stack_pages(pages, (len(pages),), (PAGE,))
         reference = self._reference(first, "0")

@@ -57,7 +57,9 @@ class TiffReader:
             return np.frombuffer(array.manifest.inline, array.dtype).reshape(array.shape)[selection]
         box = [range(*s.indices(n)) for s, n in zip(selection, array.shape, strict=True)]
         offsets = self._offsets[path]
-        leading = array.metadata.ndim - (2 if array.dims is None or "band" not in array.dims else 3)
+        with quiet_library(), library_errors(path):
+            components = self._page(offsets[0]).samplesperpixel
+        leading = array.metadata.ndim - (2 if components == 1 else 3)
         numbers = np.arange(len(offsets)).reshape(array.shape[:leading])
         elements = np.empty([len(r) for r in box], array.dtype)
         with quiet_library(), library_errors(path):

@@ -18,7 +18,11 @@ class TiffOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
         | None
     ) = None
     coordinates: Annotated[
-        bool, Meta(description="Add one-dimensional x and y coordinates where the transform is axis-aligned.")
+        bool,
+        Meta(
+            description="Add one-dimensional x and y coordinates where the transform is axis-aligned, and coordinates where"
+            " ImageJ says how far apart pixels, slices and frames are."
+        ),
     ] = True
     rectilinear: Annotated[
         bool,

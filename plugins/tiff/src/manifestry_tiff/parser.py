@@ -16,14 +16,14 @@ from manifestry.plugin import (
 )
 
 from manifestry_tiff.descriptions.series import follows_convention, read_series
+from manifestry_tiff.descriptions.slides import slide_levels
 from manifestry_tiff.layout import Layout
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.series_layout import series_group
 from manifestry_tiff.structure.file import LARGE_BYTES, TiffFile
 from manifestry_tiff.structure.ifd import Directory, Header, read_chain, read_header
 from manifestry_tiff.structure.image import read_image
-from manifestry_tiff.structure.pyramids import group_images
-from manifestry_tiff.structure.tags import Tag
+from manifestry_tiff.structure.pyramids import group_images, images_apart
 
 if TYPE_CHECKING:
     from manifestry_tiff.native import TiffReader
@@ -90,32 +90,25 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     if not directories:
         raise MalformedFileError(f"{source.url}: the file has no image file directory")
     if not follows_convention(directories[0]):
-        return layout.tree_of_file(group_images(directories, context))
+        return layout.tree_of_file(group_images(directories, slide_levels(directories), context))
+    apart = images_apart(directories, context)
     # Of damaged pages tifffile makes other series, and would follow a chain that is a loop without end.
-    if directories[-1].next == 0 and _all_readable(directories, context):
+    if not any(issue.severity == "refused" for issue in context.issues):
         series = read_series(directories[0], context)
-        if series is not None:
-            return series_group(series, file, header, layout)
-    pyramids = group_images(directories, context)
-    if any(issue.severity == "refused" for issue in context.issues):
-        context.refuse(
-            "",
-            "series with a page that cannot be read",
-            "images that belong to no series have the names of series",
-            "read each page by itself with ifd=N",
-        )
-        return VirtualGroup()
-    return layout.tree_of_file(pyramids)
-
-
-def _all_readable(directories: list[Directory], context: ParseContext) -> bool:
-    """Whether every page, and where its other resolutions are, can be read."""
-    silent = ParseContext(on_unsupported="skip", limits=context.limits)
-    for directory in directories:
-        with silent.isolate(""):
-            read_image(directory)
-            directory.integers(Tag.SUB_IFDS)
-    return not silent.issues
+        if series is None:
+            return layout.tree_of_file(group_images(directories, {}, context))
+        trial = layout.on_trial()
+        known = [level.directory for pyramid in apart for level in pyramid.levels]
+        tree = series_group(series, file, header, trial, known=known)
+        if not any(isinstance(failure, MalformedFileError) for failure in trial.context.failures):
+            layout.accept(trial)
+            return tree
+    context.report(
+        "",
+        "series with a page that cannot be read",
+        "the other pages are images of their own, with the names of their directories",
+    )
+    return layout.tree_of_file(apart)
 
 
 def _one_directory(directory: Directory, name: str, layout: Layout) -> VirtualGroup:

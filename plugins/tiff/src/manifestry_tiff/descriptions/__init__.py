@@ -6,7 +6,9 @@
 `gdal_domains`     items of GDAL_METADATA that are in other domains
 `plain_tags`       texts, resolution, orientation, RPC, by the names of GDAL
 `ome`              OME-XML: which files hold an image, and what its axes measure
+`imagej`           ImageJ's text: how far apart pixels, slices and frames are
 `series`           series of pages with named axes, as tifffile knows their conventions
+`slides`           pyramids of slide scanners, whose levels do not say that they are reduced
 `attributes`       what an image shows, as attributes of its array
 =================  ===================================================================================
 """

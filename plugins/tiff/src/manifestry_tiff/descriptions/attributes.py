@@ -8,13 +8,19 @@ import numpy as np
 from manifestry.plugin import MalformedFileError, ParseContext
 
 from manifestry_tiff.descriptions.gdal_domains import domain_attributes
-from manifestry_tiff.descriptions.gdal_metadata import band_attributes, parse_gdal_metadata
+from manifestry_tiff.descriptions.gdal_metadata import (
+    band_attributes,
+    inherit_items,
+    parse_gdal_metadata,
+    resampling_method,
+)
 from manifestry_tiff.descriptions.plain_tags import orientation_attributes, rpc_attributes, text_attributes
 from manifestry_tiff.pixels.compression import JPEG_SCHEMES
+from manifestry_tiff.structure.ifd import Directory
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import ExtraSample, Photometric, Tag
 
-__all__ = ["describe"]
+__all__ = ["describe", "level_resampling"]
 
 _MAX_COLORS: Final = 256
 
@@ -62,8 +68,11 @@ def _color_attributes(image: Image, path: str, context: ParseContext) -> dict[st
 
 
 def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
-    text = image.directory.text(Tag.GDAL_METADATA)
-    attributes = band_attributes(parse_gdal_metadata(text), image.samples) if text else {}
+    directory = image.directory
+    texts = [one.text(Tag.GDAL_METADATA) for one in (directory, directory.full) if one is not None]
+    items = [parse_gdal_metadata(text) if text else [] for text in texts]
+    items = items if len(items) == 1 else [inherit_items(*items)]
+    attributes = band_attributes(items[0], image.samples) if items[0] else {}
     if not np.isfinite([attributes.get("scales", 1.0), attributes.get("offsets", 1.0)]).all():
         message = f"scales {attributes['scales']}, offsets {attributes['offsets']}: must be finite"
         context.report(f"{path}@scales", "attribute left out", message)
@@ -74,3 +83,13 @@ def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str
 def _domains(image: Image, path: str, context: ParseContext) -> dict[str, Any]:  # noqa: ARG001 one form
     text = image.directory.text(Tag.GDAL_METADATA)
     return domain_attributes(text, image.samples) if text else {}
+
+
+def level_resampling(directory: Directory) -> str:
+    """How a level of a pyramid was made, by GDAL's metadata; ``""`` where it is not known or cannot be read."""
+    if directory.full is None:
+        return ""
+    try:
+        return resampling_method(directory.text(Tag.GDAL_METADATA), directory.full.text(Tag.GDAL_METADATA))
+    except (MalformedFileError, ValueError):  # reported as an attribute that is left out
+        return ""

@@ -10,7 +10,10 @@ from xml.sax.saxutils import unescape
 
 from manifestry_tiff.descriptions.xml_text import parse_xml
 
-__all__ = ["GdalItem", "band_attributes", "parse_gdal_metadata"]
+__all__ = ["GdalItem", "band_attributes", "inherit_items", "parse_gdal_metadata", "resampling_method"]
+
+_INHERITED: Final = frozenset({"scale", "offset", "unittype", "description"})
+"""Roles of items that hold for all levels of a pyramid; GDAL writes them into the directory of the full image only."""
 
 _RESERVED: Final = frozenset(
     [
@@ -51,8 +54,8 @@ class GdalItem:
     role: str = ""
 
 
-def parse_gdal_metadata(text: str) -> list[GdalItem]:
-    """The items of the default domain.
+def parse_gdal_metadata(text: str, domain: str = "") -> list[GdalItem]:
+    """The items of a domain, of the default one if not told otherwise.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def parse_gdal_metadata(text: str) -> list[GdalItem]:
     def end(element: str, content: str) -> None:
         if element == "Item" and open_item:
             item = open_item.pop()
-            if not item.get("domain"):
+            if item.get("domain", "") == domain:
                 sample = item.get("sample", "")
                 band = int(sample) if sample.isdigit() else None
                 # GDAL escapes values twice.
@@ -104,6 +107,34 @@ def band_attributes(items: list[GdalItem], bands: int) -> dict[str, Any]:
     else:
         attributes |= {"scales": scales, "offsets": offsets}
     return attributes
+
+
+def inherit_items(own: list[GdalItem], full: list[GdalItem]) -> list[GdalItem]:
+    """The items of a level of a pyramid, and what it lacks of the scales, offsets, units and names of the full image."""
+    known = {(item.band, item.role) for item in own}
+    return own + [item for item in full if item.role in _INHERITED and (item.band, item.role) not in known]
+
+
+def resampling_method(own: str, full: str) -> str:
+    """How a level of a pyramid was made, ``""`` where it is not known.
+
+    Parameters
+    ----------
+    own, full
+        GDAL_METADATA of the level, where gdaladdo says it for each band, and of the full image, where the COG driver says it
+        for all levels.
+
+    Raises
+    ------
+    ValueError
+        A text is not XML.
+    """
+    items = parse_gdal_metadata(own) if own else []
+    methods = {item.value for item in items if item.name == "RESAMPLING" and not item.role}
+    if not methods and full:
+        items = [*parse_gdal_metadata(full, "IMAGE_STRUCTURE"), *parse_gdal_metadata(full)]
+        methods = {item.value for item in items if item.name == "OVERVIEW_RESAMPLING"}
+    return methods.pop().lower() if len(methods) == 1 else ""
 
 
 def _band_values(

@@ -6,12 +6,13 @@ tifffile knows these conventions; here they are only asked for, and only in file
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from manifestry.plugin import ParseContext
+from manifestry.plugin import MalformedFileError, ParseContext
 
+from manifestry_tiff.descriptions.imagej import Axis, imagej_axes, is_imagej
 from manifestry_tiff.descriptions.ome import OmeDocument, OmeImage, parse_ome
 from manifestry_tiff.structure.file import TiffFile
 from manifestry_tiff.structure.ifd import Directory
@@ -36,8 +37,12 @@ class SeriesLevel:
 
     Attributes
     ----------
-    shape, dims
+    shape
         Of the dimensions in front of those of a page.
+    dims
+        Names of all dimensions; those of a page are in the order of its array, components first.
+    dropped
+        Names of axes of length one that pages do not have.
     offsets
         Of the directories of the pages, in C order; one only where the pages follow each other in the file.
     data_offset
@@ -46,17 +51,27 @@ class SeriesLevel:
 
     shape: tuple[int, ...]
     dims: tuple[str, ...]
+    dropped: tuple[str, ...]
     offsets: tuple[int, ...]
     data_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A series and its resolutions, from fine to coarse; `ome` where OME-XML describes it."""
+    """A series and its resolutions, from fine to coarse.
+
+    Attributes
+    ----------
+    ome
+        What OME-XML says of it, None where none does.
+    axes
+        What ImageJ says of its dimensions, by name.
+    """
 
     name: str
     levels: tuple[SeriesLevel, ...]
     ome: OmeImage | None = None
+    axes: Mapping[str, Axis] = field(default_factory=dict)
 
 
 def follows_convention(directory: Directory) -> bool:
@@ -81,8 +96,11 @@ def read_series(directory: Directory, context: ParseContext) -> list[Series] | N
             context.report("", "series over several files", _ELSEWHERE, "parse every file and combine them")
             return None
         all_series = _tifffile_series(directory.file)
-    except LIBRARY_ERRORS:
-        return None  # a forged or truncated description
+        if all_series is not None and is_imagej(directory):
+            return [replace(series, axes=imagej_axes(directory)) for series in all_series]
+    except (*LIBRARY_ERRORS, MalformedFileError) as error:  # a forged or truncated description
+        context.report("", "series left out", f"{error}; the pages are images of their own")
+        return None
     if all_series is None or len(all_series) != len(document.images):
         return all_series
     return [replace(series, ome=image) for series, image in zip(all_series, document.images, strict=True)]
@@ -100,30 +118,66 @@ def _tifffile_series(file: TiffFile) -> list[Series] | None:
         pages = [page for series in tif.series for level in series.levels for page in level.pages]
         if not pages or any(page is None or page.parent is not tif for page in pages):
             return None
-        return [Series(series.name, tuple(_levels(series))) for series in tif.series]
+        pyramids: list[list[Any]] = []
+        for series in tif.series:
+            if pyramids and _is_reduced(series, pyramids[-1][0]):
+                pyramids[-1] += series.levels
+            else:
+                pyramids.append(list(series.levels))
+        return [Series(levels[0].name, tuple(_levels(levels))) for levels in pyramids]
 
 
-def _levels(series: Any) -> Iterator[SeriesLevel]:
-    for level in series.levels:
+def _is_reduced(series: Any, full: Any) -> bool:
+    """Whether a series is one in front of it in fewer pixels; tifffile takes whole factors only, 9 columns in 5 are none."""
+    if not series.keyframe.is_reduced or (series.axes, series.dtype) != (full.axes, full.dtype):
+        return False
+    pairs = dict(zip(full.axes, zip(full.shape, series.shape, strict=True), strict=True))
+    (length, rows), (width, columns) = pairs.pop("Y", (1, 1)), pairs.pop("X", (1, 1))
+    if any(one != other for one, other in pairs.values()) or rows * columns >= length * width:
+        return False
+    return bool(rows <= length and columns <= width and abs(length * columns / width - rows) <= max(1.0, 0.02 * rows))
+
+
+def _levels(levels: list[Any]) -> Iterator[SeriesLevel]:
+    for level in levels:
         page = level.keyframe
-        shape = tuple(int(n) for n in level.shape)
-        leading = len(shape) - len(page.shape) + _leading_ones(page)
-        inner = level.axes[len(shape) - len(page.shape) :]
-        if inner != page.axes:
-            raise ValueError(f"axes {level.axes}: must end with those of the pages, {page.axes}")
-        front = shape[:leading]
-        dims = tuple(_NAMES.get(axis, axis.lower()) for axis in level.axes[:leading])
-        count = math.prod(front)
-        if level.dataoffset is not None and len(level.pages) != count:
-            yield SeriesLevel(front, dims, (page.offset,), int(level.dataoffset))
-        elif len(level.pages) == count:
-            yield SeriesLevel(front, dims, tuple(int(p.offset) for p in level.pages))
+        if page.imagedepth > 1:
+            raise ValueError("a page is a volume: it must have one plane")
+        front, inner, dropped = _match_axes(level, page)
+        axes = [*(axis for axis, _ in front), *(inner[axis] for axis in "SYX" if axis in inner)]
+        shape = tuple(size for _, size in front)
+        dims = tuple(_NAMES.get(axis, axis.lower()) for axis in axes)
+        names = tuple(_NAMES.get(axis, axis.lower()) for axis in dropped)
+        count = math.prod(shape)
+        # Where tifffile knows one page of a sub-directory only, it gives those of the main chain for the others.
+        offsets = tuple(int(p.offset) for p in level.pages)
+        if len(offsets) == count and offsets[0] == page.offset:
+            yield SeriesLevel(shape, dims, names, offsets)
+        elif level.dataoffset is not None:
+            yield SeriesLevel(shape, dims, names, (page.offset,), int(level.dataoffset))
         else:
-            raise ValueError(f"{len(level.pages)} pages: {count} are needed for the dimensions {front}")
+            raise ValueError(f"{len(offsets)} pages: {count} are needed for the dimensions {shape}")
 
 
-def _leading_ones(page: Any) -> int:
-    """Pages of volumes have more than two dimensions in front; none are read here."""
-    if page.imagedepth > 1:
-        raise ValueError("a page is a volume: it must have one plane")
-    return 0
+def _match_axes(level: Any, page: Any) -> tuple[list[tuple[str, int]], dict[str, str], list[str]]:
+    """The axes of a series in front of those of its pages, with sizes; its names of the axes of a page; and what is dropped.
+
+    A series may call the components of a page Z, or the rows C: sizes decide which of its axes are those of a page.
+
+    Raises
+    ------
+    ValueError
+        They do not fit.
+    """
+    front = [(axis, int(size)) for axis, size in zip(level.axes, level.shape, strict=True)]
+    inner: dict[str, str] = {}
+    dropped: list[str] = []
+    for axis, size in zip(reversed(page.axes), reversed(page.shape), strict=True):
+        while front and front[-1][1] == 1 != size:
+            dropped.append(front.pop()[0])
+        if not front or front[-1][1] != size:
+            raise ValueError(
+                f"axes {level.axes} of shape {level.shape}: must end with the shape of pages, {page.shape}"
+            )
+        inner[axis] = front.pop()[0]
+    return front, inner, dropped

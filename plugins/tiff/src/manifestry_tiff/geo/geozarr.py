@@ -69,7 +69,10 @@ def spatial_attributes(transform: Affine, width: int, length: int, *, node: bool
 
 
 def multiscales_attributes(
-    sizes: Sequence[tuple[int, int]], transforms: Sequence[list[float] | None], resampling: str, names: Sequence[str]
+    sizes: Sequence[tuple[int, int]],
+    transforms: Sequence[list[float] | None],
+    methods: Sequence[str],
+    names: Sequence[str],
 ) -> dict[str, Any]:
     """The levels of a pyramid, from fine to coarse.
 
@@ -79,22 +82,25 @@ def multiscales_attributes(
         Width and length of each level.
     transforms
         ``spatial:transform`` of each level, None where the image has none.
-    resampling
-        How overviews were made, ``""`` where it is not known.
+    methods
+        How each level was made, ``""`` where it is not known.
     names
         Of the groups.
     """
     width, length = sizes[0]
     layout: list[dict[str, Any]] = []
-    for name, (across, down), transform in zip(names, sizes, transforms, strict=True):
+    shared = methods[-1] if len(set(methods[1:])) == 1 else ""
+    for name, (across, down), transform, method in zip(names, sizes, transforms, methods, strict=True):
         entry: dict[str, Any] = {"asset": name}
         if name != names[0]:
             entry["derived_from"] = names[0]
         entry["transform"] = {"scale": [length / down, width / across], "translation": [0.0, 0.0]}
         if transform is not None:
             entry |= {"spatial:shape": [down, across], "spatial:transform": transform}
+        if method:
+            entry["resampling_method"] = method
         layout.append(entry)
     multiscales: dict[str, Any] = {"layout": layout}
-    if resampling:
-        multiscales["resampling_method"] = resampling
+    if shared:
+        multiscales["resampling_method"] = shared
     return {"multiscales": multiscales}

@@ -55,8 +55,13 @@ def image_array(image: Image, path: str, options: TiffOptions, context: ParseCon
     return VirtualArray(metadata, manifest)
 
 
-def plane_array(image: Image, offset: int) -> VirtualArray:
+def plane_array(image: Image, offset: int, path: str, context: ParseContext) -> VirtualArray:
     """The array of an image whose uncompressed pixels follow each other from an offset on.
+
+    Parameters
+    ----------
+    path
+        Of the array, for what is reported.
 
     Raises
     ------
@@ -66,6 +71,7 @@ def plane_array(image: Image, offset: int) -> VirtualArray:
     pipeline = make_pipeline(image)
     if pipeline.scheme is not None:
         raise UnsupportedFeatureError("compressed pages without directories", image.label, "read the pages with ifd=N")
+    nodata = image_nodata(image, path, context)
     planes = image.samples if image.planar else 1
     length = image.length * image.row_bytes
     whole = replace(image, segment_length=image.length, segment_width=image.width, tiled=False)
@@ -77,8 +83,9 @@ def plane_array(image: Image, offset: int) -> VirtualArray:
         dtype=image.dtype,
         chunk_grid=grid,
         codecs=pipeline.codecs,
-        fill_value=default_fill(image.dtype),
+        fill_value=default_fill(image.dtype) if nodata is None else nodata,
         dims=image.dims,
+        attributes={} if nodata is None else {"_FillValue": nodata},
     )
     return VirtualArray(metadata, manifest)
 

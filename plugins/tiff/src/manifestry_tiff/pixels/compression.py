@@ -52,6 +52,8 @@ class ImageScheme:
         Arguments of the encoding function that lose nothing; several are tried until one comes back the same.
     sized
         Whether the decoding function takes the rows and columns, and fills missing rows itself (CCITT).
+    needs_rows
+        Whether it fails on streams with missing rows all the same (two-dimensional T.4).
     """
 
     codec: Codec
@@ -59,7 +61,17 @@ class ImageScheme:
     decode: Mapping[str, Any] = field(default_factory=dict)
     lossless: tuple[Mapping[str, Any], ...] = ({},)
     sized: bool = False
+    needs_rows: bool = False
 
+
+_T4_BITS: Final = 3
+"""Of T4Options: two-dimensional, uncompressed mode, end of lines at whole bytes (TIFF 6.0 section 11)."""
+
+_MAX_JPEG: Final = 65_535
+"""Rows and columns that the header of a JPEG stream can say (ITU-T T.81, section B.2.2); NDPI has larger ones."""
+
+_NDPI_16_BITS: Final = 6
+"""CaptureMode from which on NDPI holds one component of 16 bits, whatever its tags say."""
 
 _ZLIB: Final = ByteScheme(Codec("numcodecs.zlib", {"level": 1}), "zlib")
 
@@ -92,6 +104,13 @@ def image_scheme(image: Image) -> ImageScheme:
     UnsupportedFeatureError
         No reader has a codec for it.
     """
+    directory = image.directory
+    if Tag.NDPI_FORMAT in directory and directory.integer(Tag.NDPI_CAPTURE_MODE, 0) >= _NDPI_16_BITS:
+        raise UnsupportedFeatureError(
+            "NDPI of 16 bits",
+            image.label,
+            "its tags say 8 bits of red, green and blue; convert it with the scanner's software",
+        )
     make = _IMAGE_SCHEMES.get(image.compression)
     if make is None:
         feature = _REFUSED.get(image.compression, f"compression {image.compression}")  # type: ignore[call-overload]
@@ -110,6 +129,12 @@ def _jpeg(image: Image) -> ImageScheme:
             image.label,
             "the tags do not say whether it is YCbCr inside",
         )
+    if max(image.segment_length, image.segment_width) > _MAX_JPEG:
+        raise UnsupportedFeatureError(
+            f"a JPEG stream of {image.segment_length} x {image.segment_width} pixels",
+            image.label,
+            f"its header can say {_MAX_JPEG} at most, so readers cannot decode it; rewrite the file with tiles",
+        )
     stored, wanted = _jpeg_color_spaces(image)
     options: dict[str, Any] = {"bitspersample": image.bits}
     options |= {k: v for k, v in (("colorspace_jpeg", stored), ("colorspace_data", wanted)) if v}
@@ -125,7 +150,7 @@ def _jpeg_color_spaces(image: Image) -> tuple[str | None, str | None]:
     """The colour space of the stream where it must not be guessed, and the one to decode to."""
     if image.planar:
         return None, "GRAYSCALE"
-    if Tag.EXTRA_SAMPLES in image.directory:
+    if image.directory.integers(Tag.EXTRA_SAMPLES):
         return None, None
     match image.photometric:
         case Photometric.YCBCR:
@@ -165,8 +190,17 @@ def _lerc(image: Image) -> ImageScheme:
 
 
 def _t4(image: Image) -> ImageScheme:
-    options = {"t4options": image.directory.integer(Tag.T4_OPTIONS, 0)}
-    return ImageScheme(codec=Codec("imagecodecs_ccittfax3", options), library="ccittfax3", decode=options, sized=True)
+    value = image.directory.integer(Tag.T4_OPTIONS, 0)
+    if not 0 <= value < 1 << _T4_BITS:
+        raise image.directory.tag_error(Tag.T4_OPTIONS, f"{value}: only the {_T4_BITS} lowest bits mean something")
+    options = {"t4options": value}
+    return ImageScheme(
+        codec=Codec("imagecodecs_ccittfax3", options),
+        library="ccittfax3",
+        decode=options,
+        sized=True,
+        needs_rows=bool(value & 1),
+    )
 
 
 def _same_for_all(

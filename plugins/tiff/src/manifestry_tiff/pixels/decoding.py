@@ -21,10 +21,17 @@ from manifestry_tiff.pixels.pipeline import Pipeline
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.stream_headers import declared_size
 
-__all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows"]
+__all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows", "repeat_last_row"]
 
 _CODEC_ERRORS: Final = (RuntimeError, ValueError, ArithmeticError, EOFError, zlib.error, lzma.LZMAError)
 """What imagecodecs and numcodecs raise on corrupt streams; those of imagecodecs derive from RuntimeError."""
+
+_END_OF_LINE: Final = "000000000001"
+_ALIGNED_LINES: Final = 4
+"""Bit of T4Options: zeros in front of the ends of lines let these end at whole bytes."""
+
+_MAX_TRAILING_ZEROS: Final = 8
+"""More than any code of T.4 ends with."""
 
 _NUMCODECS: Final = "numcodecs."
 
@@ -76,8 +83,13 @@ def pad_rows(image: Image, pipeline: Pipeline, rows: bytes) -> bytes:
     return stored
 
 
-def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]:
+def decode_pixels(image: Image, pipeline: Pipeline, data: bytes, rows_inside: int = 0) -> NDArray[Any]:
     """The pixels of a tile or strip in an image scheme, ``(rows, columns[, components])``.
+
+    Parameters
+    ----------
+    rows_inside
+        Rows to decode where the scheme is told how many; 0: those of a full tile or strip.
 
     Raises
     ------
@@ -92,7 +104,7 @@ def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]
         raise StreamError(
             f"its header declares {rows} x {columns} pixels, the tags {image.segment_length} x {image.segment_width}"
         )
-    size = (image.segment_length, image.segment_width) if scheme.sized else ()
+    size = (rows_inside or image.segment_length, image.segment_width) if scheme.sized else ()
     pixels: NDArray[Any] = (
         _call_imagecodecs(f"{scheme.library}_decode", stored, *size, **scheme.decode)
         if scheme.library
@@ -104,6 +116,49 @@ def decode_pixels(image: Image, pipeline: Pipeline, data: bytes) -> NDArray[Any]
     if pixels.dtype != image.dtype and not (scheme.sized and image.dtype == bool):
         raise StreamError(f"it decodes to {pixels.dtype}, the tags declare {image.dtype}")
     return pixels
+
+
+def repeat_last_row(image: Image, pipeline: Pipeline, data: bytes, rows: int) -> bytes:
+    """A stream of two-dimensional T.4 that has fewer rows than a strip, with copies of its last row behind them.
+
+    A copy takes no table: every changing element lies where it did in the row before (ITU-T T.4, section 4.2, mode V0).
+
+    Raises
+    ------
+    StreamError
+        The stream is corrupt, or not readable with the rows behind it.
+    """
+    scheme = pipeline.scheme
+    assert isinstance(scheme, ImageScheme)
+    pixels = decode_pixels(image, pipeline, data, rows)
+    stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
+    bits = "".join(f"{byte:08b}" for byte in stored)
+    while (tail := bits.rstrip("0")).endswith(_END_OF_LINE + "1"):  # the control that ends a page is six of them
+        bits = tail.removesuffix(_END_OF_LINE + "1")
+    copies = image.segment_length - rows
+    row = _END_OF_LINE + "0" + "1" * (np.count_nonzero(np.diff(pixels[-1].astype("i1"), prepend=0)) + 1)
+    aligned = bool(scheme.decode["t4options"] & _ALIGNED_LINES)
+    tail = bits.rstrip("0")
+    for zeros in range(
+        min(len(bits) - len(tail), _MAX_TRAILING_ZEROS) + 1
+    ):  # of the last code, the rest fills the byte
+        padded = _append_rows(tail + "0" * zeros, row, copies, aligned=aligned)
+        encoded = bytes(imagecodecs.bitorder_encode(padded)) if pipeline.reversed_bits else padded
+        try:
+            if np.array_equal(decode_pixels(image, pipeline, encoded)[:rows], pixels):
+                return encoded
+        except StreamError:
+            continue
+    raise StreamError("it is not readable with rows behind its own")
+
+
+def _append_rows(bits: str, row: str, copies: int, *, aligned: bool) -> bytes:
+    """A stream with copies of a coded row behind it; `aligned`: their ends of line are at whole bytes."""
+    fill = "0" * (-(len(bits) + len(_END_OF_LINE)) % 8) if aligned else ""
+    between = "0" * (-len(row) % 8) if aligned else ""
+    whole = bits + fill + between.join([row] * copies)
+    whole += "0" * (-len(whole) % 8)
+    return int(whole, 2).to_bytes(len(whole) // 8)
 
 
 def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:

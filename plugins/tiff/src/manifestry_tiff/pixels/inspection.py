@@ -15,7 +15,14 @@ from manifestry.plugin import MalformedFileError, ManifestError
 from numpy.typing import NDArray
 
 from manifestry_tiff.pixels.compression import ImageScheme
-from manifestry_tiff.pixels.decoding import StreamError, decode_pixels, decode_rows, pad_pixels, pad_rows
+from manifestry_tiff.pixels.decoding import (
+    StreamError,
+    decode_pixels,
+    decode_rows,
+    pad_pixels,
+    pad_rows,
+    repeat_last_row,
+)
 from manifestry_tiff.pixels.pipeline import Pipeline
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.segments import Segments
@@ -65,7 +72,8 @@ def inspect_segments(image: Image, pipeline: Pipeline, segments: Segments, limit
         The copies would take more than `limit` bytes.
     """
     findings = Findings()
-    sized = isinstance(pipeline.scheme, ImageScheme) and pipeline.scheme.sized
+    scheme = pipeline.scheme
+    sized = isinstance(scheme, ImageScheme) and scheme.sized and not scheme.needs_rows
     short = _short_strips(image, segments) if pad and not sized else np.empty(0, "i8")
     whole = image.segment_length * image.row_bytes
     if whole * short.size > limit or int(segments.lengths[short].sum()) > limit:
@@ -136,8 +144,12 @@ def _look_at_rows(image: Image, pipeline: Pipeline, number: int, data: bytes, fi
 
 
 def _look_at_pixels(image: Image, pipeline: Pipeline, number: int, data: bytes, findings: Findings) -> None:
+    needed = _rows_inside(image, number)
+    if isinstance(pipeline.scheme, ImageScheme) and pipeline.scheme.needs_rows and needed < image.segment_length:
+        findings.replaced[number] = repeat_last_row(image, pipeline, data, needed)
+        return
     pixels = decode_pixels(image, pipeline, data)
-    needed, rows, columns = _rows_inside(image, number), *pixels.shape[:2]
+    rows, columns = pixels.shape[:2]
     if rows < needed or columns != image.segment_width:
         raise StreamError(f"it decodes to {rows} x {columns} pixels, {needed} x {image.segment_width} are needed")
     if rows < image.segment_length:

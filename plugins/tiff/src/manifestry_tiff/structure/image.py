@@ -165,8 +165,8 @@ def read_image(directory: Directory) -> Image:
         compression=directory.integer(Tag.COMPRESSION, Compression.NONE),
         predictor=directory.integer(Tag.PREDICTOR, 1),
         photometric=directory.integer(Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK),
-        fill_order=directory.integer(Tag.FILL_ORDER, 1),
-        planar=directory.integer(Tag.PLANAR_CONFIGURATION, Planar.CHUNKY) == Planar.PLANAR and samples > 1,
+        fill_order=_one_of(directory, Tag.FILL_ORDER, (1, 2)),
+        planar=samples > 1 and _one_of(directory, Tag.PLANAR_CONFIGURATION, tuple(Planar)) == Planar.PLANAR,
         tiled=tiled,
         segment_length=_positive_integer(directory, Tag.TILE_LENGTH) if tiled else _rows_per_strip(directory, length),
         segment_width=_positive_integer(directory, Tag.TILE_WIDTH) if tiled else width,
@@ -187,15 +187,23 @@ def _positive_integer(directory: Directory, tag: Tag) -> int:
     return value
 
 
+def _one_of(directory: Directory, tag: Tag, known: tuple[int, ...]) -> int:
+    """The value of a tag that decides how bytes are decoded, of those that mean something; the default is the first."""
+    value = directory.integer(tag, known[0])
+    if value not in known:
+        raise directory.tag_error(tag, f"{value}: must be {' or '.join(map(str, map(int, known)))}")
+    return value
+
+
 def _rows_per_strip(directory: Directory, length: int) -> int:
-    rows = directory.integers(Tag.ROWS_PER_STRIP)
+    rows = directory.integers(Tag.ROWS_PER_STRIP) or (directory.integer(Tag.ROWS_PER_STRIP, 0),)
     # Absent, zero or one number for each strip: everything is one strip (default 2**32 - 1).
     return min(rows[0], length) if len(rows) == 1 and rows[0] > 0 else length
 
 
 def _uniform_value(directory: Directory, tag: Tag, default: int, samples: int) -> int:
     """The one value that all components have."""
-    values = directory.integers(tag)[:samples] or (default,)
+    values = directory.integers(tag)[:samples] or (directory.integer(tag, default),)
     if any(v != values[0] for v in values):
         raise UnsupportedFeatureError(
             f"components of different {'sizes' if tag == Tag.BITS_PER_SAMPLE else 'formats'} {values}",

@@ -1,13 +1,13 @@
 """Which image is what: full resolution, overview or mask, by NewSubfileType and SubIFDs (TIFF 6.0 section 8).
 
 An image that cannot be read keeps its place, so that those after it keep their numbers. Where its tags do not even say
-which place it would have, the images after it are refused.
+which place it would have, the images after it stand apart, under names that no image of a whole file has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from manifestry.plugin import MalformedFileError, ParseContext
@@ -16,7 +16,7 @@ from manifestry_tiff.structure.ifd import Directory, read_chain
 from manifestry_tiff.structure.image import Image, read_image
 from manifestry_tiff.structure.tags import Photometric, SampleFormat, Tag
 
-__all__ = ["Level", "Pyramid", "group_images"]
+__all__ = ["Level", "Pyramid", "SlideLevel", "group_images", "images_apart"]
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_REDUCED: Final = 2  # of SubfileType
@@ -58,11 +58,28 @@ class _Outline:
         return self.width, self.length
 
 
+@dataclass(frozen=True, slots=True)
+class SlideLevel:
+    """What a slide scanner says of a directory.
+
+    Attributes
+    ----------
+    full
+        Number of the directory of the full image that it is a level of, None where that cannot be read.
+    size
+        Width and length without the padding to whole tiles; None: as the tags say.
+    """
+
+    full: int | None
+    size: tuple[int, int] | None = None
+
+
 @dataclass(slots=True)
 class Level:
     """One resolution of an image, and the mask that belongs to it; None what cannot be read."""
 
     outline: _Outline
+    directory: Directory
     image: Image | None
     mask: Image | None = None
     masked: bool = False
@@ -71,9 +88,16 @@ class Level:
 
 @dataclass(slots=True)
 class Pyramid:
-    """An image with its overviews, from fine to coarse."""
+    """An image with its overviews, from fine to coarse.
+
+    Attributes
+    ----------
+    name
+        Of an image whose place is unknown, by its directory; else ``""``: images are numbered.
+    """
 
     levels: list[Level] = field(default_factory=list)
+    name: str = ""
 
     @property
     def full(self) -> Image | None:
@@ -85,59 +109,171 @@ class _PlaceUnknownError(Exception):
     """The place of an image depends on tags that cannot be read."""
 
 
-def group_images(directories: list[Directory], context: ParseContext) -> list[Pyramid]:
-    """The images of a file. Those that cannot be read are refused by the number of their directory."""
-    pyramids: list[Pyramid] = []
-    seen = {directory.offset for directory in directories}
-    for number, directory in enumerate(directories):
-        image = _read_image_of(directory, number, context)
-        try:
-            _place(directory, image, pyramids)
-            for sub in _sub_directories(directory, number, seen, context):
-                _place(sub, _read_image_of(sub, number, context), pyramids)
-        except _PlaceUnknownError:
-            placed = image is None or any(level.image is image for pyramid in pyramids for level in pyramid.levels)
-            _refuse_rest(directories[number:], number, pyramids, context, placed=placed)
-            break
-    return pyramids
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A directory, or what should be one.
+
+    Attributes
+    ----------
+    name
+        ``"ifd3"``, ``"ifd3sub0"``.
+    number
+        In the main chain, of a sub-directory that of the directory which points at it.
+    directory, image
+        None what cannot be read, and is refused already.
+    """
+
+    name: str
+    number: int
+    directory: Directory | None
+    image: Image | None = None
 
 
-def _refuse_rest(
-    directories: list[Directory], first: int, pyramids: list[Pyramid], context: ParseContext, *, placed: bool
-) -> None:
-    """Refuse directories whose place is unknown; each can be read by itself.
-
-    What they say they are is kept, so that the images in front of them have the names that they have in a whole file.
+def group_images(
+    directories: Sequence[Directory], slide: Mapping[int, SlideLevel], context: ParseContext
+) -> list[Pyramid]:
+    """The images of a file. Those that cannot be read are refused by the number of their directory.
 
     Parameters
     ----------
-    first
-        Number of the first directory.
-    placed
-        Whether that one has its place, or is refused already.
+    slide
+        Levels of a slide, by number of the directory, which do not say themselves that they are.
     """
-    for number, directory in enumerate(directories, first):
-        _hold_place(directory, pyramids)
-        if placed and number == first:
+    pyramids: list[Pyramid] = []
+    by_number: dict[int, Pyramid] = {}
+    seen = {directory.offset for directory in directories}
+    for number, directory in enumerate(directories):
+        found = _find_images(directory, number, seen, context)
+        for at, one in enumerate(found):
+            try:
+                if one.directory is None:
+                    raise _PlaceUnknownError  # noqa: TRY301 as it is raised below
+                if at == 0 and number in slide:
+                    _place_slide_level(one.directory, one.image, slide[number], pyramids, by_number)
+                else:
+                    _place(one.directory, one.image, pyramids)
+                by_number.setdefault(number, pyramids[-1])
+            except _PlaceUnknownError:
+                rest = found[at:]
+                for behind, other in enumerate(directories[number + 1 :], number + 1):
+                    rest += _find_images(other, behind, seen, context)
+                for other in directories[number:]:
+                    _hold_place(other, pyramids)
+                return pyramids + _images_after(rest, directories, context)
+    return pyramids
+
+
+def images_apart(directories: Sequence[Directory], context: ParseContext) -> list[Pyramid]:
+    """Every image of a file by itself, under the name of its directory. Those that cannot be read are refused."""
+    seen = {directory.offset for directory in directories}
+    return [
+        _alone(one, one.image)
+        for number, directory in enumerate(directories)
+        for one in _find_images(directory, number, seen, context)
+        if one.image is not None
+    ]
+
+
+def _images_after(rest: Sequence[_Found], directories: Sequence[Directory], context: ParseContext) -> list[Pyramid]:
+    """Images behind one whose place, or the place of whose other resolutions, is unknown."""
+    apart = []
+    for one in rest:
+        if one.directory is None or one.image is None:
             continue
-        context.refuse(
-            str(number),
+        try:
+            outline = _read_outline(one.directory)
+        except _PlaceUnknownError:
+            context.refuse(
+                str(one.number),
+                "an image whose place is unknown",
+                f"{one.directory.label}: whether it is an image, an overview or a mask cannot be read",
+                f"read it by itself with ifd={one.number}",
+            )
+            continue
+        context.report(
+            one.name,
             "an image whose place is unknown",
-            f"IFD {number}: an image in front of it, which its number depends on, cannot be read",
-            f"read it by itself with ifd={number}",
+            f"{one.directory.label}: an image in front of it, which its number depends on, cannot be read; it has the"
+            " name of its directory",
         )
+        full = _full_image(outline, directories[: one.number + (one.directory is not directories[one.number])])
+        directory = one.directory if full is None else one.directory.as_level_of(full)
+        apart.append(_alone(one, replace(one.image, directory=directory)))
+    return apart
+
+
+def _full_image(outline: _Outline, before: Sequence[Directory]) -> Directory | None:
+    """The directory whose nodata and scale hold for an image that is reduced: the last full one with the same pixels."""
+    for directory in reversed(before if outline.reduced else ()):
+        try:
+            other = _read_outline(directory)
+        except _PlaceUnknownError:
+            continue
+        if not other.reduced and not other.mask:
+            return directory if other.pixel_type == outline.pixel_type else None
+    return None
+
+
+def _alone(found: _Found, image: Image) -> Pyramid:
+    outline = _Outline(
+        reduced=False,
+        mask=False,
+        width=image.width,
+        length=image.length,
+        pixel_type=(image.samples, image.sample_format),
+    )
+    return Pyramid([Level(outline, image.directory, image)], found.name)
+
+
+def _find_images(directory: Directory, number: int, seen: set[int], context: ParseContext) -> list[_Found]:
+    """A directory and those that its SubIFDs tag points at, but for those that were `seen`."""
+    found = [_Found(f"ifd{number}", number, directory, _read_image_of(directory, number, context))]
+    for sub in _sub_directories(directory, number, seen, context):
+        image = None if sub is None else _read_image_of(sub, number, context)
+        found.append(_Found(f"ifd{number}sub{len(found) - 1}", number, sub, image))
+    return found
+
+
+def _sub_directories(
+    directory: Directory, number: int, seen: set[int], context: ParseContext
+) -> Iterator[Directory | None]:
+    """The directories that the SubIFDs tag points at; each may begin a chain of its own. None for one that is damaged."""
+    offsets: tuple[int, ...] | None = None
+    with context.isolate(str(number)):
+        offsets = directory.integers(Tag.SUB_IFDS)
+        count, offsets = len(offsets), offsets if len(offsets) <= _MAX_SUB_IFDS else None
+        if offsets is None:
+            raise directory.tag_error(Tag.SUB_IFDS, f"{count} directories are more than the limit of {_MAX_SUB_IFDS}")
+    if offsets is None:
+        yield None
+        return
+    for i, offset in enumerate(offsets):
+        complete = False
+        with context.isolate(str(number)):
+            label = f"{directory.label} SubIFD {i}"
+            for sub in read_chain(directory.file, directory.header, offset, label, context.limits.max_arrays):
+                if sub.offset in seen:
+                    break
+                seen.add(sub.offset)
+                yield sub
+            complete = True
+        if not complete:
+            yield None
 
 
 def _hold_place(directory: Directory, pyramids: list[Pyramid]) -> None:
-    """Let an image that is not read be a level or a pyramid, by what it says it is."""
+    """Let an image that is not read be a level or a pyramid, by what it says it is.
+
+    So the images in front of it have the names that they have in a whole file.
+    """
     try:
         outline = _read_outline(directory)
     except _PlaceUnknownError:
         return
     if outline.reduced and pyramids:
-        pyramids[-1].levels.append(Level(outline, None))
+        pyramids[-1].levels.append(Level(outline, directory, None))
     elif not outline.mask:
-        pyramids.append(Pyramid([Level(outline, None)]))
+        pyramids.append(Pyramid([Level(outline, directory, None)]))
 
 
 def _read_image_of(directory: Directory, number: int, context: ParseContext) -> Image | None:
@@ -146,31 +282,42 @@ def _read_image_of(directory: Directory, number: int, context: ParseContext) -> 
     return None
 
 
-def _sub_directories(directory: Directory, number: int, seen: set[int], context: ParseContext) -> Iterator[Directory]:
-    """The directories that the SubIFDs tag points at; each may begin a chain of its own.
-
-    Those that were `seen` do not come again.
+def _place_slide_level(
+    directory: Directory,
+    image: Image | None,
+    known: SlideLevel,
+    pyramids: list[Pyramid],
+    by_number: Mapping[int, Pyramid],
+) -> None:
+    """Put a level of a slide into the pyramid of its full image, where it fits; else it is an image of its own.
 
     Raises
     ------
     _PlaceUnknownError
-        There are more, which cannot be read.
+        What it is cannot be read.
     """
-    with context.isolate(str(number)):
-        offsets = directory.integers(Tag.SUB_IFDS)
-        if len(offsets) > _MAX_SUB_IFDS:
-            raise directory.tag_error(
-                Tag.SUB_IFDS, f"{len(offsets)} directories are more than the limit of {_MAX_SUB_IFDS}"
-            )
-        for i, offset in enumerate(offsets):
-            label = f"{directory.label} SubIFD {i}"
-            for sub in read_chain(directory.file, directory.header, offset, label, context.limits.max_arrays):
-                if sub.offset in seen:
-                    break
-                seen.add(sub.offset)
-                yield sub
-        return
-    raise _PlaceUnknownError
+    if known.full is None:
+        raise _PlaceUnknownError
+    outline = _read_outline(directory)
+    if known.size is not None:
+        width, length = known.size
+        outline = replace(outline, width=width, length=length)
+        image = None if image is None else replace(image, width=width, length=length)
+    pyramid = by_number.get(known.full)
+    if pyramid is not None and _is_overview(outline, pyramid):
+        _add_level(pyramid, Level(outline, directory, image))
+    else:
+        pyramids.append(Pyramid([Level(outline, directory, image)]))
+
+
+def _add_level(pyramid: Pyramid, level: Level) -> None:
+    """Add a level between those that are finer and those that are coarser, with what it inherits from the full image."""
+    if level.image is not None:
+        level.image = replace(level.image, directory=level.directory.as_level_of(pyramid.levels[0].directory))
+    width, length = level.outline.known_size
+    sizes = [one.outline.known_size for one in pyramid.levels]
+    at = next((i for i, (w, n) in enumerate(sizes) if w * n < width * length), len(sizes))
+    pyramid.levels.insert(at, level)
 
 
 def _place(directory: Directory, image: Image | None, pyramids: list[Pyramid]) -> None:
@@ -188,9 +335,9 @@ def _place(directory: Directory, image: Image | None, pyramids: list[Pyramid]) -
             owner.mask, owner.masked = image, True
             return
     if pyramids and outline.reduced and _is_overview(outline, pyramids[-1]):
-        pyramids[-1].levels.append(Level(outline, image))
+        _add_level(pyramids[-1], Level(outline, directory, image))
         return
-    pyramids.append(Pyramid([Level(outline, image)]))
+    pyramids.append(Pyramid([Level(outline, directory, image)]))
 
 
 def _read_outline(directory: Directory) -> _Outline:
@@ -228,15 +375,16 @@ def _owner_of_mask(mask: _Outline, pyramid: Pyramid) -> Level | None:
 
 
 def _is_overview(outline: _Outline, pyramid: Pyramid) -> bool:
-    """Whether an image shows the same in fewer pixels: smaller than the last level, alike in shape and type of pixel."""
-    full, last = pyramid.levels[0].outline, pyramid.levels[-1].outline
+    """Whether an image shows the same in fewer pixels: of a size that no level has, alike in shape and type of pixel."""
+    full = pyramid.levels[0].outline
     (full_width, full_length), (width, length) = full.known_size, outline.known_size
     if None in outline.pixel_type + full.pixel_type:
         raise _PlaceUnknownError
     if outline.pixel_type != full.pixel_type:
         return False
-    last_width, last_length = last.known_size
-    if width > last_width or length > last_length or (width, length) == (last_width, last_length):
+    if width > full_width or length > full_length:
+        return False
+    if any(level.outline.known_size == (width, length) for level in pyramid.levels):
         return False
     # Each side is rounded up or down by itself: the factors agree within one pixel of the coarse image.
     factor = full_width / width

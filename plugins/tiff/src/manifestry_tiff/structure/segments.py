@@ -11,7 +11,7 @@ from manifestry.plugin import ManifestError
 from numpy.typing import NDArray
 
 from manifestry_tiff.structure.image import Image
-from manifestry_tiff.structure.tags import Compression, Tag
+from manifestry_tiff.structure.tags import Compression, FieldType, Tag
 
 __all__ = ["Segments", "read_segments"]
 
@@ -74,7 +74,7 @@ def _column(image: Image, tag: Tag, expected: int) -> NDArray[Any]:
     values = image.directory.numbers(tag)
     if values is None:
         raise image.directory.tag_error(tag, "the tag is missing")
-    if not np.issubdtype(values.dtype, np.integer):
+    if not np.issubdtype(values.dtype, np.integer) or image.directory.entries[tag].type == FieldType.ASCII:
         raise image.directory.tag_error(tag, f"values of type {values.dtype}: must be integers")
     if values.size < expected:
         raise image.directory.tag_error(tag, f"{values.size} values are too few: {expected} are needed")

@@ -1,6 +1,7 @@
 """Numbers of tags and of their values, by the names of the specifications.
 
-TIFF 6.0; Adobe's TIFF Technical Notes and Photoshop supplement; GeoTIFF 1.1 (OGC 19-008r4); GDAL's private tags.
+TIFF 6.0; Adobe's TIFF Technical Notes and Photoshop supplement; GeoTIFF 1.1 (OGC 19-008r4); private tags of GDAL and of
+Hamamatsu's NDPI.
 """
 
 from __future__ import annotations
@@ -86,6 +87,9 @@ class Tag(IntEnum):
     GDAL_NODATA = 42113
     LERC_PARAMETERS = 50674
     RPC_COEFFICIENTS = 50844
+    NDPI_FORMAT = 65420
+    NDPI_SOURCE_LENS = 65421
+    NDPI_CAPTURE_MODE = 65441
 
 
 class Compression(IntEnum):
