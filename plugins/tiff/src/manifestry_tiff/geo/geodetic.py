@@ -143,6 +143,12 @@ def _is_whole(made: Geodetic, registered: Any) -> bool:
     return names and all(math.isclose(one, other, rel_tol=1e-8, abs_tol=1e-12) for one, other in same)
 
 
+def _has_unit(registered: Any, unit: Unit) -> bool:
+    """Whether a unit is that of the angles of a registered system, or that one has no angles."""
+    axis = registered.axis_info[0]
+    return registered.is_geocentric or math.isclose(math.degrees(axis.unit_conversion_factor), unit.size, rel_tol=1e-9)
+
+
 def _units(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[float, Unit]:
     """Degrees of an angle in keys, and the unit of coordinates; they differ only where a citation names a unit."""
     code = keys.code(GeoKey.GEOG_ANGULAR_UNITS)
@@ -153,6 +159,8 @@ def _units(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[float
         unit = DEGREE if math.isclose(degrees, 1.0) else Unit(axis.unit_name, degrees)
     else:
         unit = DEGREE if code in (None, USER_DEFINED) else angular_unit(code)
+        if registered is not None and not _has_unit(registered, unit):  # it depends on the edition of the registry
+            raise CrsError(f"angles in {unit.name} beside {registered.name}: readers take them or those of the registry")
     named = names.get("AUnits", "")
     if not named:
         if code == USER_DEFINED and size is not None and not math.isclose(math.degrees(size), 1.0, rel_tol=1e-9):
