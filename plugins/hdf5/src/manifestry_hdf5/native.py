@@ -98,26 +98,12 @@ class NativeHdf5:
         inside = (slice(None),) * rank + selection[rank:]
         if described.element.references:
             with translated(_LIBRARY_ERRORS, MalformedFileError, path):
-                values = self._with_paths(values, dataset.id)
+                paths = (self._path(value, dataset.id) for value in values.reshape(-1).tolist())
+                values = _objects(paths, values.shape)
         return model_values(values, described.element)[inside]
 
-    def _with_paths(self, values: Values, dataset: Any) -> Values:
-        """The same values with the paths of objects in place of references."""
-        if values.dtype.names is not None:
-            fields = [
-                (name, object if values.dtype[name].hasobject else values.dtype[name]) for name in values.dtype.names
-            ]
-            target = np.empty(values.shape, fields)
-            for name in values.dtype.names:
-                target[name] = self._with_paths(values[name], dataset)
-            return target
-        if values.dtype != object:
-            return values
-        return _objects((self._path(value, dataset) for value in values.reshape(-1).tolist()), values.shape)
-
     def _path(self, value: Any, dataset: Any) -> Any:
-        if not isinstance(value, h5py.Reference):
-            return value
+        """The path of the object that a reference points at."""
         if not value:
             return ""
         number = h5g.get_objinfo(h5r.dereference(value, dataset), b".").objno

@@ -59,7 +59,7 @@ class ElementType:
         Type of the members of variable-length sequences; None where elements are no sequences. `dtype` is ``object``
         then, or in a dataset of one sequence the same.
     references
-        Whether elements, or fields of them, are references to objects, which become the paths of those.
+        Whether elements are references to objects, which become the paths of those.
     """
 
     dtype: np.dtype[Any]
@@ -228,9 +228,7 @@ def _compound(datatype: Compound) -> ElementType:
         else:
             return ElementType(dtype=layout.dtype, endian=layout.endian, storage=layout.codecs)
     packed = repack_fields(stored, recurse=True).newbyteorder("=")
-    return ElementType(
-        dtype=packed, by_value=obstacles.reasons[0], texts=obstacles.texts, references=obstacles.references
-    )
+    return ElementType(dtype=packed, by_value=obstacles.reasons[0], texts=obstacles.texts)
 
 
 def _part_of_complex(datatype: Datatype) -> FloatingPoint | None:
@@ -251,7 +249,6 @@ class _Obstacles:
 
     reasons: list[str] = field(default_factory=list)
     texts: bool = False
-    references: bool = False
 
 
 def _stored_dtype(datatype: Datatype, obstacles: _Obstacles) -> np.dtype[Any]:
@@ -270,11 +267,10 @@ def _stored_dtype(datatype: Datatype, obstacles: _Obstacles) -> np.dtype[Any]:
         layout = {"names": names, "formats": dtypes, "offsets": offsets, "itemsize": datatype.size}
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
     element = element_type(datatype)
-    if element.members is not None:
+    if element.members is not None or element.references:
         raise UnsupportedFeatureError(f"compound with {element.by_value}", hint="Zarr's structs have none")
     if is_variable_length(element.dtype):
         obstacles.texts = True
-        obstacles.references |= element.references
         obstacles.reasons.append(f"compound with {element.by_value}")
         return np.dtype("U1")
     if element.by_value:

@@ -160,7 +160,9 @@ def _units(keys: GeoKeys, names: dict[str, str], registered: Any) -> tuple[float
     else:
         unit = DEGREE if code in (None, USER_DEFINED) else angular_unit(code)
         if registered is not None and not _has_unit(registered, unit):  # it depends on the edition of the registry
-            raise CrsError(f"angles in {unit.name} beside {registered.name}: readers take them or those of the registry")
+            raise CrsError(
+                f"angles in {unit.name} beside {registered.name}: readers take them or those of the registry"
+            )
     named = names.get("AUnits", "")
     if not named:
         if code == USER_DEFINED and size is not None and not math.isclose(math.degrees(size), 1.0, rel_tol=1e-9):
