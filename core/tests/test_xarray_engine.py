@@ -44,6 +44,14 @@ def test_as_the_format_s_own_engine(packed):
         xr.testing.assert_identical(ours.load(), theirs.load())
 
 
+def test_no_group_is_the_root_group(packed):
+    with (
+        xr.open_dataset(packed, engine="manifestry", group=None) as found,
+        xr.open_dataset(packed, engine="manifestry") as expected,
+    ):
+        xr.testing.assert_identical(found, expected)
+
+
 def test_lazy_chunked_and_picklable(packed):
     dataset = xr.open_dataset(packed, engine="manifestry", chunks={}, drop_variables=["name", "unknown"])
     assert "name" not in dataset

@@ -97,7 +97,7 @@ def test_arrays_of_one_stay_arrays_in_plain_hdf5(tmp_path):
     assert attributes["NAME"] == "kept"
 
 
-@pytest.mark.parametrize("user_block", [0, 512, 2048, 65536])
+@pytest.mark.parametrize("user_block", [0, 512, 2048, 65536, 1 << 20])
 def test_user_blocks(tmp_path, user_block):
     path = tmp_path / "block.h5"
     with h5py.File(path, "w", userblock_size=user_block) as file:
@@ -246,6 +246,26 @@ def test_attributes_of_every_kind(tmp_path):
     assert got["tagged"][0].tobytes() == b"ab"
     assert len(tree.arrays["target"].attributes) == 30
     assert [i for i in tree.issues if i.severity == "refused"] == []
+
+
+def test_long_user_blocks_are_looked_for_where_the_ending_says_hdf5(tmp_path):
+    for name, found in (("a.h5", True), ("a.bin", False)):
+        with h5py.File(tmp_path / name, "w", userblock_size=1 << 19) as file:
+            file["d"] = np.arange(3)
+        if found:
+            assert list(mf.parse(tmp_path / name).arrays) == ["d"]
+        else:
+            with pytest.raises(mf.UnknownFormatError):
+                mf.parse(tmp_path / name)
+            assert list(mf.parse(tmp_path / name, format="hdf5").arrays) == ["d"]
+
+
+def test_groups_that_are_not_there(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["group/d"] = np.arange(3)
+    for group in ("nosuch", "group/d", "group/nosuch"):
+        with pytest.raises(mf.OptionError, match=f"there is no group '{group}' in file:"):
+            mf.parse(tmp_path / "a.h5", group=group)
 
 
 def test_variables_shorter_than_their_unlimited_dimension_are_reported(tmp_path):

@@ -259,7 +259,7 @@ def test_what_is_no_document(tmp_path):
         (tmp_path / "bad.json").write_bytes(content)
         with pytest.raises(ManifestryError):
             mf.parse(tmp_path / "bad.json", format="kerchunk-json")
-    with pytest.raises(MalformedFileError, match="no group"):
+    with pytest.raises(OptionError, match="no group"):
         from_references(references(), group="nowhere")
     with pytest.raises(OptionError):
         from_references(references(), alow=["x"])
