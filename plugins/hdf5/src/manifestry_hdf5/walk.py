@@ -192,7 +192,8 @@ class Walker:
                 other, child = self._links.target(file, address, link.name, path)
             except NowhereError as error:
                 kind = link.kind.name.lower()
-                raise UnsupportedFeatureError(f"{kind} link that leads nowhere", path, str(error)) from error
+                hint = f"{error}; leave it out with on_unsupported='skip' (--on-unsupported skip)"
+                raise UnsupportedFeatureError(f"{kind} link that leads nowhere", path, hint) from error
             else:
                 self._add_object(other, group, child, path)
 
