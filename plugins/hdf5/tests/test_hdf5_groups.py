@@ -418,8 +418,8 @@ def test_damaged_bytes(samples, tmp_path, right_checksums, data):
     structures = [at for name in STRUCTURES for at in places(octets, name)]
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.sampled_from(structures)) + data.draw(st.integers(4, 160))
-        if at < len(octets):
-            octets[at] = data.draw(st.sampled_from([0, 1, 7, 0x7F, 0x80, 0xFE, 0xFF]))
+        value = data.draw(st.sampled_from([0, 1, 7, 0x7F, 0x80, 0xFE, 0xFF]))
+        octets[min(at, len(octets) - 1)] = value
     path = tmp_path / "changed.h5"
     path.write_bytes(octets)
     with closing(LocalFile(path, path.stat().st_size)) as file:
