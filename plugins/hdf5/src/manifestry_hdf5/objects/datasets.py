@@ -134,6 +134,16 @@ class Dataset:
         return self.layout.chunk_shape if isinstance(self.layout, ChunkLayout) else None
 
     @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk before filters, 0 where the layout has none."""
+        return self.layout.chunk_bytes if isinstance(self.layout, ChunkLayout) else 0
+
+    @property
+    def ndim(self) -> int:
+        """Dimensions of the array that it becomes, and of its chunks."""
+        return len(self.shape) + len(self.element.shape)
+
+    @property
     def stored_itemsize(self) -> int:
         """Bytes of one element of the dataspace in the file, before filters."""
         return self.datatype.size

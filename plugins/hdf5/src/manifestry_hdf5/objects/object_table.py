@@ -5,7 +5,7 @@ What is asked for together is read together: as many round trips as the longest 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -189,7 +189,7 @@ class ObjectTable:
             As `read_messages`.
         """
         if address not in self._headers:
-            _fill(self._headers, {address: read_messages(self._superblock, address)}, self._fetch)
+            self._headers[address] = self._read(read_messages(self._superblock, address))
         return _given(self._headers[address])
 
     def links(self, address: int) -> list[Link]:
@@ -203,8 +203,7 @@ class ObjectTable:
             They are behind a filter that metadata is not read through.
         """
         if address not in self._links:
-            header = self.header(address)
-            _fill(self._links, {address: read_links(header, self._superblock)}, self._fetch)
+            self._links[address] = self._read(read_links(self.header(address), self._superblock))
         return _given(self._links[address])
 
     def attribute_messages(self, address: int) -> list[bytes]:
@@ -218,9 +217,8 @@ class ObjectTable:
             They are behind a filter that metadata is not read through.
         """
         if address not in self._attributes:
-            header = self.header(address)
-            reader = read_attribute_messages(header, self._superblock, self.shared)
-            _fill(self._attributes, {address: reader}, self._fetch)
+            reader = read_attribute_messages(self.header(address), self._superblock, self.shared)
+            self._attributes[address] = self._read(reader)
         return _given(self._attributes[address])
 
     def message_data(self, message: Message) -> bytes:
@@ -235,15 +233,14 @@ class ObjectTable:
         """
         return read_alone(self.shared.read(message), self._fetch) if message.shared else message.data
 
+    def _read[T](self, reader: IndexReader[T]) -> T | ManifestryError:
+        """What a reader returns, or the error that ends it: that is kept as well."""
+        return read_together([reader], self._fetch)[0]
+
 
 def _unnamed(readers: Iterable[IndexReader[None]]) -> Parts[_Part]:
     """Readers that return nothing."""
     return [((_NOTHING, 0), reader) for reader in readers]
-
-
-def _fill[K, T](table: dict[K, T | ManifestryError], readers: Mapping[K, IndexReader[T]], fetch: Fetch) -> None:
-    """Enter what readers return, or the errors that end them."""
-    table |= dict(zip(readers, read_together(list(readers.values()), fetch), strict=True))
 
 
 def _given[T](found: T | ManifestryError) -> T:

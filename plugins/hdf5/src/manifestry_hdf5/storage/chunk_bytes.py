@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import bz2
-import math
 import zlib
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numcodecs
@@ -15,7 +13,7 @@ from manifestry.plugin import Codec, MalformedFileError, UnsupportedFeatureError
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.filters import Filter, codec_chain, numcodecs_configuration
 
-__all__ = ["decode_chunk", "encode_chunk"]
+__all__ = ["decode_chunk", "encode_chunk", "remaining_filters"]
 
 _GROWTH: Final = 1 << 12
 """Bytes that filters add to a chunk that they do not make shorter, beside an eighth of it."""
@@ -36,9 +34,9 @@ def decode_chunk(dataset: Dataset, stored: bytes, mask: int) -> bytes:
     MalformedFileError
         They do not result in a chunk.
     """
-    size = _chunk_bytes(dataset)
+    size = dataset.chunk_bytes
     data = stored
-    for codec in reversed(_codecs(dataset, _remaining(dataset.filters, mask))):
+    for codec in reversed(_codecs(dataset, remaining_filters(dataset, mask))):
         data = _decode(codec, data, size + size // 8 + _GROWTH, dataset.path)
     if len(data) != size:
         raise MalformedFileError(f"{dataset.path}: a chunk of {len(data)} bytes where {size} are expected")
@@ -55,7 +53,7 @@ def encode_chunk(dataset: Dataset, plain: bytes, mask: int) -> bytes | None:
     mask
         The filters that are left out.
     """
-    codecs = _codecs(dataset, _remaining(dataset.filters, mask))
+    codecs = _codecs(dataset, remaining_filters(dataset, mask))
     data: Any = plain
     try:
         for codec in codecs:
@@ -66,19 +64,13 @@ def encode_chunk(dataset: Dataset, plain: bytes, mask: int) -> bytes | None:
         return None
 
 
-def _remaining(filters: Sequence[Filter], mask: int) -> tuple[Filter, ...]:
-    return tuple(item for bit, item in enumerate(filters) if not mask >> bit & 1)
-
-
-def _chunk_bytes(dataset: Dataset) -> int:
-    assert dataset.chunk_shape is not None
-    return math.prod(dataset.chunk_shape) * dataset.stored_itemsize
+def remaining_filters(dataset: Dataset, mask: int) -> tuple[Filter, ...]:
+    """The filters that chunks of a mask went through: it has a bit for each that was skipped."""
+    return tuple(item for bit, item in enumerate(dataset.filters) if not mask >> bit & 1)
 
 
 def _codecs(dataset: Dataset, filters: tuple[Filter, ...]) -> tuple[Codec, ...]:
-    assert dataset.chunk_shape is not None
-    ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
-    chain = codec_chain(filters, dataset.element, _chunk_bytes(dataset), ndim)
+    chain = codec_chain(filters, dataset.element, dataset.chunk_bytes, dataset.ndim)
     if chain.replaces_bytes:
         raise UnsupportedFeatureError("image codec of values that have to be copied", dataset.path)
     return chain.codecs

@@ -18,8 +18,8 @@ from manifestry.plugin import (
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datasets import Dataset
-from manifestry_hdf5.objects.filters import Chain, Filter, codec_chain, optional_chain
-from manifestry_hdf5.storage.chunk_bytes import decode_chunk, encode_chunk
+from manifestry_hdf5.objects.filters import Chain, codec_chain, optional_chain
+from manifestry_hdf5.storage.chunk_bytes import decode_chunk, encode_chunk, remaining_filters
 from manifestry_hdf5.storage.copying import SMALL
 from manifestry_hdf5.structures.batched_reads import read_together
 from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, read_chunks
@@ -73,59 +73,53 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     UnsupportedFeatureError
         No codec decodes a filter.
     """
-    assert dataset.chunk_shape is not None
     assert dataset.extent is not None
     if len(table.sizes) and not table.sizes.all():
         raise MalformedFileError(f"{dataset.path}: the chunk index lists a chunk of no bytes")
     grid = (*dataset.extent.grid, *(1 for _ in dataset.element.shape))
     if len(table.sizes):
         check_grid(dataset, grid, [dataset.file])
-    chunk_bytes = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
-    ndim = len(dataset.chunk_shape) + len(dataset.element.shape)
-    masks = table.masks
+    chunk_bytes, masks = dataset.chunk_bytes, table.masks
     if not masks.any():
-        _check_sizes(dataset, table, chunk_bytes)
-        return _references(dataset, grid, table), codec_chain(dataset.filters, dataset.element, chunk_bytes, ndim)
+        _check_sizes(dataset, table)
+        chain = codec_chain(dataset.filters, dataset.element, chunk_bytes, dataset.ndim)
+        return _references(dataset, grid, table), chain
     masks = masks & np.uint32((1 << len(dataset.filters)) - 1)
     distinct, counts = np.unique(masks, return_counts=True)
     usual = int(distinct[int(np.argmax(counts))])
     odd = masks != usual
-    kept = _remaining_filters(dataset.filters, usual)
-    chain = codec_chain(kept, dataset.element, chunk_bytes, ndim)
+    chain = codec_chain(remaining_filters(dataset, usual), dataset.element, chunk_bytes, dataset.ndim)
     if not odd.any():
         return _references(dataset, grid, table), chain
     small = int(np.count_nonzero(odd)) * chunk_bytes <= SMALL
-    optional = None if small else _optional_chain(dataset, chunk_bytes, masks, table)
+    optional = None if small else _optional_chain(dataset, masks, table)
     if optional is not None:
         return _references(dataset, grid, table), optional
     encoded = _encode_odd(dataset, table, odd, usual, context)
     if encoded is None:
-        optional = _optional_chain(dataset, chunk_bytes, masks, table)
+        optional = _optional_chain(dataset, masks, table)
         if optional is None:
             raise SkippedFiltersError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
         return _references(dataset, grid, table), optional
     return _with_inline(dataset, grid, table, odd, encoded), chain
 
 
-def _check_sizes(dataset: Dataset, table: ChunkTable, chunk_bytes: int) -> None:
+def _check_sizes(dataset: Dataset, table: ChunkTable) -> None:
     """Make sure that chunks have their size where no filter changes it by what they hold."""
     numbers = [item.number for item in dataset.filters]
     if not numbers or not _SAME_SIZE.issuperset(numbers):
         return
-    expected = chunk_bytes + _CHECKSUM_BYTES * numbers.count(FilterNumber.FLETCHER32)
+    expected = dataset.chunk_bytes + _CHECKSUM_BYTES * numbers.count(FilterNumber.FLETCHER32)
     odd = table.sizes[table.sizes != expected]
     if len(odd):
         raise MalformedFileError(f"{dataset.path}: a chunk of {odd[0]} bytes where {expected} are expected")
 
 
-def _optional_chain(dataset: Dataset, chunk_bytes: int, masks: NDArray[np.uint32], table: ChunkTable) -> Chain | None:
+def _optional_chain(dataset: Dataset, masks: NDArray[np.uint32], table: ChunkTable) -> Chain | None:
     """The codecs that decode all chunks where one filter is optional; see `optional_chain`."""
-    ndim = len(dataset.shape) + len(dataset.element.shape)
-    return optional_chain(dataset.filters, dataset.element, chunk_bytes, ndim, masks=masks, sizes=table.sizes)
-
-
-def _remaining_filters(filters: Sequence[Filter], mask: int) -> tuple[Filter, ...]:
-    return tuple(item for bit, item in enumerate(filters) if not mask >> bit & 1)
+    return optional_chain(
+        dataset.filters, dataset.element, dataset.chunk_bytes, dataset.ndim, masks=masks, sizes=table.sizes
+    )
 
 
 def check_grid(dataset: Dataset, grid: Sequence[int], files: Iterable[Hdf5File]) -> None:
@@ -166,9 +160,7 @@ def _encode_odd(
     dataset: Dataset, table: ChunkTable, odd: NDArray[np.bool_], usual: int, context: ParseContext
 ) -> list[bytes] | None:
     """Some chunks as the usual filters encode them; None when they cannot be."""
-    assert dataset.chunk_shape is not None
-    size = math.prod(dataset.chunk_shape) * dataset.stored_itemsize
-    if np.count_nonzero(odd) * size > context.limits.max_inline_bytes:
+    if np.count_nonzero(odd) * dataset.chunk_bytes > context.limits.max_inline_bytes:
         return None
     encoded = []
     columns = (column[odd].tolist() for column in (table.offsets, table.sizes, table.masks))

@@ -65,8 +65,7 @@ def read_elements(
     TooManyBytesError
         They take more bytes.
     """
-    chunk_bytes = 0 if dataset.chunk_shape is None else math.prod(dataset.chunk_shape) * dataset.stored_itemsize
-    if max(math.prod(box.shape) * dataset.stored_itemsize, chunk_bytes) > max(limit, _ALWAYS):
+    if max(math.prod(box.shape) * dataset.stored_itemsize, dataset.chunk_bytes) > max(limit, _ALWAYS):
         raise TooManyBytesError  # before there is room for them
     octets = _stored(dataset, box, table, raw).reshape(-1, dataset.stored_itemsize)
     values = elements_of(
@@ -136,14 +135,14 @@ def _at_most(source: Source, offset: int, length: int) -> bytes:
 
 def _from_chunks(dataset: Dataset, box: Box, table: ChunkTable) -> NDArray[np.uint8]:
     """Elements of chunks; those that are not stored have the fill value."""
-    chunk = dataset.chunk_shape
+    chunk, extent = dataset.chunk_shape, dataset.extent
     assert chunk is not None
+    assert extent is not None
     target = _fill(dataset, box.shape)
-    grid = tuple(-(-n // c) for n, c in zip(dataset.shape, chunk, strict=True))
     rows = {position: row for row, position in enumerate(table.positions.tolist())}
     spans = [range(a // c, -(-(a + n) // c)) for a, n, c in zip(box.start, box.shape, chunk, strict=True)]
     for corner in product(*spans):
-        row = rows.get(_position(corner, grid))
+        row = rows.get(int(np.ravel_multi_index(corner, extent.grid)))
         if row is None:
             continue
         start, size = int(table.offsets[row]), int(table.sizes[row])
@@ -156,10 +155,3 @@ def _from_chunks(dataset: Dataset, box: Box, table: ChunkTable) -> NDArray[np.ui
             there.append(slice(low - index * length, high - index * length))
         target[tuple(here)] = elements[tuple(there)]
     return target
-
-
-def _position(corner: Sequence[int], grid: Sequence[int]) -> int:
-    position = 0
-    for index, n in zip(corner, grid, strict=True):
-        position = position * n + index
-    return position

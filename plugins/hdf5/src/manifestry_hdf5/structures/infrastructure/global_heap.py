@@ -12,7 +12,7 @@ from manifestry.plugin import MalformedFileError
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.file_metadata.superblock import Read, Superblock
 
-__all__ = ["COLLECTION_BYTES", "SIGNATURE", "GlobalHeap", "check_collection", "read_collections_ahead"]
+__all__ = ["COLLECTION_BYTES", "SIGNATURE", "GlobalHeap", "read_collections_ahead"]
 
 SIGNATURE: Final = b"GCOL\x01\0\0\0"
 """How a collection begins: its name, version 1, and three bytes of zero."""
@@ -33,22 +33,14 @@ def _round_up(size: int) -> int:
     return -(-size // 8) * 8
 
 
-def check_collection(data: bytes | memoryview, length_size: int, where: str) -> None:
-    """Check that the objects of a collection follow each other to its end, or to that of the part of it in `data`.
-
-    libhdf5 (up to 2.0 at least) goes from one to the next by their sizes, and never ends if one has none.
+def _objects(data: bytes, length_size: int, where: str) -> Iterator[tuple[int, int, int]]:
+    """Number, first byte and size of each object of a collection; number 0 is free space.
 
     Raises
     ------
     MalformedFileError
-        An object has no size, or reaches over the end.
+        An object has no size, so that it would never end, or reaches over the end.
     """
-    for _ in _objects(data, length_size, where):
-        pass
-
-
-def _objects(data: bytes | memoryview, length_size: int, where: str) -> Iterator[tuple[int, int, int]]:
-    """Number, first byte and size of each object of a collection; number 0 is free space."""
     length_end = _BEFORE_LENGTH + length_size
     end, header = int.from_bytes(data[_BEFORE_LENGTH:length_end], "little"), _round_up(length_end)
     at = header
@@ -125,19 +117,6 @@ class GlobalHeap:
         if address not in self._collections:
             self._collections[address] = self._collection(address)
         return self._collections[address]
-
-    def text(self, element: bytes) -> bytes:
-        """A variable-length text, given what its dataset or attribute has in its place: length and heap identifier.
-
-        Raises
-        ------
-        MalformedFileError
-            As `object`.
-        """
-        length = int.from_bytes(element[:4], "little")
-        if not length or not any(element[4 : 4 + self._superblock.offset_size]):
-            return b""
-        return self.object(element[4:])[:length].split(b"\0")[0]
 
     def _collection(self, address: int) -> dict[int, bytes]:
         start, length_size = self._superblock.base + address, self._superblock.length_size

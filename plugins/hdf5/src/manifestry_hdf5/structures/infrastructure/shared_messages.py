@@ -1,6 +1,6 @@
 """Shared object header messages: the table of a file, its indexes, and what a shared message stands for.
 
-Specification, section III.H (table, lists, and B-trees with records of type 7) and the beginning of IV.A.2 (what an object
+Specification, section III.I (table, lists, and B-trees with records of type 7) and the beginning of IV.A.2 (what an object
 header has in place of a message).
 """
 
