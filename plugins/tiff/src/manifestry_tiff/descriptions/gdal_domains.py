@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-from xml.sax.saxutils import unescape
 
-from manifestry_tiff.descriptions.xml_text import parse_xml
+from manifestry_tiff.descriptions.gdal_metadata import parse_items
 
 __all__ = ["domain_attributes"]
 
@@ -20,26 +18,14 @@ def domain_attributes(text: str, bands: int) -> dict[str, Any]:
         The text is not XML, or declares entities.
     """
     attributes: dict[str, Any] = {}
-    open_item: list[Mapping[str, str]] = []
-
-    def start(element: str, given: Mapping[str, str]) -> None:
-        if element == "Item":
-            open_item.append(given)
-
-    def end(element: str, content: str) -> None:
-        if element != "Item" or not open_item:
-            return
-        item = open_item.pop()
-        if not item.get("domain") or not item.get("name"):
-            return
-        name, sample = f"gdal:{item['domain']}:{item['name']}", item.get("sample", "")
-        value = unescape(content, {"&quot;": '"', "&apos;": "'"})  # GDAL escapes values twice
-        if not sample.isdigit() or bands == 1:
-            attributes[name] = value
-        elif int(sample) < bands:
+    for item in parse_items(text, bool):
+        if not item.name:
+            continue
+        name = f"gdal:{item.domain}:{item.name}"
+        if item.band is None or bands == 1:
+            attributes[name] = item.value
+        elif item.band < bands:
             if not isinstance(attributes.get(name), list):
                 attributes[name] = [""] * bands
-            attributes[name][int(sample)] = value
-
-    parse_xml(text, start, end)
+            attributes[name][item.band] = item.value
     return attributes

@@ -10,7 +10,7 @@ from xml.sax.saxutils import unescape
 
 from manifestry_tiff.descriptions.xml_text import parse_xml
 
-__all__ = ["GdalItem", "band_attributes", "inherit_items", "parse_gdal_metadata", "resampling_method"]
+__all__ = ["GdalItem", "band_attributes", "inherit_items", "parse_gdal_metadata", "parse_items", "resampling_method"]
 
 _INHERITED: Final = frozenset({"scale", "offset", "unittype", "description"})
 """Roles of items that hold for all levels of a pyramid; GDAL writes them into the directory of the full image only."""
@@ -46,16 +46,30 @@ class GdalItem:
         From 0, None for the whole file.
     role
         ``"scale"``, ``"offset"``, ``"description"``, ``"unittype"`` ..., or ``""``.
+    domain
+        ``"IMAGERY"`` ..., ``""`` is the default one.
     """
 
     name: str
     value: str
     band: int | None
     role: str = ""
+    domain: str = ""
 
 
 def parse_gdal_metadata(text: str, domain: str = "") -> list[GdalItem]:
     """The items of a domain, of the default one if not told otherwise.
+
+    Raises
+    ------
+    ValueError
+        The text is not XML, or declares entities.
+    """
+    return parse_items(text, lambda found: found == domain)
+
+
+def parse_items(text: str, wants_domain: Callable[[str], bool]) -> list[GdalItem]:
+    """The items of those domains that are wanted.
 
     Raises
     ------
@@ -72,12 +86,13 @@ def parse_gdal_metadata(text: str, domain: str = "") -> list[GdalItem]:
     def end(element: str, content: str) -> None:
         if element == "Item" and open_item:
             item = open_item.pop()
-            if item.get("domain", "") == domain:
+            domain = item.get("domain", "")
+            if wants_domain(domain):
                 sample = item.get("sample", "")
                 band = int(sample) if sample.isdigit() else None
                 # GDAL escapes values twice.
                 value = unescape(content, {"&quot;": '"', "&apos;": "'"})
-                items.append(GdalItem(item.get("name", ""), value, band, item.get("role", "")))
+                items.append(GdalItem(item.get("name", ""), value, band, item.get("role", ""), domain))
 
     parse_xml(text, start, end)
     return items

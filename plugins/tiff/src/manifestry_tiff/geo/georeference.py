@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from manifestry.plugin import ArrayMetadata, ChunkManifest, ParseContext, RegularGrid, VirtualArray, serializer
-from numpy.typing import NDArray
+from manifestry.plugin import ParseContext, VirtualArray
 
 from manifestry_tiff.geo.crs import CoordinateSystem, CrsError, read_crs
 from manifestry_tiff.geo.geokeys import GeoKey, read_geo_keys
 from manifestry_tiff.geo.geozarr import proj_attributes, spatial_attributes, with_conventions
 from manifestry_tiff.geo.transform import Affine, read_transform
 from manifestry_tiff.options import TiffOptions
+from manifestry_tiff.pixels.coordinates import inline_array
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import Tag
 
@@ -84,7 +83,7 @@ class GeoReference:
 
     def variables(self, context: ParseContext, *, coordinates: bool) -> dict[str, VirtualArray]:
         """The grid mapping and, where x and y are functions of the column and the row, coordinates of pixel centres."""
-        variables = {GRID_MAPPING: _inline_array(np.zeros((), "i8"), (), self._grid_mapping_attributes())}
+        variables = {GRID_MAPPING: inline_array(np.zeros((), "i8"), (), self._grid_mapping_attributes())}
         transform = self.transform
         if not coordinates or transform is None or not transform.axis_aligned:
             return variables
@@ -94,7 +93,7 @@ class GeoReference:
             return variables
         x, y = transform.centres(self.width, self.length)
         axes = {"X": {"axis": "X"}, "Y": {"axis": "Y"}} if self.system is None else self.system.axes
-        return {"x": _inline_array(x, ("x",), axes["X"]), "y": _inline_array(y, ("y",), axes["Y"]), **variables}
+        return {"x": inline_array(x, ("x",), axes["X"]), "y": inline_array(y, ("y",), axes["Y"]), **variables}
 
     def _grid_mapping_attributes(self) -> dict[str, Any]:
         attributes: dict[str, Any] = {} if self.system is None else dict(self.system.grid_mapping)
@@ -135,18 +134,3 @@ def read_georeference(image: Image, path: str, options: TiffOptions, context: Pa
         node=node,
         epoch=keys.number(GeoKey.COORDINATE_EPOCH),
     )
-
-
-def _inline_array(values: NDArray[Any], dims: tuple[str, ...], attributes: Mapping[str, Any]) -> VirtualArray:
-    """A small array whose values are in the manifest."""
-    metadata = ArrayMetadata(
-        shape=values.shape,
-        dtype=values.dtype,
-        chunk_grid=RegularGrid(values.shape),
-        codecs=(serializer(values.dtype),),
-        fill_value=values.dtype.type(0),
-        dims=dims,
-        attributes=dict(attributes),
-    )
-    little = values.astype(values.dtype.newbyteorder("<"))
-    return VirtualArray(metadata, ChunkManifest.from_inline(metadata.grid_shape, [little.tobytes()]))

@@ -7,7 +7,7 @@
 `decoding`         single tiles or strips, decoded and made again losslessly while parsing
 `inspection`       a look into tiles and strips for what the tags do not say
 `chunking`         chunk grids and manifests, and what is done about a short last strip
-`coordinates`      coordinates of evenly spaced elements
+`coordinates`      coordinates and other small arrays, whose values are in the manifest
 `nodata`           the nodata value and the fill value, from text
 `stacking`         pages that are alike as one array of more dimensions
 =================  ===================================================================================
