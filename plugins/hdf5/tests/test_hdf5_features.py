@@ -54,11 +54,10 @@ def numbers(*shape, dtype="i4"):
 DATA = numbers(37, 23)
 
 
-def dataset(name, libver=None, section="Layout", how="references", filters=None, **options):
+def dataset(name, libver=None, section="Layout", how="references", filters=None, values=DATA, **options):
     def make(path):
         with h5py.File(path, "w", libver=libver) as file:
-            data = options.pop("values", DATA) if "values" in options else DATA
-            file.create_dataset("d", data=data, **(filters or {}), **options)
+            file.create_dataset("d", data=values, **(filters or {}), **options)
 
     FEATURES.append(Feature(section, name, make, "", how))
 
