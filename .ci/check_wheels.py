@@ -36,11 +36,8 @@ def main() -> None:
         wheels, environment = base / "wheels", base / "venv"
         run("uv", "build", "--all-packages", "--wheel", "--quiet", "--out-dir", wheels)
         (base / "constraints.txt").write_text("\n".join(pins) + "\n")
-        venv.create(environment, with_pip=True)
-        programs = environment / "bin"
         built = sorted(wheels.glob("*.whl"))
-        run(programs / "pip", "install", "--quiet", "--constraint", base / "constraints.txt", *built)
-        run(programs / "pip", "check")
+        programs = install("manifestry[all]", wheels, environment, base / "constraints.txt")
         plugins = json.loads(run(programs / "manifestry", "plugins", "--json", cwd=base))["plugins"]
         broken = [p for p in plugins if p["state"] != "ok"]
         expected = {p.name for p in (ROOT / "plugins").iterdir() if p not in apart and _has_entry_point(p)}
@@ -49,7 +46,30 @@ def main() -> None:
             sys.exit(f"plugins after pip: {broken or found ^ expected}")
         target = base / "sample.icechunk"
         run(programs / "manifestry", "convert", ROOT / "samples" / "sea_surface.nc", target, cwd=base)
+        check_one_format(wheels, base)
         print(f"{len(built)} wheels installed by pip, {len(found)} plugins found, sample converted")
+
+
+def install(requirement: str, wheels: Path, environment: Path, constraints: Path) -> Path:
+    """Install as a user does who has the wheels; returns the directory of programs."""
+    venv.create(environment, with_pip=True)
+    programs = environment / "bin"
+    run(programs / "pip", "install", "--quiet", "--constraint", constraints, "--find-links", wheels, requirement)
+    run(programs / "pip", "check")
+    return programs
+
+
+def check_one_format(wheels: Path, base: Path) -> None:
+    """An extra brings one format; what is missing then is answered by what to install."""
+    programs = install("manifestry[netcdf3]", wheels, base / "small", base / "constraints.txt")
+    plugins = json.loads(run(programs / "python", "-m", "manifestry", "plugins", "--json", cwd=base))["plugins"]
+    if [plugin["name"] for plugin in plugins] != ["netcdf3"]:
+        sys.exit(f"plugins after manifestry[netcdf3]: {plugins}")
+    for arguments in (["inspect", ROOT / "samples" / "sea_surface.nc"], ["convert", "a.nc", "a.icechunk"]):
+        command = [str(programs / "manifestry"), *map(str, arguments)]
+        answer = subprocess.run(command, cwd=base, capture_output=True, text=True, check=False)
+        if answer.returncode != 3 or "pip install manifestry-" not in answer.stderr:
+            sys.exit(f"{' '.join(command)}: {answer.stderr}")
 
 
 def _has_entry_point(plugin: Path) -> bool:

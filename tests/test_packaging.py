@@ -82,6 +82,16 @@ def foreign(package: Path) -> Iterator[tuple[str, set[str], bool]]:
             yield path, owners(module), always
 
 
+def plugins() -> set[str]:
+    """Members of the workspace that bring formats, found by entry points."""
+    apart = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["workspace"]["exclude"]
+    return {
+        project(package)["name"]
+        for package in PACKAGES
+        if package not in {ROOT / path for path in apart} and "manifestry" in project(package).get("entry-points", {})
+    }
+
+
 every_package = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
 
 
@@ -105,7 +115,7 @@ def test_what_is_declared_is_imported(package):
     meta = project(package)
     declared = names([*meta["dependencies"], *chain.from_iterable(meta.get("optional-dependencies", {}).values())])
     used = set().union(*(found for _, found, _ in foreign(package)))
-    assert declared - FOUND_BY_NAME - used == set()
+    assert declared - FOUND_BY_NAME - used - (plugins() | {"manifestry"} if package.name == "core" else set()) == set()
 
 
 @every_package
@@ -154,3 +164,10 @@ def test_nothing_names_a_place_on_somebodys_machine():
     homes = re.compile(r"[\"'\s=(]((?:/work|/root|/Users|/home/(?!someone\b))/[\w./-]*)")
     named = [(path.relative_to(ROOT).as_posix(), found) for path in texts for found in homes.findall(path.read_text())]
     assert named == []
+
+
+def test_an_extra_of_the_core_brings_each_format():
+    extras = project(ROOT / "core")["optional-dependencies"]
+    (everything,) = extras["all"]
+    brought = {name for extra in re.findall(r"\w+", everything.partition("]")[0])[1:] for name in names(extras[extra])}
+    assert brought == plugins() | {"xarray"}

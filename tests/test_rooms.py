@@ -79,7 +79,7 @@ def test_no_import_of_the_core_runs_back_up():
     back = set()
     for path in top.rglob("*.py"):
         inner = path.relative_to(top).with_suffix("").parts
-        if inner == ("__init__",):
+        if inner in (("__init__",), ("__main__",)):
             continue
         back |= {(inner[0], room) for room in _imports(path) if order.index(room) > order.index(inner[0])}
     assert not back

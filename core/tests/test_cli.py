@@ -47,6 +47,32 @@ def test_program_help_lists_the_commands_and_exit_codes(cli):
     assert cli("--version") == (0, f"manifestry, version {mf.__version__}\n", "")
 
 
+def test_a_command_that_is_none_is_answered_with_the_one_that_was_meant(cli):
+    assert cli("convrt")[0] == 2
+    assert "No such command 'convrt'. Did you mean 'convert'?" in cli("convrt")[2]
+    assert "Did you mean" not in cli("zzz")[2]
+
+
+class TestInfo:
+    def test_versions_and_no_secrets(self, cli, monkeypatch):
+        monkeypatch.setenv("MANIFESTRY_SECRET", "hidden")
+        code, out, _ = cli("info")
+        assert code == 0
+        assert f"manifestry  {mf.__version__}" in out
+        assert re.search(r"^  numpy +\d", out, re.MULTILINE)
+        assert "MANIFESTRY_SECRET" in out
+        assert "hidden" not in out
+        found = document(cli("info", "--json")[1])
+        assert found["system"]["manifestry"] == mf.__version__
+        assert found["packages"]["numpy"] == np.__version__
+
+    def test_the_module_is_the_program(self):
+        done = subprocess.run(
+            [sys.executable, "-m", "manifestry", "--version"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"manifestry, version {mf.__version__}\n"
+
+
 class TestConvert:
     def test_says_what_was_written_and_how_to_open_it(self, cli, raw, tmp_path):
         code, out, err = cli("convert", raw, tmp_path / "a.box")
@@ -140,11 +166,54 @@ class TestInspect:
         header = next(i for i, line in enumerate(lines) if line.startswith("array "))
         assert " ".join(lines[header].split()) == "array dimensions type chunk shape encoding chunks stored ratio"
         assert " ".join(lines[header + 1].split()) == f"v y 10 {BY} x 4 int32 1 {BY} 4 10 160 B 1.0"
+        assert lines[-1] == "4 attributes, shown by --attributes"
+        code, out, err = cli("inspect", raw, "--attributes")
+        lines = out.splitlines()
+        assert (code, err) == (0, "")
         assert 'title = "Größe <b>bold</b>"' in out
         assert '  units = "K"' in lines
         assert "  n = [1, 2]" in lines
         assert "\x1b" not in out
         assert r"\x1b[31m" in out
+
+    def test_what_stands_for_no_value_is_a_column(self, cli, toy_formats, tmp_path):
+        source = toy_formats.raw_file(tmp_path / "a.raw", VALUES, own={"_FillValue": -9})
+        lines = cli("inspect", source)[1].splitlines()
+        (header,) = [line for line in lines if line.startswith("array ")]
+        assert header.endswith("nodata")
+        assert lines[lines.index(header) + 1].endswith(" -9")
+
+    def test_systems_are_said_by_code_and_long_texts_once(self, cli, toy_formats, tmp_path):
+        wkt = 'GEOGCRS["WGS 84",' + "x" * 200 + ',ID["EPSG",4326]]'
+        source = toy_formats.raw_file(
+            tmp_path / "a.raw", VALUES, attributes={"crs_wkt": wkt}, own={"spatial_ref": wkt, "proj:code": "EPSG:4326"}
+        )
+        code, out, _ = cli("inspect", source, "--attributes")
+        assert code == 0
+        assert out.splitlines()[2] == "coordinate system: EPSG:4326, WGS 84"
+        assert out.count("GEOGCRS") == 1
+        assert "  spatial_ref: as crs_wkt of /" in out.splitlines()
+
+    def test_a_line_for_each_file(self, cli, raw, toy_formats, tmp_path):
+        other = toy_formats.raw_file(tmp_path / "b.raw", VALUES, refuse=["w"], own={"_FillValue": 3})
+        (tmp_path / "c.raw").write_bytes(b"no format")
+        code, out, err = cli("inspect", "--short", raw, tmp_path / "c.raw", other)
+        first, failed, second = map(json.loads, out.splitlines())
+        assert (code, err) == (3, "")
+        assert first["source"] == f"file://{raw}"
+        assert first["arrays"]["v"]["shape"] == [10, 4]
+        assert first["arrays"]["v"]["bytes_stored"] == 160
+        assert "attributes" not in first["arrays"]["v"]
+        assert failed["error"]["type"] == "UnknownFormatError"
+        assert (second["refused"], second["arrays"]["v"]["nodata"]) == (1, 3)
+
+    def test_several_files_need_short(self, cli, raw, tmp_path):
+        code, _, err = cli("inspect", raw, raw)
+        assert code == 2
+        assert "--short" in err
+        code, _, err = cli("inspect", raw, "--short", "--html", tmp_path / "a.html")
+        assert code == 2
+        assert not (tmp_path / "a.html").exists()
 
     def test_json(self, cli, raw):
         code, out, _ = cli("inspect", raw, "--json", "--oo", "rows=2")

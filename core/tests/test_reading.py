@@ -394,6 +394,10 @@ class TestWrite:
         with pytest.raises(UnknownFormatError, match="<dict>: say which format"):
             write(tree, {})
 
+    def test_a_writer_that_is_missing_is_answered_by_what_to_install(self, write, tree):
+        with pytest.raises(UnknownFormatError, match=r"icechunk is not installed: pip install manifestry-icechunk$"):
+            write(tree, "out/x.ICECHUNK/")
+
     def test_capabilities(self, toy, write, tree):
         with pytest.raises(UnsupportedFeatureError, match="append in toy"):
             write(tree, at=Placement("n"), mode=Mode.APPEND)

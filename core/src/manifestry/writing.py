@@ -10,7 +10,7 @@ from typing import Any
 from manifestry.errors import OptionError, UnknownFormatError, UnsupportedFeatureError
 from manifestry.formats.contracts import OnUnsupported, WriteContext, WriteSession
 from manifestry.formats.descriptors import Capability, WriterDescriptor
-from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
+from manifestry.formats.loading import Entry, FormatRegistry, installed_formats, writer_to_install
 from manifestry.formats.options import make_options
 from manifestry.formats.plugin_errors import PluginCall
 from manifestry.formats.report import WriteReport
@@ -213,7 +213,8 @@ def choose_writer(target: Target, fmt: str | None, formats: FormatRegistry) -> E
     if len(found) == 1:
         return found[0]
     known = ", ".join(f"{e.descriptor.name} ({' '.join(e.descriptor.extensions)})" for e in entries) or "none"
-    raise UnknownFormatError(f"{target}: say which format to write with format= (--to); there are: {known}")
+    advice = "" if target.object is not None else writer_to_install(target.url, formats)
+    raise UnknownFormatError(f"{target}: say which format to write with format= (--to); there are: {known}{advice}")
 
 
 def _check_capabilities(entry: Entry[WriterDescriptor], at: Placement | None) -> None:

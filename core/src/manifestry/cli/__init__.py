@@ -9,10 +9,12 @@
 `verify`       `manifestry verify`: whether an output still says what its sources hold
 `inspect`      `manifestry inspect`: what is in a source, and how it is stored
 `description`  what `inspect` says of a tree, as plain data
+`systems`      coordinate reference systems by code and name
 `page`         the same as one page of HTML
 `identify`     `manifestry identify`: which format sources have
 `formats`      `manifestry formats`: what can be read and written, and with which options
 `plugins`      `manifestry plugins`: what is installed, and what is wrong with what does not work
+`info`         `manifestry info`: versions and platform, for a report of a defect
 =============  ======================================================================================
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import signal
@@ -21,7 +22,7 @@ from manifestry.issues import Issue
 
 __all__ = ["main", "run"]
 
-COMMANDS: Final = ("convert", "inspect", "identify", "formats", "plugins", "verify")
+COMMANDS: Final = ("convert", "inspect", "identify", "formats", "plugins", "verify", "info")
 """In the order in which people need them. Each is the object ``command`` of the module of its name."""
 
 EXIT_FAILED: Final = 1
@@ -45,6 +46,15 @@ class _Commands(click.Group):
         command = import_object(f"manifestry.cli.{cmd_name}:command")
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a name that is no command is answered with the one that was meant."""
+        close = difflib.get_close_matches(args[0], COMMANDS, 1)
+        if args[0] not in COMMANDS and close:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.cli.output import human_bytes
+from manifestry.cli.systems import system_labels
 from manifestry.formats.report import pluralise
 from manifestry.issues import Issue
 from manifestry.model.attributes import array_attributes_to_json, attributes_to_json
@@ -18,10 +20,19 @@ from manifestry.model.metadata import RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.source import Source
 
-__all__ = ["ARRAY_COLUMNS", "ArrayRow", "Description", "GroupRow", "Reference", "array_cells", "describe", "references"]
+__all__ = [
+    "NUMBER_COLUMNS",
+    "ArrayRow",
+    "Description",
+    "GroupRow",
+    "Reference",
+    "array_table",
+    "describe",
+    "references",
+]
 
-ARRAY_COLUMNS: Final = ("array", "dimensions", "type", "chunk shape", "encoding", "chunks", "stored", "ratio")
-"""Headings of what `array_cells` gives."""
+NUMBER_COLUMNS: Final = ("chunks", "stored", "ratio")
+"""Those of the columns of `array_table` that are numbers."""
 
 _BY: Final = " \N{MULTIPLICATION SIGN} "
 
@@ -72,6 +83,24 @@ class ArrayRow:
         return "varying" if self.chunk_shape is None else _BY.join(map(str, self.chunk_shape))
 
     @property
+    def nodata(self) -> Any:
+        """What stands for no value, None where nothing does."""
+        return self.attributes.get("_FillValue")
+
+    def to_short_json(self) -> dict[str, Any]:
+        """The array without its attributes."""
+        return {
+            "shape": self.shape,
+            "dims": self.dims,
+            "type": self.dtype,
+            "chunk_shape": self.chunk_shape,
+            "encoding": self.encoding,
+            "chunks": self.chunks_stored,
+            "bytes_stored": self.bytes_stored,
+            "nodata": self.nodata,
+        }
+
+    @property
     def encoding(self) -> str:
         """Codecs with what matters of them, in the order of encoding."""
         return " → ".join(filter(None, (_codec_label(codec) for codec in self.codecs)))
@@ -104,9 +133,25 @@ class Description:
         size = "" if self.file_bytes is None else f", {human_bytes(self.file_bytes)}"
         return f"{self.format}, {pluralise(len(self.arrays), 'array')} in {pluralise(self.files, 'file')}{size}"
 
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The coordinate reference systems by code and name."""
+        return system_labels([*(group.attributes for group in self.groups), *(row.attributes for row in self.arrays)])
+
     def to_json(self) -> dict[str, Any]:
         """The description as JSON."""
         return asdict(self)
+
+    def to_short_json(self) -> dict[str, Any]:
+        """What a catalogue wants to know of a file."""
+        return {
+            "source": self.source,
+            "format": self.format,
+            "bytes": self.file_bytes,
+            "crs": list(self.systems),
+            "arrays": {row.path: row.to_short_json() for row in self.arrays},
+            "refused": sum(issue.severity == "refused" for issue in self.issues),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +214,18 @@ def _describe_array(path: str, array: VirtualArray, issues: list[Issue]) -> Arra
     )
 
 
-def array_cells(row: ArrayRow) -> tuple[str, ...]:
-    """One array as texts for the table."""
+def array_table(rows: Iterable[ArrayRow]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and texts of a table of arrays; nodata is a column where an array has it."""
+    known = list(rows)
+    columns = ("array", "dimensions", "type", "chunk shape", "encoding", *NUMBER_COLUMNS)
+    cells = [_cells(row) for row in known]
+    if all(row.nodata is None for row in known):
+        return columns, cells
+    nodata = ["" if row.nodata is None else json.dumps(row.nodata, ensure_ascii=False) for row in known]
+    return (*columns, "nodata"), [(*row, value) for row, value in zip(cells, nodata, strict=True)]
+
+
+def _cells(row: ArrayRow) -> tuple[str, ...]:
     inlined = f" ({row.chunks_inlined} inline)" if row.chunks_inlined else ""
     stored = f"{row.chunks_stored}" if row.chunks_stored == row.chunks else f"{row.chunks_stored}/{row.chunks}"
     ratio = "" if row.ratio is None else f"{row.ratio:.1f}" if row.ratio >= 1 else f"{row.ratio:.2g}"

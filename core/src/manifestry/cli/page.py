@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from manifestry.cli.description import ARRAY_COLUMNS, Description, array_cells
+from manifestry.cli.description import NUMBER_COLUMNS, Description, array_table
 from manifestry.errors import TargetExistsError
 from manifestry.formats.targets import Mode, Target
 from manifestry.publishing.staging import StagedFile
@@ -30,8 +30,6 @@ dd { margin: 0; overflow-wrap: anywhere; }
 
 _OURS: Final = '<!doctype html>\n<html lang="en"><head><meta name="generator" content="manifestry inspect">'
 """How every page begins: what begins so may be replaced by another."""
-
-_NUMBERS: Final = frozenset({"chunks", "stored", "ratio"})
 
 
 def write_page(path: Path, found: Description, *, overwrite: bool = False) -> None:
@@ -80,7 +78,8 @@ def _lines(found: Description) -> Iterator[str]:
     yield f'{_OURS}<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head><body>'
     yield f"<h1>{title}</h1>"
     yield f"<p>{escape(found.headline)}</p>"
-    yield from _table(ARRAY_COLUMNS, [array_cells(row) for row in found.arrays])
+    yield from (f"<p>{escape(system)}</p>" for system in found.systems)
+    yield from _table(*array_table(found.arrays))
     yield "<h2>Attributes</h2>"
     for group in found.groups:
         yield from _attributes(group.path or "/", group.attributes, opened=not group.path)
@@ -94,7 +93,7 @@ def _lines(found: Description) -> Iterator[str]:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    marks = [' class="number"' if column in _NUMBERS else "" for column in columns]
+    marks = [' class="number"' if column in NUMBER_COLUMNS else "" for column in columns]
     yield "<table><thead><tr>"
     yield "".join(f"<th{mark}>{escape(column)}</th>" for mark, column in zip(marks, columns, strict=True))
     yield "</tr></thead><tbody>"

@@ -19,7 +19,15 @@ from manifestry.formats.descriptors import API_VERSION, ParserDescriptor, Writer
 from manifestry.formats.plugin_errors import PluginBoundary, PluginCall, import_object
 from manifestry.model.codecs import register_codecs
 
-__all__ = ["BLOCK_VARIABLE", "Entry", "FormatRegistry", "PluginRecord", "PluginState", "installed_formats"]
+__all__ = [
+    "BLOCK_VARIABLE",
+    "Entry",
+    "FormatRegistry",
+    "PluginRecord",
+    "PluginState",
+    "installed_formats",
+    "writer_to_install",
+]
 
 BLOCK_VARIABLE: Final = "MANIFESTRY_BLOCK_PLUGINS"
 """Environment variable: names of entry points or distributions, separated by commas, that are not to be loaded."""
@@ -36,6 +44,15 @@ KNOWN_ELSEWHERE: Final = {
     "virtualizarr": "manifestry-virtualizarr",
 }
 """First-party formats and their distributions, for telling what to install."""
+
+_WRITTEN_ENDINGS: Final = {
+    ".icechunk": "icechunk",
+    ".json": "kerchunk-json",
+    ".json.zst": "kerchunk-json",
+    ".parq": "kerchunk-parquet",
+    ".parquet": "kerchunk-parquet",
+}
+"""Endings of outputs that first-party writers write, for the same."""
 
 type Descriptor = ParserDescriptor | WriterDescriptor
 
@@ -219,6 +236,13 @@ class FormatRegistry:
 
 def _formats(record: PluginRecord) -> tuple[Descriptor, ...]:
     return (*record.parsers, *record.writers)
+
+
+def writer_to_install(name: str, formats: FormatRegistry) -> str:
+    """What to install to write an output of this name: ``"; pip install manifestry-icechunk"``, ``""`` where it is there."""
+    formats_of_name = [fmt for ending, fmt in _WRITTEN_ENDINGS.items() if name.rstrip("/").lower().endswith(ending)]
+    missing = [fmt for fmt in formats_of_name if fmt not in formats.writers]
+    return f"; {missing[0]} is not installed: pip install {KNOWN_ELSEWHERE[missing[0]]}" if missing else ""
 
 
 @cache

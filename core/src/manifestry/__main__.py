@@ -1,0 +1,5 @@
+"""``python -m manifestry`` is the command `manifestry`."""
+
+from manifestry.cli import main
+
+main()
