@@ -84,14 +84,21 @@ class LocalFile:
             return np.zeros((len(positions), length), "u1")
         if self._map is not None and len(positions) == 1 and (start := int(positions[0])) <= self._size - length:
             return np.frombuffer(self._map, "u1", length, start).reshape(1, length)
-        if self._map is not None and int(positions.max()) <= self._size - length:
-            file = np.frombuffer(self._map, "u1")
-            return np.lib.stride_tricks.sliding_window_view(file, length)[positions]
+        inside = np.full(len(positions), self._map is not None) & (positions <= self._size - length)
+        if inside.all():
+            return self._windows(length)[positions]
         data = np.zeros((len(positions), length), "u1")
-        for row, start in enumerate(positions.tolist()):
+        if inside.any():
+            data[inside] = self._windows(length)[positions[inside]]
+        for row in np.flatnonzero(~inside).tolist():
+            start = int(positions[row])
             part = self.read_range(start, start + length) if start < self._size else b""
             data[row, : len(part)] = np.frombuffer(part, "u1")
         return data
+
+    def _windows(self, length: int) -> NDArray[np.uint8]:
+        """The `length` bytes from each position of the file on, without a copy."""
+        return np.lib.stride_tricks.sliding_window_view(np.frombuffer(self._map, "u1"), length)
 
 
 _PAGE_BYTES: Final = 4096

@@ -25,8 +25,14 @@ from manifestry_hdf5.structures.data_objects.datatype_message import DATATYPE_ME
 from manifestry_hdf5.structures.data_objects.group_links import read_links
 from manifestry_hdf5.structures.data_objects.info_messages import LINK_INFO_MESSAGE
 from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind
-from manifestry_hdf5.structures.data_objects.object_attributes import read_attribute_messages
-from manifestry_hdf5.structures.data_objects.object_header import Message, read_messages
+from manifestry_hdf5.structures.data_objects.object_attributes import attributes_at_hand, read_attribute_messages
+from manifestry_hdf5.structures.data_objects.object_header import (
+    HeaderBlocks,
+    KnownMessages,
+    Message,
+    read_messages,
+    read_next_blocks,
+)
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.infrastructure.shared_messages import SharedMessages
 from manifestry_hdf5.structures.infrastructure.symbol_table import SYMBOL_TABLE_MESSAGE
@@ -53,18 +59,21 @@ def kind_of(header: Sequence[Message]) -> ObjectKind:
     MalformedFileError
         It is nothing.
     """
-    kinds = {message[0] for message in header}
-    if kinds & _GROUP_MESSAGES:
-        return ObjectKind.GROUP
-    if DATATYPE_MESSAGE in kinds:
-        return ObjectKind.DATASET if DATASPACE_MESSAGE in kinds else ObjectKind.DATATYPE
+    datatype = dataspace = False
+    for message in header:
+        kind = message[0]
+        if kind in _GROUP_MESSAGES:
+            return ObjectKind.GROUP
+        datatype, dataspace = datatype or kind == DATATYPE_MESSAGE, dataspace or kind == DATASPACE_MESSAGE
+    if datatype:
+        return ObjectKind.DATASET if dataspace else ObjectKind.DATATYPE
     raise MalformedFileError("object header: it has the messages of no object")
 
 
 type _Part = tuple[int, int]
-"""A part of an object, and the address of its header."""
+"""A part of an object, and the address of its header; 0 for the headers of many."""
 
-_HEADER, _LINKS, _ATTRIBUTES, _NOTHING = range(4)
+_HEADERS, _LINKS, _ATTRIBUTES, _NOTHING = range(4)
 
 
 class ObjectTable:
@@ -92,11 +101,7 @@ class ObjectTable:
         self._headers: dict[int, Sequence[Message] | ManifestryError] = {}
         self._links: dict[int, list[Link] | ManifestryError] = {}
         self._attributes: dict[int, list[bytes] | ManifestryError] = {}
-        self._tables: dict[int, dict[int, Any]] = {
-            _HEADER: self._headers,
-            _LINKS: self._links,
-            _ATTRIBUTES: self._attributes,
-        }
+        self._known: KnownMessages = {}
         self._read_ahead: set[int] = set()
 
     def read_ahead(
@@ -129,27 +134,76 @@ class ObjectTable:
 
         def follow(part: _Part, found: Any) -> Parts[_Part]:
             kind, address = part
-            table: dict[int, Any] | None = self._tables.get(kind)
-            if table is None:
-                return ()
-            table[address] = found
-            if isinstance(found, ManifestryError):
-                return ()
+            if kind == _HEADERS:
+                return self._follow_headers(found, paths, wants_group, hints)
             if kind == _LINKS:
-                return self._members(found, address, paths) if len(paths) <= max_objects else ()
-            if kind == _ATTRIBUTES:
-                return _unnamed(hints.of_attributes(found)) if hints else ()
-            further = self._contents(address, found, lambda: wants_group(paths[address]))
-            return [*further, *_unnamed(hints.of_header(found, paths[address]))] if hints else further
+                self._links[address] = found
+                more = not isinstance(found, ManifestryError) and len(paths) <= max_objects
+                return self._members(found, address, paths) if more else ()
+            return self._follow_attributes(address, found, hints) if kind == _ATTRIBUTES else ()
 
-        read_growing([((_HEADER, root), self.read_header(root))], follow, self._fetch)
+        read_growing(self._unread([root]), follow, self._fetch)
 
-    def _contents(self, address: int, header: Sequence[Message], is_wanted: Callable[[], bool]) -> Parts[_Part]:
+    def _unread(self, addresses: Iterable[int]) -> Parts[_Part]:
+        """A reader of some headers; of those that are known nothing is read."""
+        headers = []
+        for address in addresses:
+            known = self._headers.get(address, ())
+            if not isinstance(known, ManifestryError):
+                headers.append(HeaderBlocks(address, self._known, known))
+        return [((_HEADERS, 0), read_next_blocks(self._superblock, headers))]
+
+    def _follow_headers(
+        self,
+        headers: Sequence[HeaderBlocks],
+        paths: dict[int, str],
+        wants_group: Callable[[str], bool],
+        hints: ReadingAhead | None,
+    ) -> Parts[_Part]:
+        """What comes next of headers some blocks of which have been read, and what those lead to that are complete."""
+        parts: list[tuple[_Part, IndexReader[Any]]] = []
+        further = []
+        for header in headers:
+            if not header.ended:
+                further.append(header)
+                continue
+            address, messages = header.address, header.messages
+            self._headers[address] = header.error or messages
+            if header.error is None:
+                parts += self._contents(address, messages, lambda address=address: wants_group(paths[address]), hints)
+                if hints:
+                    parts += _unnamed(hints.of_header(messages, paths[address]))
+        if further:
+            parts.append(((_HEADERS, 0), read_next_blocks(self._superblock, further)))
+        return parts
+
+    def _follow_attributes(
+        self, address: int, found: list[bytes] | ManifestryError, hints: ReadingAhead | None
+    ) -> Parts[_Part]:
+        """Keep the attributes of an object; what they lead to."""
+        self._attributes[address] = found
+        return _unnamed(hints.of_attributes(found)) if hints and not isinstance(found, ManifestryError) else ()
+
+    def _contents(
+        self,
+        address: int,
+        header: Sequence[Message],
+        is_wanted: Callable[[], bool],
+        hints: ReadingAhead | None,
+    ) -> Parts[_Part]:
         """What to read of an object whose header has been read: attributes, and the links of a group that is wanted."""
         parts: list[tuple[_Part, IndexReader[Any]]] = []
         if address not in self._attributes:
-            reader = read_attribute_messages(header, self._superblock, self.shared)
-            parts.append(((_ATTRIBUTES, address), reader))
+            try:
+                found = attributes_at_hand(header, self._superblock)
+            except ManifestryError as error:
+                self._attributes[address] = error
+            else:
+                if found is not None:
+                    parts += self._follow_attributes(address, found, hints)
+                else:
+                    reader = read_attribute_messages(header, self._superblock, self.shared)
+                    parts.append(((_ATTRIBUTES, address), reader))
         for message in header:
             if message[0] in _GROUP_MESSAGES:
                 if address not in self._read_ahead and is_wanted():
@@ -160,13 +214,13 @@ class ObjectTable:
 
     def _members(self, links: list[Link], group: int, paths: dict[int, str]) -> Parts[_Part]:
         """The headers of those members of a group that are not known yet, whose paths are noted."""
-        parts: list[tuple[_Part, IndexReader[Any]]] = []
+        fresh: list[int] = []
         above = f"{paths[group]}/"
         for link in links:
             if link.kind is LinkKind.HARD and link.address not in paths:
                 paths[link.address] = (above + link.name.decode("utf-8", "replace")).lstrip("/")
-                parts.append(((_HEADER, link.address), self.read_header(link.address)))
-        return parts
+                fresh.append(link.address)
+        return self._unread(fresh)
 
     def read_header(self, address: int) -> IndexReader[Sequence[Message]]:
         """The messages of an object header, read when they are not known yet.
@@ -178,7 +232,7 @@ class ObjectTable:
         """
         if address in self._headers:
             return _given(self._headers[address])
-        return (yield from read_messages(self._superblock, address))
+        return (yield from read_messages(self._superblock, address, self._known))
 
     def header(self, address: int) -> Sequence[Message]:
         """The messages of an object header.
@@ -189,7 +243,7 @@ class ObjectTable:
             As `read_messages`.
         """
         if address not in self._headers:
-            self._headers[address] = self._read(read_messages(self._superblock, address))
+            self._headers[address] = self._read(read_messages(self._superblock, address, self._known))
         return _given(self._headers[address])
 
     def links(self, address: int) -> list[Link]:

@@ -18,7 +18,7 @@ from manifestry_hdf5.structures.fractal_heap.objects import read_objects
 from manifestry_hdf5.structures.infrastructure.dense_storage import ATTRIBUTES, read_records
 from manifestry_hdf5.structures.infrastructure.shared_messages import SharedMessages
 
-__all__ = ["read_attribute_messages"]
+__all__ = ["attributes_at_hand", "read_attribute_messages"]
 
 _SHARED: Final = 0x02
 
@@ -43,6 +43,25 @@ def read_attribute_messages(
                 return (yield from _dense_attributes(info, superblock, shared))
         elif message.kind == ATTRIBUTE_MESSAGE:
             messages.append((yield from shared.read(message)))
+    return messages
+
+
+def attributes_at_hand(header: Sequence[Message], superblock: Superblock) -> list[bytes] | None:
+    """As `read_attribute_messages` where all are in the header itself, as most are; None where they are not.
+
+    Raises
+    ------
+    MalformedFileError
+        The message that says where they are is damaged.
+    """
+    messages = []
+    for kind, flags, data in header:
+        if kind == ATTRIBUTE_MESSAGE:
+            if flags & _SHARED:
+                return None
+            messages.append(data)
+        elif kind == ATTRIBUTE_INFO_MESSAGE and parse_attribute_info(data, superblock).heap is not None:
+            return None
     return messages
 
 
