@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from manifestry.plugin import MalformedFileError, ManifestryError
 
@@ -76,6 +76,14 @@ type _Part = tuple[int, int]
 _HEADERS, _LINKS, _ATTRIBUTES, _NOTHING = range(4)
 
 
+class _Ahead(NamedTuple):
+    """What is read ahead: the paths of the objects met so far, which groups matter, and what else will be asked for."""
+
+    paths: dict[int, str]
+    wants_group: Callable[[str], bool]
+    hints: ReadingAhead | None
+
+
 class ObjectTable:
     """Reads what belongs to the objects of a file, and keeps it.
 
@@ -130,16 +138,16 @@ class ObjectTable:
         """
         if root in self._read_ahead:
             return
-        paths = {root: path}
+        ahead = _Ahead({root: path}, wants_group, hints)
 
         def follow(part: _Part, found: Any) -> Parts[_Part]:
             kind, address = part
             if kind == _HEADERS:
-                return self._follow_headers(found, paths, wants_group, hints)
+                return self._follow_headers(found, ahead)
             if kind == _LINKS:
                 self._links[address] = found
-                more = not isinstance(found, ManifestryError) and len(paths) <= max_objects
-                return self._members(found, address, paths) if more else ()
+                more = not isinstance(found, ManifestryError) and len(ahead.paths) <= max_objects
+                return self._members(found, address, ahead.paths) if more else ()
             return self._follow_attributes(address, found, hints) if kind == _ATTRIBUTES else ()
 
         read_growing(self._unread([root]), follow, self._fetch)
@@ -153,13 +161,7 @@ class ObjectTable:
                 headers.append(HeaderBlocks(address, self._known, known))
         return [((_HEADERS, 0), read_next_blocks(self._superblock, headers))]
 
-    def _follow_headers(
-        self,
-        headers: Sequence[HeaderBlocks],
-        paths: dict[int, str],
-        wants_group: Callable[[str], bool],
-        hints: ReadingAhead | None,
-    ) -> Parts[_Part]:
+    def _follow_headers(self, headers: Sequence[HeaderBlocks], ahead: _Ahead) -> Parts[_Part]:
         """What comes next of headers some blocks of which have been read, and what those lead to that are complete."""
         parts: list[tuple[_Part, IndexReader[Any]]] = []
         further = []
@@ -170,9 +172,9 @@ class ObjectTable:
             address, messages = header.address, header.messages
             self._headers[address] = header.error or messages
             if header.error is None:
-                parts += self._contents(address, messages, lambda address=address: wants_group(paths[address]), hints)
-                if hints:
-                    parts += _unnamed(hints.of_header(messages, paths[address]))
+                parts += self._contents(address, messages, ahead)
+                if ahead.hints:
+                    parts += _unnamed(ahead.hints.of_header(messages, ahead.paths[address]))
         if further:
             parts.append(((_HEADERS, 0), read_next_blocks(self._superblock, further)))
         return parts
@@ -184,13 +186,7 @@ class ObjectTable:
         self._attributes[address] = found
         return _unnamed(hints.of_attributes(found)) if hints and not isinstance(found, ManifestryError) else ()
 
-    def _contents(
-        self,
-        address: int,
-        header: Sequence[Message],
-        is_wanted: Callable[[], bool],
-        hints: ReadingAhead | None,
-    ) -> Parts[_Part]:
+    def _contents(self, address: int, header: Sequence[Message], ahead: _Ahead) -> Parts[_Part]:
         """What to read of an object whose header has been read: attributes, and the links of a group that is wanted."""
         parts: list[tuple[_Part, IndexReader[Any]]] = []
         if address not in self._attributes:
@@ -200,13 +196,13 @@ class ObjectTable:
                 self._attributes[address] = error
             else:
                 if found is not None:
-                    parts += self._follow_attributes(address, found, hints)
+                    parts += self._follow_attributes(address, found, ahead.hints)
                 else:
                     reader = read_attribute_messages(header, self._superblock, self.shared)
                     parts.append(((_ATTRIBUTES, address), reader))
         for message in header:
             if message[0] in _GROUP_MESSAGES:
-                if address not in self._read_ahead and is_wanted():
+                if address not in self._read_ahead and ahead.wants_group(ahead.paths[address]):
                     self._read_ahead.add(address)
                     parts.append(((_LINKS, address), read_links(header, self._superblock)))
                 break

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from itertools import batched
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from manifestry.plugin import (
@@ -22,8 +23,8 @@ from manifestry_hdf5.objects.filters import Chain, codec_chain, optional_chain
 from manifestry_hdf5.storage.chunk_bytes import decode_chunk, encode_chunk, remaining_filters
 from manifestry_hdf5.storage.copying import SMALL
 from manifestry_hdf5.structures.batched_reads import read_together
-from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, read_chunks
-from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkLayout
+from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, Extent, read_chunks, read_small_trees
+from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkIndex, ChunkLayout
 from manifestry_hdf5.structures.data_objects.filter_pipeline_message import FilterNumber
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ _SAME_SIZE: Final = frozenset({FilterNumber.SHUFFLE, FilterNumber.FLETCHER32})
 
 _CHECKSUM_BYTES: Final = 4
 
+_TREES_AT_ONCE: Final = 1024
+"""Small B-trees whose nodes are in memory at once."""
+
 
 class SkippedFiltersError(UnsupportedFeatureError):
     """No chain of codecs fits all chunks of a dataset, because filters were skipped for some."""
@@ -52,12 +56,40 @@ def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[Chun
     list
         A table for each dataset, or the error that ended reading its index.
     """
-    readers = [
-        read_chunks(dataset.layout, dataset.file.superblock, dataset.extent, context.limits.max_chunks)
+    file = datasets[0].file
+    grids = [
+        (dataset.layout, dataset.extent)
         for dataset in datasets
         if isinstance(dataset.layout, ChunkLayout) and dataset.extent is not None
     ]
-    return read_together(readers, datasets[0].file.fetch_index)
+    tables: list[Any] = _read_small_trees(grids, file)
+    rest = [number for number, table in enumerate(tables) if table is None]
+    limit = context.limits.max_chunks
+    readers = [read_chunks(grids[n][0], file.superblock, grids[n][1], limit) for n in rest]
+    for number, table in zip(rest, read_together(readers, file.fetch_index), strict=True):
+        tables[number] = table
+    return tables
+
+
+def _read_small_trees(grids: Sequence[tuple[ChunkLayout, Extent]], file: Hdf5File) -> list[ChunkTable | None]:
+    """The chunks of those datasets that have a version 1 B-tree of one node; None for others, and for damaged ones."""
+    tables: list[ChunkTable | None] = [None] * len(grids)
+    room = file.superblock.size - file.superblock.base
+    trees = [
+        number
+        for number, (layout, _) in enumerate(grids)
+        if layout.index is ChunkIndex.BTREE_V1 and layout.address is not None and layout.address < room
+    ]
+    for some in batched(trees, _TREES_AT_ONCE):
+        by_rank: dict[int, list[int]] = {}
+        for number in some:
+            by_rank.setdefault(len(grids[number][1].grid), []).append(number)
+        readers = [read_small_trees([grids[n] for n in numbers], file.superblock) for numbers in by_rank.values()]
+        for numbers, found in zip(by_rank.values(), read_together(readers, file.fetch_index), strict=True):
+            if not isinstance(found, ManifestryError):  # reading each alone says what it is
+                for number, table in zip(numbers, found, strict=True):
+                    tables[number] = table
+    return tables
 
 
 def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) -> tuple[ChunkManifest, Chain]:

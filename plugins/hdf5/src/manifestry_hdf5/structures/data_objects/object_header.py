@@ -190,11 +190,11 @@ class HeaderBlocks:
             start, stop = at + step, at + step + size
             if stop > end:
                 raise MalformedFileError(f"{self._where}: a message of {size} bytes where {end - start} are left")
-            if size > _SHORT:
+            whole = octets[at:stop] if size <= _SHORT else b""
+            message = known.get(whole)
+            if message is None:
                 message = self._message(kind, flags, octets[start:stop])
-            elif (message := known.get(whole := octets[at:stop])) is None:
-                message = self._message(kind, flags, octets[start:stop])
-                if len(known) < _MANY:
+                if whole and len(known) < _MANY:
                     known[whole] = message
             if kind == _CONTINUATION:
                 self._places = (*self._places, _continuation(message.data, superblock, self._where))

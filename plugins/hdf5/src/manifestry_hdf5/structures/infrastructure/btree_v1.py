@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +15,7 @@ from manifestry_hdf5.structures.fields import integers
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.infrastructure.key_order import check_ascending, ends, precedes
 
-__all__ = ["Leaves", "read_btree_v1"]
+__all__ = ["Leaves", "read_btree_v1", "read_only_leaves"]
 
 _USUAL_RANK: Final = 32
 """``Indexed Storage Internal Node K`` where nobody changed it; nodes that hold more are read again."""
@@ -77,6 +78,29 @@ def read_btree_v1(superblock: Superblock, address: int, ndim: int, max_chunks: i
         if int(positions.min()) < 0:
             raise MalformedFileError(f"version 1 B-tree at {address:#x}: a child has an impossible address")
         level -= 1
+
+
+def read_only_leaves(
+    superblock: Superblock, addresses: Sequence[int], ndim: int
+) -> IndexReader[tuple[Leaves, NDArray[np.int64], NDArray[np.bool_]]]:
+    """The chunks of many B-trees that are one leaf of the usual size each, as most are.
+
+    Returns
+    -------
+    leaves
+        The chunks of those trees one after the other.
+    counts, good
+        The number of chunks of each tree, and whether it is such a tree; of others there is none.
+    """
+    node = _Node(superblock, ndim)
+    [data] = yield [Blocks(superblock.base + np.array(addresses, "i8"), node.length)]
+    counts, good, records = node.only_leaves(data)
+    inside = records["at"][:, ndim] != 0
+    if inside.any():
+        trees = np.repeat(np.arange(len(counts)), counts)
+        good[trees[inside]] = False
+        records, counts = records[good[trees]], np.where(good, counts, 0)
+    return _leaves(records, ndim), counts, good
 
 
 class _Keys(NamedTuple):
@@ -170,12 +194,29 @@ class _Node:
             raise MalformedFileError(f"{tree}: its keys do not ascend")
         return _leaves(records, records["at"].shape[1] - 1)
 
+    def only_leaves(self, data: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.void]]:
+        """Of blocks: the entries of each, whether it is a tree of one leaf whose keys end in order, and all entries of those."""
+        heads = self._heads(data)
+        counts = (heads >> np.uint64(48)).astype("i8")
+        good = (heads & np.uint64((1 << 48) - 1) == np.uint64(_SIGNATURE)) & (counts <= 2 * self.rank)
+        counts[~good] = 0
+        table = np.ascontiguousarray(data[:, self._header : -self._last.itemsize]).view(self._record)
+        row = np.arange(len(data))
+        ordered = precedes(table["at"][row, counts - 1], self._final(data, counts)) | (counts == 0)
+        good, counts = good & ordered, np.where(ordered, counts, 0)
+        return counts, good, table[np.arange(2 * self.rank) < counts[:, None]]
+
+    def _final(self, data: NDArray[np.uint8], counts: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """The key behind the last entry of each node."""
+        at = self._header + counts * self._record.itemsize
+        octets = data[np.arange(len(data))[:, None], at[:, None] + np.arange(self._last.itemsize)]
+        final: NDArray[np.uint64] = np.ascontiguousarray(octets).view(self._last)["at"][:, 0]
+        return final
+
     def keys(self, data: NDArray[np.uint8], records: NDArray[np.void], *, leaf: bool) -> _Keys:
         """The keys of nodes on both sides of their entries; of leaves the first, the last, and what ends the last."""
         counts = (self._heads(data) >> np.uint64(48)).astype("i8")
-        at = self._header + counts * self._record.itemsize
-        octets = data[np.arange(len(data))[:, None], at[:, None] + np.arange(self._last.itemsize)]
-        final = np.ascontiguousarray(octets).view(self._last)["at"][:, 0]
+        final = self._final(data, counts)
         left = records["at"]
         if not leaf and not counts.all():
             raise MalformedFileError("version 1 B-tree: a node above the leaves has no children")
