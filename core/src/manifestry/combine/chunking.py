@@ -1,7 +1,8 @@
 """Arrays of different lengths along one dimension as one array with one chunk grid, without changing a value.
 
-In this order: whole chunks one after the other; uncompressed chunks split to a length that fits all; chunks that end
-inside the dimension read and encoded again, within a limit; a rectilinear grid, only when asked for; else refused.
+In this order: whole chunks one after the other; values that are copied already, in chunks as long as those they are in;
+uncompressed chunks split to a length that fits all; chunks that end inside the dimension read and encoded again, within a
+limit; a rectilinear grid, only when asked for; else refused.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -26,6 +28,10 @@ from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
 __all__ = ["join_along", "splits_along"]
+
+
+_LIGHT_BYTES: Final = 64
+"""About what a reference takes in an output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,10 @@ def join_along(
     if any(isinstance(array.metadata.chunk_grid, RectilinearGrid) for array in arrays):
         return _rectilinear(arrays, axis, path, metadata, merger)
     size = _common_size(arrays, axis)
+    longest = max(array.metadata.chunk_shape[axis] for array in arrays)
+    if size is not None and size < longest and _is_copied_anyway(arrays, axis, size, options):
+        whole = _with_chunk(metadata, axis, longest)
+        return _assemble(arrays, axis, path, whole, options=options, stores=stores, merger=merger)
     if size is not None:
         split = _with_chunk(metadata, axis, size)
         if math.prod(split.grid_shape) > Limits().max_chunks:
@@ -80,6 +90,16 @@ def _common_size(arrays: Sequence[VirtualArray], axis: int) -> int | None:
     if all(size == chunk for chunk in sizes) or all(splits_along(array.metadata, axis) for array in arrays):
         return size
     return None
+
+
+def _is_copied_anyway(arrays: Sequence[VirtualArray], axis: int, size: int, options: CombineOptions) -> bool:
+    """Whether split chunks would be lighter than references to them, of values that are in the manifests already."""
+    if options.partial == "raise":
+        return False
+    piece = size * arrays[0].metadata.dtype.itemsize * math.prod(arrays[0].metadata.chunk_shape[axis + 1 :])
+    if piece >= _LIGHT_BYTES or sum(array.metadata.nbytes for array in arrays) > options.inline_limit:
+        return False
+    return all(array.manifest.inlined.all() for array in arrays)
 
 
 def splits_along(metadata: ArrayMetadata, axis: int) -> bool:
@@ -138,7 +158,7 @@ def _assemble(
     stores: StoreRegistry,
     merger: FileMerger,
 ) -> VirtualArray:
-    """The chunk grid of the first array; chunks that no source holds whole are read and encoded again."""
+    """The chunk grid of `metadata`; chunks that no source holds whole are read and encoded again."""
     size = metadata.chunk_shape[axis]
     ends = np.cumsum([array.shape[axis] for array in arrays]).tolist()
     pieces = [_Piece(array, end - array.shape[axis], end) for array, end in zip(arrays, ends, strict=True)]

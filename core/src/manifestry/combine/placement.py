@@ -8,6 +8,7 @@ placement is refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +153,7 @@ class _Fit:
         problem = self._chunk_problem(region, tuple(shape), axes)
         self._check_meaning(axes[0] if at.append_dim is not None else None, values_only=bool(problem))
         if problem:
-            self._check_rewritable(problem, rewrite_below)
+            self._check_rewritable(problem, region, rewrite_below)
             return Destination(None, tuple(region), tuple(shape))
         chunks = self.stored.chunk_shape
         offset = tuple(part.start // chunk for part, chunk in zip(region, chunks, strict=True))
@@ -200,16 +201,28 @@ class _Fit:
         if unlike:
             self.refuse("; ".join(map(str, unlike)))
 
-    def _check_rewritable(self, problem: str, rewrite_below: int) -> None:
+    def _check_rewritable(self, problem: str, region: list[slice], rewrite_below: int) -> None:
         lossy = sorted({codec.name for codec in self.stored.codecs if not is_lossless([codec])})
         if lossy:
             self.refuse(f"{problem}; and it cannot be stored anew exactly with {', '.join(lossy)}")
         size = max(self.stored.nbytes, self.mine.nbytes)
+        if self.array.manifest.inlined.all():  # copies either way: what counts is how much is written for them
+            size = self._bytes_of_chunks(region)
         if size > rewrite_below:
             self.refuse(
                 f"{problem}; arrays of up to rewrite_below={rewrite_below} bytes are stored anew by their values, and "
                 f"this one takes {size}"
             )
+
+    def _bytes_of_chunks(self, region: list[slice]) -> int:
+        """Bytes of the elements of the stored chunks in which a region lies."""
+        if not isinstance(self.stored.chunk_grid, RegularGrid):
+            return max(self.stored.nbytes, self.mine.nbytes)
+        lengths: list[int] = [
+            (-(-part.stop // chunk) - part.start // chunk) * chunk
+            for part, chunk in zip(region, self.stored.chunk_shape, strict=True)
+        ]
+        return math.prod(lengths) * int(self.stored.dtype.itemsize)
 
     def _check_same(self, same: Same) -> None:
         self._check_meaning(None, values_only=True)

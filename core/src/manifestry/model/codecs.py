@@ -235,7 +235,7 @@ def _ours() -> Iterator[CodecEntry]:
         _SERIALIZER: ("complex_integer", "lerc", "numcodecs"),
         _BYTES: (
             "bitorder", "bits", "bitshuffle", "blosc2", "fixed_string", "horizontal_difference", "lzf", "nbit",
-            "optional", "record", "scaleoffset", "shuffle", "trim", "zfp",
+            "optional", "record", "scaleoffset", "shuffle", "strided", "trim", "zfp",
         ),
     }  # fmt: skip
     package = "manifestry-codecs"

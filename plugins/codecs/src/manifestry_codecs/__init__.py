@@ -12,8 +12,10 @@ Kerchunk) and zarr-python (Zarr v3). Names and configurations are written into s
 `hdf5_v3`            the codecs of these three in Zarr v3 pipelines
 `numcodecs_chain`    codecs of numcodecs that Zarr v3 has no names for
 `numcodecs_v3`       these codecs in Zarr v3 pipelines
+`strided`            pieces at equal distances: records of netCDF classic
+`strided_v3`         the same in Zarr v3 pipelines
 `tiff`               bit order, superfluous bytes, predictors, masked LERC and complex integers of TIFF
-`tiff_v3`            these codecs in Zarr v3 pipelines
+`tiff_v3`            the codecs of TIFF in Zarr v3 pipelines
 `array_field_v3`     the one data type: fields of structs that are arrays
 ===================  =======================================================================================
 

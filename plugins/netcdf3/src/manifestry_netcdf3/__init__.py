@@ -6,6 +6,7 @@
 `header`              the header, parsed by the grammar of the specification
 `external_types`      ``nc_type``: stored and native types, and default fill values
 `layout`              where the data of each variable lies, and the records that interleave
+`records`             small records that interleave: which are copied, and their bytes
 `arrays`              from the extent of a variable to a virtual array
 `native`              arrays as netCDF-C reads them, for `verify`
 ====================  ======================================================================================

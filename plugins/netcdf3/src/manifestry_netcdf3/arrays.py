@@ -10,6 +10,7 @@ from manifestry.plugin import (
     INLINE,
     ArrayMetadata,
     ChunkManifest,
+    Codec,
     FileTable,
     MalformedFileError,
     OptionError,
@@ -26,10 +27,13 @@ from manifestry_netcdf3.header import Variable
 from manifestry_netcdf3.layout import Extent
 from manifestry_netcdf3.options import NetCDF3Options
 
-__all__ = ["CHUNK_BYTES", "ArrayBuilder"]
+__all__ = ["CHUNK_BYTES", "STRIDED_BYTES", "ArrayBuilder"]
 
 CHUNK_BYTES: Final = 16 << 20
 """Bytes of a chunk where the caller does not say."""
+
+STRIDED_BYTES: Final = 4 << 20
+"""Bytes of interleaved records in a chunk where the caller does not say: each variable is read with all of them."""
 
 _FORGED_BYTES: Final = 1 << 30
 _FORGED_CHUNKS: Final = 1 << 16
@@ -58,8 +62,16 @@ class ArrayBuilder:
         self._context = context
         self._chunk_bytes = context.chunk_bytes or CHUNK_BYTES
 
-    def build(self, variable: Variable, extent: Extent, dims: tuple[str, ...]) -> VirtualArray:
+    def build(
+        self, variable: Variable, extent: Extent, dims: tuple[str, ...], copied: bytes | None = None
+    ) -> VirtualArray:
         """The virtual array of one variable.
+
+        Parameters
+        ----------
+        copied
+            Its values as the file has them, which then are copied into the manifest; what is missing at the end lies
+            behind the end of the file.
 
         Raises
         ------
@@ -68,7 +80,7 @@ class ArrayBuilder:
         UnsupportedFeatureError
             The variable is cut off and shall be refused, or would need too many bytes inline.
         OptionError
-            `records_per_chunk` does not divide the number of records.
+            `records_per_chunk` does not divide the number of contiguous records.
         """
         external = variable.type
         missing = self._missing_bytes(variable, extent)
@@ -77,8 +89,14 @@ class ArrayBuilder:
         if missing and self._options.truncated == "zeros":
             fill = np.zeros((), external.native)[()]
         total = math.prod(extent.shape) * external.stored.itemsize
-        if 0 < total < (self._context.inline_below or 0) and not missing:
+        codecs: tuple[Codec, ...] = (external.codec,)
+        if copied is not None:
+            grid, manifest = RegularGrid(extent.shape), self._inline(extent, copied, np.array(fill, external.stored))
+        elif 0 < total < (self._context.inline_below or 0) and not missing:
             grid, manifest = RegularGrid(extent.shape), self._copy_inline(extent)
+        elif not missing and (strided := self._strided(extent)) is not None:
+            grid, codec, manifest = strided
+            codecs = (*codecs, codec)
         else:
             grid = RegularGrid(self._chunk_shape(extent, external, cut_off=missing > 0))
             manifest = self._references(extent, grid, external, fill)
@@ -86,7 +104,7 @@ class ArrayBuilder:
             shape=extent.shape,
             dtype=external.native,
             chunk_grid=grid,
-            codecs=(external.codec,),
+            codecs=codecs,
             fill_value=fill,
             dims=dims,
             attributes=attributes,
@@ -137,6 +155,23 @@ class ArrayBuilder:
         if extent.shape[0] % wanted:
             raise OptionError(f"records_per_chunk={wanted} does not divide the {extent.shape[0]} records of the file")
         return wanted
+
+    def _strided(self, extent: Extent) -> tuple[RegularGrid, Codec, ChunkManifest] | None:
+        """Chunks of many interleaved records, of which a codec takes those of one variable; None where not asked for."""
+        if self._options.records != "strided" or extent.is_contiguous or not extent.slice_bytes:
+            return None
+        assert extent.record_bytes is not None
+        records, stride, length = extent.shape[0], extent.record_bytes, extent.slice_bytes
+        wanted = self._options.records_per_chunk or (self._context.chunk_bytes or STRIDED_BYTES) // stride
+        count = min(records, wanted)
+        if count < 2:
+            return None
+        firsts = np.arange(0, records, count, dtype="u8")
+        offsets = extent.begin + stride * firsts
+        lengths = (np.minimum(count, records - firsts) - 1) * stride + length
+        grid = RegularGrid((count, *extent.shape[1:]))
+        manifest = ChunkManifest.from_columns(grid.grid_shape(extent.shape), self._files, 0, offsets, lengths)
+        return grid, Codec("manifestry.strided", {"length": length, "stride": stride, "count": count}), manifest
 
     def _references(self, extent: Extent, chunks: RegularGrid, external: ExternalType, fill: Any) -> ChunkManifest:
         """The byte range of every chunk: an affine function of its position."""
@@ -190,6 +225,15 @@ class ArrayBuilder:
         index = np.zeros(len(offsets), "u4")
         index[at], offsets[at], lengths[at] = INLINE, 0, length
         return ChunkManifest.from_columns(grid, self._files, index, offsets, lengths, inline=bytes(chunk))
+
+    def _inline(self, extent: Extent, copied: bytes, fill: NDArray[Any]) -> ChunkManifest:
+        """Values that were copied, completed with fill values, as one inline chunk."""
+        self._check_count(extent.shape[0], extent, extent.slice_bytes)
+        lacking = extent.shape[0] * extent.slice_bytes - len(copied)
+        if lacking:
+            filler = np.full(-(-lacking // fill.itemsize), fill).tobytes()
+            copied += filler[len(filler) - lacking :]
+        return ChunkManifest.from_inline((1,) * len(extent.shape), [copied])
 
     def _copy_inline(self, extent: Extent) -> ChunkManifest:
         """All elements as one inline chunk, gathered by coalesced reads."""

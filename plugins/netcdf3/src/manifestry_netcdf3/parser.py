@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from manifestry.plugin import (
     MalformedFileError,
     OptionError,
@@ -18,12 +20,13 @@ from manifestry_netcdf3.header import read_header
 from manifestry_netcdf3.layout import Layout
 from manifestry_netcdf3.native import NetCDFReader
 from manifestry_netcdf3.options import NetCDF3Options
+from manifestry_netcdf3.records import Placed, copied_records
 
 __all__ = ["NetCDF3Parser"]
 
 
 class NetCDF3Parser:
-    """Parser of the netCDF classic format. Only the header is read, in one or a few requests."""
+    """Parser of the netCDF classic format: reads the header, and small records that are copied."""
 
     def parse(self, source: Source, options: NetCDF3Options, context: ParseContext) -> VirtualGroup:
         """The variables of a file as one group.
@@ -43,14 +46,19 @@ class NetCDF3Parser:
         layout = Layout(header, source.size)
         builder = ArrayBuilder(source, options, context)
         names = [dimension.name for dimension in header.dimensions]
-        arrays: dict[str, VirtualArray] = {}
+        wanted: dict[str, Placed] = {}
         for index, variable in enumerate(header.variables):
             if not context.wants(variable.name):
                 continue
             with context.isolate(variable.name):
-                _check_name(variable.name, arrays)
+                _check_name(variable.name, wanted)
+                wanted[variable.name] = Placed(variable, layout.extent(index))
+        copied = copied_records(source, list(wanted.values()), options, context)
+        arrays: dict[str, VirtualArray] = {}
+        for name, (variable, extent) in wanted.items():
+            with context.isolate(name):
                 dims = tuple(names[i] for i in variable.dimids)
-                arrays[variable.name] = builder.build(variable, layout.extent(index), dims)
+                arrays[name] = builder.build(variable, extent, dims, copied.get(name))
         return VirtualGroup(arrays, attributes=header.attributes)
 
     def open_native(self, source: Source, options: NetCDF3Options) -> NetCDFReader:  # noqa: ARG002 the contract
@@ -58,7 +66,7 @@ class NetCDF3Parser:
         return NetCDFReader(source)
 
 
-def _check_name(name: str, earlier: dict[str, VirtualArray]) -> None:
+def _check_name(name: str, earlier: Container[str]) -> None:
     """Refuse names that Zarr cannot have, and names that another variable has."""
     if not is_node_name(name):
         raise UnsupportedFeatureError(f"the name {name!r}", name, "Zarr has no such names; rename it with ncrename")
