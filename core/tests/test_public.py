@@ -6,6 +6,7 @@ import inspect
 import pickle
 import pkgutil
 import re
+from pathlib import Path
 
 import manifestry as mf
 import pytest
@@ -84,3 +85,23 @@ def test_refusals_say_feature_place_and_hint():
     assert str(many) == "2 parts:\n  a: f\n  b: g: why (hint)\nskip them"
     again = pickle.loads(pickle.dumps(many))
     assert (str(again), again.issues, again.hint) == (str(many), many.issues, "skip them")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda path: mf.write(path, "out.json"),
+        lambda path: mf.concat([path, path], "time"),
+        lambda path: mf.concat(path, "time"),
+        lambda path: mf.stack([path], "time"),
+        lambda path: mf.merge([path]),
+        mf.open_store,
+        mf.to_xarray,
+        mf.to_datatree,
+    ],
+    ids=["write", "concat", "concat one", "stack", "merge", "open_store", "to_xarray", "to_datatree"],
+)
+@pytest.mark.parametrize("path", ["a.nc", Path("a.nc"), None], ids=["text", "path", "none"])
+def test_a_path_in_place_of_a_tree_is_answered_by_what_is_expected(call, path):
+    with pytest.raises(TypeError, match=r"a tree was expected.* manifestry\.parse|not iterable"):
+        call(path)

@@ -67,8 +67,14 @@ def test_options_and_errors(packed, tmp_path):
         xr.open_dataset(packed, engine="manifestry", options={"x": 1})
     with pytest.raises(mf.SourceError, match="does not exist"):
         xr.open_dataset(tmp_path / "none.nc", engine="manifestry")
-    with pytest.raises(KeyError, match="inner"):
-        xr.open_dataset(packed, engine="manifestry", group="inner")
+
+
+@pytest.mark.parametrize("open_it", [xr.open_dataset, xr.open_datatree, xr.open_groups], ids=["one", "tree", "groups"])
+def test_a_group_that_is_not_there(packed, open_it):
+    with pytest.raises(mf.OptionError, match=r"there is no group 'inner' in .*; there are: none"):
+        open_it(packed, engine="manifestry", group="/inner")
+    with pytest.raises(mf.OptionError, match=r"'name' in .* is an array, not a group"):
+        open_it(packed, engine="manifestry", group="name")
 
 
 @pytest.mark.parametrize("open_it", [xr.open_dataset, xr.open_datatree, xr.open_groups], ids=["one", "tree", "groups"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from manifestry.model.tree import VirtualGroup
+from manifestry.model.tree import VirtualGroup, check_tree
 from manifestry.storage.registry import Stores
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def open_store(tree: VirtualGroup, *, stores: Stores = None) -> ManifestStore:
     """
     from manifestry.zarr_store import ManifestStore  # noqa: PLC0415 zarr is slow to import
 
+    check_tree(tree)
     return ManifestStore(tree, stores=stores)
 
 
@@ -56,11 +57,14 @@ def to_xarray(
 
     Raises
     ------
+    OptionError
+        There is no such group.
     KeyError
-        There is no such group, or no variable of a name in `load`.
+        There is no variable of a name in `load`.
     """
     from manifestry import xarray_bridge  # noqa: PLC0415 an optional dependency, slow to import
 
+    check_tree(tree)
     return xarray_bridge.to_xarray(tree, group, load=load, stores=stores)
 
 
@@ -68,4 +72,5 @@ def to_datatree(tree: VirtualGroup, *, load: bool | Collection[str] = False, sto
     """A whole tree as an xarray DataTree of virtual arrays; parameters as for `to_xarray`."""
     from manifestry import xarray_bridge  # noqa: PLC0415 as above
 
+    check_tree(tree)
     return xarray_bridge.to_datatree(tree, load=load, stores=stores)

@@ -18,7 +18,7 @@ from manifestry.formats.targets import Mode, OutputState, Placement, Target
 from manifestry.issues import Issue
 from manifestry.model.limits import Limits
 from manifestry.model.provenance import Provenance
-from manifestry.model.tree import VirtualGroup
+from manifestry.model.tree import VirtualGroup, check_tree
 from manifestry.model.validation import validate_tree
 from manifestry.progress import Progress, SilentProgress
 from manifestry.publishing.nesting import refuse_inside_output
@@ -81,6 +81,7 @@ def write(
         See `manifestry.errors`. Whatever is raised, what was at the target is still there.
     """
     at = Placement(append_dim, region) if append_dim is not None or region is not None else None
+    check_tree(tree)
     if at is not None and overwrite:
         raise OptionError("overwrite replaces the whole output; it does not go with append_dim or region")
     mode = Mode.APPEND if at is not None else Mode.OVERWRITE if overwrite else Mode.CREATE

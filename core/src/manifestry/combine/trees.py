@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 from manifestry.combine.compatibility.differences import places_values, same_attribute
@@ -12,7 +13,7 @@ from manifestry.errors import OptionError
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes
 from manifestry.model.provenance import Provenance
-from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.tree import VirtualArray, VirtualGroup, check_tree
 
 __all__ = [
     "build_tree",
@@ -41,8 +42,14 @@ def check_some(trees: Iterable[VirtualGroup]) -> list[VirtualGroup]:
     ------
     OptionError
         There is none.
+    TypeError
+        One of them is none, such as the path of a file.
     """
+    if isinstance(trees, str | PathLike):
+        check_tree(trees)
     parts = list(trees)
+    for part in parts:
+        check_tree(part)
     if not parts:
         raise OptionError("there is nothing to combine")
     return parts

@@ -16,7 +16,7 @@ from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.provenance import Provenance
 from manifestry.model.selection import Selection
 
-__all__ = ["UNNAMED_DIM", "VirtualArray", "VirtualGroup"]
+__all__ = ["UNNAMED_DIM", "VirtualArray", "VirtualGroup", "check_tree"]
 
 UNNAMED_DIM: Final = "unnamed_"
 """What names of dimensions begin with that are made up, since the source has none."""
@@ -227,6 +227,21 @@ class VirtualGroup:
         issues = f", {len(self.issues)} issues" if self.issues else ""
         return (
             f"<VirtualGroup {', '.join([*self.arrays, *(f'{g}/' for g in self.groups)][:8])}: {arrays} arrays{issues}>"
+        )
+
+
+def check_tree(given: object) -> None:
+    """Make sure that what a caller gives as a tree is one.
+
+    Raises
+    ------
+    TypeError
+        It is something else, most often the path of a file.
+    """
+    if not isinstance(given, VirtualGroup):
+        raise TypeError(
+            f"a tree was expected, not the {type(given).__name__} {given!r:.80}: manifestry.parse(path) gives the tree of a "
+            "file, manifestry.convert(sources, target) takes files"
         )
 
 

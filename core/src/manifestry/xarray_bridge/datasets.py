@@ -16,7 +16,7 @@ from manifestry.formats.loading import installed_formats
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.xarray_bridge.duck_array import VirtualDuckArray
-from manifestry.xarray_bridge.naming import base_group, named_arrays, original_dims, unnamed_dims
+from manifestry.xarray_bridge.naming import base_group, group_at, named_arrays, original_dims, unnamed_dims
 
 __all__ = [
     "from_virtual_dataset",
@@ -32,10 +32,7 @@ def to_xarray(
 ) -> xr.Dataset:
     """See `manifestry.views.to_xarray`."""
     installed_formats()  # what plugins know of codecs of their own decides what can be joined later
-    node = tree[base_group(tree, group)]
-    if isinstance(node, VirtualArray):
-        raise KeyError(f"{group} is an array, not a group")
-    return _dataset(node, load, StoreRegistry.of(stores))
+    return _dataset(group_at(tree, base_group(tree, group)), load, StoreRegistry.of(stores))
 
 
 def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreRegistry) -> xr.Dataset:  # noqa: FBT001 as users gave it

@@ -13,11 +13,11 @@ from xarray.backends import BackendEntrypoint
 
 from manifestry.errors import OptionError
 from manifestry.model.attributes import PACKING, Attributes, Reference
-from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.model.tree import VirtualGroup
 from manifestry.reading import parse_source
 from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
-from manifestry.xarray_bridge.naming import base_group, named_arrays
+from manifestry.xarray_bridge.naming import base_group, group_at, named_arrays
 from manifestry.zarr_store import ManifestStore
 
 __all__ = ["ManifestryBackend"]
@@ -108,9 +108,7 @@ class ManifestryBackend(BackendEntrypoint):
         tree = _tree(filename_or_obj, format, stores, on_unsupported, options or {})
         top = (group or "").strip("/")
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-        root = tree[top]
-        if isinstance(root, VirtualArray):
-            raise KeyError(f"{group} is an array, not a group")
+        root = group_at(tree, top)
         found = {}
         for path, _ in root.walk():
             name = "/" + path if path else "/"
@@ -145,9 +143,7 @@ def _open(
     tree: VirtualGroup, path: str, dropped: Collection[str], decoding: Mapping[str, Any], stores: Stores
 ) -> xr.Dataset:
     """A group through zarr, with the typed attributes of the model in place of those that JSON has."""
-    node = tree[path]
-    if isinstance(node, VirtualArray):
-        raise KeyError(f"{path} is an array, not a group")
+    node = group_at(tree, path)
     arrays = {name: array for name, array in named_arrays(node).items() if name not in dropped}
     plain = {name: replace(array, metadata=array.metadata.with_(attributes={})) for name, array in arrays.items()}
     store = ManifestStore(VirtualGroup(plain), stores=stores)

@@ -1,4 +1,4 @@
-"""Names for dimensions that have none: xarray needs some, and the way back must know them."""
+"""Names for dimensions that have none, since xarray needs some and the way back must know them; groups by their paths."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from types import EllipsisType
 from typing import cast
 
+from manifestry.combine.trees import label
+from manifestry.errors import OptionError
 from manifestry.model.tree import UNNAMED_DIM, VirtualArray, VirtualGroup
 
-__all__ = ["base_group", "named_arrays", "original_dims", "unnamed_dims"]
+__all__ = ["base_group", "group_at", "named_arrays", "original_dims", "unnamed_dims"]
 
 
 def original_dims(dims: Sequence[Hashable]) -> tuple[str | None, ...] | None:
@@ -30,17 +32,33 @@ def named_arrays(group: VirtualGroup) -> Mapping[str, VirtualArray]:
     }
 
 
+def group_at(tree: VirtualGroup, path: str) -> VirtualGroup:
+    """The group at a path.
+
+    Raises
+    ------
+    OptionError
+        There is no such group, as for the option `group` of a parser.
+    """
+    try:
+        node = tree[path]
+    except KeyError:
+        groups = ", ".join(name for name, _ in tree.walk() if name) or "none"
+        raise OptionError(f"there is no group {path!r} in {label(tree, 0)}; there are: {groups}") from None
+    if isinstance(node, VirtualArray):
+        raise OptionError(f"{path!r} in {label(tree, 0)} is an array, not a group")
+    return node
+
+
 def base_group(tree: VirtualGroup, path: str = "") -> str:
     """The path of the group that is opened: of a pyramid (GeoZarr ``multiscales``), the level of highest resolution.
 
     Raises
     ------
-    KeyError
+    OptionError
         There is no such group.
     """
-    node = tree[path]
-    if isinstance(node, VirtualArray):
-        raise KeyError(f"{path} is an array, not a group")
+    node = group_at(tree, path)
     layout = node.attributes.get("multiscales")
     if node.arrays or not isinstance(layout, Mapping):
         return path
