@@ -91,7 +91,6 @@ STATIC = {"lat": place(FLOATS), "lon": place(FLOATS)}
 MOVED = {"lat": place(FLOATS + 1), "lon": place(FLOATS + 1)}
 X = np.array([0.1, 0.2, 0.3])
 WEST, EAST = ({"x": (X, ("x",))}, {"x": (np.nextafter(X, [1, 0, 1]), ("x",))})
-UNITS = {"time": (np.array([24.0]), ("time",), {"units": "hours since 2000-01-02"})}
 CHUNKS = {
     "t": (np.concatenate([FLOATS[None]] * 3), ("time", "y", "x"), {}, {"zlib": True, "chunksizes": (2, *SHAPE)}),
     "u": None, "steps": 3, "v": (np.arange(3.0), ("time",), {}, {"chunksizes": (1,)}),
@@ -111,7 +110,6 @@ def utm(zone):
 
 SITES = {
     # name: (files, keywords of convert, combine options, {hint: variables that are lost})
-    "units of time": (lambda d: everywhere(d, {}, UNITS), {}, {HARMONISE: ()}),
     "packing": (lambda d: everywhere(d, {}, {"t": record(5, "f4", units="K", scale_factor=2.0)}), {}, {DROP: ("t",)}),
     "units": (lambda d: everywhere(d, {}, {"t": record(5, units="degC")}), {}, {DROP: ("t",)}),
     "type that holds": (lambda d: everywhere(d, {"t": record(1, "i2")}, {"t": record(5, "i4")}), {}, {HARMONISE: (), DROP: ("t",)}),
@@ -441,7 +439,6 @@ APPENDED = {
     ),
     "other coordinates": (MOVED, STATIC, {}),
     "units": ({"t": record(5, units="degC")}, {}, {}),
-    "units of time": (UNITS, {}, {HARMONISE: ()}),
 }
 
 

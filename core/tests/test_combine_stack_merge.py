@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import zarr
 from manifestry.combine import inline_array
-from manifestry.combine.compatibility.times import convert_times
 from manifestry.combine.dimensions import drop_axis, expand_array
 from manifestry.model.codecs import Codec
 from manifestry.model.validation import validate_tree
@@ -129,42 +128,3 @@ def test_merge_refuses_two_lengths_of_a_dimension():
     b = mf.VirtualGroup({"b": inline_array(np.arange(4), ("x",))})
     with pytest.raises(mf.IncompatibleArraysError, match="the dimension x has length 3 in a and 4 in b"):
         mf.merge([a, b])
-
-
-@pytest.mark.parametrize(
-    ("values", "have", "want", "expected"),
-    [
-        (np.array([0, 36], "i4"), "hours since 2000-02-28", "minutes since 2000-02-28 12:00", [-720, 1440]),
-        (np.array([1], "i8"), "days since 2000-02-29", "seconds since 2000-03-01T00:00:00Z", [0]),
-        (np.array([1.5]), "days since 1999-12-31 00:00:00 +01:00", "hours since 2000-01-01", [11.0]),
-    ],
-)
-def test_times(values, have, want, expected):
-    np.testing.assert_array_equal(convert_times(values, {"units": have}, {"units": want}), expected)
-
-
-def test_times_keep_missing_values_and_calendars():
-    have = {"units": "days since 2001-03-01", "calendar": "noleap", "_FillValue": np.int32(-9)}
-    want = {"units": "days since 2000-01-01", "calendar": "365_day", "_FillValue": np.int32(-1)}
-    assert convert_times(np.array([0, -9], "i4"), have, want).tolist() == [365 + 59, -1]
-    with pytest.raises(ValueError, match="calendar noleap are not times of 360_day"):
-        convert_times(np.array([0], "i4"), have, {**want, "calendar": "360_day"})
-    with pytest.raises(ValueError, match="not a time unit of fixed length"):
-        convert_times(np.array([0], "i4"), {"units": "months since 2000-01-01"}, want)
-    with pytest.raises(ValueError, match="before the Gregorian reform"):
-        convert_times(np.array([-900000.0]), {"units": "days since 2000-01-01"},
-                      {"units": "days since 2000-01-01", "calendar": "proleptic_gregorian"})  # fmt: skip
-
-
-@pytest.mark.parametrize("date", ["2001-13-01", "2001-00-01", "2001-01-32", "2001-01-01 24:00", "2001-01-01 00:60"])
-def test_times_since_no_date(date):
-    with pytest.raises(ValueError, match="is not a date"):
-        convert_times(np.array([0.0]), {"units": f"days since {date}"}, {"units": "days since 2000-01-01"})
-
-
-def test_times_that_no_number_is():
-    unit = {"units": "days since 2000-01-01"}
-    with pytest.raises(ValueError, match="infinite numbers are not times"):
-        convert_times(np.array([1.0, np.inf]), unit, {"units": "days since 2001-01-01"})
-    with pytest.raises(ValueError, match="has no exact number of type float32"):
-        convert_times(np.array([3e38], "f4"), unit, {"units": "hours since 2000-01-01"})

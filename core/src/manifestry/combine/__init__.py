@@ -5,6 +5,7 @@
 `stacking`       `stack`: trees one after the other along a new dimension
 `merging`        `merge`: trees with different variables as one tree
 `options`        CombineOptions: what to do where trees differ
+`comparison`     the trees of a run side by side: what differs, and whether it matters
 `compatibility`  what must agree for arrays to be one, and what is made to agree
 `hints`          options that would help, each tried before it is advised
 `trees`          what trees are called, and trees made of paths

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from manifestry.combine.chunking import join_along
-from manifestry.combine.compatibility.differences import Aspect, Difference, differences, inherited_attributes
-from manifestry.combine.compatibility.fixed_arrays import FixedArray, is_same_array
+from manifestry.combine.comparison import Comparison
+from manifestry.combine.compatibility.differences import Aspect, differences
 from manifestry.combine.compatibility.harmonising import harmonise
 from manifestry.combine.compatibility.meaning import explain_losses, lost_meaning, nearest
-from manifestry.combine.dimensions import axis_along, can_expand, stack_arrays
+from manifestry.combine.dimensions import axis_along, can_expand
 from manifestry.combine.filling import fill_missing, missing_error
 from manifestry.combine.hints import TRIED_BYTES, ConflictError, MeaningLostError, limit_hints, remedy, with_advice
 from manifestry.combine.index import check_order, load_along
@@ -21,18 +21,14 @@ from manifestry.combine.trees import (
     build_tree,
     check_names,
     check_some,
-    combine_attributes,
     is_named,
-    label,
     ordered_union,
     shared_parts,
 )
-from manifestry.combine.values import encode_values, plain_metadata, read_values
+from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
 from manifestry.hints import Hint
 from manifestry.issues import Issue
-from manifestry.model.attributes import Attributes
-from manifestry.model.datatypes import same_bits
 from manifestry.model.files import FileMerger
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
@@ -113,18 +109,11 @@ class Concatenation:
         self._all = [*trees, *([] if like is None else [like])]
         self._check_order = check_order
         self._merger = FileMerger()
-        self._issues: list[Issue] = []
         self._remedies: dict[str, Sequence[Hint]] = {}
         self._lengths: dict[str, tuple[list[int], str]] = {}
         self._continued = continued
         self._copy_budget = TRIED_BYTES if trial else None
-        self._arrays = [stack_arrays(dict(tree.walk_arrays()), dim, options.stack) for tree in trees]
-        self._inherited = [inherited_attributes(arrays) for arrays in self._arrays]
-        if like is None:
-            self._like_arrays = self._arrays[0]
-        else:
-            self._like_arrays = stack_arrays(dict(like.walk_arrays()), dim, () if continued else options.stack)
-        self._like_inherited = inherited_attributes(self._like_arrays)
+        self._sides = Comparison(trees, dim, options, self.stores, like=like, keeps_dimensions=continued)
 
     def run(self) -> VirtualGroup:
         """The tree of all; an error says which options help."""
@@ -144,22 +133,32 @@ class Concatenation:
         along = [p for p, a in combined.items() if self.dim in (a.dims or ()) and p.rpartition("/")[2] != self.dim]
         if not along or (self._continued and not self._continues(combined, options)):
             raise IncompatibleArraysError("required arrays would be left out")
-        return sorted({path for arrays in (self._like_arrays, *self._arrays) for path in arrays} - combined.keys())
+        return sorted(
+            {path for arrays in (self._sides.like_arrays, *self._sides.arrays) for path in arrays} - combined.keys()
+        )
 
     def _continues(self, arrays: Mapping[str, VirtualArray], options: CombineOptions) -> bool:
         """Whether an output can go on with some arrays: it keeps its own, what missing chunks read as, and attributes."""
-        if options.attributes == "drop" != self.options.attributes or not self._like_arrays.keys() <= arrays.keys():
+        if (
+            options.attributes == "drop" != self.options.attributes
+            or not self._sides.like_arrays.keys() <= arrays.keys()
+        ):
             return False
-        pairs = ((self._like_arrays[path], array) for path, array in arrays.items() if path in self._like_arrays)
+        pairs = (
+            (self._sides.like_arrays[path], array) for path, array in arrays.items() if path in self._sides.like_arrays
+        )
         found = (differences(*pair, axis_along(pair[0], self.dim)) for pair in pairs)
         return not any(one.aspect is Aspect.FILL_VALUE for ones in found for one in ones)
 
     def join(self) -> VirtualGroup:
         """As `run`, for callers that need no advice."""
-        paths = ordered_union([self._like_arrays, *self._arrays])
+        self._sides.agree_on_times()
+        paths = ordered_union([self._sides.like_arrays, *self._sides.arrays])
         for option, names in (("load", self.options.load), ("stack", self.options.stack)):
             check_names(option, names, paths)
-        if not any(axis_along(array, self.dim) is not None for arrays in self._arrays for array in arrays.values()):
+        if not any(
+            axis_along(array, self.dim) is not None for arrays in self._sides.arrays for array in arrays.values()
+        ):
             raise self._no_dimension_error([issue for tree in self.trees for issue in tree.issues])
         # Coordinates first: where another array does not match one, that array is dropped.
         joined = {
@@ -167,34 +166,36 @@ class Concatenation:
         }
         arrays = {path: array for path in paths if (array := joined[path]) is not None}
         if not any(axis_along(array, self.dim) is not None for array in arrays.values()):
-            raise self._no_dimension_error(self._issues)
+            raise self._no_dimension_error(self._sides.issues)
         if len(arrays) < len(paths):
-            self._issues = explain_losses(self._issues, lost_meaning(self._all, arrays.keys()))
+            self._sides.issues = explain_losses(self._sides.issues, lost_meaning(self._all, arrays.keys()))
         groups = [dict(tree.walk()) for tree in self.trees]
         like_groups = groups[0] if self._like is None else dict(self._like.walk())
         attributes = {}
         for path in ordered_union([like_groups, *groups]):
             holders = [(i, g[path].attributes) for i, g in enumerate(groups) if path in g]
             first = like_groups[path].attributes if path in like_groups else holders[0][1]
-            attributes[path] = self._attributes(path, first, holders)
+            attributes[path] = self._sides.attributes(path, first, holders)
         tree = build_tree(arrays, attributes)
-        return tree.with_(**shared_parts(self.trees, self._issues))
+        return tree.with_(**shared_parts(self._sides.trees_without_old_forms(), self._sides.issues))
 
     def _no_dimension_error(self, issues: Sequence[Issue]) -> ManifestryError:
         """No array has the dimension, perhaps because all that had it were left out."""
         lost = next((issue for issue in issues if issue.severity == "refused"), None)
         if lost is not None:
             return IncompatibleArraysError(f"no variable with the dimension {self.dim!r} is left: {lost}")
-        dims = sorted({str(d) for a in self._like_arrays.values() for d in a.dims or ()})
+        dims = sorted({str(d) for a in self._sides.like_arrays.values() for d in a.dims or ()})
         way = f"; a coordinate makes it a new dimension: coords=['{self.dim}=...'] (--coord), or stack()"
         return OptionError(
             f"no array has the dimension {self.dim!r} (there are: {', '.join(dims) or 'none'})"
-            + (way if all(map(can_expand, self._arrays)) else "")
+            + (way if all(map(can_expand, self._sides.arrays)) else "")
         )
 
     def _combine_or_drop(self, path: str) -> VirtualArray | None:
         """One variable, or None where it is left out because the options say so."""
         try:
+            if path in self._sides.time_failures:
+                raise self._sides.time_failures[path]
             return self._combine_variable(path)
         except MalformedFileError as error:
             raise MalformedFileError(f"{path}: {error}") from error
@@ -203,75 +204,69 @@ class Concatenation:
                 raise
             self._remedies[path] = getattr(error, "remedies", ())
             message = str(error).removeprefix(f"{path}: ")
-            self._issues.append(
+            self._sides.issues.append(
                 Issue(path=path, feature="incompatible in some sources", message=message, hint="left out")
             )
             return None
 
     def _combine_variable(self, path: str) -> VirtualArray | None:
-        holders = [i for i, arrays in enumerate(self._arrays) if path in arrays]
-        first = self._like_arrays.get(path)
+        holders = [i for i, arrays in enumerate(self._sides.arrays) if path in arrays]
+        first = self._sides.like_arrays.get(path)
         if first is None:
             if self._like is not None and self.options.missing == "fill":
-                raise missing_error(path, f"is in {self._label(holders[0])} and not in the first source")
-            first = self._arrays[holders[0]][path]
-        if len(holders) < len(self.trees) or path not in self._like_arrays:
+                raise missing_error(path, f"is in {self._sides.label(holders[0])} and not in the first source")
+            first = self._sides.arrays[holders[0]][path]
+        if len(holders) < len(self.trees) or path not in self._sides.like_arrays:
             lacking = next((i for i in range(len(self.trees)) if i not in set(holders)), None)
             where = (
-                f"in {self._label(holders[0])}, but not in the first source"
+                f"in {self._sides.label(holders[0])}, but not in the first source"
                 if lacking is None
-                else f"not in {self._label(lacking)}"
+                else f"not in {self._sides.label(lacking)}"
             )
             if self.options.missing == "raise":
                 raise missing_error(path, f"is {where}")
             if self.options.missing == "drop":
-                self._issues.append(Issue(path=path, feature="missing in some sources", message=where, hint="left out"))
+                self._sides.issues.append(
+                    Issue(path=path, feature="missing in some sources", message=where, hint="left out")
+                )
                 return None
         axis = axis_along(first, self.dim)
         if axis is None:
-            return self._keep_fixed(path, first, holders)
+            return self._sides.keep_fixed(path, first, holders)
         return self._join_variable(path, first, axis)
-
-    def _label(self, position: int) -> str:
-        return label(self.trees[position], position)
-
-    def _attributes(self, path: str, first: Attributes, own_attributes: Sequence[tuple[int, Attributes]]) -> Attributes:
-        def name(at: int) -> str:
-            return self._label(own_attributes[at - 1][0]) if at else "the first source"
-
-        return combine_attributes(
-            path, [first, *(a for _, a in own_attributes)], name, self.options, self._issues.append
-        )
 
     def _join_variable(self, path: str, first: VirtualArray, axis: int) -> VirtualArray:
         if self.options.missing == "fill":
-            first, parts = fill_missing(path, first, self._arrays, self.dim, self._label)
+            first, parts = fill_missing(path, first, self._sides.arrays, self.dim, self._sides.label)
         else:
-            parts = [arrays[path] for arrays in self._arrays if path in arrays]
+            parts = [arrays[path] for arrays in self._sides.arrays if path in arrays]
         name = path.rpartition("/")[2]
-        like = (first, self._like_inherited.get(path, {}))
+        like = (first, self._sides.like_inherited.get(path, {}))
         if (name == self.dim and first.metadata.ndim == 1) or self._is_loaded(path):
-            inherited = [self._inherited[i].get(path, {}) for i in range(len(parts))]
+            holders = [
+                i for i, arrays in enumerate(self._sides.arrays) if path in arrays or len(parts) == len(self.trees)
+            ]
+            inherited = [self._sides.inherited[i].get(path, {}) for i in holders]
             joined = load_along(
-                parts, axis, path, inherited, like, options=self.options, stores=self.stores, labels=self._label
+                parts, axis, path, inherited, like, options=self.options, stores=self.stores, labels=self._sides.label
             )
             if name == self.dim and first.metadata.ndim == 1 and self._check_order:
                 lengths = [part.shape[0] for part in parts]
                 values = read_values(joined, self.stores)
-                self._issues += check_order(path, values, lengths, self._label)
+                self._sides.issues += check_order(path, values, lengths, self._sides.label)
         else:
             same = [self._fit(path, first, part, i, axis) for i, part in enumerate(parts)]
             joined = join_along(same, axis, path, options=self.options, stores=self.stores, merger=self._merger)
         self._check_lengths(path, [part.shape[axis] for part in parts])
         own_attributes = [(i, part.attributes) for i, part in enumerate(parts)]
-        attributes = self._attributes(path, first.attributes, own_attributes)
+        attributes = self._sides.attributes(path, first.attributes, own_attributes)
         metadata = joined.metadata.with_(attributes=attributes, fill_value=first.metadata.fill_value)
         return VirtualArray(metadata, joined.manifest)
 
     def _check_lengths(self, path: str, lengths: list[int]) -> None:
         """In each source the dimension has one length in all arrays of a group: values would shift otherwise."""
         group = path.rpartition("/")[0]
-        near = nearest(group, self.dim, self._like_arrays.keys())
+        near = nearest(group, self.dim, self._sides.like_arrays.keys())
         # The group of their coordinate, or their own.
         home = group if near is None else near.rpartition("/")[0]
         known, other = self._lengths.setdefault(home, (lengths, path))
@@ -280,115 +275,36 @@ class Concatenation:
         position = next(i for i, (a, b) in enumerate(zip(known, lengths, strict=True)) if a != b)
         raise ConflictError(
             f"{path}: the dimension {self.dim} has length {lengths[position]}, and {known[position]} in {other}, in "
-            f"{self._label(position)}: what follows would not match its coordinates",
+            f"{self._sides.label(position)}: what follows would not match its coordinates",
             [remedy("on_conflict", "drop")],
         )
 
     def _is_loaded(self, path: str) -> bool:
         return is_named(path, self.options.load)
 
-    def _differences(
-        self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int | None
-    ) -> list[Difference]:
-        inherited = (self._like_inherited.get(path, {}), self._inherited[position].get(path, {}))
-        return differences(first, other, axis, inherited)
-
     def _fit(self, path: str, first: VirtualArray, other: VirtualArray, position: int, axis: int) -> VirtualArray:
         """`other` if it decodes like `first`, or what it is harmonised to."""
-        found_differences = self._differences(path, first, other, position, axis)
+        found_differences = self._sides.differences(path, first, other, position, axis)
         if not found_differences:
             return other
-        where = self._label(position)
+        where = self._sides.label(position)
         if self.options.on_conflict != "harmonise":
-            raise self._conflict_error(path, found_differences, where, (first, other))
+            raise self._sides.conflict_error(path, found_differences, where, (first, other))
         size, limit = other.metadata.nbytes, self.options.inline_limit
         if self._copy_budget is not None:
             self._copy_budget -= size
             if self._copy_budget < 0:
                 raise IncompatibleArraysError(f"{path}: trying it would copy more than {TRIED_BYTES} bytes")
         meaning = (
-            {**self._like_inherited.get(path, {}), **first.attributes},
-            {**self._inherited[position].get(path, {}), **other.attributes},
+            {**self._sides.like_inherited.get(path, {}), **first.attributes},
+            {**self._sides.inherited[position].get(path, {}), **other.attributes},
         )
         try:
             return harmonise(first, other, found_differences, meaning, stores=self.stores, limit=limit)
         except ManifestryError as error:
             remedies = [
                 *limit_hints(size, limit),
-                *self._stack_hints(path, first, other),
+                *self._sides.stack_hints(path, first, other),
                 remedy("on_conflict", "drop"),
             ]
             raise ConflictError(f"{path}: {found_differences[0]} in {where}: {error}", remedies) from error
-
-    def _conflict_error(
-        self, path: str, found_differences: Sequence[Difference], where: str, arrays: tuple[VirtualArray, VirtualArray]
-    ) -> ConflictError:
-        listed = "; ".join(map(str, found_differences))
-        remedies = [
-            remedy("on_conflict", "harmonise"),
-            *self._stack_hints(path, *arrays),
-            remedy("on_conflict", "drop"),
-        ]
-        return ConflictError(f"{path}: {listed} in {where} (compared with the first source)", remedies)
-
-    def _stack_hints(self, path: str, *arrays: VirtualArray) -> list[Hint]:
-        """What gives a variable the dimension: not one that counts the elements of a dimension of its own."""
-        name = path.rpartition("/")[2]
-        if name in (arrays[0].dims or ()) or all(axis_along(array, self.dim) is not None for array in arrays):
-            return []
-        others = {other for arrays in self._arrays for other in arrays if other.endswith(f"/{name}")}
-        mark = path if "/" in path or not others else f"/{path}"
-        return [remedy("stack", tuple(dict.fromkeys((*self.options.stack, mark))))]
-
-    def _keep_fixed(self, path: str, first: VirtualArray, holders: Sequence[int]) -> VirtualArray:
-        kept = FixedArray(first, self.stores, self.options.inline_limit, self._like_inherited.get(path))
-        if self.options.compat != "override":
-            others = [i for i in holders if not is_same_array(first, self._arrays[i][path])]
-            near = kept.near([self._arrays[i][path] for i in others])
-            for position, other in zip(others, near, strict=True):
-                self._compare(path, kept, other, position)
-        source_array = self._arrays[holders[0]][path] if self._like is None else first
-        attributes = self._attributes(path, first.attributes, [(i, self._arrays[i][path].attributes) for i in holders])
-        metadata = source_array.metadata.with_(attributes=attributes)
-        if not self._is_loaded(path):
-            return VirtualArray(metadata, source_array.manifest)
-        if metadata.nbytes > self.options.inline_limit:
-            raise ConflictError(
-                f"{path}: copying its values takes {metadata.nbytes} bytes; the limit is "
-                f"inline_limit={self.options.inline_limit}",
-                limit_hints(metadata.nbytes, self.options.inline_limit),
-            )
-        return encode_values(read_values(source_array, self.stores), plain_metadata(metadata, metadata.shape))
-
-    def _compare(self, path: str, kept: FixedArray, other: VirtualArray, position: int) -> None:
-        found_differences = self._differences(path, kept.array, other, position, None)
-        matters = [difference for difference in found_differences if not difference.only_storage]
-        if matters:
-            raise self._conflict_error(path, matters, self._label(position), (kept.array, other))
-        without = [*self._stack_hints(path, other), remedy("on_conflict", "drop")]
-        alike = not found_differences and same_bits(kept.array.metadata.fill_value, other.metadata.fill_value)
-        try:
-            equal = kept.equals(other, same_decoding=alike)
-        except IncompatibleArraysError as error:
-            wider = limit_hints(other.metadata.nbytes, self.options.inline_limit)
-            raise ConflictError(f"{path}: {error}", [*wider, *without]) from error
-        if equal:
-            return
-        more = kept.more_than_rounding(other)
-        asked = self.options.compat == "close"
-        if asked and not more:
-            self._issues.append(
-                Issue(
-                    path=path,
-                    feature="values differ by rounding",
-                    message="as in the first source",
-                    severity="reported",
-                )
-            )
-            return
-        raise ConflictError(
-            f"{path}: has no dimension {self.dim!r} and differs in {self._label(position)}: "
-            + kept.first_difference(other)
-            + (f"; that is more than rounding (compat=close): {more}" if asked else ""),
-            without if more else [remedy("compat", "close"), *without],
-        )

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from manifestry.combine.compatibility.differences import differences, inherited_attributes
-from manifestry.combine.compatibility.fixed_arrays import FixedArray
+from manifestry.combine.compatibility.decoded import is_encoding
+from manifestry.combine.compatibility.differences import differences, inherited_attributes, units_of
+from manifestry.combine.compatibility.fixed_arrays import OTHER_ENCODING, FixedArray
 from manifestry.combine.compatibility.meaning import explain_losses, lost_meaning
 from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.hints import ConflictError, MeaningLostError, remedy, with_advice
@@ -20,6 +21,7 @@ from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError
 from manifestry.hints import Hint
 from manifestry.issues import Issue
+from manifestry.model.attributes import Attributes
 from manifestry.model.datatypes import same_bits
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
@@ -105,7 +107,10 @@ def _merge_trees(
     for path, holders in by_path.items():
         kept = FixedArray(holders[0][1], registry, chosen.inline_limit, inherited[holders[0][0]].get(path))
         try:
-            arrays[path] = _merge_arrays(path, holders, kept, labels, options=chosen, report=issues.append)
+            meanings = [{**inherited[i].get(path, {}), **array.attributes} for i, array in holders]
+            arrays[path] = _merge_arrays(
+                path, holders, meanings, kept, labels=labels, options=chosen, report=issues.append
+            )
         except IncompatibleArraysError as error:
             if chosen.on_conflict != "drop":
                 raise
@@ -128,9 +133,10 @@ def _merge_trees(
 def _merge_arrays(
     path: str,
     holders: list[tuple[int, VirtualArray]],
+    meanings: Sequence[Attributes],
     kept: FixedArray,
-    labels: Callable[[int], str],
     *,
+    labels: Callable[[int], str],
     options: CombineOptions,
     report: Callable[[Issue], None],
 ) -> VirtualArray:
@@ -138,20 +144,24 @@ def _merge_arrays(
     others = [array for _, array in holders[1:]]
     remedies = [*(remedy("concat_dim", dim) for dim in first.dims or () if dim), remedy("on_conflict", "drop")]
     near = kept.near(others) if options.compat != "override" else iter(others)
-    for (position, _), other in zip(holders[1:], near, strict=True):
-        different = differences(first, other, None)
+    for (position, _), other, own in zip(holders[1:], near, meanings[1:], strict=True):
+        different = differences(first, other, None, (units_of(kept.meaning), units_of(own)))
         matters = [difference for difference in different if not difference.only_storage]
         where = f"{labels(holders[0][0])} and {labels(position)}"
-        if matters:
+        if not is_encoding(different, kept.meaning, own):
             raise ConflictError(f"{path} is in {where}, and {'; '.join(map(str, matters))}", remedies)
         alike = not different and same_bits(first.metadata.fill_value, other.metadata.fill_value)
-        if options.compat == "override" or kept.equals(other, same_decoding=alike):
+        meaning = own if matters else None
+        if options.compat == "override" or kept.equals(other, same_decoding=alike, meaning=meaning):
+            if matters:
+                message = "the values are equal; as in the first source"
+                report(Issue(path=path, feature=OTHER_ENCODING, message=message, severity="reported"))
             continue
-        more = kept.more_than_rounding(other)
+        more = kept.more_than_rounding(other, meaning)
         asked = options.compat == "close"
         if more or not asked:
             raise ConflictError(
-                f"{path} is in {where} with different values: {kept.first_difference(other)}"
+                f"{path} is in {where} with different values: {kept.first_difference(other, meaning)}"
                 + (f"; that is more than rounding (compat=close): {more}" if asked else ""),
                 remedies if more else [remedy("compat", "close"), *remedies],
             )

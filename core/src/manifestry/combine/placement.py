@@ -1,8 +1,9 @@
 """Append and region: where each array of a tree goes in what is stored, checked before anything is changed.
 
-For every array it is decided which of four things happens: its references go into the chunk grid of the stored array
-at an offset; a small array whose chunks do not continue those of the stored one is stored anew by its values; an array
-without the dimension must hold the values that are stored, and is left alone; or the tree does not fit, and the whole
+For every array it is decided which of these things happens: its references go into the chunk grid of the stored array
+at an offset; a small array whose chunks do not continue those of the stored one is stored anew by its values, and so is a
+stored time coordinate that cannot hold what is appended to it (its times are then given, exactly, in another unit or
+type); an array without the dimension must hold the values that are stored, and is left alone; or the tree does not fit, and the whole
 placement is refused.
 """
 
@@ -11,11 +12,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from manifestry.combine.compatibility.differences import differences, inherited_attributes
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.combine.compatibility.common_times import renewed_times
+from manifestry.combine.compatibility.differences import (
+    Aspect,
+    Difference,
+    bounds_of,
+    differences,
+    inherited_attributes,
+    units_of,
+)
+from manifestry.combine.compatibility.time_variables import COUNTED
+from manifestry.combine.compatibility.times import is_time
+from manifestry.combine.values import encode_values, plain_metadata
 from manifestry.errors import IncompatibleArraysError, ManifestError
 from manifestry.formats.targets import Placement
+from manifestry.model.attributes import Attributes
 from manifestry.model.codecs import is_lossless
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
@@ -27,6 +43,9 @@ __all__ = ["Destination", "Same", "place_tree"]
 type Documents = Mapping[str, Mapping[str, Any]]
 type Same = Callable[[str, VirtualArray], bool]
 """Whether the stored array at a path has the values of another."""
+
+type Read = Callable[[str | None, VirtualArray], NDArray[Any]]
+"""The elements of the stored array at a path or, with None, of an array of the tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +60,18 @@ class Destination:
         The elements of the stored array that it fills.
     shape
         The shape of the stored array afterwards.
+    renewed
+        What takes the place of the whole stored array, its metadata included; None: it stays, and gets more elements.
     """
 
     offset: tuple[int, ...] | None
     region: tuple[slice, ...]
     shape: tuple[int, ...]
+    renewed: VirtualArray | None = None
 
 
 def place_tree(
-    tree: VirtualGroup, at: Placement, stored: Documents, same: Same, rewrite_below: int
+    tree: VirtualGroup, at: Placement, stored: Documents, *, same: Same, read: Read | None, rewrite_below: int
 ) -> dict[str, Destination]:
     """The destinations of the arrays that change something, by path.
 
@@ -59,6 +81,8 @@ def place_tree(
         The documents of everything at and below the group that the tree goes to.
     same
         Called for arrays without the dimension.
+    read
+        Called for time coordinates that are stored in another form; None: these are refused.
     rewrite_below
         Arrays of fewer bytes may be stored anew by their values.
 
@@ -76,10 +100,12 @@ def place_tree(
     if at.append_dim is not None:
         _check_complete(tree, at.append_dim, stored)
     destinations = {}
+    mine, theirs = inherited_attributes(arrays), _stored_inherited(arrays, stored)
     for path, array in arrays.items():
-        destination = _Fit(path, array, _stored_metadata(path, stored), _siblings(tree, path)).place(
-            at, same, rewrite_below
-        )
+        inherited = (theirs.get(path, {}), mine.get(path, {}))
+        fit = _Fit(path, array, _stored_metadata(path, stored), inherited)
+        destination = None if read is None else fit.renew(at, read, rewrite_below)
+        destination = destination or fit.place(at, same, rewrite_below)
         if destination is not None:
             destinations[path] = destination
     return destinations
@@ -115,21 +141,46 @@ def _stored_metadata(path: str, stored: Documents) -> ArrayMetadata:
         raise IncompatibleArraysError(f"{path}: the stored array cannot be compared: {error}") from error
 
 
-def _siblings(tree: VirtualGroup, path: str) -> VirtualGroup:
-    group = tree[path.rpartition("/")[0]]
-    assert isinstance(group, VirtualGroup)
-    return group
+def _stored_inherited(arrays: Mapping[str, VirtualArray], stored: Documents) -> dict[str, Attributes]:
+    """What the stored bounds of variables have from these, as `inherited_attributes` says it of a tree."""
+    there = {bounds: stored[owner] for bounds, owner in bounds_of(arrays).items() if owner in stored}
+    return {bounds: units_of(document.get("attributes", {})) for bounds, document in there.items()}
 
 
 class _Fit:
     """One array and the stored one that it goes into."""
 
-    def __init__(self, path: str, array: VirtualArray, stored: ArrayMetadata, group: VirtualGroup) -> None:
+    def __init__(
+        self, path: str, array: VirtualArray, stored: ArrayMetadata, inherited: tuple[Attributes, Attributes]
+    ) -> None:
         self.path = path
         self.array = array
         self.mine = array.metadata
         self.stored = stored
-        self.inherited = inherited_attributes(group.arrays).get(path.rpartition("/")[2], {})
+        self.inherited = inherited
+
+    def renew(self, at: Placement, read: Read, rewrite_below: int) -> Destination | None:
+        """The destination of a time coordinate that is stored in another form than it has from now on; None of others."""
+        dims = self.mine.dims or ()
+        if at.append_dim not in dims or dims != self.stored.dims:
+            return None
+        axis = dims.index(at.append_dim)
+        have, want = ({**i, **m.attributes} for i, m in zip(self.inherited, (self.stored, self.mine), strict=True))
+        if not (is_time(have) and is_time(want)):
+            return None
+        found = self._unlike(axis, values_only=True)
+        if not found or not all(one.aspect is Aspect.DATA_TYPE or one.attribute in COUNTED for one in found):
+            return None
+        if self.stored.nbytes + self.mine.nbytes > rewrite_below or not isinstance(self.stored.chunk_grid, RegularGrid):
+            return None
+        try:
+            old = renewed_times(read(self.path, self.array), have, want, self.mine.dtype)
+        except ValueError as error:
+            self.refuse(f"{found[0]}, and the times that are stored have no exact numbers there: {error}")
+        values = np.concatenate([old, read(None, self.array)], axis)
+        renewed = encode_values(values, plain_metadata(self.mine, values.shape, self.stored.chunk_grid.chunk_shape))
+        region = tuple(slice(0, n) for n in values.shape)
+        return Destination((0,) * values.ndim, region, values.shape, renewed)
 
     def place(self, at: Placement, same: Same, rewrite_below: int) -> Destination | None:
         """The destination, None for an array that is left alone."""
@@ -159,7 +210,7 @@ class _Fit:
         offset = tuple(part.start // chunk for part, chunk in zip(region, chunks, strict=True))
         return Destination(offset, tuple(region), tuple(shape))
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> NoReturn:
         """Raise the error for this array."""
         raise IncompatibleArraysError(f"{self.path}: {why}")
 
@@ -191,15 +242,18 @@ class _Fit:
         return ""
 
     def _check_meaning(self, axis: int | None, *, values_only: bool) -> None:
-        """Compare as JSON, for that is how the stored attributes were kept."""
+        unlike = self._unlike(axis, values_only=values_only)
+        if unlike:
+            self.refuse("; ".join(map(str, unlike)))
+
+    def _unlike(self, axis: int | None, *, values_only: bool) -> list[Difference]:
+        """Differences as JSON, for that is how the stored attributes were kept."""
         mine = metadata_from_document(array_document(self.mine)[0])
         if axis is None:  # a region: lengths were compared already
             mine = mine.with_(shape=self.stored.shape) if isinstance(mine.chunk_grid, RegularGrid) else mine
         first = VirtualArray(self.stored, ChunkManifest.missing(self.stored.grid_shape))
         other = VirtualArray(mine, self.array.manifest)
-        unlike = differences(first, other, axis, (self.inherited, self.inherited), values_only=values_only)
-        if unlike:
-            self.refuse("; ".join(map(str, unlike)))
+        return differences(first, other, axis, self.inherited, values_only=values_only)
 
     def _check_rewritable(self, problem: str, region: list[slice], rewrite_below: int) -> None:
         lossy = sorted({codec.name for codec in self.stored.codecs if not is_lossless([codec])})

@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
+from manifestry.combine.compatibility.common_times import renewed_times
+from manifestry.combine.compatibility.times import is_time
 from manifestry.combine.index import check_order, unread_order
 from manifestry.combine.placement import Destination, Same, place_tree
 from manifestry.combine.values import read_values
@@ -50,7 +54,13 @@ class StoredGroup:
         self._stores = stores
 
     def place(
-        self, tree: VirtualGroup, at: Placement, rewrite_below: int, *, same: Same | None = None
+        self,
+        tree: VirtualGroup,
+        at: Placement,
+        rewrite_below: int,
+        *,
+        same: Same | None = None,
+        renews: bool = False,
     ) -> dict[str, Destination]:
         """Where the arrays of a tree go that change something, by path.
 
@@ -60,13 +70,18 @@ class StoredGroup:
             Arrays of fewer bytes may be stored anew by their values, where their chunks do not continue those stored.
         same
             Asked for arrays without a dimension that changes, in place of `same_values`.
+        renews
+            The writer heeds `Destination.renewed`: stored times may get another unit or type.
 
         Raises
         ------
         IncompatibleArraysError
             The tree does not go there; the message names the array and the reason.
         """
-        return place_tree(tree, at, self._documents, same or self.same_values, rewrite_below)
+        read = self._read if renews else None
+        return place_tree(
+            tree, at, self._documents, same=same or self.same_values, read=read, rewrite_below=rewrite_below
+        )
 
     def same_values(self, path: str, array: VirtualArray) -> bool:
         """Whether the stored array at a path has the values of `array`; both have one shape.
@@ -117,9 +132,24 @@ class StoredGroup:
                 stored, new = np.asarray(self._stored(path)[...]), self.values(array, self._stores)
         except ManifestryError as error:
             return [unread_order(where, SourceError(first_line(error)))]
+        have = self._documents[path].get("attributes", {})
+        if is_time(have) and is_time(array.attributes):
+            with suppress(ValueError):  # in other words: places of the tree that are refused anyway
+                stored = renewed_times(stored, have, array.attributes, np.dtype("f8"))
         lengths = [stored.size, new.size]
         both = np.concatenate([stored, new])
         return check_order(where, both, lengths, lambda at: names[min(at, 1)], known=stored.size)
+
+    def _read(self, path: str | None, array: VirtualArray) -> NDArray[Any]:
+        if path is None:
+            return read_values(array, self._stores)
+        try:
+            with PluginCall(f"reading {path}", SourceError):
+                return np.asarray(self._stored(path)[...])
+        except ManifestryError as error:
+            raise IncompatibleArraysError(
+                f"{path}: its times are to be given in another unit or type, and cannot be read ({first_line(error)})"
+            ) from error
 
     def _below(self, path: str) -> str:
         return f"{self._path}/{path}".strip("/")

@@ -293,6 +293,8 @@ class Run:
             self.output.last = last
             self.output.adding = frozenset(relocate_url(url, self.output.relocate) for url in slab.lengths)
             self.output.write(tree, self.progress if alone else SilentProgress())
+        if not last and self.job.dim is not None:
+            self.like = template_of(tree, self.job.dim)  # what follows continues what was written
 
 
 def _parts(urls: Sequence[str], size: int, slab: int | None, done: int) -> Iterator[tuple[str, ...]]:

@@ -9,12 +9,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from manifestry.combine.compatibility.common_times import renewed_times
+from manifestry.combine.compatibility.times import is_time, same_units
 from manifestry.combine.index import check_order, unread_order
 from manifestry.combine.values import read_values
 from manifestry.conversion.batches import BatchJob, BatchResult, array_paths
-from manifestry.errors import MalformedFileError, SourceError
+from manifestry.errors import IncompatibleArraysError, MalformedFileError, SourceError, translated
 from manifestry.formats.report import WriteReport
 from manifestry.issues import Issue
+from manifestry.model.attributes import Attributes
 from manifestry.model.tree import VirtualArray, VirtualGroup
 
 __all__ = ["SLAB_REFERENCES", "OrderWatch", "Slab", "add_reports", "index_chunk", "slabs_of"]
@@ -97,12 +100,13 @@ class OrderWatch:
             except (SourceError, MalformedFileError) as error:
                 self._unread.append(unread_order(path, error))
                 continue
-            self._seen[path] = _Seen([values], [values.size], [name], values.size)
+            self._seen[path] = _Seen([values], [values.size], [name], values.size, array.attributes)
 
     def look(self, tree: VirtualGroup, job: BatchJob, lengths: Mapping[str, int]) -> None:
         """Take one slab more; `lengths` by URL of its sources."""
         for path, array in self._coordinates(tree):
             seen = self._seen.setdefault(path, _Seen())
+            seen.count_as(array)
             seen.parts.append(read_values(array, job.stores))
             seen.lengths += lengths.values()
             seen.names += lengths
@@ -122,12 +126,24 @@ class OrderWatch:
 
 @dataclass(slots=True)
 class _Seen:
-    """The values of one coordinate in order, how many are from each source, its name, and how many are the output's."""
+    """The values of one coordinate in order, how many are from each source, its name, and how many are the output's.
+
+    `attributes` are those of the last values.
+    """
 
     parts: list[NDArray[Any]] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     known: int = 0
+    attributes: Attributes = field(default_factory=dict)
+
+    def count_as(self, array: VirtualArray) -> None:
+        """Give times as those of an array that follows, which may count in another unit."""
+        have, want = self.attributes, array.attributes
+        if self.parts and is_time(have) and is_time(want) and not same_units(have, want):
+            with translated(ValueError, IncompatibleArraysError):
+                self.parts = [renewed_times(part, have, want, array.dtype) for part in self.parts]
+        self.attributes = want
 
 
 def _name_of(names: list[str]) -> Callable[[int], str]:

@@ -10,12 +10,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from manifestry.combine.compatibility.differences import inherited_attributes
 from manifestry.errors import ManifestryError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
 from manifestry.formats.detection import detect
 from manifestry.formats.loading import FormatRegistry, installed_formats
 from manifestry.formats.options import make_options
 from manifestry.formats.plugin_errors import PluginCall
+from manifestry.model.attributes import Attributes
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
@@ -94,8 +96,10 @@ def verify_source(
     with Origins(tree.provenance, source.registry, formats) as origins:
         sources = origins.check()
         bad = {check.url for check in sources if check.status != "unchanged"}
+        inherited = inherited_attributes(dict(tree.walk_arrays()))
         arrays = tuple(
-            _check(path, array, root, origins=origins, samples=samples, bad=bad) for path, array in tree.walk_arrays()
+            _check(path, array, root, origins=origins, samples=samples, bad=bad, inherited=inherited.get(path, {}))
+            for path, array in tree.walk_arrays()
         )
         groups = tuple(_group_differences(tree, origins, bad))
     return VerifyReport(target=source.url, format=name, sources=sources, arrays=arrays, groups=groups)
@@ -115,7 +119,14 @@ def _read_output(
 
 
 def _check(
-    path: str, array: VirtualArray, root: zarr.Group, *, origins: Origins, samples: Samples, bad: set[str]
+    path: str,
+    array: VirtualArray,
+    root: zarr.Group,
+    *,
+    origins: Origins,
+    samples: Samples,
+    bad: set[str],
+    inherited: Attributes,
 ) -> ArrayCheck:
     """Compare samples of one array; what goes wrong with it costs the others nothing."""
     correspondence = Correspondence(path, array, origins, None if samples == "all" else _MAX_SOURCES)
@@ -132,7 +143,7 @@ def _check(
                 skipped += 1
                 continue
             values = _read(root, path, chunk_region(array.metadata, at))
-            same = matches(_in_shape(values, counterpart), array.attributes, counterpart)
+            same = matches(_in_shape(values, counterpart), {**inherited, **array.attributes}, counterpart)
             oracle = counterpart.parts[0].origin.oracle
             if differences is None:
                 differences = tuple(_array_differences(path, array, counterpart))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 import numpy as np
 import zarr
 
+from manifestry.combine.compatibility.differences import inherited_attributes
 from manifestry.errors import AmbiguousFormatError, SourceError, UnknownFormatError, UnsupportedFeatureError
 from manifestry.formats.contracts import NativeReader
 from manifestry.formats.descriptors import Capability
@@ -18,6 +19,7 @@ from manifestry.formats.detection import detect
 from manifestry.formats.loading import FormatRegistry
 from manifestry.formats.options import make_options
 from manifestry.formats.plugin_errors import PluginCall
+from manifestry.model.attributes import Attributes
 from manifestry.model.files import SourceFile
 from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualGroup
@@ -79,6 +81,11 @@ class Origin:
     def tree(self) -> VirtualGroup:
         """What the parser says of it now, with the options of then."""
         return parse_source(self._source, self._part.parser, "skip", self._part.options, formats=self._formats)
+
+    @cached_property
+    def inherited(self) -> Mapping[str, Attributes]:
+        """What bounds have from the variables that they belong to, by path."""
+        return inherited_attributes(dict(self.tree.walk_arrays()))
 
     @cached_property
     def _reader(self) -> tuple[NativeReader, Oracle]:

@@ -7,7 +7,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.errors import UnsupportedFeatureError
+from manifestry.combine.compatibility.common_times import PACKING
+from manifestry.combine.compatibility.times import Times, TimeUnit, is_time as is_time_unit
+from manifestry.errors import UnsupportedFeatureError, translated
 from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.attributes import Attributes, attributes_to_json
 from manifestry.model.datatypes import is_float, is_inexact, is_number, is_text, is_time
@@ -41,12 +43,25 @@ def matches(found: Values, attributes: Attributes, counterpart: Counterpart) -> 
     """
     read = [part.origin.read(part.path, part.region) for part in counterpart.parts]
     meanings = [_attributes_of(part) for part in counterpart.parts]
-    if not counterpart.copied or all(
-        _decoding_attributes(meaning) == _decoding_attributes(attributes) for meaning in meanings
-    ):
+    encodings = {values.dtype for values in read} | {found.dtype}
+    decoding = _decoding_attributes(attributes)
+    if not counterpart.copied or (len(encodings) == 1 and all(_decoding_attributes(m) == decoding for m in meanings)):
         return identical(found, _join(read, counterpart.axis))
+    if all(
+        is_time_unit(meaning) and not any(name in meaning for name in PACKING) for meaning in (attributes, *meanings)
+    ):
+        with translated(ValueError, UnsupportedFeatureError):
+            return _same_times(found, attributes, list(zip(read, meanings, strict=True)), counterpart.axis)
     decoded = [_decode(values, meaning) for values, meaning in zip(read, meanings, strict=True)]
     return _equal(_decode(found, attributes), _join(decoded, counterpart.axis))
+
+
+def _same_times(found: Values, attributes: Attributes, parts: list[tuple[Values, Attributes]], axis: int) -> bool:
+    """Whether stored numbers are the times of the sources, to the nanosecond."""
+    epoch = TimeUnit.of(attributes).epoch
+    mine, theirs = Times.of(found, attributes, epoch), [Times.of(*part, epoch) for part in parts]
+    ticks, missing = (_join([getattr(one, name) for one in theirs], axis) for name in ("ticks", "missing"))
+    return mine.ticks.shape == ticks.shape and bool((mine.ticks == ticks).all() and (mine.missing == missing).all())
 
 
 def _join(parts: list[Values], axis: int) -> Values:
@@ -56,7 +71,7 @@ def _join(parts: list[Values], axis: int) -> Values:
 def _attributes_of(part: Part) -> Attributes:
     node = part.origin.tree[part.path]
     assert isinstance(node, VirtualArray)
-    return node.attributes
+    return {**part.origin.inherited.get(part.path, {}), **node.attributes}
 
 
 def _decoding_attributes(attributes: Attributes) -> dict[str, Any]:

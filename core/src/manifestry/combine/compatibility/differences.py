@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.combine.compatibility.meaning import GRID_MAPPING, nearest
+from manifestry.combine.compatibility.spellings import mean_the_same
 from manifestry.model.attributes import Attributes, value_to_json, values_equal
 from manifestry.model.codecs import Codec, codec_entry
 from manifestry.model.datatypes import same_bits
@@ -24,11 +25,13 @@ __all__ = [
     "MEANING",
     "Aspect",
     "Difference",
+    "bounds_of",
     "decoding_codecs",
     "differences",
     "inherited_attributes",
     "places_values",
     "same_attribute",
+    "units_of",
 ]
 
 MEANING: Final = frozenset(
@@ -147,7 +150,8 @@ def differences(
         found.append(Difference(aspect=Aspect.SHAPE, first=a.shape, other=b.shape))
     elif not values_only:
         found += _storage_differences(first, other, axis)
-    return found + _meaning_differences(_all_attributes(a, inherited[0]), _all_attributes(b, inherited[1]))
+    attributes = (_all_attributes(a, inherited[0]), _all_attributes(b, inherited[1]))
+    return found + _meaning_differences(*attributes, (a.dtype, b.dtype))
 
 
 def _all_attributes(metadata: ArrayMetadata, inherited: Attributes) -> Attributes:
@@ -180,7 +184,7 @@ def _chunks_across(metadata: ArrayMetadata, axis: int | None) -> list[Any]:
     return [n for i, n in enumerate(_chunks(metadata)) if i != axis]
 
 
-def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
+def _meaning_differences(a: Attributes, b: Attributes, dtypes: tuple[np.dtype[Any], np.dtype[Any]]) -> list[Difference]:
     if a is b:
         return []
     names = a.keys() | b.keys()
@@ -189,7 +193,7 @@ def _meaning_differences(a: Attributes, b: Attributes) -> list[Difference]:
     return [
         Difference(aspect=Aspect.ATTRIBUTE, attribute=name, first=a.get(name), other=b.get(name))
         for name in sorted(names)
-        if not (name in a and name in b and same_attribute(a[name], b[name]))
+        if not (name in a and name in b and same_attribute(a[name], b[name])) and not mean_the_same(name, a, b, dtypes)
     ]
 
 
@@ -219,11 +223,24 @@ def inherited_attributes(arrays: Mapping[str, VirtualArray]) -> dict[str, Attrib
     Source: CF conventions 7.1, "Cell Boundaries": a boundary variable needs no units of its own.
     """
     inherited: dict[str, Attributes] = {}
+    for bounds, path in bounds_of(arrays).items():
+        inherited[bounds] = units_of(arrays[path].attributes)
+    return inherited
+
+
+def units_of(attributes: Mapping[str, Any]) -> Attributes:
+    """What the bounds of a variable have from its attributes."""
+    return {name: attributes[name] for name in ("units", "calendar") if name in attributes}
+
+
+def bounds_of(arrays: Mapping[str, VirtualArray]) -> dict[str, str]:
+    """Paths of bounds variables, each with that of the variable it belongs to."""
+    found: dict[str, str] = {}
     for path, array in arrays.items():
         attributes = array.metadata.attributes
         for link in ("bounds", "climatology"):
             name = attributes.get(link) if link in attributes else None
             bounds = nearest(path.rpartition("/")[0], name, arrays.keys()) if isinstance(name, str) else None
             if bounds is not None:
-                inherited[bounds] = {k: attributes[k] for k in ("units", "calendar") if k in attributes}
-    return inherited
+                found[bounds] = path
+    return found

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.combine.compatibility.differences import Aspect, Difference
-from manifestry.combine.compatibility.times import convert_times, is_time
 from manifestry.combine.values import encode_values, read_values
 from manifestry.errors import IncompatibleArraysError, translated
 from manifestry.model.attributes import Attributes, values_equal
@@ -18,7 +17,6 @@ from manifestry.storage.registry import StoreRegistry
 
 __all__ = ["harmonise", "harmonise_values"]
 
-_TIME: Final = frozenset({"units", "calendar"})
 _MISSING: Final = frozenset({"_FillValue"})
 
 
@@ -67,20 +65,16 @@ def harmonise_values(
     names = {difference.attribute for difference in found}
     beyond = sorted(difference.subject for difference in found if not _can_harmonise(difference))
     want, have = meaning
-    if names & _TIME and not (is_time(have) and is_time(want)):
-        beyond = ["units that are not times"]
     if beyond:
         raise IncompatibleArraysError(f"{beyond[0]} differs, and values cannot be given exactly in the other form")
     with translated((ValueError, OverflowError), IncompatibleArraysError):
-        if names & _TIME:
-            values = convert_times(values, have, want)
-        elif names & _MISSING:
+        if names & _MISSING:
             values = _mark_missing(values, have, want)
         return _cast(values, dtype)
 
 
 def _can_harmonise(difference: Difference) -> bool:
-    known = difference.attribute in _TIME | _MISSING
+    known = difference.attribute in _MISSING
     return difference.only_storage or difference.aspect is Aspect.DATA_TYPE or known
 
 

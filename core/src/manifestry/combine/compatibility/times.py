@@ -1,42 +1,47 @@
-"""CF time coordinates in another unit or from another epoch, converted exactly or not at all.
+"""CF times: what the numbers of a time coordinate count, and from when; the same times in another unit and type.
 
-Source: CF conventions 4.4, "Time Coordinate", and 4.4.1, "Calendar".
+Source: CF conventions 4.4, "Time Coordinate", and 4.4.1, "Calendar". Times are the same when they are the same to the
+nanosecond, the finest that readers decode: 0.1 days are 8,640 s, although no binary fraction is a tenth.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.model.attributes import Attributes, values_equal
+from manifestry.model.attributes import Attributes
 from manifestry.model.datatypes import is_float
 
-__all__ = ["TimeUnit", "convert_times", "is_time"]
+__all__ = ["FINER", "TimeUnit", "Times", "calendar_of", "is_time", "mixes_calendars", "reform_of", "same_units"]
 
-_STEPS: Final = {  # microseconds
-    ("microseconds", "microsecond", "microsec", "microsecs"): 1,
-    ("milliseconds", "millisecond", "millisec", "millisecs", "msec", "msecs", "ms"): 1_000,
-    ("seconds", "second", "sec", "secs", "s"): 1_000_000,
-    ("minutes", "minute", "min", "mins"): 60_000_000,
-    ("hours", "hour", "hr", "hrs", "h"): 3_600_000_000,
-    ("days", "day", "d"): 86_400_000_000,
+_SECOND: Final = 1_000_000_000
+_STEPS: Final = {  # nanoseconds
+    ("nanoseconds", "nanosecond", "nanosec", "nanosecs", "ns"): 1,
+    ("microseconds", "microsecond", "microsec", "microsecs", "us"): 1_000,
+    ("milliseconds", "millisecond", "millisec", "millisecs", "msec", "msecs", "ms"): 1_000_000,
+    ("seconds", "second", "sec", "secs", "s"): _SECOND,
+    ("minutes", "minute", "min", "mins"): 60 * _SECOND,
+    ("hours", "hour", "hr", "hrs", "h"): 3_600 * _SECOND,
+    ("days", "day", "d"): 86_400 * _SECOND,
 }
 _STEP_OF: Final = {name: step for names, step in _STEPS.items() for name in names}
-_DAY: Final = 86_400_000_000
+FINER: Final = {step: names[0] for names, step in sorted(_STEPS.items(), key=lambda item: -item[1])}
+"""Names of the units by their nanoseconds, the longest first."""
+
 _ALIASES: Final = {"gregorian": "standard", "365_day": "noleap", "366_day": "all_leap"}
 _REFORM: Final = (1582, 10, 15)
 _UNITS: Final = re.compile(r"\s*(\w+)\s+since\s+(.+?)\s*", re.IGNORECASE)
 _EPOCH: Final = re.compile(
-    r"(\d{1,4})-(\d{1,2})-(\d{1,2})(?:[T ]\s*(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d+))?)?)?)?"
+    r"(\d{1,4})-(\d{1,2})-(\d{1,2})(?:[T ]\s*(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?)?)?"
     r"\s*(Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?)?",
     re.IGNORECASE,
 )
 _MONTHS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_INT64: Final = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,9 @@ class TimeUnit:
     Attributes
     ----------
     step
-        Microseconds of one unit.
+        Nanoseconds of one unit.
     epoch
-        Microseconds from the year 0 of the calendar to the epoch.
+        Nanoseconds from the year 0 of the calendar to the epoch.
     calendar
         CF name, aliases resolved.
     """
@@ -71,9 +76,8 @@ class TimeUnit:
         step = _STEP_OF.get(match[1].lower()) if match else None
         if match is None or step is None:
             raise ValueError(f"{units!r} is not a time unit of fixed length")
-        name = str(attributes.get("calendar", "standard")).lower()
-        calendar = _ALIASES.get(name, name)
-        return cls(step, _microseconds(match[2], calendar), calendar)
+        calendar = calendar_of(attributes)
+        return cls(step, _nanoseconds(match[2], calendar), calendar)
 
 
 def is_time(attributes: Attributes) -> bool:
@@ -81,7 +85,42 @@ def is_time(attributes: Attributes) -> bool:
     return isinstance(attributes.get("units"), str) and _UNITS.fullmatch(attributes["units"]) is not None
 
 
-def _microseconds(epoch: str, calendar: str) -> int:
+def calendar_of(attributes: Attributes) -> str:
+    """The calendar of a time coordinate, ``"standard"`` where none is named; one name for each calendar."""
+    name = str(attributes.get("calendar", "standard")).strip().lower()
+    return _ALIASES.get(name, name)
+
+
+def same_units(a: Attributes, b: Attributes) -> bool:
+    """Whether two time coordinates count the same unit from the same moment, however it is spelt."""
+    try:
+        one, other = TimeUnit.of(a), TimeUnit.of(b)
+    except ValueError:
+        return False
+    return one == other
+
+
+def mixes_calendars(units: list[TimeUnit]) -> bool:
+    """Whether both the standard and the proleptic calendar occur, which agree after the Gregorian reform only.
+
+    Raises
+    ------
+    ValueError
+        Other calendars differ: their dates are not each other's.
+    """
+    names = {unit.calendar for unit in units}
+    if len(names) > 1 and names != {"standard", "proleptic_gregorian"}:
+        first, other = units[0].calendar, next(unit.calendar for unit in units if unit.calendar != units[0].calendar)
+        raise ValueError(f"times of the calendar {other} are not times of {first}")
+    return len(names) > 1
+
+
+def reform_of(calendar: str) -> int:
+    """Nanoseconds from the year 0 of a calendar to the Gregorian reform."""
+    return _days(*_REFORM, calendar) * 86_400 * _SECOND
+
+
+def _nanoseconds(epoch: str, calendar: str) -> int:
     match = _EPOCH.fullmatch(epoch)
     if match is None:
         raise ValueError(f"{epoch!r} is not a date")
@@ -89,11 +128,11 @@ def _microseconds(epoch: str, calendar: str) -> int:
     hour, minute, second = (int(part or 0) for part in match.group(4, 5, 6))
     if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
         raise ValueError(f"{epoch!r} is not a date")
-    fraction = (match[7] or "0").ljust(6, "0")
-    if fraction[6:].strip("0"):
-        raise ValueError(f"{epoch!r} has fractions of a microsecond")
+    fraction = (match[7] or "0").ljust(9, "0")
+    if fraction[9:].strip("0"):
+        raise ValueError(f"{epoch!r} has fractions of a nanosecond")
     seconds = _days(year, month, day, calendar) * 86400 + hour * 3600 + minute * 60 + second - _zone(match[8] or "")
-    return seconds * 1_000_000 + int(fraction[:6])
+    return seconds * _SECOND + int(fraction[:9])
 
 
 def _zone(text: str) -> int:
@@ -107,79 +146,174 @@ def _zone(text: str) -> int:
 
 def _days(year: int, month: int, day: int, calendar: str) -> int:
     """Days since the beginning of year 0 of a calendar."""
+    before = year - 1
     match calendar:
         case "360_day":
             return year * 360 + (month - 1) * 30 + day - 1
-        case "noleap" | "all_leap":
-            leap = calendar == "all_leap"
-            return (
-                year * (366 if leap else 365) + sum(_MONTHS[: month - 1]) + (1 if leap and month > 2 else 0) + day - 1
-            )
+        case "noleap":
+            return year * 365 + _day_of_year(month, day, leap=False)
+        case "all_leap":
+            return year * 366 + _day_of_year(month, day, leap=True)
+        case "julian":
+            return _julian_days(year, month, day)
+        case "standard" if (year, month, day) < _REFORM:
+            if (year, month, day) > (1582, 10, 4):
+                raise ValueError(f"{year}-{month}-{day} was left out by the Gregorian reform")
+            return _julian_days(year, month, day) - 2
         case "standard" | "proleptic_gregorian":
-            if calendar == "standard" and (year, month, day) < _REFORM:
-                raise ValueError("the epoch lies before the Gregorian reform")
-            before = year - 1
             leaps = before // 4 - before // 100 + before // 400 + 1
             leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-            return year * 365 + leaps + sum(_MONTHS[: month - 1]) + (1 if leap and month > 2 else 0) + day - 1
+            return year * 365 + leaps + _day_of_year(month, day, leap=leap)
     raise ValueError(f"the calendar {calendar!r} is not known")
 
 
-def convert_times(values: NDArray[Any], have: Attributes, want: Attributes) -> NDArray[Any]:
-    """Numbers of one time coordinate as numbers of another, in the same data type.
+def _day_of_year(month: int, day: int, *, leap: bool) -> int:
+    return sum(_MONTHS[: month - 1]) + (1 if leap and month > 2 else 0) + day - 1
 
-    Parameters
+
+def _julian_days(year: int, month: int, day: int) -> int:
+    """Days since the beginning of year 0 of the Julian calendar, two days before that of the Gregorian one."""
+    return year * 365 + (year - 1) // 4 + 1 + _day_of_year(month, day, leap=year % 4 == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Moments, as nanoseconds after an epoch.
+
+    Attributes
     ----------
-    values
-        Stored numbers; what ``_FillValue`` in `have` or NaN marks as missing stays so.
-    have, want
-        Attributes of the coordinate that they are from, and of the one that they shall belong to.
-
-    Raises
-    ------
-    ValueError
-        A number is no number of the other unit in this data type, or the calendars differ.
+    ticks
+        Nanoseconds; of type int64, or Python integers where they are too many. Of missing times 0.
+    missing
+        Which times are missing.
+    numbers, unit
+        What is stored, and what it counts.
     """
-    old, new = TimeUnit.of(have), TimeUnit.of(want)
-    if old.calendar != new.calendar and {old.calendar, new.calendar} != {"standard", "proleptic_gregorian"}:
-        raise ValueError(f"times of the calendar {old.calendar} are not times of {new.calendar}")
-    mixed = old.calendar != new.calendar  # they agree only after the Gregorian reform
-    earliest = Fraction(_days(*_REFORM, "standard") * _DAY - new.epoch, new.step) if mixed else None
-    scale = Fraction(old.step, new.step)
-    shift = Fraction(old.epoch - new.epoch, new.step)
-    missing = _missing(values, have)
-    if np.isinf(values[~missing]).any():
-        raise ValueError("infinite numbers are not times")
-    result = values.copy()
-    flat = result.reshape(-1)
-    for i in np.flatnonzero(~missing.reshape(-1)).tolist():
-        exact = Fraction(flat[i].item()) * scale + shift
-        if earliest is not None and exact < earliest:
-            raise ValueError(f"a time before the Gregorian reform is not the same in {old.calendar} and {new.calendar}")
-        flat[i] = _as_number(exact, values.dtype)
-    marked = missing & ~_nan(values)
-    if marked.any() and not values_equal(have["_FillValue"], want.get("_FillValue")):
-        if "_FillValue" not in want:
-            raise ValueError("missing times have no value in the other coordinate")
-        result[marked] = want["_FillValue"]
-    return result
 
+    ticks: NDArray[Any]
+    missing: NDArray[np.bool_]
+    numbers: NDArray[Any]
+    unit: TimeUnit
 
-def _nan(values: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.isnan(values) if is_float(values.dtype) else np.zeros(values.shape, bool)
+    @classmethod
+    def of(cls, numbers: NDArray[Any], attributes: Attributes, epoch: int) -> Times:
+        """The moments that stored numbers stand for.
+
+        Parameters
+        ----------
+        numbers
+            Whole or floating-point; NaN, and what ``_FillValue`` or ``missing_value`` mark, are missing.
+        epoch
+            Nanoseconds from the year 0 of the calendar.
+
+        Raises
+        ------
+        ValueError
+            A number is infinite, or the attributes give no unit of fixed length.
+        """
+        unit = TimeUnit.of(attributes)
+        missing = _missing(numbers, attributes)
+        counted = np.where(missing, numbers.dtype.type(0), numbers)
+        ticks = _scaled(counted, unit.step)
+        shift = unit.epoch - epoch
+        if ticks.dtype != object and (_largest(ticks) + abs(shift)) > _INT64:
+            ticks = ticks.astype(object)
+        return cls(np.where(missing, 0, ticks + shift), missing, numbers, unit)
+
+    def as_numbers(self, unit: TimeUnit, dtype: np.dtype[Any], mark: Any = None) -> NDArray[Any] | None:
+        """The same moments as numbers of another unit and type, None where one has none.
+
+        Parameters
+        ----------
+        unit
+            With the epoch that `ticks` count from.
+        mark
+            What stands for a missing time; None: NaN.
+        """
+        if self.missing.any() and mark is None and not is_float(dtype):
+            return None
+        if unit == self.unit and self.numbers.dtype == dtype:
+            found: NDArray[Any] | None = self.numbers.copy()
+        else:
+            found = self._moved(unit, dtype)
+            found = _divided(self.ticks, unit.step, dtype) if found is None else found
+        if found is None:
+            return None
+        if mark is not None and bool((_equals(found, mark) & ~self.missing).any()):
+            return None  # a time would look like a missing one
+        if self.missing.any():
+            found[self.missing] = np.nan if mark is None else mark
+        return found
+
+    def _moved(self, unit: TimeUnit, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+        """Fractions of the same unit, counted from another epoch: the sum, where that is exact."""
+        shift = self.unit.epoch - unit.epoch
+        if self.unit.step != unit.step or shift % unit.step or not (is_float(dtype) and is_float(self.numbers.dtype)):
+            return None
+        old, moved = np.where(self.missing, 0, self.numbers).astype("f8"), float(shift // unit.step)
+        new = old + moved
+        exact = (new - moved == old) & (new - old == moved) & (new.astype(dtype).astype("f8") == new)
+        if not exact.all() or (_decodes(old, unit.step) and not _decodes(new, unit.step)):
+            return None
+        return new.astype(dtype)
 
 
 def _missing(values: NDArray[Any], attributes: Attributes) -> NDArray[np.bool_]:
-    gone = _nan(values)
-    return gone | (values == attributes["_FillValue"]) if "_FillValue" in attributes else gone
+    gone = np.isnan(values) if is_float(values.dtype) else np.zeros(values.shape, bool)
+    for name in ("_FillValue", "missing_value"):
+        for mark in np.asarray(attributes.get(name, ())).reshape(-1):
+            gone = gone | _equals(values, mark)
+    return gone
 
 
-def _as_number(exact: Fraction, dtype: np.dtype[Any]) -> Any:
-    if is_float(dtype):
-        with np.errstate(over="ignore"):  # infinity is not the number
-            number = dtype.type(float(exact))
-        if np.isfinite(number) and Fraction(float(number)) == exact:
-            return number
-    elif exact.denominator == 1 and np.iinfo(dtype).min <= exact.numerator <= np.iinfo(dtype).max:
-        return dtype.type(exact.numerator)
-    raise ValueError(f"the time {float(exact)} has no exact number of type {dtype} in the other unit")
+def _equals(values: NDArray[Any], mark: Any) -> NDArray[np.bool_]:
+    return np.asarray(values == mark)
+
+
+def _largest(ticks: NDArray[Any]) -> int:
+    return max(abs(int(ticks.max())), abs(int(ticks.min()))) if ticks.size else 0
+
+
+def _scaled(numbers: NDArray[Any], step: int) -> NDArray[Any]:
+    """Numbers times `step`, to the nearest whole number."""
+    part: Any = 0
+    if is_float(numbers.dtype):
+        if np.isinf(numbers).any():
+            raise ValueError("infinite numbers are not times")
+        floats = numbers.astype("f8")
+        floor = np.floor(floats)
+        part = np.rint((floats - floor) * step).astype("i8")  # exact but for a hundredth of a nanosecond
+        whole = _whole(floor)
+    else:
+        whole = numbers.astype(object) if numbers.dtype == np.uint64 else numbers.astype("i8")
+    if whole.dtype != object and (_largest(whole) + 1) * step > _INT64:
+        whole = whole.astype(object)
+    return np.asarray(whole * step + part)
+
+
+def _whole(floats: NDArray[np.float64]) -> NDArray[Any]:
+    """Whole numbers as int64, or as Python integers where they are too large."""
+    if not floats.size or float(np.abs(floats).max()) < _INT64:
+        return floats.astype("i8")
+    return np.array([int(one) for one in floats.reshape(-1).tolist()], object).reshape(floats.shape)
+
+
+def _divided(ticks: NDArray[Any], step: int, dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """`ticks` in units of `step`; None where one has no number of the type."""
+    whole, rest = ticks // step, ticks % step
+    if not is_float(dtype):
+        limits = np.iinfo(dtype)
+        if rest.any() or (whole.size and not limits.min <= int(whole.min()) <= int(whole.max()) <= limits.max):
+            return None
+        return whole.astype(dtype)
+    with np.errstate(over="ignore"):  # infinity is not the number
+        found = (whole.astype("f8") + rest.astype("f8") / step).astype(dtype)
+    if not np.isfinite(found.astype("f8") * step).all() or not _decodes(found, step):
+        return None
+    return found if bool((_scaled(found, step) == ticks).all()) else None
+
+
+def _decodes(numbers: NDArray[Any], step: int) -> bool:
+    """Whether xarray, which multiplies and cuts off fractions of a nanosecond, decodes floating-point numbers exactly."""
+    cut = np.trunc(numbers.astype("f8") * step)
+    return bool((_whole(cut) == _scaled(numbers, step)).all())

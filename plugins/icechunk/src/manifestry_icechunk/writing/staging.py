@@ -127,7 +127,7 @@ class Staging:
                 self._equal[key] = stored.same_values(path, array)
             return self._equal[key]
 
-        return stored.place(tree, at, self._options.rewrite_below, same=same)
+        return stored.place(tree, at, self._options.rewrite_below, same=same, renews=True)
 
     def stored(self, store: icechunk.IcechunkStore) -> StoredGroup:
         """What the group of the target holds."""
@@ -140,7 +140,7 @@ class Staging:
         before = self._transaction.reading()
         if at is not None:
             destinations = self.place(tree, at, before)
-            arrays = {path: array for path, array in arrays.items() if path in destinations}
+            arrays = _placed(arrays, destinations)
         if not self._transaction.splits_manifests:
             _check_manifest_sizes(arrays)
         used = _used_files(arrays)
@@ -152,6 +152,8 @@ class Staging:
         else:
             if before is not None and before.session.snapshot_id != self._store.session.snapshot_id:
                 destinations = self.place(tree, at, self._store)  # somebody else has committed in between
+                arrays = _placed(dict(tree.walk_arrays()), destinations)
+                used = _used_files(arrays)
             self._stage_changes(arrays, destinations)
         self._first = False
         located = {key: self._locate(files, rows, containers) for key, (files, rows) in used.items()}
@@ -189,12 +191,17 @@ class Staging:
         """Let arrays grow, store small ones anew, and delete chunks that the tree does not have."""
         nodes = Nodes(self.store)
         stored = {path: nodes.document(self._path(path)) or {} for path in arrays}
-        grown = {
+        changed = {
             self._path(path): {**document, "shape": list(destinations[path].shape)}
             for path, document in stored.items()
             if list(destinations[path].shape) != document["shape"]
         }
-        nodes.set_documents(grown)
+        changed |= {
+            self._path(path): documents_of(array.metadata).json["zarr.json"]
+            for path, array in arrays.items()
+            if destinations[path].renewed is not None
+        }
+        nodes.set_documents(changed)
         for path, array in arrays.items():
             to = destinations[path]
             if to.offset is None:
@@ -233,6 +240,11 @@ class Staging:
                     raise TargetExistsError(f"{inner}: is staged in this session already")
                 documents[self._path(inner)] = documents_of(array.metadata).json["zarr.json"]
         nodes.set_documents(documents)
+
+
+def _placed(arrays: Mapping[str, VirtualArray], to: Mapping[str, Destination]) -> dict[str, VirtualArray]:
+    """The arrays that go somewhere, by path; where a stored one is renewed, what takes its place."""
+    return {path: to[path].renewed or array for path, array in arrays.items() if path in to}
 
 
 def _check_manifest_sizes(arrays: Mapping[str, VirtualArray]) -> None:

@@ -1,0 +1,124 @@
+"""Whether values that are encoded differently are the same numbers: another type, packing, marks or time units.
+
+Source: CF conventions 2.5.1 and 8.1; times are compared to the nanosecond (see `times`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifestry.combine.compatibility.differences import Aspect, Difference
+from manifestry.combine.compatibility.times import Times, TimeUnit, is_time, mixes_calendars
+from manifestry.model.attributes import Attributes
+from manifestry.model.datatypes import is_float, is_integer
+
+__all__ = ["Decoded", "is_encoding"]
+
+_ENCODING: Final = frozenset({"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned"})
+_TIME: Final = frozenset({"units", "calendar"})
+_EXACT: Final = 2.0**53
+"""Whole numbers below this are numbers of type float64."""
+
+
+def is_encoding(found: Sequence[Difference], one: Attributes, other: Attributes) -> bool:
+    """Whether arrays differ in nothing but how their numbers are encoded, so that their values can be compared."""
+    names = _ENCODING | _TIME if is_time(one) and is_time(other) else _ENCODING
+    return all(d.only_storage or d.aspect is Aspect.DATA_TYPE or d.attribute in names for d in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Numbers as the CF conventions decode them.
+
+    Attributes
+    ----------
+    values
+        Of missing elements 0.
+    missing
+        Which elements are missing.
+    """
+
+    values: NDArray[Any]
+    missing: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, stored: NDArray[Any], attributes: Attributes, epoch: int | None = None) -> Self:
+        """What stored numbers are.
+
+        Parameters
+        ----------
+        epoch
+            They are times, and become nanoseconds from this one.
+
+        Raises
+        ------
+        ValueError
+            They are no numbers, or times without a unit of fixed length.
+        """
+        if not is_integer(stored.dtype) and not is_float(stored.dtype):
+            raise ValueError(f"values of type {stored.dtype} are no numbers")
+        plain = {name: value for name, value in attributes.items() if name in ("_FillValue", "missing_value")}
+        packed = [name for name in ("scale_factor", "add_offset") if name in attributes]
+        if epoch is not None and not packed:
+            times = Times.of(stored, attributes, epoch)
+            return cls(times.ticks, times.missing)
+        missing = np.isnan(stored) if is_float(stored.dtype) else np.zeros(stored.shape, bool)
+        numbers = _signed(stored, attributes)
+        for mark in (one for value in plain.values() for one in np.asarray(value).reshape(-1)):
+            missing = missing | np.asarray(stored == mark) | np.asarray(numbers == mark)
+        if packed:
+            numbers = numbers * np.float64(attributes.get("scale_factor", 1)) + np.float64(
+                attributes.get("add_offset", 0)
+            )
+        return cls(np.where(missing, numbers.dtype.type(0), numbers), missing)
+
+    @classmethod
+    def pair(cls, one: tuple[NDArray[Any], Attributes], other: tuple[NDArray[Any], Attributes]) -> tuple[Self, Self]:
+        """Both of two arrays.
+
+        Raises
+        ------
+        ValueError
+            See `of`; or their calendars differ.
+        """
+        if not (is_time(one[1]) and is_time(other[1])):
+            return cls.of(*one), cls.of(*other)
+        units = [TimeUnit.of(one[1]), TimeUnit.of(other[1])]
+        if mixes_calendars(units):
+            raise ValueError("times of the calendars standard and proleptic_gregorian are not compared")
+        return cls.of(*one, units[0].epoch), cls.of(*other, units[0].epoch)
+
+    def differing(self, other: Self) -> NDArray[np.bool_]:
+        """Which elements are not the same number, or missing in one only."""
+        a, b = self.values, other.values
+        different = np.asarray(a != b)
+        if is_float(a.dtype) != is_float(b.dtype):
+            floats = a if is_float(a.dtype) else b
+            different = different | (np.abs(floats) > _EXACT)
+        return np.asarray(different & ~(self.missing & other.missing) | (self.missing != other.missing))
+
+    def rounds_to(self, other: Self) -> bool:
+        """Whether the same numbers are given in single and in double precision: rounded, they are equal."""
+        a, b = self.values, other.values
+        if not (is_float(a.dtype) and is_float(b.dtype)) or a.dtype == b.dtype or a.shape != b.shape:
+            return False
+        narrow = min(a.dtype, b.dtype, key=lambda dtype: dtype.itemsize)
+        with np.errstate(over="ignore"):
+            same = a.astype(narrow) == b.astype(narrow)
+        return bool(same.all() and (self.missing == other.missing).all())
+
+
+def _signed(stored: NDArray[Any], attributes: Attributes) -> NDArray[Any]:
+    """Integers with the sign that ``_Unsigned`` gives them."""
+    if not is_integer(stored.dtype):
+        return stored
+    asked = str(attributes.get("_Unsigned", "")).lower()
+    unsigned = np.issubdtype(stored.dtype, np.unsignedinteger)
+    if (asked == "true" and not unsigned) or (asked == "false" and unsigned):
+        return stored.view(np.dtype(f"{'i' if unsigned else 'u'}{stored.dtype.itemsize}"))
+    return stored
