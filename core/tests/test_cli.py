@@ -53,6 +53,24 @@ def test_a_command_that_is_none_is_answered_with_the_one_that_was_meant(cli):
     assert "Did you mean" not in cli("zzz")[2]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("manifestry ins", ["plain,inspect"]),
+        ("manifestry convert --fr", ["plain,--from"]),
+        ("manifestry convert --from plai", ["plain,plain"]),
+        ("manifestry convert --to cr", ["plain,crate"]),
+        ("manifestry verify --from bo", ["plain,box"]),
+        ("manifestry inspect fil", ["file,fil"]),
+        ("manifestry convert a.nc fil", ["file,fil"]),
+    ],
+)
+def test_the_shell_completes(words, expected):
+    place = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_MANIFESTRY_COMPLETE": "bash_complete"}
+    with toy_process(env=os.environ | place, stdout=subprocess.PIPE, text=True) as process:
+        assert process.communicate()[0].split() == expected
+
+
 class TestInfo:
     def test_versions_and_no_secrets(self, cli, monkeypatch):
         monkeypatch.setenv("MANIFESTRY_SECRET", "hidden")

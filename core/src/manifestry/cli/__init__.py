@@ -3,6 +3,7 @@
 =============  ======================================================================================
 `application`  the program: commands imported when they are called, errors as messages and exit codes
 `arguments`    options that several commands share, and ``key=value`` pairs
+`completion`   what the shell offers for arguments and options
 `output`       results on standard output as tables or JSON, messages on standard error
 `progress`     the bar on standard error
 `convert`      `manifestry convert`: archives into a virtual store

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import click
 
+from manifestry.cli.completion import readable_formats
 from manifestry.cli.output import Output
 from manifestry.errors import OptionError
 
@@ -52,7 +53,13 @@ def reading_options(*, on_unsupported: Literal["raise", "skip"]) -> Callable[[Co
             click.option(
                 "--oo", metavar="K=V", multiple=True, help="Option for reading; see `manifestry formats`. Repeatable."
             ),
-            click.option("--from", "source_format", metavar="FMT", help="Format of the source, instead of looking."),
+            click.option(
+                "--from",
+                "source_format",
+                metavar="FMT",
+                shell_complete=readable_formats,
+                help="Format of the source, instead of looking.",
+            ),
         ):
             command = option(command)
         return command

@@ -10,6 +10,7 @@ import click
 
 import manifestry
 from manifestry.cli.arguments import common_options, named_values, parse_samples, reading_options
+from manifestry.cli.completion import files, writable_formats
 from manifestry.cli.output import Output, human_bytes, pass_output, printable
 from manifestry.cli.progress import open_progress
 from manifestry.errors import OptionError, SourceError, translated
@@ -40,11 +41,15 @@ class _Convert(click.Command):
 
 
 @click.command("convert", cls=_Convert, short_help="Archives into a virtual Zarr store.")
-@click.argument("sources", metavar="SRC...", nargs=-1)
-@click.argument("target", metavar="DST")
+@click.argument("sources", metavar="SRC...", nargs=-1, shell_complete=files)
+@click.argument("target", metavar="DST", shell_complete=files)
 @reading_options(on_unsupported="raise")
 @click.option(
-    "--to", "target_format", metavar="FMT", help="Format to write, instead of the one that DST's ending means."
+    "--to",
+    "target_format",
+    metavar="FMT",
+    shell_complete=writable_formats,
+    help="Format to write, instead of the one that DST's ending means.",
 )
 @click.option(
     "--co", metavar="K=V", multiple=True, help="Option for writing; see `manifestry formats NAME`. Repeatable."

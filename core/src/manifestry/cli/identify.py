@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from manifestry.cli.arguments import common_options
+from manifestry.cli.completion import files
 from manifestry.cli.output import Output, pass_output
 from manifestry.errors import ManifestryError
 from manifestry.formats.detection import detect
@@ -17,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("identify", short_help="Which format sources have.")
-@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, shell_complete=files)
 @common_options
 @click.pass_context
 @pass_output

@@ -14,6 +14,7 @@ from typing import Final, Literal
 import click
 
 from manifestry.cli.arguments import common_options, named_values, reading_options
+from manifestry.cli.completion import files
 from manifestry.cli.description import NUMBER_COLUMNS, Description, array_table, describe, references
 from manifestry.cli.output import Output, pass_output
 from manifestry.cli.page import write_page
@@ -33,7 +34,7 @@ _LONG: Final = 120
 
 
 @click.command("inspect", short_help="What is in a source, and how it is stored.")
-@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, shell_complete=files)
 @reading_options(on_unsupported="skip")
 @click.option("--attributes", is_flag=True, help="List the attributes too.")
 @click.option("--short", is_flag=True, help="One line of JSON for each SRC, without attributes.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from manifestry.cli.arguments import common_options, parse_samples
+from manifestry.cli.completion import files, readable_formats
 from manifestry.cli.output import Output, pass_output
 
 if TYPE_CHECKING:
@@ -16,8 +17,14 @@ __all__ = ["command"]
 
 
 @click.command("verify", short_help="Compare an output with its sources.")
-@click.argument("target", metavar="DST")
-@click.option("--from", "target_format", metavar="FMT", help="Format of the output, instead of looking.")
+@click.argument("target", metavar="DST", shell_complete=files)
+@click.option(
+    "--from",
+    "target_format",
+    metavar="FMT",
+    shell_complete=readable_formats,
+    help="Format of the output, instead of looking.",
+)
 @click.option(
     "--samples",
     metavar="N|all",
