@@ -185,6 +185,34 @@ def test_paged_file_in_two_round_trips(server, tmp_path, libver):
     assert counter.rounds <= 2
 
 
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_scattered_pages_in_two_round_trips(server, tmp_path, libver):
+    url, counter = server
+    path = tmp_path / "paged.h5"
+    with h5py.File(path, "w", libver=libver, fs_strategy="page", fs_page_size=1 << 16) as file:
+        for i in range(110):
+            data = np.random.default_rng(i).integers(0, 255, (8, 1 << 14), "u1")
+            variable = file.create_dataset(f"v{i:03}", data=data, chunks=(1, 1 << 14), maxshape=(None, 1 << 14))
+            variable.attrs["units"] = np.bytes_("K")
+    assert path.stat().st_size > 13 << 20
+    assert_as_local(url, path)
+    assert counter.rounds <= 2
+    assert counter.bytes <= 1_000_000
+
+
+def test_what_waits_for_others_is_asked_for_with_them(server, tmp_path):
+    url, counter = server
+    path = tmp_path / "groups.h5"
+    with h5py.File(path, "w", fs_strategy="page", fs_page_size=1 << 16) as file:
+        for g in range(4):
+            for i in range(12):
+                file[f"g{g}/v{i}"] = np.zeros(1 << 15)
+                file[f"g{g}/v{i}"].attrs.update({f"note{k}": "text" * k for k in range(9)})
+    assert path.stat().st_size > 12 << 20
+    assert_as_local(url, path)
+    assert counter.rounds <= 4
+
+
 def test_texts_in_a_large_collection_come_with_the_others(server, tmp_path):
     url, counter = server
     path = tmp_path / "texts.h5"

@@ -1,20 +1,21 @@
 """HDF5 and netCDF-4 parser: the entry point of the plugin. Parsing needs no libhdf5.
 
-===============  ==================================================================
-`parser`         from a file to a tree: the order of work
-`options`        the options of the parser
-`open_files`     the files of a parse, and where they may point
-`file_bytes`     the bytes of a file by position, mapped or through a cache
-`linked_files`   where the files are that a file points at
-`link_follower`  following paths by links, in a file and to others
-`walk`           groups, links and datasets of a file as plain data
-`arrays`         from datasets to arrays: references, or copied values
-`sidecar`        a DMR++ document beside the file, read in its place
-`native`         arrays read by libhdf5 itself, to check references against
-`objects`        datasets and attributes, and what they consist of
-`storage`        from where elements are stored to references
-`structures`     structures of the file format, read from the bytes
-===============  ==================================================================
+================  ==================================================================
+`parser`          from a file to a tree: the order of work
+`options`         the options of the parser
+`open_files`      the files of a parse, and where they may point
+`file_bytes`      the bytes of a file by position, mapped or through a cache
+`metadata_pages`  which pages of a remote file are read together
+`linked_files`    where the files are that a file points at
+`link_follower`   following paths by links, in a file and to others
+`walk`            groups, links and datasets of a file as plain data
+`arrays`          from datasets to arrays: references, or copied values
+`sidecar`         a DMR++ document beside the file, read in its place
+`native`          arrays read by libhdf5 itself, to check references against
+`objects`         datasets and attributes, and what they consist of
+`storage`         from where elements are stored to references
+`structures`      structures of the file format, read from the bytes
+================  ==================================================================
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy as np
 from manifestry.plugin import Source
 from numpy.typing import NDArray
 
+from manifestry_hdf5.metadata_pages import MetadataPages
 from manifestry_hdf5.structures.batched_reads import Blocks, remote_fetch
 
 __all__ = ["FileBytes", "LocalFile", "PatchedFile", "RemoteFile"]
@@ -30,8 +31,14 @@ class FileBytes(Protocol):
     def fetch(self, wanted: Sequence[Blocks]) -> _Rows:
         """Blocks that may be asked for again, as `structures.batched_reads.Fetch`."""
 
+    def at_hand(self, wanted: Sequence[Blocks], /) -> bool:
+        """Whether nothing has to travel for some blocks."""
+
     def fetch_index(self, wanted: Sequence[Blocks]) -> _Rows:
         """Blocks of chunk indexes, which are many and are read once."""
+
+    def read_by_pages(self, base: int, size: int | None) -> None:
+        """Take note that metadata lies in pages of its own, from a position on, of so many bytes; None where it does not."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -77,6 +84,13 @@ class LocalFile:
         return [self._gather(blocks) for blocks in wanted]
 
     fetch_index = fetch
+
+    def at_hand(self, _: Sequence[Blocks], /) -> bool:
+        """Always: the file is here."""
+        return True
+
+    def read_by_pages(self, base: int, size: int | None) -> None:
+        """Nothing, as for `prefetch`."""
 
     def _gather(self, blocks: Blocks) -> NDArray[np.uint8]:
         positions, length = blocks
@@ -134,6 +148,11 @@ class RemoteFile:
         self._size = source.size
         self._pages = source.blocks(block_size=_PAGE_BYTES, max_blocks=_MAX_PAGES)
         self._fetch_many = remote_fetch(source)
+        self._metadata: MetadataPages | None = None
+
+    def read_by_pages(self, base: int, size: int | None) -> None:
+        """Read whole pages from here on: what else is in them will be asked for."""
+        self._metadata = None if size is None else MetadataPages(base, size, self._size)
 
     def read_range(self, start: int, stop: int) -> bytes:
         """Bytes by absolute position, fewer where the file ends."""
@@ -143,7 +162,10 @@ class RemoteFile:
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Bring ranges that will be read soon, and some of what follows them, in one round trip."""
         missing = _joined(self._pages.missing(ranges), _NEAR)
-        if missing:
+        pages = self._metadata.around(missing) if self._metadata is not None else None
+        if pages:
+            self._pages.prefetch(_joined(self._pages.missing(pages), _NEAR))
+        elif missing:
             wanted = _total(missing)
             more = max(min(self._brought, _MOST_BYTES) - wanted, wanted // 4) // len(missing)
             ranges = self._pages.missing([(start, min(stop + more, self._size)) for start, stop in missing])
@@ -153,14 +175,7 @@ class RemoteFile:
 
     def fetch(self, wanted: Sequence[Blocks]) -> _Rows:
         """Blocks of the file, all that are missing in one round trip."""
-        self.prefetch(
-            [
-                (start, start + blocks.length)
-                for blocks in wanted
-                for start in blocks.positions.tolist()
-                if blocks.length
-            ]
-        )
+        self.prefetch(_ranges(wanted))
         parts = []
         for blocks in wanted:
             parts.append(np.zeros((len(blocks.positions), blocks.length), "u1"))
@@ -169,6 +184,10 @@ class RemoteFile:
                 row[: len(part)] = np.frombuffer(part, "u1")
         return parts
 
+    def at_hand(self, wanted: Sequence[Blocks], /) -> bool:
+        """Whether the pages of some blocks are kept."""
+        return not self._pages.missing(_ranges(wanted))
+
     def fetch_index(self, wanted: Sequence[Blocks]) -> _Rows:
         """Blocks of chunk indexes: few are read like others, many past the pages."""
         few = sum(len(blocks.positions) for blocks in wanted) <= _MAX_KEPT_BLOCKS
@@ -176,6 +195,10 @@ class RemoteFile:
 
     def close(self) -> None:
         """Nothing: no connection is kept."""
+
+
+def _ranges(wanted: Sequence[Blocks]) -> list[tuple[int, int]]:
+    return [(start, start + blocks.length) for blocks in wanted for start in blocks.positions.tolist() if blocks.length]
 
 
 def _total(ranges: Sequence[tuple[int, int]]) -> int:
@@ -208,6 +231,8 @@ class PatchedFile:
         self._octets = octets
         self._patches = patches
         self.prefetch = octets.prefetch
+        self.read_by_pages = octets.read_by_pages
+        self.at_hand = octets.at_hand
         self.close = octets.close
 
     def read_range(self, start: int, stop: int) -> bytes:

@@ -37,6 +37,7 @@ from manifestry_hdf5.structures.file_metadata.driver_information import (
     check_driver,
     read_driver,
 )
+from manifestry_hdf5.structures.file_metadata.file_space import FILE_SPACE_MESSAGE, parse_page_size
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock, read_superblock
 from manifestry_hdf5.structures.infrastructure.global_heap import (
     COLLECTION_BYTES,
@@ -115,6 +116,8 @@ class Hdf5File:
         extension = read_alone(read_messages(superblock, superblock.extension), fetch)
         if (driver := find_message(extension, DRIVER_INFORMATION_MESSAGE)) is not None:
             check_driver(driver.data[1:9], self.source.url)
+        if (space := find_message(extension, FILE_SPACE_MESSAGE)) is not None:
+            self._octets.read_by_pages(superblock.base, parse_page_size(space.data, superblock))
         if (image := find_message(extension, CACHE_IMAGE_MESSAGE)) is not None:
             self._octets = PatchedFile(self._octets, read_alone(read_cache_image(superblock, image.data), fetch))
         return extension
@@ -129,7 +132,9 @@ class Hdf5File:
         path
             That of the group in the tree.
         """
-        hints = ReadingAhead(self.superblock, self.objects.shared, context.wants) if self.remote else None
+        hints = None
+        if self.remote:
+            hints = ReadingAhead(self.superblock, self.objects.shared, context.wants, self._octets.at_hand)
         self.objects.read_ahead(group, path, context.wants_group, context.limits.max_arrays, hints)
 
     def read_members_ahead(self, group: int, context: ParseContext) -> None:

@@ -147,19 +147,24 @@ class ObjectTable:
             if kind == _LINKS:
                 self._links[address] = found
                 more = not isinstance(found, ManifestryError) and len(ahead.paths) <= max_objects
-                return self._members(found, address, ahead.paths) if more else ()
+                return self._members(found, address, ahead) if more else ()
             return self._follow_attributes(address, found, hints) if kind == _ATTRIBUTES else ()
 
-        read_growing(self._unread([root]), follow, self._fetch)
+        read_growing(self._unread([root], ahead), follow, self._fetch, hints.at_hand if hints else None)
 
-    def _unread(self, addresses: Iterable[int]) -> Parts[_Part]:
-        """A reader of some headers; of those that are known nothing is read."""
+    def _unread(self, addresses: Iterable[int], ahead: _Ahead) -> Parts[_Part]:
+        """Readers of some headers; of those that are known nothing is read."""
         headers = []
         for address in addresses:
             known = self._headers.get(address, ())
             if not isinstance(known, ManifestryError):
                 headers.append(HeaderBlocks(address, self._known, known))
-        return [((_HEADERS, 0), read_next_blocks(self._superblock, headers))]
+        return self._go_on(headers, ahead)
+
+    def _go_on(self, headers: Sequence[HeaderBlocks], ahead: _Ahead) -> Parts[_Part]:
+        """Readers of the blocks that come next of some headers: one of all, or one of each where some may have to travel."""
+        batches = [headers] if ahead.hints is None else [[header] for header in headers]
+        return [((_HEADERS, 0), read_next_blocks(self._superblock, batch)) for batch in batches]
 
     def _follow_headers(self, headers: Sequence[HeaderBlocks], ahead: _Ahead) -> Parts[_Part]:
         """What comes next of headers some blocks of which have been read, and what those lead to that are complete."""
@@ -176,7 +181,7 @@ class ObjectTable:
                 if ahead.hints:
                     parts += _unnamed(ahead.hints.of_header(messages, ahead.paths[address]))
         if further:
-            parts.append(((_HEADERS, 0), read_next_blocks(self._superblock, further)))
+            parts += self._go_on(further, ahead)
         return parts
 
     def _follow_attributes(
@@ -208,15 +213,16 @@ class ObjectTable:
                 break
         return parts
 
-    def _members(self, links: list[Link], group: int, paths: dict[int, str]) -> Parts[_Part]:
+    def _members(self, links: list[Link], group: int, ahead: _Ahead) -> Parts[_Part]:
         """The headers of those members of a group that are not known yet, whose paths are noted."""
         fresh: list[int] = []
+        paths = ahead.paths
         above = f"{paths[group]}/"
         for link in links:
             if link.kind is LinkKind.HARD and link.address not in paths:
                 paths[link.address] = (above + link.name.decode("utf-8", "replace")).lstrip("/")
                 fresh.append(link.address)
-        return self._unread(fresh)
+        return self._unread(fresh, ahead)
 
     def read_header(self, address: int) -> IndexReader[Sequence[Message]]:
         """The messages of an object header, read when they are not known yet.

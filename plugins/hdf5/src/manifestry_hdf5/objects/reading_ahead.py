@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from manifestry.plugin import ManifestryError
 
-from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
+from manifestry_hdf5.structures.batched_reads import AtHand, Blocks, IndexReader
 from manifestry_hdf5.structures.data_objects.attribute_message import heap_addresses, shared_datatype
 from manifestry_hdf5.structures.data_objects.data_layout_message import (
     LAYOUT_MESSAGE,
@@ -57,9 +57,19 @@ class ReadingAhead:
         Those of the file.
     wants
         Whether the dataset at a path is wanted.
+    at_hand
+        Which blocks need not travel.
+
+    Attributes
+    ----------
+    at_hand
+        As above.
     """
 
-    def __init__(self, superblock: Superblock, shared: SharedMessages, wants: Callable[[str], bool]) -> None:
+    def __init__(
+        self, superblock: Superblock, shared: SharedMessages, wants: Callable[[str], bool], at_hand: AtHand
+    ) -> None:
+        self.at_hand = at_hand
         self._superblock = superblock
         self._shared = shared
         self._wants = wants

@@ -11,6 +11,7 @@ from manifestry.plugin import ManifestryError, Source
 from numpy.typing import NDArray
 
 __all__ = [
+    "AtHand",
     "Blocks",
     "Fetch",
     "IndexReader",
@@ -99,15 +100,24 @@ type Parts[K] = Sequence[tuple[K, IndexReader[Any]]]
 """Readers, and what each is called."""
 
 
-def read_growing[K](parts: Parts[K], follow: Callable[[K, Any], Parts[K]], fetch: Fetch) -> None:
+type AtHand = Callable[[Sequence[Blocks]], bool]
+"""Whether nothing has to travel for some blocks."""
+
+
+def read_growing[K](
+    parts: Parts[K], follow: Callable[[K, Any], Parts[K]], fetch: Fetch, at_hand: AtHand | None = None
+) -> None:
     """Run readers in step, and those that follow them as soon as each has ended.
 
     Parameters
     ----------
     follow
         Takes what a reader returned, or the error that ended it; returns the readers that this makes possible.
+    at_hand
+        With it, what has to travel waits until nothing is left to do without: then it travels together.
     """
     queue: list[tuple[K, IndexReader[Any], Any]] = [(name, reader, None) for name, reader in parts]
+    waiting: list[tuple[tuple[K, IndexReader[Any]], list[Blocks]]] = []
     while queue:
         wanted: list[tuple[tuple[K, IndexReader[Any]], list[Blocks]]] = []
         for name, reader, data in queue:  # which grows meanwhile
@@ -121,6 +131,11 @@ def read_growing[K](parts: Parts[K], follow: Callable[[K, Any], Parts[K]], fetch
             if further := follow(name, result):
                 queue += [(new, begun, None) for new, begun in further]
         queue = []  # the blocks of the last round are not needed any more
+        if at_hand is not None:
+            waiting += [part for part in wanted if not at_hand(part[1])]
+            wanted = [part for part in wanted if at_hand(part[1])]
+            if not wanted:
+                wanted, waiting = waiting, []
         if wanted:
             queue = [(*part, data) for part, data in _deal(wanted, fetch(_blocks_of(wanted)))]
 
