@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from xml.sax.saxutils import unescape
 
 from manifestry_tiff.descriptions.xml_text import parse_xml
+from manifestry_tiff.structure.ifd import Directory
+from manifestry_tiff.structure.tags import Tag
 
-__all__ = ["GdalItem", "band_attributes", "inherit_items", "parse_gdal_metadata", "parse_items", "resampling_method"]
+__all__ = ["GdalItem", "band_attributes", "domain_attributes", "gdal_items", "inherit_items", "resampling_method"]
 
-_INHERITED: Final = frozenset({"scale", "offset", "unittype", "description"})
+_INHERITED: Final = frozenset({"scale", "offset", "unittype", "description", "colorinterp"})
 """Roles of items that hold for all levels of a pyramid; GDAL writes them into the directory of the full image only."""
 
 _RESERVED: Final = frozenset(
@@ -57,25 +59,22 @@ class GdalItem:
     domain: str = ""
 
 
-def parse_gdal_metadata(text: str, domain: str = "") -> list[GdalItem]:
-    """The items of a domain, of the default one if not told otherwise.
+def gdal_items(directory: Directory) -> tuple[GdalItem, ...]:
+    """The items of a directory, of all domains.
 
     Raises
     ------
+    MalformedFileError
+        The tag cannot be read.
     ValueError
         The text is not XML, or declares entities.
     """
-    return parse_items(text, lambda found: found == domain)
+    return directory.parsed(Tag.GDAL_METADATA, _parse_items)
 
 
-def parse_items(text: str, wants_domain: Callable[[str], bool]) -> list[GdalItem]:
-    """The items of those domains that are wanted.
-
-    Raises
-    ------
-    ValueError
-        The text is not XML, or declares entities.
-    """
+def _parse_items(text: str) -> tuple[GdalItem, ...]:
+    if not text:
+        return ()
     items: list[GdalItem] = []
     open_item: list[Mapping[str, str]] = []
 
@@ -86,25 +85,24 @@ def parse_items(text: str, wants_domain: Callable[[str], bool]) -> list[GdalItem
     def end(element: str, content: str) -> None:
         if element == "Item" and open_item:
             item = open_item.pop()
-            domain = item.get("domain", "")
-            if wants_domain(domain):
-                sample = item.get("sample", "")
-                band = int(sample) if sample.isdigit() else None
-                # GDAL escapes values twice.
-                value = unescape(content, {"&quot;": '"', "&apos;": "'"})
-                items.append(GdalItem(item.get("name", ""), value, band, item.get("role", ""), domain))
+            sample = item.get("sample", "")
+            band = int(sample) if sample.isdecimal() else None
+            # GDAL escapes values twice.
+            value = unescape(content, {"&quot;": '"', "&apos;": "'"})
+            items.append(GdalItem(item.get("name", ""), value, band, item.get("role", ""), item.get("domain", "")))
 
     parse_xml(text, start, end)
-    return items
+    return tuple(items)
 
 
-def band_attributes(items: list[GdalItem], bands: int) -> dict[str, Any]:
-    """Attributes of an array of `bands` bands.
+def band_attributes(items: Iterable[GdalItem], bands: int) -> dict[str, Any]:
+    """Attributes of an array of `bands` bands, from items of the default domain.
 
     What all bands share is one value (``scale_factor``, ``add_offset``, ``units``, ``long_name``); what differs is a list
     over the bands (``scales``, ``offsets``, ``units``, ``long_name``), which is how rioxarray names and reads them.
     """
     attributes: dict[str, Any] = {}
+    items = [item for item in items if not item.domain]
     for item in items:
         if item.name and item.band is None and not item.role:
             attributes[_safe_name(item.name)] = item.value
@@ -124,31 +122,42 @@ def band_attributes(items: list[GdalItem], bands: int) -> dict[str, Any]:
     return attributes
 
 
-def inherit_items(own: list[GdalItem], full: list[GdalItem]) -> list[GdalItem]:
+def domain_attributes(items: Iterable[GdalItem], bands: int) -> dict[str, Any]:
+    """Attributes ``gdal:DOMAIN:NAME`` of the items in domains of their own, for items of bands a list over the bands."""
+    attributes: dict[str, Any] = {}
+    for item in items:
+        if not item.name or not item.domain:
+            continue
+        name = f"gdal:{item.domain}:{item.name}"
+        if item.band is None or bands == 1:
+            attributes[name] = item.value
+        elif item.band < bands:
+            if not isinstance(attributes.get(name), list):
+                attributes[name] = [""] * bands
+            attributes[name][item.band] = item.value
+    return attributes
+
+
+def inherit_items(own: Sequence[GdalItem], full: Sequence[GdalItem]) -> list[GdalItem]:
     """The items of a level of a pyramid, and what it lacks of the scales, offsets, units and names of the full image."""
     known = {(item.band, item.role) for item in own}
-    return own + [item for item in full if item.role in _INHERITED and (item.band, item.role) not in known]
+    return [*own, *(item for item in full if item.role in _INHERITED and (item.band, item.role) not in known)]
 
 
-def resampling_method(own: str, full: str) -> str:
+def resampling_method(own: Iterable[GdalItem], full: Iterable[GdalItem]) -> str:
     """How a level of a pyramid was made, ``""`` where it is not known.
 
     Parameters
     ----------
     own, full
-        GDAL_METADATA of the level, where gdaladdo says it for each band, and of the full image, where the COG driver says it
-        for all levels.
-
-    Raises
-    ------
-    ValueError
-        A text is not XML.
+        Items of the level, where gdaladdo says it for each band, and of the full image, where the COG driver says it for
+        all levels.
     """
-    items = parse_gdal_metadata(own) if own else []
-    methods = {item.value for item in items if item.name == "RESAMPLING" and not item.role}
-    if not methods and full:
-        items = [*parse_gdal_metadata(full, "IMAGE_STRUCTURE"), *parse_gdal_metadata(full)]
-        methods = {item.value for item in items if item.name == "OVERVIEW_RESAMPLING"}
+    methods = {item.value for item in own if item.name == "RESAMPLING" and not item.role and not item.domain}
+    if not methods:
+        methods = {
+            item.value for item in full if item.name == "OVERVIEW_RESAMPLING" and item.domain in ("", "IMAGE_STRUCTURE")
+        }
     return methods.pop().lower() if len(methods) == 1 else ""
 
 

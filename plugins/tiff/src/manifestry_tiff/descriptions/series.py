@@ -16,6 +16,7 @@ from manifestry_tiff.descriptions.imagej import Axis, imagej_axes, is_imagej
 from manifestry_tiff.descriptions.ome import OmeDocument, OmeImage, parse_ome
 from manifestry_tiff.structure.file import TiffFile
 from manifestry_tiff.structure.ifd import Directory
+from manifestry_tiff.structure.pyramids import have_same_proportions
 from manifestry_tiff.structure.tags import Tag
 from manifestry_tiff.tifffile_guard import LIBRARY_ERRORS, quiet_library
 
@@ -133,9 +134,9 @@ def _is_reduced(series: Any, full: Any) -> bool:
         return False
     pairs = dict(zip(full.axes, zip(full.shape, series.shape, strict=True), strict=True))
     (length, rows), (width, columns) = pairs.pop("Y", (1, 1)), pairs.pop("X", (1, 1))
-    if any(one != other for one, other in pairs.values()) or rows * columns >= length * width:
+    if any(one != other for one, other in pairs.values()) or (rows, columns) == (length, width):
         return False
-    return bool(rows <= length and columns <= width and abs(length * columns / width - rows) <= max(1.0, 0.02 * rows))
+    return have_same_proportions((int(width), int(length)), (int(columns), int(rows)))
 
 
 def _levels(levels: list[Any]) -> Iterator[SeriesLevel]:

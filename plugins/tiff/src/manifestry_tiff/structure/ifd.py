@@ -8,7 +8,7 @@ any other.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -167,7 +167,7 @@ class Directory:
     entries: dict[int, Entry]
     next: int
     full: Directory | None = None
-    _cache: dict[int, Any] = field(default_factory=dict, repr=False)
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.entries
@@ -252,6 +252,14 @@ class Directory:
             return data.decode("utf-8")
         except UnicodeDecodeError:
             return data.decode("latin-1")
+
+    def parsed[T](self, tag: int, parse: Callable[[str], T]) -> T:
+        """What is made of the text of a tag, made once."""
+        key = (tag, parse)
+        if key not in self._cache:
+            self._cache[key] = parse(self.text(tag))
+        found: T = self._cache[key]
+        return found
 
     def as_level_of(self, full: Directory) -> Directory:
         """The same as the directory of a level of a pyramid, which has the nodata and the colours of the full image."""

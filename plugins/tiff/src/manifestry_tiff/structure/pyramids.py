@@ -16,7 +16,7 @@ from manifestry_tiff.structure.ifd import Directory, read_chain
 from manifestry_tiff.structure.image import Image, read_image
 from manifestry_tiff.structure.tags import Photometric, SampleFormat, Tag
 
-__all__ = ["Level", "Pyramid", "SlideLevel", "group_images", "images_apart"]
+__all__ = ["Level", "Pyramid", "SlideLevel", "group_images", "have_same_proportions", "images_apart"]
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_REDUCED: Final = 2  # of SubfileType
@@ -382,10 +382,17 @@ def _is_overview(outline: _Outline, pyramid: Pyramid) -> bool:
         raise _PlaceUnknownError
     if outline.pixel_type != full.pixel_type:
         return False
-    if width > full_width or length > full_length:
-        return False
     if any(level.outline.known_size == (width, length) for level in pyramid.levels):
         return False
-    # Each side is rounded up or down by itself: the factors agree within one pixel of the coarse image.
-    factor = full_width / width
-    return abs(full_length / factor - length) <= max(1.0, 0.02 * length)
+    return have_same_proportions((full_width, full_length), (width, length))
+
+
+def have_same_proportions(full: tuple[int, int], reduced: tuple[int, int]) -> bool:
+    """Whether an image may show in no more pixels what another one shows, by the width and length of both.
+
+    Each side is rounded up or down by itself: the factors agree within one pixel of the coarse image, or within a fiftieth.
+    """
+    (width, length), (columns, rows) = full, reduced
+    if columns > width or rows > length:
+        return False
+    return 50 * abs(length * columns - rows * width) <= width * max(50, rows)
