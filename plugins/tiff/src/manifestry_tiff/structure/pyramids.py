@@ -390,9 +390,13 @@ def _is_overview(outline: _Outline, pyramid: Pyramid) -> bool:
 def have_same_proportions(full: tuple[int, int], reduced: tuple[int, int]) -> bool:
     """Whether an image may show in no more pixels what another one shows, by the width and length of both.
 
-    Each side is rounded up or down by itself: the factors agree within one pixel of the coarse image, or within a fiftieth.
+    Each side is rounded up or down by itself: there is one factor that both come from, within a pixel of the coarse image or a
+    fiftieth of it.
     """
     (width, length), (columns, rows) = full, reduced
     if columns > width or rows > length:
         return False
-    return 50 * abs(length * columns - rows * width) <= width * max(50, rows)
+    across, down = max(50, columns), max(50, rows)
+    return width * (50 * rows - down) <= length * (50 * columns + across) and (
+        length * (50 * columns - across) <= width * (50 * rows + down)
+    )
