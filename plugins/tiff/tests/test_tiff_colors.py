@@ -7,7 +7,7 @@ import rasterio
 import tifffile
 from hypothesis import given, settings, strategies as st
 from manifestry_tiff.descriptions import gdal_metadata
-from manifestry_tiff.structure.pyramids import have_same_proportions
+from manifestry_tiff.structure.levels import have_same_proportions
 from rasterio.enums import ColorInterp
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -16,7 +16,7 @@ from manifestry.storage.registry import Stores
 
 __all__ = ["coordinate_paths", "expand", "stack"]
 
-_LINKS: Final = ("coordinates", "grid_mapping", "bounds", "climatology", "ancillary_variables", "cell_measures")
+_LINKS: Final = ("coordinates", "grid_mapping", "bounds", "climatology", "cell_measures")
 
 
 def stack(

@@ -17,16 +17,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from manifestry.plugin import ParseContext, VirtualArray, VirtualGroup
+from manifestry.plugin import ParseContext, UnsupportedFeatureError, VirtualArray, VirtualGroup
 
-from manifestry_tiff.descriptions.attributes import describe, level_resampling
+from manifestry_tiff.descriptions.attributes import describe, level_resampling, mask_attributes
 from manifestry_tiff.geo.georeference import GeoReference, read_georeference
 from manifestry_tiff.geo.geozarr import multiscales_attributes, with_conventions
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.pixels.arrays import image_array
 from manifestry_tiff.pixels.stacking import can_stack, shared_attributes, stack_pages
 from manifestry_tiff.structure.image import Image
-from manifestry_tiff.structure.pyramids import Pyramid
+from manifestry_tiff.structure.levels import Pyramid
 
 __all__ = ["Layout"]
 
@@ -205,9 +205,13 @@ class Layout:
             arrays = self._add_coordinates(arrays, prefix, reference)
         if mask is not None and self.wants(prefix + MASK):
             with self.context.isolate(prefix + MASK):
+                _check_components(mask, image, prefix + MASK)
                 array = image_array(mask, prefix + MASK, self.options, self.context)
-                arrays[MASK] = _add_attributes(array, {} if reference is None else reference.array_attributes())
+                place = {} if reference is None else reference.array_attributes()
+                arrays[MASK] = _add_attributes(array, mask_attributes(mask) | place)
                 self.pages[prefix + MASK] = (mask.directory.offset,)
+                if name in arrays:
+                    arrays[name] = _add_attributes(arrays[name], {"ancillary_variables": MASK})
         return arrays
 
     def _add_coordinates(
@@ -228,6 +232,13 @@ class Layout:
 def _add_attributes(array: VirtualArray, attributes: dict[str, Any]) -> VirtualArray:
     """An array with the attributes of its image and its own."""
     return replace(array, metadata=array.metadata.with_(attributes={**attributes, **array.attributes}))
+
+
+def _check_components(mask: Image, image: Image | None, path: str) -> None:
+    """Refuse a mask that has another number of bands than its image: they could not share the dimension."""
+    if image is not None and mask.samples not in (1, image.samples):
+        feature = f"a mask of {mask.samples} bands for an image of {image.samples}"
+        raise UnsupportedFeatureError(feature, path, "read it by itself with ifd=N")
 
 
 def _have_same_tags(first: Image, other: Image) -> bool:

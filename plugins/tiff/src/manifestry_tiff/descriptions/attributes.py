@@ -21,7 +21,7 @@ from manifestry_tiff.descriptions.plain_tags import orientation_attributes, rpc_
 from manifestry_tiff.structure.ifd import Directory
 from manifestry_tiff.structure.image import Image
 
-__all__ = ["describe", "level_resampling"]
+__all__ = ["describe", "level_resampling", "mask_attributes"]
 
 
 def describe(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
@@ -58,6 +58,11 @@ def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str
         context.report(f"{path}@scales", "attribute left out", message)
         del attributes["scales"], attributes["offsets"]
     return attributes
+
+
+def mask_attributes(mask: Image) -> dict[str, Any]:
+    """CF flags of a mask: what its values mean, from 0 to 1, or to 255 as GDAL has it."""
+    return {"flag_values": [0, int(mask.bits > 1) * 254 + 1], "flag_meanings": "masked valid"}
 
 
 def level_resampling(directory: Directory) -> str:

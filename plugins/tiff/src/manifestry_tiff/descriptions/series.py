@@ -16,7 +16,7 @@ from manifestry_tiff.descriptions.imagej import Axis, imagej_axes, is_imagej
 from manifestry_tiff.descriptions.ome import OmeDocument, OmeImage, parse_ome
 from manifestry_tiff.structure.file import TiffFile
 from manifestry_tiff.structure.ifd import Directory
-from manifestry_tiff.structure.pyramids import have_same_proportions
+from manifestry_tiff.structure.levels import have_same_proportions
 from manifestry_tiff.structure.tags import Tag
 from manifestry_tiff.tifffile_guard import LIBRARY_ERRORS, quiet_library
 

@@ -7,55 +7,23 @@ which place it would have, the images after it stand apart, under names that no 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from manifestry.plugin import MalformedFileError, ParseContext
 
 from manifestry_tiff.structure.ifd import Directory, read_chain
 from manifestry_tiff.structure.image import Image, read_image
+from manifestry_tiff.structure.levels import Level, Outline, PlaceUnknownError, Pyramid, add_level, is_overview
+from manifestry_tiff.structure.masks import assign_masks
 from manifestry_tiff.structure.tags import Photometric, SampleFormat, Tag
 
-__all__ = ["Level", "Pyramid", "SlideLevel", "group_images", "have_same_proportions", "images_apart"]
+__all__ = ["SlideLevel", "group_images", "images_apart"]
 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _OLD_REDUCED: Final = 2  # of SubfileType
 _MAX_SUB_IFDS: Final = 1024
 """Real images have some dozens; directories may overlap, and cost as much as if they did not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outline:
-    """What decides which place an image has.
-
-    Attributes
-    ----------
-    reduced, mask
-        What NewSubfileType and its forerunners say that the image is.
-    width, length
-        Pixels; None where they are missing or cannot be read.
-    pixel_type
-        Components of a pixel, and their format; None what cannot be read.
-    """
-
-    reduced: bool
-    mask: bool
-    width: int | None
-    length: int | None
-    pixel_type: tuple[int | None, int | None]
-
-    @property
-    def known_size(self) -> tuple[int, int]:
-        """Width and length.
-
-        Raises
-        ------
-        _PlaceUnknownError
-            They cannot be read.
-        """
-        if self.width is None or self.length is None:
-            raise _PlaceUnknownError
-        return self.width, self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,41 +40,6 @@ class SlideLevel:
 
     full: int | None
     size: tuple[int, int] | None = None
-
-
-@dataclass(slots=True)
-class Level:
-    """One resolution of an image, and the mask that belongs to it; None what cannot be read."""
-
-    outline: _Outline
-    directory: Directory
-    image: Image | None
-    mask: Image | None = None
-    masked: bool = False
-    """Whether there is a mask, readable or not."""
-
-
-@dataclass(slots=True)
-class Pyramid:
-    """An image with its overviews, from fine to coarse.
-
-    Attributes
-    ----------
-    name
-        Of an image whose place is unknown, by its directory; else ``""``: images are numbered.
-    """
-
-    levels: list[Level] = field(default_factory=list)
-    name: str = ""
-
-    @property
-    def full(self) -> Image | None:
-        """The image at full resolution, None where it cannot be read."""
-        return self.levels[0].image
-
-
-class _PlaceUnknownError(Exception):
-    """The place of an image depends on tags that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,20 +80,20 @@ def group_images(
         for at, one in enumerate(found):
             try:
                 if one.directory is None:
-                    raise _PlaceUnknownError  # noqa: TRY301 as it is raised below
+                    raise PlaceUnknownError  # noqa: TRY301 as it is raised below
                 if at == 0 and number in slide:
                     _place_slide_level(one.directory, one.image, slide[number], pyramids, by_number)
                 else:
                     _place(one.directory, one.image, pyramids)
                 by_number.setdefault(number, pyramids[-1])
-            except _PlaceUnknownError:
+            except PlaceUnknownError:
                 rest = found[at:]
                 for behind, other in enumerate(directories[number + 1 :], number + 1):
                     rest += _find_images(other, behind, seen, context)
                 for other in directories[number:]:
                     _hold_place(other, pyramids)
-                return pyramids + _images_after(rest, directories, context)
-    return pyramids
+                return assign_masks(pyramids, context) + _images_after(rest, directories, context)
+    return assign_masks(pyramids, context)
 
 
 def images_apart(directories: Sequence[Directory], context: ParseContext) -> list[Pyramid]:
@@ -182,7 +115,7 @@ def _images_after(rest: Sequence[_Found], directories: Sequence[Directory], cont
             continue
         try:
             outline = _read_outline(one.directory)
-        except _PlaceUnknownError:
+        except PlaceUnknownError:
             context.refuse(
                 str(one.number),
                 "an image whose place is unknown",
@@ -202,12 +135,12 @@ def _images_after(rest: Sequence[_Found], directories: Sequence[Directory], cont
     return apart
 
 
-def _full_image(outline: _Outline, before: Sequence[Directory]) -> Directory | None:
+def _full_image(outline: Outline, before: Sequence[Directory]) -> Directory | None:
     """The directory whose nodata and scale hold for an image that is reduced: the last full one with the same pixels."""
     for directory in reversed(before if outline.reduced else ()):
         try:
             other = _read_outline(directory)
-        except _PlaceUnknownError:
+        except PlaceUnknownError:
             continue
         if not other.reduced and not other.mask:
             return directory if other.pixel_type == outline.pixel_type else None
@@ -215,7 +148,7 @@ def _full_image(outline: _Outline, before: Sequence[Directory]) -> Directory | N
 
 
 def _alone(found: _Found, image: Image) -> Pyramid:
-    outline = _Outline(
+    outline = Outline(
         reduced=False,
         mask=False,
         width=image.width,
@@ -268,10 +201,11 @@ def _hold_place(directory: Directory, pyramids: list[Pyramid]) -> None:
     """
     try:
         outline = _read_outline(directory)
-    except _PlaceUnknownError:
+    except PlaceUnknownError:
         return
-    if outline.reduced and pyramids:
-        pyramids[-1].levels.append(Level(outline, directory, None))
+    before = _last_image(pyramids)
+    if outline.reduced and not outline.mask and before is not None:
+        before.levels.append(Level(outline, directory, None))
     elif not outline.mask:
         pyramids.append(Pyramid([Level(outline, directory, None)]))
 
@@ -293,61 +227,56 @@ def _place_slide_level(
 
     Raises
     ------
-    _PlaceUnknownError
+    PlaceUnknownError
         What it is cannot be read.
     """
     if known.full is None:
-        raise _PlaceUnknownError
+        raise PlaceUnknownError
     outline = _read_outline(directory)
     if known.size is not None:
         width, length = known.size
         outline = replace(outline, width=width, length=length)
         image = None if image is None else replace(image, width=width, length=length)
     pyramid = by_number.get(known.full)
-    if pyramid is not None and _is_overview(outline, pyramid):
-        _add_level(pyramid, Level(outline, directory, image))
+    if pyramid is not None and is_overview(outline, pyramid):
+        add_level(pyramid, Level(outline, directory, image))
     else:
         pyramids.append(Pyramid([Level(outline, directory, image)]))
 
 
-def _add_level(pyramid: Pyramid, level: Level) -> None:
-    """Add a level between those that are finer and those that are coarser, with what it inherits from the full image."""
-    if level.image is not None:
-        level.image = replace(level.image, directory=level.directory.as_level_of(pyramid.levels[0].directory))
-    width, length = level.outline.known_size
-    sizes = [one.outline.known_size for one in pyramid.levels]
-    at = next((i for i, (w, n) in enumerate(sizes) if w * n < width * length), len(sizes))
-    pyramid.levels.insert(at, level)
-
-
 def _place(directory: Directory, image: Image | None, pyramids: list[Pyramid]) -> None:
-    """Put an image where it belongs: to the last pyramid as a mask or overview, or as a pyramid of its own.
+    """Put an image where it belongs: to the last image as an overview, or as an image of its own.
 
     Raises
     ------
-    _PlaceUnknownError
+    PlaceUnknownError
         Its tags do not say where that is.
     """
     outline = _read_outline(directory)
-    if pyramids and outline.mask:
-        owner = _owner_of_mask(outline, pyramids[-1])
-        if owner is not None:
-            owner.mask, owner.masked = image, True
-            return
-    if pyramids and outline.reduced and _is_overview(outline, pyramids[-1]):
-        _add_level(pyramids[-1], Level(outline, directory, image))
+    level = Level(outline, directory, image)
+    before = _last_image(pyramids)
+    if outline.mask:  # finds its image when all are known
+        for other in (level, *(() if before is None else before.levels)):
+            _ = other.outline.known_size
+    elif before is not None and outline.reduced and is_overview(outline, before):
+        add_level(before, level)
         return
-    pyramids.append(Pyramid([Level(outline, directory, image)]))
+    pyramids.append(Pyramid([level]))
 
 
-def _read_outline(directory: Directory) -> _Outline:
+def _last_image(pyramids: Sequence[Pyramid]) -> Pyramid | None:
+    """The last image that is no mask."""
+    return next((pyramid for pyramid in reversed(pyramids) if not pyramid.is_mask), None)
+
+
+def _read_outline(directory: Directory) -> Outline:
     """What the tags say that decide the place of an image."""
     subfile_type = _integer(directory, Tag.NEW_SUBFILE_TYPE, 0)
     old_subfile_type = _integer(directory, Tag.SUBFILE_TYPE, 0)
     photometric = _integer(directory, Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK)
     if subfile_type is None or old_subfile_type is None or photometric is None:
-        raise _PlaceUnknownError
-    return _Outline(
+        raise PlaceUnknownError
+    return Outline(
         reduced=bool(subfile_type & _REDUCED) or old_subfile_type == _OLD_REDUCED,
         mask=bool(subfile_type & _MASK) or photometric == Photometric.MASK,
         width=_integer(directory, Tag.IMAGE_WIDTH, 0) or None,
@@ -364,39 +293,3 @@ def _integer(directory: Directory, tag: Tag, default: int) -> int | None:
         return directory.integer(tag, default)
     except MalformedFileError:
         return None
-
-
-def _owner_of_mask(mask: _Outline, pyramid: Pyramid) -> Level | None:
-    """The level that a mask belongs to: the first of its size that has none."""
-    for level in pyramid.levels:
-        if level.outline.known_size == mask.known_size and not level.masked:
-            return level
-    return None
-
-
-def _is_overview(outline: _Outline, pyramid: Pyramid) -> bool:
-    """Whether an image shows the same in fewer pixels: of a size that no level has, alike in shape and type of pixel."""
-    full = pyramid.levels[0].outline
-    (full_width, full_length), (width, length) = full.known_size, outline.known_size
-    if None in outline.pixel_type + full.pixel_type:
-        raise _PlaceUnknownError
-    if outline.pixel_type != full.pixel_type:
-        return False
-    if any(level.outline.known_size == (width, length) for level in pyramid.levels):
-        return False
-    return have_same_proportions((full_width, full_length), (width, length))
-
-
-def have_same_proportions(full: tuple[int, int], reduced: tuple[int, int]) -> bool:
-    """Whether an image may show in no more pixels what another one shows, by the width and length of both.
-
-    Each side is rounded up or down by itself: there is one factor that both come from, within a pixel of the coarse image or a
-    fiftieth of it.
-    """
-    (width, length), (columns, rows) = full, reduced
-    if columns > width or rows > length:
-        return False
-    across, down = max(50, columns), max(50, rows)
-    return width * (50 * rows - down) <= length * (50 * columns + across) and (
-        length * (50 * columns - across) <= width * (50 * rows + down)
-    )
