@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from manifestry.combine.compatibility.differences import inherited_attributes
-from manifestry.combine.stacking import coordinate_paths
 from manifestry.combine.values import inline_array, read_values
 from manifestry.formats.loading import installed_formats
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -42,8 +41,7 @@ def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreReg
     unknown = sorted(wanted - arrays.keys())
     if unknown:
         raise KeyError(f"load: {unknown[0]} is not a variable; there are: {', '.join(sorted(arrays))}")
-    flat = VirtualGroup(group.arrays, groups={}, attributes=group.attributes)
-    coordinates = coordinate_paths(flat) & arrays.keys()
+    coordinates = _coordinates(group)
     inherited = inherited_attributes(group.arrays)
     variables = {
         name: xr.Variable(
@@ -61,6 +59,17 @@ def _dataset(group: VirtualGroup, load: bool | Collection[str], stores: StoreReg
     return dataset.assign_coords({n: v for n, v in loaded.items() if n in coordinates}).assign(
         {n: v for n, v in loaded.items() if n not in coordinates}
     )
+
+
+def _coordinates(group: VirtualGroup) -> set[str]:
+    """The arrays that xarray takes for coordinates: named like a dimension, or in an attribute ``coordinates``.
+
+    Whatever else attributes name (grid mappings, bounds) it takes for data, unless it is told ``decode_coords="all"``.
+    """
+    texts = [node.attributes.get("coordinates") for node in (group, *group.arrays.values())]
+    words = {word for text in texts if isinstance(text, str) for word in text.split()}
+    dims = {dim for array in group.arrays.values() for dim in array.dims or ()}
+    return {name for name in group.arrays if name in dims or name in words}
 
 
 def _load(arrays: dict[str, VirtualArray], stores: StoreRegistry) -> dict[Any, xr.Variable]:
@@ -102,7 +111,7 @@ def mark_coordinates(tree: VirtualGroup, names: Iterable[Hashable]) -> VirtualGr
     xarray itself writes them. That text has blanks between names, so a name with a blank stays unmarked.
     """
     already = tree.attributes.get("coordinates", "")
-    unmarked = sorted({name for name in map(str, names) if len(name.split()) == 1} - coordinate_paths(tree))
+    unmarked = sorted({name for name in map(str, names) if len(name.split()) == 1} - _coordinates(tree))
     if not unmarked or not isinstance(already, str):
         return tree
     return tree.with_(attributes={**tree.attributes, "coordinates": " ".join([*already.split(), *unmarked])})

@@ -71,7 +71,8 @@ class GeoReference:
     def array_attributes(self) -> dict[str, Any]:
         """All attributes that say on an array of this image where it lies."""
         attributes = with_conventions(self.conventions())
-        attributes["grid_mapping"] = GRID_MAPPING
+        # Without `coordinates` xarray takes the grid mapping for data, unless it is told decode_coords="all".
+        attributes |= {"grid_mapping": GRID_MAPPING, "coordinates": GRID_MAPPING}
         if self.transform is not None:
             attributes["AREA_OR_POINT"] = "Point" if self.point else "Area"
         return attributes
