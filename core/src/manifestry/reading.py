@@ -139,7 +139,9 @@ def parse_source(
         tree = _gate(_call(entry, source, own, context), context)
         _check_selection(tree, context)
         context.raise_refusals()
-    origin = Provenance(label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source))
+    origin = Provenance(
+        label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source, context)
+    )
     return tree.with_(issues=(*tree.issues, *context.issues), provenance=tree.provenance or (origin,))
 
 
@@ -170,11 +172,11 @@ def _about(source: Source) -> Iterator[None]:
         raise
 
 
-def _sources(tree: VirtualGroup, source: Source) -> FileTable:
-    """What a tree was made from: the source itself first, then every other file that it refers to."""
+def _sources(tree: VirtualGroup, source: Source, context: ParseContext) -> FileTable:
+    """What a tree was made from: the source itself first, then every other file that it refers to or was read for it."""
     own = [] if source.is_prefix else [source.file]
     with translated(ValueError, SourceError):
-        return FileTable.union([FileTable(own), tree.files])[0]
+        return FileTable.union([FileTable(own), tree.files, *(FileTable([file]) for file in context.files)])[0]
 
 
 def _call(entry: Entry[ParserDescriptor], source: Source, options: Any, context: ParseContext) -> VirtualGroup:

@@ -16,7 +16,15 @@ from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.hints import ConflictError, MeaningLostError, remedy, with_advice
 from manifestry.combine.index import check_order
 from manifestry.combine.options import CombineOptions
-from manifestry.combine.trees import build_tree, check_some, combine_attributes, label, ordered_union, shared_parts
+from manifestry.combine.trees import (
+    build_tree,
+    check_some,
+    combine_attributes,
+    label,
+    ordered_union,
+    shared_parts,
+    without_summaries,
+)
 from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError
 from manifestry.hints import Hint
@@ -124,7 +132,7 @@ def _merge_trees(
     groups = {}
     for path in ordered_union(walked):
         positions = [i for i, groups_of in enumerate(walked) if path in groups_of]
-        attributes = [walked[i][path].attributes for i in positions]
+        attributes = without_summaries(path, [walked[i][path] for i in positions], issues.append)
         names = partial(_label_at, labels, positions)
         groups[path] = combine_attributes(path, attributes, names, chosen, issues.append)
     return build_tree(arrays, groups).with_(**shared_parts(parts, issues))

@@ -24,6 +24,7 @@ __all__ = [
     "label",
     "ordered_union",
     "shared_parts",
+    "without_summaries",
 ]
 
 
@@ -104,6 +105,31 @@ def shared_parts(trees: Sequence[VirtualGroup], found: Sequence[Issue] = ()) -> 
         "issues": tuple(issues),
         "provenance": Provenance.merge([part for tree in trees for part in tree.provenance]),
     }
+
+
+def without_summaries(path: str, groups: Sequence[VirtualGroup], report: Callable[[Issue], None]) -> list[Attributes]:
+    """The attributes of one group in several trees, without what is not the same of where its values are.
+
+    Arrays of other places, or of none, may stand side by side. That is so only where the arrays say themselves where they are:
+    what their group says is a summary then, of which nothing is lost.
+    """
+    attributes = [group.attributes for group in groups]
+    placing = {
+        name: [one.get(name) for one in attributes] for names in attributes for name in names if places_values(name)
+    }
+    if all(same_attribute(values[0], value) for values in placing.values() for value in values[1:]):
+        return attributes
+    for group in groups:
+        if any(map(places_values, group.attributes)) and not any(
+            places_values(name) for array in group.arrays.values() for name in array.attributes
+        ):
+            return attributes
+    message = "it is not the same in all sources; arrays say themselves where they are"
+    report(Issue(path=path, feature="place of a group left out", message=message, severity="reported"))
+    return [
+        {name: value for name, value in one.items() if name not in placing and name != "zarr_conventions"}
+        for one in attributes
+    ]
 
 
 def combine_attributes(

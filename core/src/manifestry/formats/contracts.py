@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from manifestry.formats.report import WriteReport
+    from manifestry.model.files import SourceFile
     from manifestry.model.tree import VirtualGroup
     from manifestry.storage.source import Source
 
@@ -65,6 +66,8 @@ class ParseContext:
         ``"raise"``: the core turns the refusals that were collected into one error. Parsers do the same for both.
     progress
         Receives what happens.
+    files
+        What was read beside the source; what chunks refer to need not be there. Provenance names them as sources.
     issues
         What was refused or reported so far.
 
@@ -86,6 +89,7 @@ class ParseContext:
     limits: Limits = field(default_factory=Limits)
     on_unsupported: OnUnsupported = "raise"
     progress: Progress = field(default_factory=SilentProgress)
+    files: list[SourceFile] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     failures: list[ManifestryError] = field(default_factory=list)
 

@@ -187,6 +187,9 @@ def _alternatives(type_: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
 
 
 def _is_text(type_: msgspec.inspect.Type) -> bool:
+    """Whether a type takes texts, any or some."""
+    if isinstance(type_, msgspec.inspect.LiteralType):
+        return all(isinstance(value, str) for value in type_.values)
     return isinstance(type_, msgspec.inspect.StrType)
 
 

@@ -199,7 +199,7 @@ class Origins:
     @cached_property
     def parsed(self) -> list[Origin]:
         """Those that the parsers were given, in order."""
-        return [origin for part in self._parts for origin in _documents(part)]
+        return [origin for part in self._parts for origin in _documents(part) if self._owner(origin.url) is None]
 
     @cached_property
     def _by_url(self) -> dict[str, Origin]:
@@ -207,10 +207,22 @@ class Origins:
 
     def of_file(self, url: str) -> Origin | None:
         """The source whose parse refers to the file of a URL: that file itself, or a document that points at it."""
+        owner = self._owner(url)
+        if owner is not None:
+            return owner
         own = self._by_url.get(url)
         if own is not None and own.is_parsed:
             return own
         return next((o for o in self.parsed if o.url == url or url in o.tree.files.urls), None)
+
+    def _owner(self, url: str) -> Origin | None:
+        """The source of whose name that of a file is a longer one (``a.tif``, ``a.tif.ovr``), and whose parse refers to it.
+
+        Such a file may be of the same format, and would else be taken for a source of its own.
+        """
+        ends = [at for at, letter in enumerate(url) if letter == "." and at > url.rfind("/")]
+        owners = [self._by_url[url[:at]] for at in ends if url[:at] in self._by_url]
+        return next((owner for owner in owners if owner.is_parsed and url in owner.tree.files.urls), None)
 
 
 def _documents(part: Sequence[Origin]) -> list[Origin]:

@@ -66,7 +66,8 @@ def _coordinates(group: VirtualGroup) -> set[str]:
 
     Whatever else attributes name (grid mappings, bounds) it takes for data, unless it is told ``decode_coords="all"``.
     """
-    texts = [node.attributes.get("coordinates") for node in (group, *group.arrays.values())]
+    texts = [group.attributes.get("coordinates")]
+    texts += [array.attributes.get("coordinates") for array in group.arrays.values()]
     words = {word for text in texts if isinstance(text, str) for word in text.split()}
     dims = {dim for array in group.arrays.values() for dim in array.dims or ()}
     return {name for name in group.arrays if name in dims or name in words}

@@ -7,6 +7,7 @@
 `pixels`              from an image to a virtual array
 `geo`                 coordinate systems, transforms, coordinates
 `descriptions`        what text in a file says about its images
+`sidecars`            files beside a TIFF that GDAL reads with it
 `layout`              images as a tree of groups and arrays
 `series_layout`       series of pages as arrays with an axis for each of their dimensions
 `native`              pixels as tifffile decodes them, for `verify`

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from manifestry.plugin import ParseContext, UnsupportedFeatureError, VirtualArray, VirtualGroup
+from manifestry.plugin import ParseContext, Source, UnsupportedFeatureError, VirtualArray, VirtualGroup
 
 from manifestry_tiff.descriptions.attributes import describe, level_resampling, mask_attributes
 from manifestry_tiff.geo.georeference import GeoReference, read_georeference
@@ -45,11 +45,14 @@ class Layout:
         What the parser was called with.
     pages
         Filled while arrays are made: offsets of the directories behind each array of pixels.
+    sources
+        Filled likewise: the files of those directories where they may be others than the TIFF itself.
     """
 
     options: TiffOptions
     context: ParseContext
     pages: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
 
     def wants(self, path: str) -> bool:
         """Whether the array at a path of the whole file is wanted: it is in the group asked for, and selected."""
@@ -58,17 +61,21 @@ class Layout:
 
     def on_trial(self) -> Layout:
         """The same with a context whose issues count only if the layout is accepted."""
-        return replace(self, context=replace(self.context, on_unsupported="skip", issues=[], failures=[]), pages={})
+        return replace(
+            self, context=replace(self.context, on_unsupported="skip", issues=[], failures=[]), pages={}, sources={}
+        )
 
     def accept(self, trial: Layout) -> None:
         """Take over what a layout on trial has found."""
         self.context.issues.extend(trial.context.issues)
         self.context.failures.extend(trial.context.failures)
         self.pages.update(trial.pages)
+        self.sources.update(trial.sources)
 
     def tree_of_image(self, image: Image, name: str) -> VirtualGroup:
         """One image as an array of that name, with its coordinates next to it."""
-        return VirtualGroup(self._level_arrays(image, None, name, "", self._reference(image, name)))
+        reference = self._reference(image, name)
+        return _group_of_image(self._level_arrays(image, None, name, "", reference), name, reference)
 
     def tree_of_file(self, pyramids: Sequence[Pyramid]) -> VirtualGroup:
         """All images of a file."""
@@ -97,7 +104,9 @@ class Layout:
         reference = None if pyramid.full is None else self._reference(pyramid.full, prefix + name)
         if len(pyramid.levels) == 1:
             level = pyramid.levels[0]
-            return VirtualGroup(self._level_arrays(level.image, level.mask, name, prefix, reference))
+            return _group_of_image(
+                self._level_arrays(level.image, level.mask, name, prefix, reference), name, reference
+            )
         sizes = [(0, 0) if (image := level.image) is None else (image.width, image.length) for level in pyramid.levels]
         references = [None if reference is None or not any(size) else reference.at_size(*size) for size in sizes]
         levels = [
@@ -122,7 +131,11 @@ class Layout:
             How each level was made, ``""`` where it is not known.
         """
         kept = [i for i, arrays in enumerate(levels) if DATA in arrays]
-        groups = {str(i): VirtualGroup(arrays) for i, arrays in enumerate(levels) if arrays}
+        groups = {
+            str(i): _group_of_image(arrays, DATA, reference)
+            for i, (arrays, reference) in enumerate(zip(levels, references, strict=True))
+            if arrays
+        }
         if 0 not in kept:
             return VirtualGroup({}, groups=groups)
         conventions = [{} if (reference := references[i]) is None else reference.conventions() for i in kept]
@@ -162,7 +175,7 @@ class Layout:
         reference = self._reference(first, "0")
         attributes = {k: v for k, v in self.attributes_of(first, "0", reference).items() if k in shared}
         arrays = {"0": _add_attributes(stacked, attributes)} if wanted else {}
-        return VirtualGroup(self._add_coordinates(arrays, "", reference))
+        return _group_of_image(self._add_coordinates(arrays, "", reference), "0", reference)
 
     def _shared_attributes(self, images: Sequence[Image]) -> dict[str, Any] | None:
         """The attributes that pages have in common, None where they differ in what their values mean or where they lie.
@@ -200,7 +213,7 @@ class Layout:
             with self.context.isolate(path):
                 array = image_array(image, path, self.options, self.context)
                 arrays[name] = self.describe_array(array, image, path, reference)
-                self.pages[path] = (image.directory.offset,)
+                self._remember(path, image)
         if name in arrays or not self.wants(path):
             arrays = self._add_coordinates(arrays, prefix, reference)
         if mask is not None and self.wants(prefix + MASK):
@@ -209,10 +222,14 @@ class Layout:
                 array = image_array(mask, prefix + MASK, self.options, self.context)
                 place = {} if reference is None else reference.array_attributes()
                 arrays[MASK] = _add_attributes(array, mask_attributes(mask) | place)
-                self.pages[prefix + MASK] = (mask.directory.offset,)
+                self._remember(prefix + MASK, mask)
                 if name in arrays:
                     arrays[name] = _add_attributes(arrays[name], {"ancillary_variables": MASK})
         return arrays
+
+    def _remember(self, path: str, image: Image) -> None:
+        self.pages[path] = (image.directory.offset,)
+        self.sources[path] = image.directory.file.source
 
     def _add_coordinates(
         self, arrays: dict[str, VirtualArray], prefix: str, reference: GeoReference | None
@@ -227,6 +244,12 @@ class Layout:
         with self.context.isolate(path):
             return read_georeference(image, path, self.options, self.context)
         return None
+
+
+def _group_of_image(arrays: dict[str, VirtualArray], name: str, reference: GeoReference | None) -> VirtualGroup:
+    """The group of one image, which says itself where the image lies, if that is in it."""
+    placed = reference is not None and name in arrays
+    return VirtualGroup(arrays, groups={}, attributes=reference.group_attributes() if placed and reference else {})
 
 
 def _add_attributes(array: VirtualArray, attributes: dict[str, Any]) -> VirtualArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -28,6 +28,8 @@ class TiffReader:
         What the parser made of it.
     pages
         Offsets of the directories behind every array of pixels, in C order of its leading dimensions.
+    elsewhere
+        The files of arrays that are not in this one.
 
     Raises
     ------
@@ -35,13 +37,28 @@ class TiffReader:
         tifffile does not open the file.
     """
 
-    def __init__(self, source: Source, tree: VirtualGroup, pages: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        tree: VirtualGroup,
+        pages: Mapping[str, tuple[int, ...]],
+        elsewhere: Mapping[str, Source] | None = None,
+    ) -> None:
         self._tree = tree
         self._offsets = pages
-        self._handle = source.open()
-        self._pages: dict[int, Any] = {}
-        with quiet_library(), library_errors(source.url):
-            self._tif = tifffile.TiffFile(self._handle, name=source.name)
+        self._source = source
+        self._elsewhere = elsewhere or {}
+        self._pages: dict[tuple[str, int], Any] = {}
+        self._open: dict[str, tuple[BinaryIO, Any]] = {}
+        self._tif(source)
+
+    def _tif(self, source: Source) -> Any:
+        """The file as tifffile has it."""
+        if source.url not in self._open:
+            handle = source.open()
+            with quiet_library(), library_errors(source.url):
+                self._open[source.url] = handle, tifffile.TiffFile(handle, name=source.name)
+        return self._open[source.url][1]
 
     def read(self, path: str, selection: tuple[slice, ...]) -> NDArray[Any]:
         """The elements of a region.
@@ -57,27 +74,31 @@ class TiffReader:
             return np.frombuffer(array.manifest.inline, array.dtype).reshape(array.shape)[selection]
         box = [range(*s.indices(n)) for s, n in zip(selection, array.shape, strict=True)]
         offsets = self._offsets[path]
+        source = self._elsewhere.get(path, self._source)
         with quiet_library(), library_errors(path):
-            components = self._page(offsets[0]).samplesperpixel
+            components = self._page(source, offsets[0]).samplesperpixel
         leading = array.metadata.ndim - (2 if components == 1 else 3)
         numbers = np.arange(len(offsets)).reshape(array.shape[:leading])
         elements = np.empty([len(r) for r in box], array.dtype)
         with quiet_library(), library_errors(path):
             for at in itertools.product(*(enumerate(r) for r in box[:leading])):
-                page = self._page(offsets[int(numbers[tuple(i for _, i in at)])])
+                page = self._page(source, offsets[int(numbers[tuple(i for _, i in at)])])
                 elements[tuple(i for i, _ in at)] = _read_page(page, box[leading:], array)
         return elements
 
-    def _page(self, offset: int) -> Any:
-        if offset not in self._pages:
-            self._tif.filehandle.seek(offset)
-            self._pages[offset] = tifffile.TiffPage(self._tif, 0)
-        return self._pages[offset]
+    def _page(self, source: Source, offset: int) -> Any:
+        key = source.url, offset
+        if key not in self._pages:
+            tif = self._tif(source)
+            tif.filehandle.seek(offset)
+            self._pages[key] = tifffile.TiffPage(tif, 0)
+        return self._pages[key]
 
     def close(self) -> None:
-        """Close the file."""
-        self._tif.close()
-        self._handle.close()
+        """Close the files."""
+        for handle, tif in self._open.values():
+            tif.close()
+            handle.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,13 @@ class TiffOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
             " default settings refuse such arrays, and the whole group with them."
         ),
     ] = False
+    sidecars: Annotated[
+        tuple[Literal["all", "metadata", "mask", "overviews", "world_file"], ...],
+        Meta(
+            description="Read what GDAL reads beside the file: metadata (.aux.xml), mask (.msk), overviews (.ovr),"
+            " world_file (.tfw, .tifw, .wld), or all of them."
+        ),
+    ] = ()
     registration: Annotated[
         Literal["pixel", "node"],
         Meta(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from manifestry_tiff.descriptions.slides import slide_levels
 from manifestry_tiff.layout import Layout
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.series_layout import series_group
+from manifestry_tiff.sidecars.files import Sidecars, find_sidecars, mention_sidecars
+from manifestry_tiff.sidecars.images import add_sidecar_images
 from manifestry_tiff.structure.file import LARGE_BYTES, TiffFile
 from manifestry_tiff.structure.ifd import Directory, Header, read_chain, read_header
 from manifestry_tiff.structure.image import read_image
@@ -64,7 +66,7 @@ class TiffParser:
         for path, array in tree.walk_arrays():
             if path not in layout.pages and array.metadata.ndim > 1:
                 raise UnsupportedFeatureError("planes without directories", path, "verify against the parse instead")
-        return TiffReader(source, tree, layout.pages)
+        return TiffReader(source, tree, layout.pages, layout.sources)
 
 
 def _subgroup(tree: VirtualGroup, source: Source, context: ParseContext) -> VirtualGroup:
@@ -84,19 +86,25 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     options, context = layout.options, layout.context
     file = TiffFile(source)
     header = read_header(file)
+    sidecars = _sidecars(source, options, context)
     if options.ifd is not None:
-        return _one_directory(_directory(file, header, options.ifd, context), str(options.ifd), layout)
+        directory = _directory(file, header, options.ifd, context)
+        directory = directory if options.ifd else replace(directory, beside=sidecars.beside)
+        return _one_directory(directory, str(options.ifd), layout)
     directories = list(_all_directories(file, header, context))
     if not directories:
         raise MalformedFileError(f"{source.url}: the file has no image file directory")
+    directories[0] = replace(directories[0], beside=sidecars.beside)
     if not follows_convention(directories[0]):
-        return layout.tree_of_file(group_images(directories, slide_levels(directories), context))
+        return _tree_of_images(directories, sidecars, layout)
     apart = images_apart(directories, context)
     # Of damaged pages tifffile makes other series, and would follow a chain that is a loop without end.
     if not any(issue.severity == "refused" for issue in context.issues):
         series = read_series(directories[0], context)
         if series is None:
-            return layout.tree_of_file(group_images(directories, {}, context))
+            return _tree_of_images(directories, sidecars, layout)
+        if sidecars != Sidecars():
+            context.report("", "files beside the image", "of a series they are not read")
         trial = layout.on_trial()
         known = [level.directory for pyramid in apart for level in pyramid.levels]
         tree = series_group(series, file, header, trial, known=known)
@@ -109,6 +117,23 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
         "the other pages are images of their own, with the names of their directories",
     )
     return layout.tree_of_file(apart)
+
+
+def _sidecars(source: Source, options: TiffOptions, context: ParseContext) -> Sidecars:
+    """The files beside the TIFF that are asked for; of one directory, which are no other images, of the first one only."""
+    wanted: set[str] = set(options.sidecars)
+    mention_sidecars(source, wanted, context)
+    if options.ifd is not None:
+        without_images = {"metadata", "world_file"}
+        wanted = (without_images if "all" in wanted else wanted & without_images) if options.ifd == 0 else set()
+    return find_sidecars(source, wanted, context)
+
+
+def _tree_of_images(directories: Sequence[Directory], sidecars: Sidecars, layout: Layout) -> VirtualGroup:
+    pyramids = group_images(directories, slide_levels(directories), layout.context)
+    if pyramids and not pyramids[0].name and not pyramids[0].is_mask:
+        add_sidecar_images(pyramids[0], sidecars, layout.context)
+    return layout.tree_of_file(pyramids)
 
 
 def _one_directory(directory: Directory, name: str, layout: Layout) -> VirtualGroup:

@@ -10,14 +10,19 @@ from manifestry.plugin import MalformedFileError, ParseContext
 
 from manifestry_tiff.descriptions.colors import color_attributes
 from manifestry_tiff.descriptions.gdal_metadata import (
-    GdalItem,
     band_attributes,
     domain_attributes,
     gdal_items,
     inherit_items,
     resampling_method,
 )
-from manifestry_tiff.descriptions.plain_tags import orientation_attributes, rpc_attributes, text_attributes
+from manifestry_tiff.descriptions.plain_tags import (
+    orientation_attributes,
+    rpc_attributes,
+    rpc_of_items,
+    text_attributes,
+)
+from manifestry_tiff.structure.beside import GdalItem
 from manifestry_tiff.structure.ifd import Directory
 from manifestry_tiff.structure.image import Image
 
@@ -53,6 +58,11 @@ def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str
     items = _items(image.directory)
     attributes = band_attributes(items, image.samples)
     attributes |= domain_attributes(gdal_items(image.directory), image.samples)
+    attributes |= rpc_of_items(gdal_items(image.directory))
+    beside = (image.directory.full or image.directory).beside
+    if beside is not None and beside.categories:
+        names = [list(beside.categories.get(band, ())) for band in range(image.samples)]
+        attributes["category_names"] = names[0] if image.samples == 1 else names
     if not np.isfinite([attributes.get("scales", 1.0), attributes.get("offsets", 1.0)]).all():
         message = f"scales {attributes['scales']}, offsets {attributes['offsets']}: must be finite"
         context.report(f"{path}@scales", "attribute left out", message)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+import numpy as np
 from manifestry.plugin import ParseContext
 
-from manifestry_tiff.descriptions.gdal_metadata import GdalItem
 from manifestry_tiff.pixels.compression import JPEG_SCHEMES
+from manifestry_tiff.structure.beside import GdalItem
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import ExtraSample, Photometric, Tag
 
 __all__ = ["color_attributes"]
 
 _MAX_COLORS: Final = 256
+_OPAQUE: Final = 65535
 
 _COLORS: Final = {
     Photometric.MIN_IS_WHITE: ("gray",),
@@ -59,6 +61,9 @@ def color_attributes(image: Image, items: Iterable[GdalItem], path: str, context
     if extra:
         attributes["extra_samples"] = [ExtraSample(e).name.lower() if e in ExtraSample else str(e) for e in extra]
     stated = {item.band: item.value for item in items if item.role == "colorinterp" and item.band is not None}
+    colors = () if directory.beside is None else directory.beside.colors
+    if colors:
+        stated[0] = "palette"
     names = _interpretation(photometric, extra, image.samples)
     for band, value in stated.items():
         if band < image.samples:
@@ -67,7 +72,7 @@ def color_attributes(image: Image, items: Iterable[GdalItem], path: str, context
             names[band] = name if name in _KNOWN else _UNDEFINED
     if stated or not _PLAIN.issuperset(names):
         attributes["color_interpretation"] = names[0] if image.samples == 1 else names
-    return attributes | _color_map(image, photometric, path, context)
+    return attributes | (_color_rows(colors) if colors else _color_map(image, photometric, path, context))
 
 
 def _decoded_photometric(image: Image) -> int:
@@ -92,6 +97,12 @@ def _interpretation(photometric: int, extra: tuple[int, ...], samples: int) -> l
         at = band - start
         names.append("alpha" if at < len(extra) and extra[at] in _ALPHA else _UNDEFINED)
     return names
+
+
+def _color_rows(colors: tuple[tuple[int, ...], ...]) -> dict[str, Any]:
+    """Colours of a file beside the TIFF, as those of its tag: from 0 to 65535, with alpha where not all are opaque."""
+    rows = np.array(colors, "u2") * np.uint16(257)
+    return {"color_map": rows[:, :3] if (rows[:, 3] == _OPAQUE).all() else rows}
 
 
 def _color_map(image: Image, photometric: int, path: str, context: ParseContext) -> dict[str, Any]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from xml.sax.saxutils import unescape
 
 from manifestry_tiff.descriptions.xml_text import parse_xml
+from manifestry_tiff.structure.beside import GdalItem
 from manifestry_tiff.structure.ifd import Directory
 from manifestry_tiff.structure.tags import Tag
 
-__all__ = ["GdalItem", "band_attributes", "domain_attributes", "gdal_items", "inherit_items", "resampling_method"]
+__all__ = ["band_attributes", "domain_attributes", "gdal_items", "inherit_items", "resampling_method"]
 
 _INHERITED: Final = frozenset({"scale", "offset", "unittype", "description", "colorinterp"})
 """Roles of items that hold for all levels of a pyramid; GDAL writes them into the directory of the full image only."""
@@ -38,29 +38,8 @@ _RESERVED: Final = frozenset(
 """Names that mean something to readers, and must not be taken from free text."""
 
 
-@dataclass(frozen=True, slots=True)
-class GdalItem:
-    """One item.
-
-    Attributes
-    ----------
-    band
-        From 0, None for the whole file.
-    role
-        ``"scale"``, ``"offset"``, ``"description"``, ``"unittype"`` ..., or ``""``.
-    domain
-        ``"IMAGERY"`` ..., ``""`` is the default one.
-    """
-
-    name: str
-    value: str
-    band: int | None
-    role: str = ""
-    domain: str = ""
-
-
 def gdal_items(directory: Directory) -> tuple[GdalItem, ...]:
-    """The items of a directory, of all domains.
+    """The items of a directory, of all domains; what a file beside it says counts before them.
 
     Raises
     ------
@@ -69,7 +48,11 @@ def gdal_items(directory: Directory) -> tuple[GdalItem, ...]:
     ValueError
         The text is not XML, or declares entities.
     """
-    return directory.parsed(Tag.GDAL_METADATA, _parse_items)
+    own = directory.parsed(Tag.GDAL_METADATA, _parse_items)
+    if directory.beside is None:
+        return own
+    said = {item.key for item in directory.beside.items}
+    return (*(item for item in own if item.key not in said), *directory.beside.items)
 
 
 def _parse_items(text: str) -> tuple[GdalItem, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
 from manifestry.plugin import MalformedFileError, ParseContext
 
+from manifestry_tiff.structure.beside import GdalItem
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import Tag
 
-__all__ = ["orientation_attributes", "rpc_attributes", "text_attributes"]
+__all__ = ["orientation_attributes", "rpc_attributes", "rpc_of_items", "text_attributes"]
 
 _TEXTS: Final = {
     Tag.DOCUMENT_NAME: "TIFFTAG_DOCUMENTNAME",
@@ -39,7 +41,10 @@ _RPC_NUMBERS: Final = (
     "LINE_SCALE", "SAMP_SCALE", "LAT_SCALE", "LONG_SCALE", "HEIGHT_SCALE",
 )  # fmt: skip
 _RPC_LISTS: Final = ("LINE_NUM_COEFF", "LINE_DEN_COEFF", "SAMP_NUM_COEFF", "SAMP_DEN_COEFF")
-_RPC_SIZE: Final = len(_RPC_NUMBERS) + 20 * len(_RPC_LISTS)
+_RPC_TERMS: Final = 20
+_RPC_SIZE: Final = len(_RPC_NUMBERS) + _RPC_TERMS * len(_RPC_LISTS)
+_RPC_ERRORS: Final = frozenset(_RPC_NUMBERS[:2])
+"""Numbers that may be missing."""
 
 
 def text_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
@@ -88,4 +93,23 @@ def rpc_attributes(image: Image, path: str, context: ParseContext) -> dict[str, 
     for i, name in enumerate(_RPC_LISTS):
         start = len(_RPC_NUMBERS) + 20 * i
         rpc[name] = values[start : start + 20]
+    return {"rpc": rpc}
+
+
+def rpc_of_items(items: Iterable[GdalItem]) -> dict[str, Any]:
+    """The same from items of the domain RPC, which files beside the TIFF have.
+
+    Raises
+    ------
+    ValueError
+        There are fewer numbers than there must be, or some are none.
+    """
+    texts = {item.name: item.value for item in items if item.domain == "RPC" and item.band is None}
+    if not texts:
+        return {}
+    rpc: dict[str, Any] = {name: float(texts.get(name, "0" if name in _RPC_ERRORS else "")) for name in _RPC_NUMBERS}
+    for name in _RPC_LISTS:
+        rpc[name] = [float(number) for number in texts.get(name, "").split()]
+        if len(rpc[name]) != _RPC_TERMS:
+            raise ValueError(f"RPC {name}: {len(rpc[name])} numbers: must be {_RPC_TERMS}")
     return {"rpc": rpc}

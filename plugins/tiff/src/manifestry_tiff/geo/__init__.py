@@ -10,6 +10,7 @@
 `heights`          vertical systems
 `system`           a coordinate reference system and its CF attributes
 `crs`              GeoKeys → coordinate reference systems
+`wkt`              systems that files beside a TIFF state as text
 `geozarr`          the conventions ``proj:``, ``spatial:`` and ``multiscales`` as attributes
 `georeference`     all of that together: where an image lies, in GeoZarr and in CF
 =================  ===================================================================================

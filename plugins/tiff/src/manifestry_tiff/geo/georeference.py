@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,8 +13,10 @@ from manifestry_tiff.geo.crs import CoordinateSystem, CrsError, read_crs
 from manifestry_tiff.geo.geokeys import GeoKey, read_geo_keys
 from manifestry_tiff.geo.geozarr import proj_attributes, spatial_attributes, with_conventions
 from manifestry_tiff.geo.transform import Affine, read_transform
+from manifestry_tiff.geo.wkt import system_of_text
 from manifestry_tiff.options import TiffOptions
 from manifestry_tiff.pixels.coordinates import inline_array
+from manifestry_tiff.structure.beside import Beside
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import Tag
 
@@ -68,9 +71,13 @@ class GeoReference:
             attributes |= spatial_attributes(self.transform, self.width, self.length, node=self.node)
         return attributes
 
+    def group_attributes(self) -> dict[str, Any]:
+        """GeoZarr attributes of a group with one image."""
+        return with_conventions(self.conventions())
+
     def array_attributes(self) -> dict[str, Any]:
         """All attributes that say on an array of this image where it lies."""
-        attributes = with_conventions(self.conventions())
+        attributes = self.group_attributes()
         # Without `coordinates` xarray takes the grid mapping for data, unless it is told decode_coords="all".
         attributes |= {"grid_mapping": GRID_MAPPING, "coordinates": GRID_MAPPING}
         if self.transform is not None:
@@ -109,22 +116,28 @@ class GeoReference:
 def read_georeference(image: Image, path: str, options: TiffOptions, context: ParseContext) -> GeoReference | None:
     """Where an image lies, None where its tags do not say. What cannot be understood is reported; pixels stay right."""
     directory = image.directory
-    if not any(tag in directory for tag in _GEO_TAGS):
+    beside = directory.beside or Beside()
+    placed = beside.system is not None or beside.transform or beside.world
+    if not placed and not any(tag in directory for tag in _GEO_TAGS):
         return None
     keys = read_geo_keys(directory)
     try:
-        system = read_crs(keys)
+        system = read_crs(keys) if beside.system is None else system_of_text(beside.system, beside.axis_mapping)
     except CrsError as error:
         context.report(path, "coordinate reference system left out", str(error))
         system = None
     if system is not None and system.left_out:
         context.report(path, "vertical system left out", system.left_out)
-    transform = read_transform(directory, keys)
+    transform = _transform(beside.transform, path, context) if beside.transform else read_transform(directory, keys)
+    if transform is None and beside.world and not beside.transform:
+        transform = _transform(beside.world, path, context)
     if transform is None and Tag.MODEL_TIEPOINT in directory:
         context.report(path, "ground control points left out", "tie points without a scale make no affine transform")
     if system is None and transform is None:
         return None
     point = keys.code(GeoKey.GT_RASTER_TYPE) == _PIXEL_IS_POINT
+    if beside.area_or_point:
+        point = beside.area_or_point == "Point"
     node = point and options.registration == "node"
     return GeoReference(
         width=image.width,
@@ -133,5 +146,14 @@ def read_georeference(image: Image, path: str, options: TiffOptions, context: Pa
         transform=transform,
         point=point,
         node=node,
-        epoch=keys.number(GeoKey.COORDINATE_EPOCH),
+        epoch=keys.number(GeoKey.COORDINATE_EPOCH) if beside.system is None else beside.epoch,
     )
+
+
+def _transform(numbers: tuple[float, ...], path: str, context: ParseContext) -> Affine | None:
+    """The transform that a file beside the TIFF states; one that is none is reported."""
+    a, b, c, d, e, f = numbers
+    if not all(map(math.isfinite, numbers)) or a * e == b * d:
+        context.report(path, "transform left out", f"{numbers} of the file beside it are no transform")
+        return None
+    return Affine(a=a, b=b, c=c, d=d, e=e, f=f)

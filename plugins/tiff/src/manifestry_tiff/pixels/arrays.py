@@ -32,9 +32,14 @@ def image_array(image: Image, path: str, options: TiffOptions, context: ParseCon
         The array cannot be expressed exactly.
     """
     nodata = image_nodata(image, path, context)
-    fill = nearest_value(image.directory.text(Tag.GDAL_NODATA), image.dtype) if nodata is None else nodata
+    texts = _nodata_texts(image)
+    fill = nearest_value(texts[0], image.dtype) if nodata is None else nodata
     pipeline = make_pipeline(image)
     segments = read_segments(image, context.limits.max_chunks)
+    if len(texts) > 1 and not segments.lengths.all():
+        raise UnsupportedFeatureError(
+            "sparse tiles of bands whose nodata differ", image.label, "an array has one fill value; leave out sidecars"
+        )
     grid, manifest, pipeline = lay_out(
         image,
         pipeline,
@@ -92,9 +97,12 @@ def plane_array(image: Image, offset: int, path: str, context: ParseContext) -> 
 
 def image_nodata(image: Image, path: str, context: ParseContext) -> np.generic | None:
     """The nodata value in the type of the array; one that has no such form is reported and left out."""
-    if Tag.GDAL_NODATA not in image.directory:
+    texts = _nodata_texts(image)
+    if len(texts) > 1:
+        context.report(path, "nodata left out", f"it differs between bands: {', '.join(map(repr, texts))}")
+    if len(texts) > 1 or not texts[0]:
         return None
-    text = image.directory.text(Tag.GDAL_NODATA)
+    text = texts[0]
     try:
         value = parse_nodata(text, image.dtype)
     except ValueError:
@@ -102,3 +110,12 @@ def image_nodata(image: Image, path: str, context: ParseContext) -> np.generic |
     if value is None:
         context.report(path, "nodata left out", f"{text!r} is not a value of type {image.dtype}")
     return value
+
+
+def _nodata_texts(image: Image) -> list[str]:
+    """What is said of nodata, ``""`` for nothing: once, or several times where bands differ."""
+    own = image.directory.text(Tag.GDAL_NODATA)
+    beside = (image.directory.full or image.directory).beside
+    if beside is None:
+        return [own]
+    return list(dict.fromkeys(beside.nodata.get(band, own) for band in range(image.samples)))

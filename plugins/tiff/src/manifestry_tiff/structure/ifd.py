@@ -16,6 +16,7 @@ import numpy as np
 from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
+from manifestry_tiff.structure.beside import Beside
 from manifestry_tiff.structure.file import TiffFile
 from manifestry_tiff.structure.tags import FieldType, Tag
 
@@ -158,6 +159,8 @@ class Directory:
         By number of the tag.
     full
         Of a level of a pyramid: the directory of the full image.
+    beside
+        What files beside the TIFF say of the image; None where none is read.
     """
 
     file: TiffFile
@@ -167,6 +170,7 @@ class Directory:
     entries: dict[int, Entry]
     next: int
     full: Directory | None = None
+    beside: Beside | None = None
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __contains__(self, tag: int) -> bool:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Final
+
+from manifestry.plugin import MalformedFileError
 
 from manifestry_tiff.structure.ifd import Directory
 from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.tags import Photometric, SampleFormat, Tag
 
-__all__ = ["Level", "Outline", "PlaceUnknownError", "Pyramid", "add_level", "have_same_proportions", "is_overview"]
+__all__ = [
+    "Level",
+    "Outline",
+    "PlaceUnknownError",
+    "Pyramid",
+    "add_level",
+    "have_same_proportions",
+    "is_overview",
+    "read_outline",
+]
+
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_OLD_REDUCED: Final = 2  # of SubfileType
 
 
 class PlaceUnknownError(Exception):
@@ -120,3 +136,35 @@ def have_same_proportions(full: tuple[int, int], reduced: tuple[int, int]) -> bo
     return width * (50 * rows - down) <= length * (50 * columns + across) and (
         length * (50 * columns - across) <= width * (50 * rows + down)
     )
+
+
+def read_outline(directory: Directory) -> Outline:
+    """What the tags say that decide the place of an image.
+
+    Raises
+    ------
+    PlaceUnknownError
+        One of them cannot be read.
+    """
+    subfile_type = _integer(directory, Tag.NEW_SUBFILE_TYPE, 0)
+    old_subfile_type = _integer(directory, Tag.SUBFILE_TYPE, 0)
+    photometric = _integer(directory, Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK)
+    if subfile_type is None or old_subfile_type is None or photometric is None:
+        raise PlaceUnknownError
+    return Outline(
+        reduced=bool(subfile_type & _REDUCED) or old_subfile_type == _OLD_REDUCED,
+        mask=bool(subfile_type & _MASK) or photometric == Photometric.MASK,
+        width=_integer(directory, Tag.IMAGE_WIDTH, 0) or None,
+        length=_integer(directory, Tag.IMAGE_LENGTH, 0) or None,
+        pixel_type=(
+            _integer(directory, Tag.SAMPLES_PER_PIXEL, 1),
+            _integer(directory, Tag.SAMPLE_FORMAT, SampleFormat.UINT),
+        ),
+    )
+
+
+def _integer(directory: Directory, tag: Tag, default: int) -> int | None:
+    try:
+        return directory.integer(tag, default)
+    except MalformedFileError:
+        return None

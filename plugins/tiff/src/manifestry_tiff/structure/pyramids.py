@@ -10,18 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from manifestry.plugin import MalformedFileError, ParseContext
+from manifestry.plugin import ParseContext
 
 from manifestry_tiff.structure.ifd import Directory, read_chain
 from manifestry_tiff.structure.image import Image, read_image
-from manifestry_tiff.structure.levels import Level, Outline, PlaceUnknownError, Pyramid, add_level, is_overview
+from manifestry_tiff.structure.levels import (
+    Level,
+    Outline,
+    PlaceUnknownError,
+    Pyramid,
+    add_level,
+    is_overview,
+    read_outline,
+)
 from manifestry_tiff.structure.masks import assign_masks
-from manifestry_tiff.structure.tags import Photometric, SampleFormat, Tag
+from manifestry_tiff.structure.tags import Tag
 
 __all__ = ["SlideLevel", "group_images", "images_apart"]
 
-_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
-_OLD_REDUCED: Final = 2  # of SubfileType
 _MAX_SUB_IFDS: Final = 1024
 """Real images have some dozens; directories may overlap, and cost as much as if they did not."""
 
@@ -114,7 +120,7 @@ def _images_after(rest: Sequence[_Found], directories: Sequence[Directory], cont
         if one.directory is None or one.image is None:
             continue
         try:
-            outline = _read_outline(one.directory)
+            outline = read_outline(one.directory)
         except PlaceUnknownError:
             context.refuse(
                 str(one.number),
@@ -139,7 +145,7 @@ def _full_image(outline: Outline, before: Sequence[Directory]) -> Directory | No
     """The directory whose nodata and scale hold for an image that is reduced: the last full one with the same pixels."""
     for directory in reversed(before if outline.reduced else ()):
         try:
-            other = _read_outline(directory)
+            other = read_outline(directory)
         except PlaceUnknownError:
             continue
         if not other.reduced and not other.mask:
@@ -200,7 +206,7 @@ def _hold_place(directory: Directory, pyramids: list[Pyramid]) -> None:
     So the images in front of it have the names that they have in a whole file.
     """
     try:
-        outline = _read_outline(directory)
+        outline = read_outline(directory)
     except PlaceUnknownError:
         return
     before = _last_image(pyramids)
@@ -232,7 +238,7 @@ def _place_slide_level(
     """
     if known.full is None:
         raise PlaceUnknownError
-    outline = _read_outline(directory)
+    outline = read_outline(directory)
     if known.size is not None:
         width, length = known.size
         outline = replace(outline, width=width, length=length)
@@ -252,7 +258,7 @@ def _place(directory: Directory, image: Image | None, pyramids: list[Pyramid]) -
     PlaceUnknownError
         Its tags do not say where that is.
     """
-    outline = _read_outline(directory)
+    outline = read_outline(directory)
     level = Level(outline, directory, image)
     before = _last_image(pyramids)
     if outline.mask:  # finds its image when all are known
@@ -267,29 +273,3 @@ def _place(directory: Directory, image: Image | None, pyramids: list[Pyramid]) -
 def _last_image(pyramids: Sequence[Pyramid]) -> Pyramid | None:
     """The last image that is no mask."""
     return next((pyramid for pyramid in reversed(pyramids) if not pyramid.is_mask), None)
-
-
-def _read_outline(directory: Directory) -> Outline:
-    """What the tags say that decide the place of an image."""
-    subfile_type = _integer(directory, Tag.NEW_SUBFILE_TYPE, 0)
-    old_subfile_type = _integer(directory, Tag.SUBFILE_TYPE, 0)
-    photometric = _integer(directory, Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK)
-    if subfile_type is None or old_subfile_type is None or photometric is None:
-        raise PlaceUnknownError
-    return Outline(
-        reduced=bool(subfile_type & _REDUCED) or old_subfile_type == _OLD_REDUCED,
-        mask=bool(subfile_type & _MASK) or photometric == Photometric.MASK,
-        width=_integer(directory, Tag.IMAGE_WIDTH, 0) or None,
-        length=_integer(directory, Tag.IMAGE_LENGTH, 0) or None,
-        pixel_type=(
-            _integer(directory, Tag.SAMPLES_PER_PIXEL, 1),
-            _integer(directory, Tag.SAMPLE_FORMAT, SampleFormat.UINT),
-        ),
-    )
-
-
-def _integer(directory: Directory, tag: Tag, default: int) -> int | None:
-    try:
-        return directory.integer(tag, default)
-    except MalformedFileError:
-        return None
