@@ -46,6 +46,9 @@ def enumeration(base, **values):
 def float_of(size, *, sign, exponent, mantissa, bias, order=h5t.ORDER_LE, norm=h5t.NORM_IMPLIED):
     """A float whose fields lie anywhere in its bytes."""
     tid = h5t.IEEE_F64LE.copy()
+    if size > 8:  # fields must lie in it at any time
+        tid.set_size(size)
+        tid.set_precision(8 * size)
     tid.set_fields(sign, *exponent, *mantissa)
     tid.set_size(size)
     tid.set_precision(8 * size)

@@ -20,6 +20,7 @@ from manifestry.plugin import (
 )
 
 from manifestry_hdf5.objects.datasets import Dataset, Identity
+from manifestry_hdf5.objects.datatypes import LONG_DOUBLE
 from manifestry_hdf5.objects.filters import Chain, has_image_codec
 from manifestry_hdf5.objects.values import chunk_codecs
 from manifestry_hdf5.open_files import OpenFiles
@@ -57,7 +58,7 @@ class ArrayBuilder:
         self._files = files
         self._walker = walker
         self._tables: dict[Identity, ChunkTable | ManifestryError] = {}
-        self._built: dict[Identity, VirtualArray] = {}
+        self._built: dict[tuple[Identity, int, int], VirtualArray] = {}
         self._above: list[Identity] = []  # the virtual datasets whose sources are being read
         all_of_them = list(datasets)
         self._read_indexes(all_of_them)
@@ -95,13 +96,13 @@ class ArrayBuilder:
         MalformedFileError
             Its chunks cannot be found.
         """
-        if dataset.identity not in self._built:
+        if dataset.key not in self._built:
             array = self._build(dataset)
             if dataset.nbytes < (self._context.inline_below or 0):
                 array = copy_chunks(array, dataset)
-            self._built[dataset.identity] = array
+            self._built[dataset.key] = array
             self._tables.pop(dataset.identity, None)  # a manifest needs less
-        return self._built[dataset.identity]
+        return self._built[dataset.key]
 
     def _build(self, dataset: Dataset) -> VirtualArray:
         if not _has_elements(dataset):
@@ -120,7 +121,10 @@ class ArrayBuilder:
 
     def _copy(self, dataset: Dataset, reason: str) -> VirtualArray:
         """The array with its values in the manifest."""
-        return copy_values(dataset, lambda: self._values(dataset, Box.whole(dataset.shape)), self._context, reason)
+        array = copy_values(dataset, lambda: self._values(dataset, Box.whole(dataset.shape)), self._context, reason)
+        if dataset.element.by_value.endswith(LONG_DOUBLE):
+            self._context.report(dataset.path, LONG_DOUBLE, "copied as float64, which holds each of the values exactly")
+        return array
 
     def _values(self, dataset: Dataset, box: Box) -> np.ndarray[Any, Any]:
         """The elements of a box of a dataset."""
@@ -150,7 +154,7 @@ class ArrayBuilder:
     def _virtual(self, dataset: Dataset) -> VirtualArray:
         """References to the chunks of the sources, or copied values where there are none."""
         parts = self._parts(dataset)
-        self._read_indexes(part.dataset for part in parts if part.dataset.identity not in self._built)
+        self._read_indexes(part.dataset for part in parts if part.dataset.key not in self._built)
         try:
             storage = virtual_storage(dataset, parts, self.build)
         except UnsupportedFeatureError as error:

@@ -20,6 +20,7 @@ from manifestry.plugin import (
     translated,
 )
 
+from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.datatypes import ElementType, Endian
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.open_files import OpenFiles
@@ -85,22 +86,33 @@ class NativeHdf5:
         UnsupportedFeatureError
             They are in other files, and libhdf5 would look for them elsewhere or may not look there.
         """
-        described = self._walker.describe(self._file, path, path)
+        described, place, names = self._described(path)
         elsewhere = isinstance(described.layout, VirtualLayout) or described.external is not None
         if elsewhere and (self._file.remote or self._files.restricted):  # libhdf5 asks nobody where it may look
             raise UnsupportedFeatureError("values in other files", path, f"{self._file.source.url} is read alone")
         with translated(_LIBRARY_ERRORS, MalformedFileError, path):
-            dataset = h5py.Dataset(h5d.open(self._id.id, path.encode()))
+            dataset = h5py.Dataset(h5d.open(self._id.id, place.encode()))
             if dataset.shape is None:
                 return np.empty(0, described.element.dtype)[selection]
             rank = len(dataset.shape)
             values = np.asarray(dataset[selection[:rank]])
+            for name in names:
+                values = values[name]
         inside = (slice(None),) * rank + selection[rank:]
         if described.element.references:
             with translated(_LIBRARY_ERRORS, MalformedFileError, path):
                 paths = (self._path(value, dataset.id) for value in values.reshape(-1).tolist())
                 values = _objects(paths, values.shape)
         return model_values(values, described.element)[inside]
+
+    def _described(self, path: str) -> tuple[Dataset, str, list[str]]:
+        """A dataset and its path, or the field of records at a path, with the path of their dataset and the names in it."""
+        field = self._walker.describe_field(self._file, path)
+        if field is None or field.field is None:
+            return self._walker.describe(self._file, path, path), path, []
+        parts = path.split("/")
+        depth = len(parts) - len(field.field.names)
+        return field, "/".join(parts[:depth]), parts[depth:]
 
     def _path(self, value: Any, dataset: Any) -> Any:
         """The path of the object that a reference points at."""

@@ -34,6 +34,13 @@ class Hdf5Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
             "refused."
         ),
     ] = "paths"
+    compounds: Annotated[
+        Literal["structs", "groups"],
+        Meta(
+            description="What becomes of compounds with fields of variable length or references: arrays of structs, texts as "
+            "long as the longest of them and the rest refused, or groups of arrays, one for each field."
+        ),
+    ] = "structs"
     prefer_sidecar: Annotated[
         bool, Meta(description="Read a DMR++ document beside the file in place of the file, where there is one.")
     ] = False

@@ -35,6 +35,7 @@ class Hdf5Parser:
                 context,
                 follow_external=options.follow_external,
                 paths_of_references=options.references == "paths",
+                compounds_as_groups=options.compounds == "groups",
             )
             root = walker.walk(files.open(source), context.group)
             tree = _Assembly(root, walker, files, context).tree()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Final
 
@@ -28,16 +28,19 @@ from manifestry_hdf5.objects.datasets import (
     is_virtual,
     read_axes,
     read_dataset,
+    read_datatype,
     read_layout,
     read_space,
 )
 from manifestry_hdf5.objects.dimensions import SCALE_ATTRIBUTES, Scale, read_scale
 from manifestry_hdf5.objects.object_table import ObjectKind, kind_of
+from manifestry_hdf5.objects.record_fields import fields_of, is_for_groups
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.open_files import Hdf5File, OpenFiles
 from manifestry_hdf5.storage.virtual_sources import SourceName, virtual_extent
 from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
 from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace
+from manifestry_hdf5.structures.data_objects.datatype import Compound
 from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind
 from manifestry_hdf5.structures.encodings.selected_elements import endless_axis
 
@@ -87,6 +90,8 @@ class Walker:
         Whether external links are followed.
     paths_of_references
         Whether references to objects become paths; datasets of such elements are refused otherwise.
+    compounds_as_groups
+        Whether records with fields of any length become groups of arrays.
 
     Attributes
     ----------
@@ -95,13 +100,20 @@ class Walker:
     """
 
     def __init__(
-        self, files: OpenFiles, context: ParseContext, *, follow_external: bool, paths_of_references: bool = True
+        self,
+        files: OpenFiles,
+        context: ParseContext,
+        *,
+        follow_external: bool,
+        paths_of_references: bool = True,
+        compounds_as_groups: bool = False,
     ) -> None:
         self._files = files
         self._context = context
         self._follow_external = follow_external
         self._links = LinkFollower(files, follow_external=follow_external)
         self._paths_of_references = paths_of_references
+        self._compounds_as_groups = compounds_as_groups
         self._with_references: set[str] = set()  # the files in which some were met
         self._above: list[Identity] = []  # the groups that are being walked
         self._measured: list[Identity] = []  # the virtual datasets whose length is being looked for
@@ -220,6 +232,10 @@ class Walker:
 
     def _dataset(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
         name, header = path.rpartition("/")[2], file.objects.header(address)
+        if self._compounds_as_groups and is_for_groups(datatype := read_datatype(file, header)):
+            assert isinstance(datatype, Compound)
+            self._records(file, group, address, path, datatype)
+            return
         if not self._context.wants(path):
             scale = group.scales[name] = self._scale(file, address, path)
             if not scale.only_dimension:
@@ -241,6 +257,35 @@ class Walker:
                 raise
             group.datasets[name] = self._datasets[identity] = dataset
             group.axes[name] = dataset.axes
+
+    def _records(self, file: Hdf5File, group: Group, address: int, path: str, datatype: Compound) -> None:
+        """Add the records of a dataset as a group of arrays, one for each field; fields that are records are groups in it."""
+        name, header, identity = path.rpartition("/")[2], file.objects.header(address), (file.source.url, address)
+        attributes, space = read_attributes(file, address, path, self._context), self._space(file, address, path)
+        scale = group.scales[name] = read_scale(space, identity, attributes)
+        group.axes[name] = read_axes(file, header, space)
+        if not self._context.wants_group(path):
+            return
+        top = group.groups[name] = Group(path=path, attributes=attributes)
+        for member in fields_of(datatype):
+            inner: Group | None = top
+            for raw in member.names[:-1]:
+                inner = self._inner_group(inner, raw)
+            field_name = None if inner is None else self._name(member.names[-1], inner.path)
+            if inner is None or field_name is None or not self._context.wants(where := f"{inner.path}/{field_name}"):
+                continue
+            with self._context.isolate(where):
+                dataset = read_dataset(file, identity, where, self._context, attributes={}, space=space, field=member)
+                self._check_references(dataset, where)
+                inner.datasets[field_name], inner.axes[field_name] = dataset, dataset.axes
+                inner.scales[field_name] = replace(scale, is_scale=False, only_dimension=False)
+
+    def _inner_group(self, group: Group | None, raw: bytes) -> Group | None:
+        """The group of a field that is a record, None where no node can have its name."""
+        name = None if group is None else self._name(raw, group.path)
+        if group is None or name is None:
+            return None
+        return group.groups.setdefault(name, Group(path=f"{group.path}/{name}"))
 
     def _check_references(self, dataset: Dataset, path: str) -> None:
         """Report references to objects once for each file, or refuse them."""
@@ -330,3 +375,23 @@ class Walker:
             return known
         space = self._space(found, address, path)
         return read_dataset(found, identity, path, self._context, attributes={}, space=space)
+
+    def describe_field(self, file: Hdf5File, target: str) -> Dataset | None:
+        """The field of records at a path that goes on behind the path of a dataset; None where there is none."""
+        names = target.split("/")
+        for depth in range(len(names) - 1, 0, -1):
+            with suppress(MalformedFileError, SourceError):
+                found, address = self._links.follow(file, "/".join(names[:depth]).encode(), target)
+                header = found.objects.header(address)
+                if kind_of(header) is not ObjectKind.DATASET:
+                    return None
+                datatype, wanted = read_datatype(found, header), tuple(name.encode() for name in names[depth:])
+                members = fields_of(datatype) if isinstance(datatype, Compound) else ()
+                member = next((one for one in members if one.names == wanted), None)
+                identity, space = (found.source.url, address), self._space(found, address, target)
+                return (
+                    None
+                    if member is None
+                    else read_dataset(found, identity, target, self._context, attributes={}, space=space, field=member)
+                )
+        return None

@@ -5,6 +5,7 @@
 `reading_ahead`     what of a remote file will be asked for next
 `object_paths`      paths of objects: what references point at
 `datasets`          what the header of one dataset says
+`record_fields`     fields of records as arrays of their own
 `datatypes`         datatype message → element type of an array
 `fill`              fill value message → fill value
 `filters`           filter pipeline message → codecs

@@ -18,6 +18,7 @@ from manifestry.plugin import (
 from manifestry_hdf5.objects.datatypes import ElementType, element_type
 from manifestry_hdf5.objects.fill import fill_value
 from manifestry_hdf5.objects.filters import Filter, pipeline_of
+from manifestry_hdf5.objects.record_fields import RecordField, check_field, field_element
 from manifestry_hdf5.structures.chunk_indexes.chunks import Extent
 from manifestry_hdf5.structures.data_objects.data_layout_message import (
     LAYOUT_MESSAGE,
@@ -49,7 +50,17 @@ from manifestry_hdf5.structures.data_objects.object_header import Message, find_
 if TYPE_CHECKING:
     from manifestry_hdf5.open_files import Hdf5File
 
-__all__ = ["Axes", "Dataset", "Identity", "is_virtual", "read_axes", "read_dataset", "read_layout", "read_space"]
+__all__ = [
+    "Axes",
+    "Dataset",
+    "Identity",
+    "is_virtual",
+    "read_axes",
+    "read_dataset",
+    "read_datatype",
+    "read_layout",
+    "read_space",
+]
 
 type Identity = tuple[str, int]
 """URL of a file and address of an object header in it: the same for every path to an object."""
@@ -109,6 +120,9 @@ class Dataset:
         The fill value, as the array has it and as the file has it; empty there where none was chosen.
     axes
         Of the array that it becomes.
+    field
+        The field of its records that the array is made of, None where elements become elements: `datatype` and `element`
+        are those of the field, and `stored_fill` is a whole record.
     """
 
     path: str
@@ -127,6 +141,13 @@ class Dataset:
     stored_fill: bytes
     attributes: dict[str, Any]
     axes: Axes
+    field: RecordField | None = None
+
+    @property
+    def key(self) -> tuple[Identity, int, int]:
+        """What tells arrays apart: the dataset, and of a field where it is in its record."""
+        field = self.field
+        return (self.identity, -1, 0) if field is None else (self.identity, field.offset, field.datatype.size)
 
     @property
     def chunk_shape(self) -> tuple[int, ...] | None:
@@ -146,7 +167,7 @@ class Dataset:
     @property
     def stored_itemsize(self) -> int:
         """Bytes of one element of the dataspace in the file, before filters."""
-        return self.datatype.size
+        return self.datatype.size if self.field is None else self.field.record_size
 
     @property
     def nbytes(self) -> int:
@@ -173,8 +194,9 @@ def read_dataset(
     *,
     attributes: dict[str, Any],
     space: Dataspace,
+    field: RecordField | None = None,
 ) -> Dataset:
-    """Describe a dataset, whose dimensions and attributes have been read.
+    """Describe a dataset, whose dimensions and attributes have been read, or a field of its records.
 
     Raises
     ------
@@ -184,7 +206,10 @@ def read_dataset(
         Its header is damaged.
     """
     header = file.objects.header(identity[1])
-    common, layout = _common(file, header), read_layout(file, header)
+    common, layout = _common(file, header, field), read_layout(file, header)
+    if field is not None:
+        check_field(layout, common.element, space, path)
+    itemsize = common.datatype.size if field is None else field.record_size
     element, fill = common.element, common.fill
     numbered = not isinstance(common.datatype, _PASSED_OVER) and not space.null
     external = find_message(header, EXTERNAL_FILES_MESSAGE)
@@ -197,7 +222,7 @@ def read_dataset(
     if math.prod(shape) * max(element.dtype.itemsize, 1) >= 1 << 63:
         raise UnsupportedFeatureError(f"shape {shape}", path, "more bytes than Zarr readers can count")
     if isinstance(layout, ChunkLayout):
-        _check_chunks(layout, shape, common.datatype.size)
+        _check_chunks(layout, shape, itemsize)
     if external is not None and not isinstance(layout, ContiguousLayout):
         raise MalformedFileError("external data files message: of a dataset that is not contiguous")
     if common.fill_undefined:
@@ -220,7 +245,8 @@ def read_dataset(
         fill=fill,
         stored_fill=common.stored_fill,
         attributes=attributes,
-        axes=_axes(space, element.shape, numbered=numbered),
+        axes=_axes(space, element.shape, numbered=numbered and field is None),
+        field=field,
     )
 
 
@@ -235,7 +261,7 @@ def _check_chunks(layout: ChunkLayout, shape: Sequence[int], itemsize: int) -> N
 
 def read_axes(file: Hdf5File, header: Sequence[Message], space: Dataspace) -> Axes:
     """The axes of a dataset of which nothing else is read: what others have are numbered alike whatever is selected."""
-    datatype = _datatype(file, header)
+    datatype = read_datatype(file, header)
     numbered = not isinstance(datatype, _PASSED_OVER) and not space.null
     inner: tuple[int, ...] = ()
     while isinstance(datatype, Array):
@@ -294,7 +320,14 @@ def _data(file: Hdf5File, header: Sequence[Message], kind: int) -> bytes | None:
     return None if message is None else file.objects.message_data(message)
 
 
-def _datatype(file: Hdf5File, header: Sequence[Message]) -> Datatype:
+def read_datatype(file: Hdf5File, header: Sequence[Message]) -> Datatype:
+    """The type of the elements of a dataset as the file has it.
+
+    Raises
+    ------
+    MalformedFileError, UnsupportedFeatureError
+        As `parse_datatype`, or there is none.
+    """
     data = _data(file, header, DATATYPE_MESSAGE)
     if data is None:
         raise MalformedFileError("object header: a dataset without a datatype message")
@@ -304,8 +337,10 @@ def _datatype(file: Hdf5File, header: Sequence[Message]) -> Datatype:
 _COMMON_MESSAGES: Final = frozenset({DATATYPE_MESSAGE, OLD_FILL_MESSAGE, FILL_MESSAGE, FILTER_PIPELINE_MESSAGE})
 
 
-def _common(file: Hdf5File, header: Sequence[Message]) -> _Common:
+def _common(file: Hdf5File, header: Sequence[Message], field: RecordField | None) -> _Common:
     """Type, filters and fill value; once for all datasets with the same messages."""
+    if field is not None:
+        return _read_common(file, header, field)
     messages = tuple(message for message in header if message[0] in _COMMON_MESSAGES)
     common: _Common | None = file.common.get(messages)
     if common is None:
@@ -313,8 +348,8 @@ def _common(file: Hdf5File, header: Sequence[Message]) -> _Common:
     return common
 
 
-def _read_common(file: Hdf5File, header: Sequence[Message]) -> _Common:
-    datatype, fill = _datatype(file, header), _fill(file, header)
+def _read_common(file: Hdf5File, header: Sequence[Message], field: RecordField | None = None) -> _Common:
+    datatype, fill = read_datatype(file, header), _fill(file, header)
     pipeline = _data(file, header, FILTER_PIPELINE_MESSAGE)
     if datatype.size > max(file.source.size, _USUAL_BYTES):
         raise UnsupportedFeatureError(f"elements of {datatype.size} bytes", hint="the file has no room for one of them")
@@ -322,15 +357,19 @@ def _read_common(file: Hdf5File, header: Sequence[Message]) -> _Common:
         raise MalformedFileError(
             f"fill value message: {len(fill.value)} bytes are too few for elements of {datatype.size}"
         )
-    element = element_type(datatype)
+    stored, part = fill.value[: datatype.size], slice(None)
+    if field is not None:
+        part = slice(field.offset, field.offset + field.datatype.size)
+        datatype = field.datatype
+    element = element_type(datatype) if field is None else field_element(datatype)
     if fill.writing == _NEVER and (is_variable_length(element.dtype) or element.texts):
         raise MalformedFileError("fill value message: never written, which elements of variable length do not allow")
     return _Common(
         datatype=datatype,
         element=element,
         filters=() if pipeline is None else pipeline_of(parse_filter_pipeline(pipeline)),
-        fill=fill_value(fill.value[: datatype.size], datatype, element, file.heap, file.target_of),
-        stored_fill=fill.value[: datatype.size],
+        fill=fill_value(stored[part], datatype, element, file.heap, file.target_of),
+        stored_fill=stored,
         fill_undefined=fill.undefined,
     )
 

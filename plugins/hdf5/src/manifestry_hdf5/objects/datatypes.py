@@ -30,7 +30,7 @@ from manifestry_hdf5.structures.data_objects.datatype import (
     VariableLength,
 )
 
-__all__ = ["ElementType", "Endian", "element_type", "is_integer"]
+__all__ = ["LONG_DOUBLE", "ElementType", "Endian", "element_type", "is_integer"]
 
 Endian = Literal["little", "big"]
 
@@ -83,6 +83,9 @@ def is_integer(dtype: np.dtype[Any]) -> bool:
     return issubclass(dtype.type, np.integer) and not issubclass(dtype.type, np.timedelta64)
 
 
+LONG_DOUBLE: Final = "long double"
+"""Floats that float64 does not hold for all their values: of 80 bits, of 128, and others."""
+
 _IEEE: Final = {
     2: (10, 5, 15, 15),
     4: (23, 8, 31, 127),
@@ -127,22 +130,21 @@ def _float(datatype: FloatingPoint) -> ElementType:
     whole = (datatype.precision, datatype.offset) == (8 * size, 0)
     if usual and whole and datatype.normalization is Normalization.HIGHEST_BIT_IMPLIED:
         return ElementType(dtype=np.dtype(f"f{size}"), endian=_endian(datatype.order, size))
-    if (datatype.sign, low, exponent, lowest, mantissa) == (15, 7, 8, 0, 7):
-        raise UnsupportedFeatureError("bfloat16", hint="Zarr has no such type")
-    if size > 8:
-        raise UnsupportedFeatureError("long double", hint="Zarr has no such type")
     _endian(datatype.order, size)
-    return ElementType(dtype=_ieee_dtype(datatype), by_value="floats that are not IEEE 754")
+    dtype = _ieee_dtype(datatype)
+    if dtype is None:
+        return ElementType(dtype=np.dtype("f8"), by_value=LONG_DOUBLE)
+    return ElementType(dtype=dtype, by_value="floats that are not IEEE 754")
 
 
-def _ieee_dtype(datatype: FloatingPoint) -> np.dtype[Any]:
-    """The IEEE type that holds every value of a float with other fields: the one h5py reads it into."""
+def _ieee_dtype(datatype: FloatingPoint) -> np.dtype[Any] | None:
+    """The IEEE type that holds every value of a float with other fields: the one h5py reads it into; None for none."""
     exponent, mantissa, bias = datatype.exponent[1], datatype.mantissa[1], datatype.bias
     for size, (most_mantissa, most_exponent, _, most_bias) in _IEEE.items():
         in_range = (1 << exponent) - bias - 1 <= most_bias + 1 and bias <= most_bias
         if size >= datatype.size and mantissa <= most_mantissa and in_range and exponent <= most_exponent:
             return np.dtype(f"f{size}")
-    raise UnsupportedFeatureError("floats that no IEEE 754 type holds", hint="Zarr has no such type")
+    return None
 
 
 def _complex(datatype: Complex) -> ElementType:
@@ -237,10 +239,14 @@ def _part_of_complex(datatype: Datatype) -> FloatingPoint | None:
         return None
     real, imaginary = datatype.members
     part = real.datatype
-    if not isinstance(part, FloatingPoint) or part != imaginary.datatype or part.size not in (4, 8):
+    if not isinstance(part, FloatingPoint) or part != imaginary.datatype or part.size < 4:
         return None
     tight = (real.offset, imaginary.offset, datatype.size) == (0, part.size, 2 * part.size)
     return part if tight else None
+
+
+_AS_GROUPS: Final = "compounds='groups' makes a group of it, with an array for each field"
+"""What helps where structs of Zarr cannot hold a field."""
 
 
 @dataclass(slots=True)
@@ -268,7 +274,7 @@ def _stored_dtype(datatype: Datatype, obstacles: _Obstacles) -> np.dtype[Any]:
         return np.dtype(layout)  # type: ignore[call-overload,no-any-return]
     element = element_type(datatype)
     if element.members is not None or element.references:
-        raise UnsupportedFeatureError(f"compound with {element.by_value}", hint="Zarr's structs have none")
+        raise UnsupportedFeatureError(f"compound with {element.by_value}", hint=_AS_GROUPS)
     if is_variable_length(element.dtype):
         obstacles.texts = True
         obstacles.reasons.append(f"compound with {element.by_value}")

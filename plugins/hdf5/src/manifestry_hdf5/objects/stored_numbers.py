@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from manifestry_hdf5.structures.data_objects.datatype import Bitfield, FixedPoint, FloatingPoint, Normalization
 from manifestry_hdf5.structures.fields import integers
 
-__all__ = ["float_dtype", "floats_of", "integer_dtype", "integers_of", "is_ieee"]
+__all__ = ["float_dtype", "floats_of", "integer_dtype", "integers_of", "is_ieee", "narrowed"]
 
 type Octets = NDArray[np.uint8]
 """Bytes of elements, ``(n, size)``."""
@@ -85,6 +85,29 @@ def floats_of(octets: Octets, datatype: FloatingPoint) -> NDArray[Any]:
         return _from_fields(integers(little), datatype, native)
     words = [int.from_bytes(row, "little") for row in map(bytes, little)]
     return np.array([_wide_float(word, datatype) for word in words], native)
+
+
+def narrowed(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Floats or complex numbers as another type, which has to hold each of them exactly.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        It does not; the first that it does not hold is named.
+    """
+    if values.dtype.newbyteorder("=") not in (np.longdouble, np.clongdouble) or dtype.itemsize >= values.dtype.itemsize:
+        return values.astype(dtype, copy=False)
+    with np.errstate(all="ignore"):
+        narrow = values.astype(dtype)
+        same = [
+            (part == wide) | (np.isnan(part) & np.isnan(wide))
+            for part, wide in ((narrow.real, values.real), (narrow.imag, values.imag))
+        ]
+    inexact = np.flatnonzero(~(same[0] & same[1]))
+    if inexact.size:
+        first = f"the first of {inexact.size} is {values[inexact[0]]!s}; read them with h5py"
+        raise UnsupportedFeatureError(f"long double that {dtype.name} does not hold", hint=first)
+    return narrow
 
 
 def _mark(datatype: FixedPoint | Bitfield | FloatingPoint) -> str:
@@ -165,5 +188,6 @@ def _wide_float(word: int, datatype: FloatingPoint) -> Any:
     limits = np.finfo(np.longdouble)
     most = int(limits.maxexp) - mantissa.bit_length()
     if mantissa.bit_length() > limits.nmant + 1 or (mantissa and not limits.minexp - limits.nmant <= power <= most):
-        raise UnsupportedFeatureError("floats that numpy's longdouble does not hold", hint="read them with h5py")
+        first = f"the first is {'-' if sign < 0 else ''}{mantissa:#x} * 2**{power}; read them with h5py"
+        raise UnsupportedFeatureError("floats that numpy's longdouble does not hold", hint=first)
     return sign * np.ldexp(np.longdouble(mantissa), power)

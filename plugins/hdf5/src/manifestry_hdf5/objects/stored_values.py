@@ -26,7 +26,7 @@ from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datatypes import ElementType
-from manifestry_hdf5.objects.stored_numbers import floats_of, integers_of
+from manifestry_hdf5.objects.stored_numbers import floats_of, integers_of, narrowed
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.structures.data_objects.datatype import (
     Array,
@@ -233,7 +233,7 @@ def values_of(octets: Octets, datatype: Datatype, dtype: np.dtype[Any], heap: He
         case FixedPoint() | Bitfield():
             values = integers_of(octets, datatype)
         case FloatingPoint():
-            values = floats_of(octets, datatype)
+            values = narrowed(floats_of(octets, datatype), dtype)
         case Enumeration():
             numbers = integers_of(octets, datatype.base)
             values = numbers != 0 if is_boolean(datatype) else numbers
@@ -247,7 +247,8 @@ def values_of(octets: Octets, datatype: Datatype, dtype: np.dtype[Any], heap: He
             return _records(octets, datatype, dtype, heap)
         case Complex():
             half = datatype.base.size
-            values = _complex(*(floats_of(part, datatype.base) for part in (octets[:, :half], octets[:, half:])))
+            parts = _complex(*(floats_of(part, datatype.base) for part in (octets[:, :half], octets[:, half:])))
+            values = narrowed(parts, dtype)
         case Opaque():
             values = np.ascontiguousarray(octets).view(opaque_dtype(datatype))[:, 0]
             _check_characters(values)
@@ -359,7 +360,7 @@ def _records(octets: Octets, datatype: Compound, dtype: np.dtype[Any], heap: Hea
     parts = [(octets[:, m.offset : m.offset + m.datatype.size], m.datatype) for m in datatype.members]
     if dtype.names is None:
         real, imaginary = (floats_of(part, kind) for part, kind in parts if isinstance(kind, FloatingPoint))
-        return _complex(real, imaginary).astype(dtype, copy=False)
+        return narrowed(_complex(real, imaginary), dtype)
     columns = [values_of(part, kind, dtype[i], heap) for i, (part, kind) in enumerate(parts)]
     if any(column.dtype == object or column.dtype != _innermost(dtype[i]) for i, column in enumerate(columns)):
         columns = [_texts(column, heap) if column.dtype == object else column for column in columns]

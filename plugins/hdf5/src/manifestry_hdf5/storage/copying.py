@@ -82,6 +82,8 @@ def _least_bytes(dataset: Dataset) -> int:
     element = dataset.element
     if is_variable_length(element.dtype):
         return math.prod(dataset.shape + element.shape) * _POINTER_BYTES
+    if dataset.field is not None:
+        return math.prod(dataset.shape) * dataset.datatype.size
     return math.prod(dataset.shape) * element.dtype.itemsize if element.texts else dataset.nbytes
 
 

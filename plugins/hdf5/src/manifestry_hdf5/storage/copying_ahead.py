@@ -41,7 +41,7 @@ def read_values_ahead(file: Hdf5File, copied: Iterable[tuple[Dataset, ChunkTable
     file.prefetch([span for _, ranges in places for span in ranges])
     addresses: set[int] = set()
     for dataset, ranges in places:
-        if isinstance(dataset.datatype, VariableLength) and not dataset.filters:
+        if isinstance(dataset.datatype, VariableLength) and not dataset.filters and dataset.field is None:
             addresses.update(_collections(file, ranges))
     file.read_collections_ahead(sorted(addresses), limit)
 

@@ -68,6 +68,8 @@ def read_elements(
     if max(math.prod(box.shape) * dataset.stored_itemsize, dataset.chunk_bytes) > max(limit, _ALWAYS):
         raise TooManyBytesError  # before there is room for them
     octets = _stored(dataset, box, table, raw).reshape(-1, dataset.stored_itemsize)
+    if dataset.field is not None:
+        octets = octets[:, dataset.field.offset :][:, : dataset.datatype.size]
     values = elements_of(
         octets, dataset.datatype, dataset.element, dataset.file.heap, limit=limit, target_of=dataset.file.target_of
     )
