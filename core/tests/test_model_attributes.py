@@ -159,7 +159,7 @@ def test_packing_that_nobody_can_compute_with_is_left_out_and_listed(name, broke
 
 def test_packing_that_is_a_number_stays():
     found, issues = array_attributes_to_json({"scale_factor": np.float32(0.5), "add_offset": np.array([3], "i8")})
-    assert (found, issues) == ({"scale_factor": 0.5, "add_offset": [3]}, [])
+    assert (found, issues) == ({"scale_factor": 0.5, "add_offset": 3}, [])
     found, issues = array_attributes_to_json({"scale_factor": "0.005", "add_offset": b"1"})
     assert (found, issues) == ({"scale_factor": "0.005", "add_offset": "1"}, [])  # as the source has it
     assert attributes_to_json({"scale_factor": math.nan})[0] == {"scale_factor": "NaN"}  # of a group: nobody computes

@@ -92,6 +92,9 @@ def array_attributes_to_json(attributes: Attributes, where: str = "") -> tuple[d
     broken = [name for name in packing if not (_is_computable(found.get(name)) or _is_plain_text(attributes[name]))]
     if broken:
         issues = [issue for issue in issues if issue.path not in {f"{where}@{name}" for name in packing}]
+    for name in () if broken else packing:
+        if isinstance(found[name], list):  # an array of one: to xarray a number, as it is to netCDF
+            found[name] = found[name][0]
     for name in packing if broken else ():
         found.pop(name, None)
         if name in broken:

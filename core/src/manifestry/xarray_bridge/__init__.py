@@ -5,6 +5,7 @@
 `indexing`    which selections of whole chunks there are
 `datasets`    a tree as a virtual Dataset or DataTree, and back
 `accessor`    ``ds.manifestry``: write a virtual dataset, or take it as a tree
+`decoding`    attributes as xarray decodes by them
 `naming`      names for dimensions that have none, since xarray needs some; groups by their paths
 `engine`      ``xr.open_dataset(path, engine="manifestry")``
 ============  ================================================================

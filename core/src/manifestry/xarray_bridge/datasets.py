@@ -14,6 +14,7 @@ from manifestry.combine.values import inline_array, read_values
 from manifestry.formats.loading import installed_formats
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry, Stores
+from manifestry.xarray_bridge.decoding import attributes_for_xarray
 from manifestry.xarray_bridge.duck_array import VirtualDuckArray
 from manifestry.xarray_bridge.naming import base_group, group_at, named_arrays, original_dims, unnamed_dims
 
@@ -78,7 +79,10 @@ def _load(arrays: dict[str, VirtualArray], stores: StoreRegistry) -> dict[Any, x
     if not arrays:
         return {}
     raw = xr.Dataset(
-        {name: xr.Variable(a.dims or (), read_values(a, stores), dict(a.attributes)) for name, a in arrays.items()}
+        {
+            name: xr.Variable(a.dims or (), read_values(a, stores), attributes_for_xarray(a.attributes, a.dtype))
+            for name, a in arrays.items()
+        }
     )
     return dict(xr.decode_cf(raw, decode_coords=False).variables)
 

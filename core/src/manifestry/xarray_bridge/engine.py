@@ -12,11 +12,11 @@ import xarray as xr
 from xarray.backends import BackendEntrypoint
 
 from manifestry.errors import OptionError
-from manifestry.model.attributes import PACKING, Attributes, Reference
 from manifestry.model.tree import VirtualGroup
 from manifestry.reading import parse_source
 from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
+from manifestry.xarray_bridge.decoding import attributes_for_xarray
 from manifestry.xarray_bridge.naming import base_group, group_at, named_arrays
 from manifestry.zarr_store import ManifestStore
 
@@ -149,17 +149,8 @@ def _open(
     store = ManifestStore(VirtualGroup(plain), stores=stores)
     raw = xr.open_dataset(store, engine="zarr", consolidated=False, zarr_format=3, decode_cf=False, chunks=None)  # type: ignore[arg-type]
     for name, array in arrays.items():
-        raw[name].attrs = _attributes(array.attributes)
-    raw.attrs = _attributes(node.attributes)
+        raw[name].attrs = attributes_for_xarray(array.attributes, array.dtype)
+    raw.attrs = attributes_for_xarray(node.attributes)
     decoded: xr.Dataset = xr.decode_cf(raw, **decoding)
     decoded.set_close(raw.close)
     return decoded
-
-
-def _attributes(attributes: Attributes) -> dict[str, Any]:
-    found = {name: value.path if isinstance(value, Reference) else value for name, value in attributes.items()}
-    for name in PACKING:
-        value = found.get(name)
-        if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):  # of JSON, which has no such numbers
-            found[name] = float(value)
-    return found

@@ -18,13 +18,14 @@ from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
 from manifestry.model.datatypes import datatype_of, dtype_from_v2, fill_from_v2
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
+from manifestry.zarr_documents.masking import FILL_ATTRIBUTE, masks_to_v2, without_masks
+from manifestry.zarr_documents.packing import packing_issues
 from manifestry.zarr_documents.v2_codecs import pipeline_from_v2, pipeline_to_v2
 from manifestry.zarr_documents.v3 import lengths_from_json, names_from_json
 
 __all__ = ["ArrayDocuments", "array_documents", "group_documents", "metadata_from_v2_documents"]
 
 DIMENSIONS: Final = "_ARRAY_DIMENSIONS"
-FILL_ATTRIBUTE: Final = "_FillValue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,14 @@ def array_documents(metadata: ArrayMetadata, where: str = "") -> ArrayDocuments:
         dtype = datatype_of(metadata.dtype).to_v2(pipeline.byteorder)
     except ManifestError as error:
         raise UnsupportedFeatureError(f"data type {metadata.dtype} in Zarr v2", where, str(error)) from error
-    masked, issues = _mask_value(metadata, where)
-    fill = None if masked is None else datatype_of(metadata.dtype).fill_to_v2(masked)
+    masks = masks_to_v2(metadata.dtype, metadata.attributes, where, pipeline.byteorder)
+    fill = None if masks.element is None else datatype_of(metadata.dtype).fill_to_v2(masks.element)
     stored = fill is not None and datatype_of(metadata.dtype).same(
         fill_from_v2(metadata.dtype, fill), metadata.fill_value
     )
-    attributes = {k: v for k, v in metadata.attributes.items() if k not in (FILL_ATTRIBUTE, DIMENSIONS)}
-    zattrs, more = array_attributes_to_json(attributes, where)
+    attributes = {k: v for k, v in without_masks(metadata.attributes).items() if k != DIMENSIONS}
+    zattrs, issues = array_attributes_to_json(attributes, where)
+    zattrs |= masks.attributes
     if metadata.dims is not None:
         zattrs = {DIMENSIONS: list(metadata.dims), **zattrs}
     zarray = {
@@ -87,22 +89,7 @@ def array_documents(metadata: ArrayMetadata, where: str = "") -> ArrayDocuments:
         "filters": list(pipeline.filters) or None,
         "dimension_separator": ".",
     }
-    return ArrayDocuments(zarray, zattrs, stored, (*issues, *more))
-
-
-def _mask_value(metadata: ArrayMetadata, where: str) -> tuple[Any, list[Issue]]:
-    """The ``_FillValue`` attribute as an element of the array; one that no element can equal masks nothing."""
-    if FILL_ATTRIBUTE not in metadata.attributes:
-        return None, []
-    value = metadata.attributes[FILL_ATTRIBUTE]
-    try:
-        return datatype_of(metadata.dtype).exact_element(value), []
-    except (TypeError, ValueError, OverflowError) as error:
-        return None, [
-            Issue(
-                path=f"{where}@{FILL_ATTRIBUTE}", feature="_FillValue left out", message=str(error), severity="reported"
-            )
-        ]
+    return ArrayDocuments(zarray, zattrs, stored, (*issues, *masks.issues, *packing_issues(metadata, where)))
 
 
 def _element_or_as_given(dtype: np.dtype[Any], given: Any) -> Any:

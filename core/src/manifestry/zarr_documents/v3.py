@@ -1,36 +1,31 @@
 """The Zarr v3 documents of arrays and groups: made from the model on demand, and read back into it.
 
 Source: Zarr v3 core specification, "Array metadata" and "Group metadata". ``_FillValue`` is the one attribute whose form
-depends on the array: xarray 2026 reads it from Zarr v3 attributes in the encoding of its ``FillValueCoder``.
+depends on the array: see `manifestry.zarr_documents.masking`.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from manifestry.errors import ManifestError
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes, array_attributes_to_json, attributes_to_json
 from manifestry.model.codecs import Codec
-from manifestry.model.datatypes import datatype_of, dtype_from_v3, fill_from_v3, single
+from manifestry.model.datatypes import datatype_of, dtype_from_v3, fill_from_v3
 from manifestry.model.metadata import ArrayMetadata, ChunkGrid, RectilinearGrid, RegularGrid
+from manifestry.zarr_documents.masking import FILL_ATTRIBUTE, fill_mask_from_v3, masks_to_v3, without_masks
+from manifestry.zarr_documents.packing import packing_issues
 
 __all__ = [
     "array_document",
-    "decode_fill_attribute",
-    "encode_fill_attribute",
     "group_document",
     "lengths_from_json",
     "metadata_from_document",
     "names_from_json",
     "zarr_v3_attributes",
 ]
-
-FILL_ATTRIBUTE = "_FillValue"
 
 _MEMBERS = frozenset(
     {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs"}
@@ -66,46 +61,9 @@ def group_document(attributes: Attributes, path: str = "") -> tuple[dict[str, An
 
 def zarr_v3_attributes(metadata: ArrayMetadata, path: str) -> tuple[dict[str, Any], list[Issue]]:
     """The attributes of an array as Zarr v3 holds them, ``_FillValue`` in xarray's form."""
-    plain = {name: value for name, value in metadata.attributes.items() if name != FILL_ATTRIBUTE}
-    values, issues = array_attributes_to_json(plain, path)
-    if FILL_ATTRIBUTE in metadata.attributes:
-        try:
-            values[FILL_ATTRIBUTE] = encode_fill_attribute(metadata.dtype, metadata.attributes[FILL_ATTRIBUTE])
-        except (TypeError, ValueError, ManifestError) as error:
-            issues.append(
-                Issue(
-                    path=f"{path}@{FILL_ATTRIBUTE}",
-                    feature="_FillValue left out",
-                    message=str(error),
-                    severity="reported",
-                )
-            )
-    return values, issues
-
-
-def encode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
-    """``_FillValue`` as xarray writes it into Zarr v3 attributes: a number, for floats their float64 in base64.
-
-    Raises
-    ------
-    TypeError, ValueError, ManifestError
-        The value cannot be an element of the array, so it masks nothing; or xarray 2026.9 cannot open an array of this
-        type that has a ``_FillValue`` (texts, bytes, times).
-    """
-    item: Any = single(value)[()]
-    datatype = datatype_of(dtype)
-    element = datatype.element(item)
-    if element != item and not (np.isnan(element) and np.isnan(item)):
-        raise ValueError(f"_FillValue {item!r} is not a number of the type {dtype}")
-    return datatype.mask_to_v3(element)
-
-
-def decode_fill_attribute(dtype: np.dtype[Any], value: Any) -> Any:
-    """``_FillValue`` of Zarr v3 attributes as a scalar of the array's type; what is none, or not in xarray's form, stays."""
-    try:
-        return datatype_of(dtype).mask_from_v3(value)
-    except (TypeError, ValueError, OverflowError, struct.error, IndexError, ManifestError):
-        return value
+    masks = masks_to_v3(metadata.dtype, metadata.attributes, path)
+    values, issues = array_attributes_to_json(without_masks(metadata.attributes), path)
+    return values | masks.attributes, [*issues, *masks.issues, *packing_issues(metadata, path)]
 
 
 def _grid_to_zarr(grid: ChunkGrid) -> dict[str, Any]:
@@ -140,7 +98,7 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
         shape = lengths_from_json(document["shape"], 0)
         attributes = dict(document.get("attributes") or {})
         if FILL_ATTRIBUTE in attributes:
-            attributes[FILL_ATTRIBUTE] = decode_fill_attribute(dtype, attributes[FILL_ATTRIBUTE])
+            attributes[FILL_ATTRIBUTE] = fill_mask_from_v3(dtype, attributes)
         return ArrayMetadata(
             shape=shape,
             dtype=dtype,

@@ -48,6 +48,7 @@ __all__ = [
     "fill_from_v3",
     "has_byte_order",
     "is_bool",
+    "is_bytes",
     "is_complex",
     "is_float",
     "is_inexact",
@@ -97,6 +98,11 @@ def is_complex(dtype: np.dtype[Any]) -> bool:
 def is_inexact(dtype: np.dtype[Any]) -> bool:
     """Whether elements are real or complex numbers of floating point, which may be NaN."""
     return dtype.kind in "fc"
+
+
+def is_bytes(dtype: np.dtype[Any]) -> bool:
+    """Whether elements are bytes, of fixed or of variable length."""
+    return dtype.kind in "SO"
 
 
 def is_number(dtype: np.dtype[Any]) -> bool:

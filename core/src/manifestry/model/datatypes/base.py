@@ -90,7 +90,7 @@ class DataType(ABC):
         TypeError
             xarray cannot open an array of this type that has one (texts, bytes, times).
         """
-        raise TypeError(f"xarray reads no _FillValue for {self.dtype}")
+        raise TypeError(f"xarray reads no _FillValue of {self.dtype} from Zarr v3")
 
     def mask_from_v3(self, value: Any) -> Any:
         """That attribute as a scalar of the type; what is not in xarray's form stays as it is."""
@@ -121,15 +121,14 @@ class DataType(ABC):
 
         Raises
         ------
-        TypeError, ValueError, OverflowError
+        TypeError, ValueError, ManifestError
             None does.
         """
         item = single(value)
-        with np.errstate(invalid="ignore", over="ignore"):
-            element = item.astype(self.dtype)
-        if not self._equal(item, element):
+        element = self.element(item[()])
+        if not self._equal(item, np.asarray(element)):
             raise ValueError(f"{item[()]!r} cannot be an element of {self.dtype}")
-        return element[()]
+        return element
 
     def _equal(self, item: np.ndarray[Any, Any], element: np.ndarray[Any, Any]) -> bool:
         """Whether a value and what became of it are the same."""

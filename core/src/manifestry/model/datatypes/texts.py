@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from manifestry.errors import ManifestError
-from manifestry.model.datatypes.base import DataType, check_integer
+from manifestry.model.datatypes.base import DataType, check_integer, single
 
 __all__ = ["FixedBytes", "FixedText", "Raw", "VariableBytes", "VariableText", "sized_from_v3"]
 
@@ -78,7 +78,9 @@ class FixedBytes(_Sized):
         return bytes_from_v2(self, value)
 
     def exact_element(self, value: Any) -> Any:
-        return super().exact_element(value.encode("utf-8") if isinstance(value, str) else value)
+        # Parsers give attributes of characters as texts, and netCDF has arrays of single characters only.
+        text = isinstance(value, str) and self.dtype.itemsize == 1
+        return super().exact_element(value.encode("utf-8") if text else value)
 
 
 class Raw(_Sized):
@@ -150,7 +152,7 @@ class VariableText(_Variable):
         return str(value)
 
     def exact_element(self, value: Any) -> Any:
-        return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+        return self._convert(value.decode("utf-8") if isinstance(value, bytes) else single(value)[()])
 
 
 class VariableBytes(_Variable):
@@ -179,7 +181,7 @@ class VariableBytes(_Variable):
         return bytes(value)
 
     def exact_element(self, value: Any) -> Any:
-        return bytes(value)
+        return self._convert(value)
 
 
 def sized_from_v3(name: str, options: Mapping[str, Any]) -> np.dtype[Any] | None:

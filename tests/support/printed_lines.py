@@ -1,0 +1,97 @@
+"""Runs the lines that reports print, in a process that cannot import manifestry: what do they open?
+
+Run as a script: ``python printed_lines.py JOBS RESULTS``. JOBS is a JSON object of lines by name. RESULTS becomes a pickle
+of what `read_printed` returns.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib.abc import MetaPathFinder
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Opened", "read_printed"]
+
+type Opened = tuple[str, dict[str, tuple[tuple[str, ...], Any]]]
+"""What the last line opens (``ds``, ``tree``, ``datasets`` or ``root``), and dimensions and values of arrays by path; of what
+cannot be opened ``"error"`` and the text of the error."""
+
+
+def read_printed(lines: Mapping[str, str], scratch: Path) -> dict[str, Opened]:
+    """Run lines, all in one new process; each in a namespace of its own."""
+    jobs, results = scratch / "lines.json", scratch / "lines.pickle"
+    jobs.write_text(json.dumps(dict(lines)), encoding="utf-8")
+    command = [sys.executable, "-W", "ignore", __file__, str(jobs), str(results)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Opened] = pickle.loads(results.read_bytes())
+    return found
+
+
+class _Ban(MetaPathFinder):
+    """Readers must not need us, except for the codecs that reports name."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        name = fullname.partition(".")[0]
+        if name.startswith("manifestry") and name != "manifestry_codecs":
+            raise ImportError(f"{fullname} must not be needed to read an output")
+
+
+def _open(lines: str) -> Opened:
+    found: dict[str, Any] = {}
+    try:
+        exec(lines, found)
+        for name, walk in (("ds", _dataset), ("tree", _tree), ("datasets", _datasets), ("root", _root)):
+            if name in found:
+                return name, dict(walk(found[name]))
+    except Exception as error:
+        return "error", {f"{type(error).__name__}: {error}": ((), None)}
+    return "error", {"the lines open nothing": ((), None)}
+
+
+def _dataset(dataset: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, variable in dataset.variables.items():
+        yield f"{path}/{name}".lstrip("/"), (tuple(map(str, variable.dims)), variable.values)
+
+
+def _tree(tree: Any) -> Iterator[tuple[str, Any]]:
+    for node in tree.subtree:
+        yield from _dataset(node.to_dataset(inherit=False), node.path.strip("/"))
+
+
+def _datasets(datasets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for path, dataset in datasets.items():
+        yield from _dataset(dataset, path.strip("/"))
+
+
+def _root(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, member in group.members():
+        at = f"{path}/{name}".lstrip("/")
+        if hasattr(member, "shape"):
+            yield at, ((), member[...])
+        else:
+            yield from _root(member, at)
+
+
+def _main(jobs: str, results: str) -> None:
+    warnings.simplefilter("ignore")
+    sys.meta_path.insert(0, _Ban())
+    # xarray and zarr import what installed distributions offer, ours among them; a reader without our packages has none.
+    discover = Distribution.discover
+    Distribution.discover = lambda **options: (  # type: ignore[method-assign]
+        d for d in discover(**options) if not d.name.startswith("manifestry") or d.name == "manifestry-codecs"
+    )
+    found = {name: _open(lines) for name, lines in json.loads(Path(jobs).read_text(encoding="utf-8")).items()}
+    assert "manifestry" not in sys.modules
+    Path(results).write_bytes(pickle.dumps(found))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
