@@ -304,3 +304,27 @@ def test_a_group_has_two_documents():
     zgroup, zattrs, issues = group_documents({"title": "x", "odd": object()}, "g")
     assert (zgroup, zattrs) == ({"zarr_format": 2}, {"title": "x"})
     assert [issue.path for issue in issues] == ["g@odd"]
+
+
+@pytest.mark.parametrize("wrong", [[{"id": "zlib"}], [], {}, {"id": 3}, "zlib", 1, False, {"level": 1}])
+@pytest.mark.parametrize("member", ["compressor", "filters"])
+def test_codecs_that_are_no_objects_are_named(member, wrong):
+    zarray = array_documents(metadata("i4", [LITTLE])).zarray
+    zarray[member] = [wrong] if member == "filters" else wrong
+    with pytest.raises(
+        ManifestError, match=rf"^g/a: the {member.rstrip('s')} is .* and must be an object with the text"
+    ):
+        metadata_from_v2_documents(zarray, {}, "g/a")
+
+
+def test_filters_that_are_no_list_are_named():
+    zarray = array_documents(metadata("i4", [LITTLE])).zarray | {"filters": {"id": "zlib"}}
+    with pytest.raises(ManifestError, match=r"^g/a: filters are .* must be a list of objects, or null"):
+        metadata_from_v2_documents(zarray, {}, "g/a")
+
+
+def test_a_scalar_lacks_no_names():
+    scalar = metadata("i4", [LITTLE], shape=())
+    assert (scalar.dims, array_documents(scalar).zattrs) == ((), {"_ARRAY_DIMENSIONS": []})
+    assert array_document(scalar)[0]["dimension_names"] == []
+    assert metadata("i4", [LITTLE]).dims is None

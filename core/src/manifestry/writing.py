@@ -233,7 +233,8 @@ def _leave_out(
     refused = [issue for issue in issues if issue.severity == "refused"]
     if refused and on_unsupported == "raise":
         if len(refused) == 1:
-            raise UnsupportedFeatureError(refused[0].feature, refused[0].path, refused[0].hint)
+            advice = "; ".join(filter(None, (refused[0].message, refused[0].hint)))
+            raise UnsupportedFeatureError(refused[0].feature, refused[0].path, advice)
         raise UnsupportedFeatureError(
             f"{len(refused)} arrays have no exact form in {entry.descriptor.name}",
             "",

@@ -8,6 +8,7 @@ import json
 import manifestry as mf
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, OptionError, SourceError, UnsupportedFeatureError
 from manifestry.testing.trees import SAMPLES, make_sample
@@ -326,3 +327,21 @@ def test_what_the_kerchunk_package_makes_of_a_file(tmp_path):
 def test_nothing_but_our_errors(document):
     with contextlib.suppress(ManifestryError):
         from_references(document, on_unsupported="skip")
+
+
+def test_the_scalar_key_of_virtualizarr(tmp_path):
+    """VirtualiZarr 2.8 writes ``crs/`` for the chunk of a scalar in Zarr v2."""
+    (tmp_path / "a.bin").write_bytes(b"\0\7\0\0\0")
+    zarray = {
+        "zarr_format": 2, "shape": [], "chunks": [], "dtype": "<i4", "compressor": None, "filters": None, "fill_value": 42,
+        "order": "C",
+    }  # fmt: skip
+    refs = {
+        ".zgroup": '{"zarr_format":2}',
+        "crs/.zarray": json.dumps(zarray),
+        "crs/": [f"file://{tmp_path}/a.bin", 1, 4],
+    }
+    tree = from_references(refs)
+    assert zarr.open_array(mf.open_store(tree), path="crs", mode="r")[()] == 7
+    with pytest.raises(MalformedFileError, match="not the key of the chunk of a scalar"):
+        from_references(refs | {"crs/0": [f"file://{tmp_path}/a.bin", 1, 4]})

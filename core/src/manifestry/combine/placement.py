@@ -147,6 +147,10 @@ def _stored_inherited(arrays: Mapping[str, VirtualArray], stored: Documents) -> 
     return {bounds: units_of(document.get("attributes", {})) for bounds, document in there.items()}
 
 
+def _names(metadata: ArrayMetadata) -> tuple[str | None, ...]:
+    return metadata.dims if metadata.dims is not None else (None,) * metadata.ndim
+
+
 class _Fit:
     """One array and the stored one that it goes into."""
 
@@ -184,7 +188,7 @@ class _Fit:
 
     def place(self, at: Placement, same: Same, rewrite_below: int) -> Destination | None:
         """The destination, None for an array that is left alone."""
-        if self.mine.dims != self.stored.dims:
+        if _names(self.mine) != _names(self.stored):
             self.refuse(f"the dimensions are {self.mine.dims} instead of {self.stored.dims}")
         ranges: dict[str | None, tuple[int, int] | None] = dict[Any, Any](at.region or {})
         if at.append_dim is not None:

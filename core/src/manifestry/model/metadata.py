@@ -115,7 +115,7 @@ class ArrayMetadata:
         What a missing chunk reads as, a scalar of `dtype` (other numbers and texts are converted where that changes
         nothing but the precision of a float). CF's ``_FillValue`` is an attribute and another thing.
     dims
-        Dimension names, or None where the source has none.
+        Dimension names, or None where the source has none; a scalar has ``()``.
     attributes
         Typed attributes (see `manifestry.model.attributes`).
     """
@@ -129,6 +129,8 @@ class ArrayMetadata:
     attributes: Attributes = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.dims is None and not self.shape:
+            object.__setattr__(self, "dims", ())  # there is no name that it lacks
         if self.dims is not None and len(self.dims) != len(self.shape):
             raise ManifestError(
                 f"dimension names {self.dims} do not match the shape {self.shape}: expected {len(self.shape)}"

@@ -21,6 +21,7 @@ from manifestry.model.metadata import ArrayMetadata
 from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.references.columns import LocationTable, ReferenceColumns
+from manifestry.zarr_documents.nczarr import netcdf_attributes
 from manifestry.zarr_documents.nodes import metadata_from_documents
 
 __all__ = ["ArrayNode", "ChunkKeys", "Hierarchy"]
@@ -97,7 +98,7 @@ class ArrayNode:
         grid, where = self.metadata.grid_shape, self.path
         first = text.partition("\n")[0]
         if not grid:
-            if text != self.keys.scalar:
+            if text not in (self.keys.scalar, self.keys.prefix):  # VirtualiZarr writes the key "name/" in Zarr v2
                 raise MalformedFileError(
                     f"{where}: {first!r} is not the key of the chunk of a scalar, {self.keys.scalar!r}"
                 )
@@ -180,9 +181,9 @@ class Hierarchy:
                 f"{path}/zarr.json: node_type {node_type!r} is neither 'array' nor 'group'".lstrip("/")
             )
         if v3 is not None and node_type == "group":
-            self.groups[path] = v3.get("attributes") or {}
+            self.groups[path] = netcdf_attributes(v3.get("attributes") or {})
         elif v3 is None and ".zarray" not in documents:
-            self.groups[path] = documents.get(".zattrs", {})
+            self.groups[path] = netcdf_attributes(documents.get(".zattrs", {}))
         elif wanted:
             self.refused.add(path)
             self.arrays[path] = _array_node(path, documents)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from manifestry.issues import Issue
 from manifestry.model.metadata import ArrayMetadata
@@ -12,6 +12,9 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.zarr_documents.requirements import packages_of_v2, packages_of_v3
 from manifestry.zarr_documents.v2 import array_documents, group_documents, metadata_from_v2_documents
 from manifestry.zarr_documents.v3 import array_document, group_document, metadata_from_document
+
+_DOCUMENTS_V2: Final = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+"""Zarr storage specification version 2, "Arrays", "Groups", "Attributes"; and consolidated metadata."""
 
 __all__ = ["Documents", "documents_of", "metadata_from_documents"]
 
@@ -25,7 +28,7 @@ class Documents:
     json
         JSON values by the last part of their keys: ``zarr.json``, or ``.zarray``, ``.zgroup`` and ``.zattrs``.
     issues
-        Attributes that have no place in the documents.
+        Attributes that have no place in the documents; of a group, children that have the names of documents.
     fill_is_stored
         Whether missing chunks read as the fill value of the model. Zarr v2 has one place for that value and for the one
         that is masked, and xarray takes it for the latter.
@@ -74,7 +77,19 @@ def _group(group: VirtualGroup, path: str, zarr_format: Literal[2, 3]) -> Docume
         document, issues = group_document(group.attributes, path)
         return Documents(json={"zarr.json": document}, issues=tuple(issues))
     zgroup, zattrs, issues = group_documents(group.attributes, path)
-    return Documents(json={".zgroup": zgroup, ".zattrs": zattrs}, issues=tuple(issues))
+    return Documents(json={".zgroup": zgroup, ".zattrs": zattrs}, issues=(*issues, *_reserved_names(group, path)))
+
+
+def _reserved_names(group: VirtualGroup, path: str) -> Iterator[Issue]:
+    """A refusal for each child that has the name of a document; of Zarr v3 no tree has one (`is_node_name`)."""
+    for name in (*group.arrays, *group.groups):
+        if name in _DOCUMENTS_V2:
+            yield Issue(
+                path=f"{path}/{name}".strip("/"),
+                feature="reserved name",
+                message=f"{name!r} is the name of a document of Zarr v2",
+                hint="give it another name with tree.rename, or write Zarr v3",
+            )
 
 
 def metadata_from_documents(documents: Mapping[str, Mapping[str, Any]], path: str = "") -> ArrayMetadata:

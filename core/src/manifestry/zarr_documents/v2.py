@@ -19,6 +19,7 @@ from manifestry.model.attributes import Attributes, array_attributes_to_json, at
 from manifestry.model.datatypes import datatype_of, dtype_from_v2, fill_from_v2
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
 from manifestry.zarr_documents.masking import FILL_ATTRIBUTE, masks_to_v2, without_masks
+from manifestry.zarr_documents.nczarr import netcdf_attributes, netcdf_dims, netcdf_document, of_netcdf
 from manifestry.zarr_documents.packing import packing_issues
 from manifestry.zarr_documents.v2_codecs import pipeline_from_v2, pipeline_to_v2
 from manifestry.zarr_documents.v3 import lengths_from_json, names_from_json
@@ -76,7 +77,7 @@ def array_documents(metadata: ArrayMetadata, where: str = "") -> ArrayDocuments:
     attributes = {k: v for k, v in without_masks(metadata.attributes).items() if k != DIMENSIONS}
     zattrs, issues = array_attributes_to_json(attributes, where)
     zattrs |= masks.attributes
-    if metadata.dims is not None:
+    if metadata.dims is not None:  # of a scalar an empty list: xarray opens nothing that has none
         zattrs = {DIMENSIONS: list(metadata.dims), **zattrs}
     zarray = {
         "zarr_format": 2,
@@ -90,6 +91,25 @@ def array_documents(metadata: ArrayMetadata, where: str = "") -> ArrayDocuments:
         "dimension_separator": ".",
     }
     return ArrayDocuments(zarray, zattrs, stored, (*issues, *masks.issues, *packing_issues(metadata, where)))
+
+
+def _codecs(zarray: Mapping[str, Any], where: str) -> list[Mapping[str, Any]]:
+    """The filters and the compressor of a ``.zarray``.
+
+    Raises
+    ------
+    ManifestError
+        One of them is not what the specification says ("Filters", "compressor").
+    """
+    filters, compressor = zarray.get("filters"), zarray.get("compressor")
+    if not isinstance(filters, list | tuple | None):
+        raise ManifestError(f"{where}: filters are {filters!r:.100}, and must be a list of objects, or null")
+    steps = [*(filters or ()), *([] if compressor is None else [compressor])]
+    for step in steps:
+        if not isinstance(step, Mapping) or not isinstance(step.get("id"), str):
+            what = "compressor" if step is compressor else "filter"
+            raise ManifestError(f"{where}: the {what} is {step!r:.100}, and must be an object with the text 'id'")
+    return steps
 
 
 def _element_or_as_given(dtype: np.dtype[Any], given: Any) -> Any:
@@ -110,7 +130,8 @@ def metadata_from_v2_documents(
 ) -> ArrayMetadata:
     """The model of an array from its documents.
 
-    A ``fill_value`` becomes the ``_FillValue`` attribute as well, since that is how xarray reads version 2.
+    A ``fill_value`` becomes the ``_FillValue`` attribute as well, since that is how xarray reads version 2; netCDF-C
+    writes it whether or not there is that attribute, and keeps the attribute too.
 
     Raises
     ------
@@ -122,17 +143,19 @@ def metadata_from_v2_documents(
     try:
         if zarray.get("zarr_format") != 2:
             raise ManifestError(f"{where}: zarr_format is {zarray.get('zarr_format')!r}, and must be 2 in a .zarray")
-        steps = [*(zarray.get("filters") or ()), *filter(None, [zarray.get("compressor")])]
-        objects = next((str(step["id"]) for step in steps if str(step.get("id", "")).startswith("vlen-")), "")
+        steps = _codecs(zarray, where)
+        objects = next((step["id"] for step in steps if step["id"].startswith("vlen-")), "")
         dtype, byteorder = dtype_from_v2(zarray["dtype"], objects)
-        attributes = dict(zattrs or {})
+        given = dict(zattrs or {})
+        zarray, attributes = netcdf_document(zarray, given), netcdf_attributes(given)
         if zarray.get("order", "C") not in ("C", "F"):
             raise ManifestError(f"{where}: order is {zarray['order']!r}, and must be 'C' or 'F' in a .zarray")
         shape = lengths_from_json(zarray["shape"], 0)
         chunks = tuple(max(1, n) for n in lengths_from_json(zarray["chunks"], 0))  # 0: empty dimensions, zarr-python 2
-        dims = names_from_json(attributes.pop(DIMENSIONS, None))
+        named = attributes.pop(DIMENSIONS, None)
+        dims = names_from_json(netcdf_dims(zarray, given) if named is None or not shape else named)
         fill = fill_from_v2(dtype, zarray["fill_value"])
-        if zarray["fill_value"] is not None:
+        if zarray["fill_value"] is not None and (FILL_ATTRIBUTE in given or not of_netcdf(given)):
             attributes[FILL_ATTRIBUTE] = fill
         elif FILL_ATTRIBUTE in attributes:
             attributes[FILL_ATTRIBUTE] = _element_or_as_given(dtype, attributes[FILL_ATTRIBUTE])

@@ -202,6 +202,7 @@ def pipeline_from_v2(
     UnsupportedFeatureError
         A codec has no form in version 3, or is where none can be.
     """
+    document = _with_element_sizes(document, dtype, where)
     compressor = document.get("compressor")
     steps = [*(document.get("filters") or ()), *(() if compressor is None else [compressor])]
     chunks = tuple(int(n) for n in document["chunks"])
@@ -228,6 +229,24 @@ def pipeline_from_v2(
     if not serialised:
         codecs.append(serializer(dtype, endian))
     return tuple(codecs)
+
+
+def _with_element_sizes(document: Mapping[str, Any], dtype: np.dtype[Any], where: str) -> Mapping[str, Any]:
+    """A ``.zarray`` in which ``shuffle`` of netCDF-C says what it shuffles: 0 are the elements of the array.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        A filter before it may change the elements.
+    """
+    filters = list(document.get("filters") or ())
+    for place, step in enumerate(filters):
+        if step.get("id") != "shuffle" or step.get("elementsize", 4) != 0 or step["elementsize"] is False:
+            continue
+        if any(earlier.get("id") not in ("shuffle", "fletcher32") for earlier in filters[:place]):
+            raise UnsupportedFeatureError("shuffle of elements of 0 bytes behind another filter", where)
+        filters[place] = {**step, "elementsize": dtype.itemsize}
+    return {**document, "filters": filters or None}
 
 
 def _stored_axes(

@@ -16,6 +16,7 @@ from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import datatype_of, dtype_from_v3, fill_from_v3
 from manifestry.model.metadata import ArrayMetadata, ChunkGrid, RectilinearGrid, RegularGrid
 from manifestry.zarr_documents.masking import FILL_ATTRIBUTE, fill_mask_from_v3, masks_to_v3, without_masks
+from manifestry.zarr_documents.nczarr import netcdf_attributes
 from manifestry.zarr_documents.packing import packing_issues
 
 __all__ = [
@@ -96,7 +97,7 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
         _check_header(document)
         dtype = dtype_from_v3(document["data_type"])
         shape = lengths_from_json(document["shape"], 0)
-        attributes = dict(document.get("attributes") or {})
+        attributes = netcdf_attributes(document.get("attributes") or {})
         if FILL_ATTRIBUTE in attributes:
             attributes[FILL_ATTRIBUTE] = fill_mask_from_v3(dtype, attributes)
         return ArrayMetadata(

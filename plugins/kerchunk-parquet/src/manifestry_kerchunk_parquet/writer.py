@@ -67,7 +67,7 @@ class KerchunkParquetSession(ReferenceSession):
 
     def check(self, tree: VirtualGroup, at: Placement | None = None) -> Sequence[Issue]:
         """What has no form in Zarr metadata, and names that no directory can have."""
-        return [*super().check(tree, at), *_impossible_directories(tree)]
+        return [*super().check(tree, at), *_impossible_directories(tree, self._target.group)]
 
     def abort(self) -> None:
         """Forget the directory."""
@@ -96,14 +96,20 @@ class KerchunkParquetSession(ReferenceSession):
                     raise WriteError(f"{self._target}: {array.path}: {error}") from error
 
 
-def _impossible_directories(tree: VirtualGroup) -> Iterator[Issue]:
+def _impossible_directories(tree: VirtualGroup, at: str) -> Iterator[Issue]:
     for path, group in tree.walk():
         for name in (*group.arrays, *group.groups):
             if len(name.encode()) > _NAME_BYTES or "\0" in name:
-                limit = f"{_NAME_BYTES} bytes at most, and no NUL"
-                yield Issue(
-                    path=f"{path}/{name}".strip("/"),
-                    feature="name that no directory can have",
-                    message=limit,
-                    hint="write another format",
-                )
+                feature, reason = "name that no directory can have", f"{_NAME_BYTES} bytes at most, and no NUL"
+            elif name.startswith(".z"):  # fsspec: LazyReferenceMapper._is_meta
+                feature, reason = "reserved name", f"fsspec takes what is below {name!r} in Parquet for metadata"
+            elif not (at or path) and name == PROVENANCE_KEY.partition("/")[0]:
+                feature, reason = "reserved name", f"{name!r} holds what the output says of its sources"
+            else:
+                continue
+            yield Issue(
+                path=f"{path}/{name}".strip("/"),
+                feature=feature,
+                message=reason,
+                hint="give it another name with tree.rename, or write another format",
+            )

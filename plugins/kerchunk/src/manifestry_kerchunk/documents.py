@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from manifestry import Limits
 from manifestry.plugin import (
@@ -28,9 +28,6 @@ from manifestry_kerchunk.inlining import encoded_fill_chunk, with_inline_chunks,
 __all__ = ["Preparation", "PreparedArray", "ZarrFormat", "to_strict_json", "zarr_format_of"]
 
 type ZarrFormat = Literal[2, 3, "both"]
-
-_RESERVED: Final = frozenset({".manifestry", "zarr.json"})
-"""And everything that begins with ``.z``: fsspec takes it for metadata."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +93,6 @@ class Preparation:
         issues = []
         for path, group in tree.walk():
             issues += self._group(path, group)[1]
-            issues += [
-                Issue(
-                    path=f"{path}/{name}".strip("/"),
-                    feature="reserved name",
-                    message=f"{name!r} is the name of a document of Zarr",
-                )
-                for name in (*group.arrays, *group.groups)
-                if name in _RESERVED or name.startswith(".z")
-            ]
         for path, array in tree.walk_arrays():
             try:
                 issues += self.array(path, array).issues
@@ -143,11 +131,11 @@ class Preparation:
     def _group_at(self, at: str, path: str, group: VirtualGroup) -> tuple[dict[str, Any], list[Issue]]:
         documents: dict[str, Any] = {}
         start = f"{at}/" if at else ""
-        issues: tuple[Issue, ...] = ()
+        issues: dict[Issue, None] = {}
         for version in self._versions:
             own = documents_of(group, path, zarr_format=version)
             documents |= {f"{start}{name}": value for name, value in own.json.items()}
-            issues = own.issues
+            issues |= dict.fromkeys(own.issues)
         return documents, list(issues)
 
     @property
