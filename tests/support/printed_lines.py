@@ -68,7 +68,7 @@ def _tree(tree: Any) -> Iterator[tuple[str, Any]]:
 
 def _datasets(datasets: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for path, dataset in datasets.items():
-        yield from _dataset(dataset, path.strip("/"))
+        yield from _dataset(dataset, path.strip("/."))
 
 
 def _root(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@
 `loading`        finding plugins, isolated from each other
 `plugin_errors`  the one place where whatever foreign code raises is caught
 `detection`      which format a source has
+`opening`        the line of Python that opens what was written
 `report`         WriteReport: what was written
 ===============  =======================================================================
 """

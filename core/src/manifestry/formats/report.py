@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from manifestry.formats.opening import opening_lines
 from manifestry.issues import Issue
 from manifestry.model.tree import VirtualGroup
 from manifestry.zarr_documents.requirements import reader_packages
@@ -78,6 +79,13 @@ class WriteReport:
             issues=tuple(issue for tree in trees for issue in tree.issues),
             **known,
         )
+
+    @staticmethod
+    def opening_lines(
+        trees: Sequence[VirtualGroup], store: str, group: str = "", *, zarr_format: Literal[2, 3] | None = None
+    ) -> tuple[str, str]:
+        """The import and the last line of `reader`; see `manifestry.formats.opening.opening_lines`."""
+        return opening_lines(trees, store, group, zarr_format=zarr_format)
 
     def with_issues(self, issues: Iterable[Issue]) -> WriteReport:
         """The same report with more issues."""

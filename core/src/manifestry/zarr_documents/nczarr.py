@@ -47,7 +47,8 @@ def _typed(value: Any, code: Any) -> Any:
     with suppress(TypeError, ValueError, OverflowError):
         dtype = np.dtype(code).newbyteorder("=")
         if is_number(dtype):
-            return np.asarray(value).astype(dtype)[()] if np.asarray(value).dtype.kind in "iuf" else value
+            given = np.asarray(value)
+            return given.astype(dtype)[()] if is_number(given.dtype) else value
     return value
 
 

@@ -86,13 +86,7 @@ class ReferenceSession(ABC):
             self.format_name,
             [stored],
             packages=tuple(sorted(frozenset().union(*(array.packages for array in prepared)))),
-            reader=reader_lines(
-                self._target,
-                tree.files.urls,
-                3 if version == 3 else 2,
-                self._reader_options(),
-                grouped=bool(tree.groups),
-            ),
+            reader=reader_lines(self._target, tree, 3 if version == 3 else 2, self._reader_options()),
         )
         return replace(report, described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared))
 
