@@ -250,3 +250,44 @@ def test_the_type_of_a_tree_of_links(tmp_path):
     with pytest.raises(mf.MalformedFileError, match="version 2 B-tree header at byte"):
         mf.parse(path)
     assert list(mf.parse(path, on_unsupported="skip").arrays) == ["other"]
+
+
+def key_of_leaf(node, entry, axis, ndim=2):
+    """Where in a leaf of a version 1 B-tree the key of an entry says where its chunk begins along an axis."""
+    return node + 24 + entry * (8 + 8 * (ndim + 1) + 8) + 8 + 8 * axis
+
+
+@pytest.mark.parametrize(
+    ("entry", "axis", "value", "match"),
+    [
+        (0, 0, 100, "begins inside another|lies outside|not ascend"),
+        (1, 1, 1, "begins inside another"),
+        (2, 2, 4, "begins inside an element"),
+        (3, 0, 0, "not ascend"),
+        (4, 0, 0, "not ascend"),
+    ],
+)
+def test_one_of_many_small_trees(tmp_path, entry, axis, value, match):
+    """Trees of one leaf are read together: one that contradicts itself costs its own dataset."""
+    path = tmp_path / "many.h5"
+    values = np.arange(16).reshape(4, 4)
+    with h5py.File(path, "w", libver="earliest") as file:
+        for i in range(5):
+            file.create_dataset(f"d{i}", data=values + i, chunks=(2, 2))
+        file.create_dataset("line", data=np.arange(4), chunks=(2,))
+        file.create_dataset("empty", shape=(4, 4), dtype="i4", chunks=(2, 2))
+    data = path.read_bytes()
+    trees = [at for at in places(data, b"TREE\1\0") if int.from_bytes(data[at + 6 : at + 8], "little") == 4]
+    assert len(trees) == 5
+    broken = bytearray(data)
+    at = key_of_leaf(trees[2], entry, axis)
+    broken[at : at + 8] = value.to_bytes(8, "little")
+    path.write_bytes(broken)
+    with pytest.raises(mf.MalformedFileError, match=match):
+        mf.parse(path)
+    tree = mf.parse(path, on_unsupported="skip")
+    assert len(tree.issues) == 1
+    assert sorted([*tree.arrays, tree.issues[0].path]) == ["d0", "d1", "d2", "d3", "d4", "empty", "line"]
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
+    for name in tree.arrays.keys() - {"line", "empty"}:
+        assert np.array_equal(root[name][...], values + int(name[1:]))

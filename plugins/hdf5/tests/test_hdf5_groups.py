@@ -18,9 +18,7 @@ from manifestry_hdf5.structures.data_objects.attribute_message import attribute_
 from manifestry_hdf5.structures.data_objects.dataspace_message import DATASPACE_MESSAGE, parse_dataspace
 from manifestry_hdf5.structures.data_objects.group_links import read_links
 from manifestry_hdf5.structures.data_objects.info_messages import (
-    ATTRIBUTE_INFO_MESSAGE,
     LINK_INFO_MESSAGE,
-    parse_attribute_info,
     parse_link_info,
 )
 from manifestry_hdf5.structures.data_objects.link_message import LinkKind, parse_link
@@ -32,11 +30,10 @@ from manifestry_hdf5.structures.fractal_heap.filters import parse_filters
 from manifestry_hdf5.structures.fractal_heap.header import FractalHeap
 from manifestry_hdf5.structures.fractal_heap.objects import read_objects
 from manifestry_hdf5.structures.infrastructure import btree_v2, shared_messages
-from manifestry_hdf5.structures.infrastructure.dense_storage import ATTRIBUTES, LINKS, read_records
+from manifestry_hdf5.structures.infrastructure.dense_storage import LINKS, read_records
 from manifestry_hdf5.structures.infrastructure.shared_messages import (
     SHARED_TABLE_MESSAGE,
     SharedMessages,
-    read_shared_index,
     read_shared_table,
 )
 
@@ -156,13 +153,12 @@ def test_heaps_of_many_levels(tmp_path, filtered):
     assert compare_links(path, "g") == 1412
     data = path.read_bytes()
     assert data.count(b"FHIB") > 5
-    with opened(path) as (file, other):  # the same by creation order
+    with opened(path) as (file, other):
         header = file.objects.header(address_of(other.id, b"g"))
         [info] = [parse_link_info(m.data, file.superblock) for m in header if m.kind == LINK_INFO_MESSAGE]
-        heap, records = run(read_records(file.superblock, info, LINKS, by_order=True), file.fetch_index)
-        messages = run(read_objects(file.superblock, heap, records[:, 8:]), file.fetch_index)
+        heap, records = run(read_records(file.superblock, info, LINKS), file.fetch_index)
+        messages = run(read_objects(file.superblock, heap, records[:, 4:]), file.fetch_index)
         links = [parse_link(message, file.superblock) for message in messages]
-    assert info.largest == 1412
     assert sorted(link.order for link in links) == list(range(1412))
     assert {link.name for link in links} == {f"link{i}".encode() for i in range(1400)} | {
         f"huge{i}".encode() for i in range(12)
@@ -176,7 +172,7 @@ def test_heaps_of_many_levels(tmp_path, filtered):
         return file.fetch_index(wanted)
 
     with opened(path) as (file, _):
-        assert run(read_objects(file.superblock, heap, records[700:701, 8:]), counted) == messages[700:701]
+        assert run(read_objects(file.superblock, heap, records[700:701, 4:]), counted) == messages[700:701]
     assert read < 200_000
 
 
@@ -241,17 +237,9 @@ def test_dense_attributes(tmp_path, libver, track_order):
                 assert np.array_equal(np.asarray(attributes[key]).tolist(), value), key
     with opened(path) as (file, other):
         group = h5g.open(other.id, b"most")
-        header = file.objects.header(address_of(group))
         messages = file.objects.attribute_messages(address_of(group))
         names = [h5py.h5a.open(group, index=i).name for i in range(h5py.h5a.get_num_attrs(group))]
         assert [attribute_parts(message).name for message in messages] == names
-        [info] = [parse_attribute_info(m.data, file.superblock) for m in header if m.kind == ATTRIBUTE_INFO_MESSAGE]
-        if track_order:
-            assert info.largest == len(names)
-            heap, records = run(read_records(file.superblock, info, ATTRIBUTES, by_order=True), file.fetch_index)
-            assert sorted(run(read_objects(file.superblock, heap, records[:, :8]), file.fetch_index)) == sorted(
-                messages
-            )
 
 
 def shared_file(path, cutoff):
@@ -295,12 +283,7 @@ def test_shared_messages(tmp_path, cutoff):
         assert seen > 60
         indexes = run(read_shared_table(file.superblock, table), file.fetch_index)
         assert [index.kinds for index in indexes] == [1 << 1 | 1 << 3, 1 << 12]
-        assert [index.in_tree for index in indexes] == [cutoff == 0] * 2
-        for index in indexes:
-            records = run(read_shared_index(file.superblock, index), file.fetch_index)
-            assert len(records) == index.messages > 20
-            for record in records:
-                assert (record.header is None) == (len(record.identifier) == 8)
+    assert (path.read_bytes().count(b"SMLI") == 0) == (cutoff == 0)
     tree = mf.parse(path)
     assert len(tree.arrays) == 30
     with h5py.File(path) as file:

@@ -15,6 +15,7 @@ from hypothesis import given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
 from manifestry_hdf5.structures.batched_reads import read_alone
 from manifestry_hdf5.structures.checksum import lookup3_of
+from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout, parse_layout
 from manifestry_hdf5.structures.data_objects.datatype import ReferenceKind
 from manifestry_hdf5.structures.data_objects.external_files_message import ExternalFile, read_external_files
 from manifestry_hdf5.structures.encodings.dataspace_selection import (
@@ -42,7 +43,6 @@ from manifestry_hdf5.structures.infrastructure.global_heap import GlobalHeap
 from manifestry_hdf5.structures.infrastructure.virtual_mappings import (
     SAME_FILE,
     parse_virtual_mappings,
-    virtual_heap_identifier,
 )
 
 VERSIONS = {
@@ -343,7 +343,7 @@ def heap_object(path):
     identifier = struct.pack("<QI", data.index(b"GCOL\1"), 1)
     message = data[data.index(identifier) - 2 :]
     assert message[0] in (4, 5)
-    assert virtual_heap_identifier(message[:14], superblock) == identifier
+    assert parse_layout(message[:14], superblock) == VirtualLayout(identifier)
     return superblock, heap.object(identifier)
 
 
@@ -454,16 +454,16 @@ def test_damaged_mappings_end_in_named_errors(tmp_path):
 
 def test_layout_messages_of_virtual_datasets():
     superblock = Superblock(base=0, offset_size=4, length_size=4)
-    assert virtual_heap_identifier(bytes([4, 3, 1, 2, 3, 4, 5, 0, 0, 0]), superblock) == bytes([1, 2, 3, 4, 5, 0, 0, 0])
-    assert virtual_heap_identifier(b"\4\3" + b"\xff" * 4 + bytes(4), superblock) is None
+    identifier = bytes([1, 2, 3, 4, 5, 0, 0, 0])
+    assert parse_layout(b"\4\3" + identifier, superblock) == VirtualLayout(identifier)
+    assert parse_layout(b"\4\3" + b"\xff" * 4 + bytes(4), superblock) == VirtualLayout(None)
     for message, said in {
         b"\4\3\1\2": "too short",
-        b"\4\1" + bytes(8): "class 1 where",
-        b"\3\3" + bytes(8): "version 3 with",
+        b"\3\3" + bytes(8): "class 3 of version 3",
         b"\6\3" + bytes(8): "of version 6",
     }.items():
         with pytest.raises((MalformedFileError, UnsupportedFeatureError), match=said):
-            virtual_heap_identifier(message, superblock)
+            parse_layout(message, superblock)
 
 
 @pytest.mark.parametrize("version", ["earliest", "latest"])

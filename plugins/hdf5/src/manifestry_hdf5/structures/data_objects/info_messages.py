@@ -31,16 +31,10 @@ class DenseInfo(NamedTuple):
     ----------
     heap, by_name
         Addresses of the fractal heap with the messages and of the B-tree by names; None while all are in the header.
-    by_order
-        Address of the B-tree by creation order, where there is one.
-    largest
-        The largest creation order that was given out, where it is tracked.
     """
 
     heap: int | None
     by_name: int | None
-    by_order: int | None
-    largest: int | None
 
 
 def parse_link_info(message: bytes, superblock: Superblock) -> DenseInfo:
@@ -70,14 +64,12 @@ def _dense_info(message: bytes, superblock: Superblock, counter: int, structure:
         raise MalformedFileError(
             f"{structure}: begins with {message[:2].hex()} where version 0 and its flags are expected"
         )
-    at, largest, o = 2, None, superblock.offset_size
-    if message[1] & _TRACKED:
-        largest, at = int.from_bytes(message[at : at + counter], "little"), at + counter
-    count = 3 if message[1] & _INDEXED else 2
+    at, o = 2 + (counter if message[1] & _TRACKED else 0), superblock.offset_size
+    count = 3 if message[1] & _INDEXED else 2  # the third finds messages by creation order, which they have themselves
     if len(message) < at + count * o:
         raise MalformedFileError(f"{structure}: {len(message)} bytes are too few")
-    numbers = [int.from_bytes(message[at + i * o : at + (i + 1) * o], "little") for i in range(count)]
-    heap, by_name, by_order = [None if n == superblock.undefined else n for n in numbers] + [None] * (3 - count)
+    numbers = [int.from_bytes(message[at + i * o : at + (i + 1) * o], "little") for i in range(2)]
+    heap, by_name = [None if n == superblock.undefined else n for n in numbers]
     if heap is not None and by_name is None:
         raise MalformedFileError(f"{structure}: it has a heap, but no B-tree by names")
-    return DenseInfo(heap, by_name, by_order, largest)
+    return DenseInfo(heap, by_name)

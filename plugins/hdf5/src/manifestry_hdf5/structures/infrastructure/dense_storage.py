@@ -27,39 +27,35 @@ class DenseKind(NamedTuple):
     ----------
     identifier
         Bytes of a heap ID.
-    by_name, by_order
-        Type and bytes of the records of the B-trees by name and by creation order.
+    by_name
+        Type and bytes of the records of the B-tree by name.
     """
 
     identifier: int
     by_name: tuple[int, int]
-    by_order: tuple[int, int]
 
 
-LINKS: Final = DenseKind(7, (5, 11), (6, 15))
-ATTRIBUTES: Final = DenseKind(8, (8, 17), (9, 13))
+LINKS: Final = DenseKind(7, (5, 11))
+ATTRIBUTES: Final = DenseKind(8, (8, 17))
 
 
 def read_records(
-    superblock: Superblock, info: DenseInfo, kind: DenseKind, *, by_order: bool = False
+    superblock: Superblock, info: DenseInfo, kind: DenseKind
 ) -> IndexReader[tuple[FractalHeap, NDArray[np.uint8]]]:
-    """The heap of an object's links or attributes, and the records of one of their B-trees, ``(n, bytes of a record)``.
+    """The heap of an object's links or attributes, and the records of their B-tree by name, ``(n, bytes of a record)``.
 
-    Records begin with a hash of the name and the heap ID of a link, the heap ID of an attribute, or the creation order
-    and the heap ID of a link.
+    Records begin with a hash of the name and the heap ID of a link, or with the heap ID of an attribute.
 
     Raises
     ------
     MalformedFileError
         There are none, or a structure is damaged.
     """
-    number, size = kind.by_order if by_order else kind.by_name
-    address = info.by_order if by_order else info.by_name
-    if info.heap is None or address is None:
+    if info.heap is None or info.by_name is None:
         raise MalformedFileError("dense storage: it has no such heap and B-tree")
     readers: list[IndexReader[Any]] = [
         read_heap_header(superblock, info.heap, kind.identifier),
-        read_btree_v2_records(superblock, address, number, size),
+        read_btree_v2_records(superblock, info.by_name, *kind.by_name),
     ]
     heap, records = yield from in_step(readers)
     return heap, records

@@ -1,7 +1,7 @@
-"""Shared object header messages: the table of a file, its indexes, and what a shared message stands for.
+"""Shared object header messages: the table of a file, and what a shared message stands for.
 
-Specification, section III.I (table, lists, and B-trees with records of type 7) and the beginning of IV.A.2 (what an object
-header has in place of a message).
+Specification, section III.I (the table; the lists and B-trees that it leads to are for writers, who look for equal messages)
+and the beginning of IV.A.2 (what an object header has in place of a message).
 """
 
 from __future__ import annotations
@@ -16,58 +16,30 @@ from numpy.typing import NDArray
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
 from manifestry_hdf5.structures.checksum import lookup3_of
 from manifestry_hdf5.structures.data_objects.object_header import Message
-from manifestry_hdf5.structures.fields import integers
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.fractal_heap.header import read_heap_header
 from manifestry_hdf5.structures.fractal_heap.objects import read_objects
-from manifestry_hdf5.structures.infrastructure.btree_v2 import read_btree_v2_records
 
 __all__ = [
     "SHARED_TABLE_MESSAGE",
     "SharedIndex",
     "SharedMessages",
-    "SharedRecord",
-    "read_shared_index",
     "read_shared_table",
 ]
 
 SHARED_TABLE_MESSAGE: Final = 0x0F
 _CHECKSUM: Final = 4
 _IDENTIFIER: Final = 8
-_BTREE_RECORD: Final = 7
 _MAX_INDEXES: Final = 8
 _IN_HEAP, _COMMITTED = 1, 2
 """Where a shared message of version 3 is: in the heap of an index, or in another object header."""
 
 
 class SharedIndex(NamedTuple):
-    """One index of the table.
-
-    Attributes
-    ----------
-    kinds
-        A bit for each type of message that the index is for.
-    in_tree
-        Whether it is a B-tree, and not a list.
-    messages
-        The number of messages in it.
-    address, heap
-        Where the index is, and the fractal heap of its messages.
-    """
+    """One index of the table: a bit for each type of message that it is for, and the address of the heap that has those."""
 
     kinds: int
-    in_tree: bool
-    messages: int
-    address: int
     heap: int
-
-
-class SharedRecord(NamedTuple):
-    """What an index says of a message: its hash, and its heap ID or else the object header that it is in."""
-
-    hash: int
-    identifier: bytes
-    header: int | None
 
 
 def read_shared_table(superblock: Superblock, message: bytes) -> IndexReader[tuple[SharedIndex, ...]]:
@@ -86,44 +58,14 @@ def read_shared_table(superblock: Superblock, message: bytes) -> IndexReader[tup
     octets = yield from _checked(superblock, address, b"SMTB", 4 + count * size, where)
     indexes = []
     for at in range(4, 4 + count * size, size):
-        kind, kinds, used = octets[at + 1], octets[at + 2 : at + 4], octets[at + 12 : at + 14]
+        kind, kinds = octets[at + 1], octets[at + 2 : at + 4]
         if octets[at] or kind > 1:
             raise MalformedFileError(f"{where}: an index of version {octets[at]} and type {kind}")
-        places = [int.from_bytes(octets[at + 14 + i * o : at + 14 + (i + 1) * o], "little") for i in (0, 1)]
-        indexes.append(
-            SharedIndex(int.from_bytes(kinds, "little"), bool(kind), int.from_bytes(used, "little"), *places)
-        )
+        heap = octets[
+            at + 14 + o : at + 14 + 2 * o
+        ]  # behind the address of the list or B-tree that finds equal messages
+        indexes.append(SharedIndex(int.from_bytes(kinds, "little"), int.from_bytes(heap, "little")))
     return tuple(indexes)
-
-
-def read_shared_index(superblock: Superblock, index: SharedIndex) -> IndexReader[list[SharedRecord]]:
-    """The records of an index.
-
-    Raises
-    ------
-    MalformedFileError
-        There is none, or it is damaged.
-    """
-    o = superblock.offset_size
-    size = 5 + max(4 + _IDENTIFIER, 4 + o)
-    if not index.messages:
-        return []
-    if index.in_tree:
-        records = yield from read_btree_v2_records(superblock, index.address, _BTREE_RECORD, size)
-    else:
-        where = f"list of shared messages at {index.address:#x}"
-        octets = yield from _checked(superblock, index.address, b"SMLI", 4 + index.messages * size, where)
-        records = np.frombuffer(octets, "u1", index.messages * size, 4).reshape(-1, size)
-    if (records[:, 0] > 1).any():
-        raise MalformedFileError(f"index of shared messages at {index.address:#x}: a message in an unknown place")
-    hashes = integers(records[:, 1:5]).tolist()
-    return [_record(row.tobytes(), value, o) for row, value in zip(records, hashes, strict=True)]
-
-
-def _record(octets: bytes, value: int, o: int) -> SharedRecord:
-    if octets[0]:
-        return SharedRecord(value, b"", int.from_bytes(octets[9 : 9 + o], "little"))
-    return SharedRecord(value, octets[9 : 9 + _IDENTIFIER], None)
 
 
 def _checked(superblock: Superblock, address: int, signature: bytes, length: int, where: str) -> IndexReader[bytes]:

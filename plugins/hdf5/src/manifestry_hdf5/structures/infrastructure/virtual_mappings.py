@@ -12,13 +12,12 @@ from typing import Final, NamedTuple
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_hdf5.structures.checksum import lookup3_of
-from manifestry_hdf5.structures.data_objects.data_layout_message import LayoutClass
 from manifestry_hdf5.structures.encodings.dataspace_selection import Selection, parse_selection
 from manifestry_hdf5.structures.encodings.selected_elements import fixed_count
 from manifestry_hdf5.structures.fields import Fields
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 
-__all__ = ["SAME_FILE", "VirtualMapping", "parse_virtual_mappings", "virtual_heap_identifier"]
+__all__ = ["SAME_FILE", "VirtualMapping", "parse_virtual_mappings"]
 
 SAME_FILE: Final = b"."
 """The name of a source file that is the file of the virtual dataset."""
@@ -44,34 +43,6 @@ class VirtualMapping(NamedTuple):
     dataset: bytes
     source: Selection
     virtual: Selection
-
-
-def virtual_heap_identifier(layout_message: bytes, superblock: Superblock) -> bytes | None:
-    """The identifier of the heap object with the mappings, None where there are no mappings.
-
-    Parameters
-    ----------
-    layout_message
-        The data layout message of a virtual dataset.
-
-    Raises
-    ------
-    MalformedFileError
-        It is too short, or not of a virtual dataset.
-    UnsupportedFeatureError
-        Its version is not known.
-    """
-    fields = Fields(layout_message, "data layout message")
-    version, layout = fields.take(1), fields.take(1)
-    if version > 5:
-        raise UnsupportedFeatureError(f"data layout message of version {version}")
-    if version < 4 or layout != LayoutClass.VIRTUAL:
-        raise MalformedFileError(
-            f"data layout message: version {version} with class {layout} where version 4 or 5 with class "
-            f"{LayoutClass.VIRTUAL:d} (virtual) is expected"
-        )
-    address, number = fields.octets(superblock.offset_size), fields.octets(4)
-    return None if int.from_bytes(address, "little") == superblock.undefined else address + number
 
 
 def parse_virtual_mappings(data: bytes, superblock: Superblock, rank: int | None = None) -> tuple[VirtualMapping, ...]:
