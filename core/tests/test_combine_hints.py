@@ -149,7 +149,7 @@ SITES = {
     "a coordinate too large to copy": (
         lambda d: everywhere(d, {"steps": 2}, {"steps": 2}), {"combine": {"inline_limit": 8}}, {("inline_limit", 32): ()}),
     "variable that the second lacks": (lambda d: everywhere(d, {}, {"t": None}), {}, {FILL: (), LACK: ("t",)}),
-    "variable that the first lacks": (lambda d: everywhere(d, {"t": None}, {}), {}, {LACK: ("t",)}),
+    "variable that the first lacks": (lambda d: everywhere(d, {"t": None}, {}), {}, {FILL: (), LACK: ("t",)}),
     "variable without a missing value": (
         lambda d: everywhere(d, {"t": record(1, "i2")}, {"t": None}), {}, {LACK: ("t",)}),
     "the same, asked to fill": (

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from manifestry.cli.application import run
+from manifestry.combine.values import read_values
 from manifestry.conversion.coordinates import CoordinateRule
 from manifestry.conversion.sources import expand_sources
+from manifestry.storage.registry import StoreRegistry
 from obstore.store import LocalStore, MemoryStore
 
 
@@ -139,6 +141,43 @@ def test_coordinate_from_the_file_name(archive, tmp_path):
         mf.convert(
             names[0], tmp_path / "b.json", concat_dim="n", coords=["n=attribute:title", "x=attribute:time@units"]
         )
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    ("2020-01-31T10:20:30Z", "2020-01-31T10:20:30"), ("2020-01-31", "2020-01-31"), ("20200131T102030", "2020-01-31T10:20:30"),
+    ("2020-01-31 10:20:30.25 +02:00", "2020-01-31T08:20:30.25"), ("20200131", 20200131), ("2020-13-01", "2020-13-01"),
+    ("2020-01-31T10:20:30.1234567", "2020-01-31T10:20:30.1234567"), ("v1-2020-01-31", "v1-2020-01-31"),
+])  # fmt: skip
+def test_iso_dates_are_times(value, expected):
+    rule = CoordinateRule.parse("time=attribute:acquired")
+    array = rule.array("file:///f.nc", mf.VirtualGroup({}, attributes={"acquired": value}), "time")
+    if "units" in array.attributes:
+        variable = xr.Variable("time", read_values(array, StoreRegistry.of(None)), array.attributes)
+        found = xr.conventions.decode_cf_variable("time", variable).values
+        np.testing.assert_array_equal(found, [np.datetime64(expected)])
+    else:
+        assert read_values(array, StoreRegistry.of(None)).tolist() == [expected]
+
+
+def test_patterns_match_in_natural_order(tmp_path):
+    names = ["f1.nc", "f2.nc", "f02.nc", "f10.nc", "f10a.nc", "g/f3.nc", "g2/f1.nc", "g10/f1.nc"]
+    for name in reversed(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [source.url.removeprefix(f"file://{tmp_path}/") for source in expand_sources(f"{tmp_path}/**/*.nc")]
+    assert found == names
+
+
+def test_stacking_is_a_keyword(tmp_path):
+    for i in range(2):
+        with netCDF4.Dataset(tmp_path / f"g{i}.nc", "w") as file:
+            file.createDimension("x", 2)
+            for name in ("lat", "v"):
+                file.createVariable(name, "f4", ("x",))[:] = i
+            file["v"].coordinates = "lat"
+    keywords = {"concat_dim": "n", "coords": [r"n=regex:g(\d)"]}
+    mf.convert(f"{tmp_path}/g*.nc", tmp_path / "o.json", stack=["lat"], **keywords)
+    assert mf.parse(tmp_path / "o.json")["lat"].shape == (2, 2)
 
 
 @pytest.mark.parametrize("text", ["time", "time=S2", "time=name:x", "=regex:x", "time=regex:("])

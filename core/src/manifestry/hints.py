@@ -13,6 +13,9 @@ __all__ = ["Hint"]
 _FLAGS: Final = {"concat_dim": "--concat-dim"}
 """Options of the command line that are not values of ``--combine``."""
 
+_REPEATED: Final = {"stack": "--stack"}
+"""Options of the command line that are given once for each text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hint:
@@ -34,6 +37,9 @@ class Hint:
         """The same options as arguments of the command line."""
         found: list[str] = []
         for name, value in self.options.items():
+            if name in _REPEATED:
+                found += (part for one in value for part in (_REPEATED[name], one))
+                continue
             text = value if isinstance(value, str) else _listed(value) if isinstance(value, tuple) else str(value)
             found += (_FLAGS[name], text) if name in _FLAGS else ("--combine", f"{name}={text}")
         return tuple(found)

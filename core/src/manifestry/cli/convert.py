@@ -62,6 +62,12 @@ class _Convert(click.Command):
     multiple=True,
     help="Coordinate from names or attributes: NAME[:FORMAT]=regex:PATTERN or =attribute:[PATH@]NAME. Repeatable.",
 )
+@click.option(
+    "--stack",
+    metavar="NAME",
+    multiple=True,
+    help="A variable without --concat-dim that gets it, so that each source keeps its own values. Repeatable.",
+)
 @click.option("--rename", metavar="OLD=NEW", multiple=True, help="Rename arrays, groups and dimensions. Repeatable.")
 @click.option(
     "--combine",
@@ -137,6 +143,7 @@ def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
         "exclude": parameters["exclude"],
         "concat_dim": parameters["concat_dim"],
         "coords": parameters["coords"],
+        "stack": parameters["stack"],
         "rename": named_values(parameters["rename"], "--rename") or None,
         "slab_files": parameters["slab_files"],
         "combine": CombineOptions.of(named_values(parameters["combine"], "--combine"), "--combine"),

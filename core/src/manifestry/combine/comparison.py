@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from manifestry.combine.compatibility.decoded import is_encoding
 from manifestry.combine.compatibility.differences import Difference, differences, inherited_attributes
 from manifestry.combine.compatibility.fixed_arrays import OTHER_ENCODING, FixedArray, is_same_array
+from manifestry.combine.compatibility.places import TILES_JOINED, adjoining_tiles
 from manifestry.combine.compatibility.time_variables import TIMES_HARMONISED, agree_on_times
 from manifestry.combine.dimensions import axis_along, stack_arrays
 from manifestry.combine.hints import ConflictError, limit_hints, remedy
@@ -63,6 +64,7 @@ class Comparison:
         self.options = options
         self.stores = stores
         self.own_first = like is None
+        self.keeps_dimensions = keeps_dimensions
         self.arrays = [stack_arrays(dict(tree.walk_arrays()), dim, options.stack) for tree in trees]
         if like is None:
             self.like_arrays = dict(self.arrays[0])
@@ -90,6 +92,19 @@ class Comparison:
             self.arrays = [{**own, **new} for own, new in zip(self.arrays, agreed.arrays, strict=True)]
             self.like_inherited = inherited_attributes(self.like_arrays)
             self.inherited = [inherited_attributes(arrays) for arrays in self.arrays]
+
+    def join_tiles(self) -> None:
+        """From here on, tiles that lie side by side along the dimension have the georeference of the whole."""
+        if len(self.trees) < 2 and self.own_first:
+            return
+        found = None if self.keeps_dimensions else adjoining_tiles(self.dim, self.like_arrays, self.arrays)
+        if found is None:
+            return
+        like, sources = found
+        self.like_arrays |= _with_attributes(self.like_arrays, like)
+        self.arrays = [{**own, **_with_attributes(own, new)} for own, new in zip(self.arrays, sources, strict=True)]
+        for path in like if len(self.trees) > 1 else ():
+            self._report(path, TILES_JOINED, f"along {self.dim}; the transform is that of the first")
 
     def trees_without_old_forms(self) -> list[VirtualGroup]:
         """The trees, without what was said of times that have another form now."""
@@ -199,3 +214,10 @@ class Comparison:
 
     def _report(self, path: str, feature: str, message: str) -> None:
         self.issues.append(Issue(path=path, feature=feature, message=message, severity="reported"))
+
+
+def _with_attributes(arrays: Mapping[str, VirtualArray], changed: Mapping[str, Attributes]) -> dict[str, VirtualArray]:
+    return {
+        path: VirtualArray(arrays[path].metadata.with_(attributes=attributes), arrays[path].manifest)
+        for path, attributes in changed.items()
+    }

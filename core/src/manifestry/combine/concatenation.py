@@ -153,6 +153,7 @@ class Concatenation:
     def join(self) -> VirtualGroup:
         """As `run`, for callers that need no advice."""
         self._sides.agree_on_times()
+        self._sides.join_tiles()
         paths = ordered_union([self._sides.like_arrays, *self._sides.arrays])
         for option, names in (("load", self.options.load), ("stack", self.options.stack)):
             check_names(option, names, paths)
@@ -213,8 +214,8 @@ class Concatenation:
         holders = [i for i, arrays in enumerate(self._sides.arrays) if path in arrays]
         first = self._sides.like_arrays.get(path)
         if first is None:
-            if self._like is not None and self.options.missing == "fill":
-                raise missing_error(path, f"is in {self._sides.label(holders[0])} and not in the first source")
+            if self._continued and self.options.missing == "fill":
+                raise missing_error(path, f"is in {self._sides.label(holders[0])} and not in the output")
             first = self._sides.arrays[holders[0]][path]
         if len(holders) < len(self.trees) or path not in self._sides.like_arrays:
             lacking = next((i for i in range(len(self.trees)) if i not in set(holders)), None)
@@ -237,7 +238,9 @@ class Concatenation:
 
     def _join_variable(self, path: str, first: VirtualArray, axis: int) -> VirtualArray:
         if self.options.missing == "fill":
-            first, parts = fill_missing(path, first, self._sides.arrays, self.dim, self._sides.label)
+            stored = self._continued and path in self._sides.like_arrays
+            common = (path, first, self._sides.arrays, self.dim, self._sides.label)
+            first, parts = fill_missing(*common, stored=stored)
         else:
             parts = [arrays[path] for arrays in self._sides.arrays if path in arrays]
         name = path.rpartition("/")[2]

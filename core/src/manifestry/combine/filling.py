@@ -30,8 +30,12 @@ def fill_missing(
     sources: Sequence[Mapping[str, VirtualArray]],
     dim: str,
     labels: Callable[[int], str],
+    *,
+    stored: bool,
 ) -> tuple[VirtualArray, list[VirtualArray]]:
     """A variable of every source; where one lacks it, missing chunks that read as missing values.
+
+    Where no chunk is missing, missing chunks will read as missing values: a later source may lack the variable.
 
     Parameters
     ----------
@@ -45,6 +49,8 @@ def fill_missing(
         The dimension that sources are joined along.
     labels
         Names of the sources.
+    stored
+        `first` is in an output already: what its missing chunks read as stays.
 
     Returns
     -------
@@ -59,14 +65,21 @@ def fill_missing(
     arrays = [source.get(path) for source in sources]
     parts = [array for array in arrays if array is not None]
     complete = len(parts) == len(arrays)
-    if complete and not _filled_before(first, parts):
+    is_coordinate = first.metadata.ndim == 1 and path.rpartition("/")[2] == dim
+    if complete and (stored or is_coordinate or not _can_fill(first, parts)):
         return first, parts
     lacking = "a source" if complete else labels(arrays.index(None))
-    if not complete and first.metadata.ndim == 1 and path.rpartition("/")[2] == dim:
+    if is_coordinate:
         raise ConflictError(
             f"{path}: is not in {lacking}, and a coordinate has no missing values", [remedy("missing", "drop")]
         )
     fill = _fill_value(path, first, parts, lacking)
+    if stored and not values_equal(first.metadata.fill_value, fill):
+        raise ConflictError(
+            f"{path}: is not in {lacking}, and missing chunks of the output read as {first.metadata.fill_value}, which is no "
+            f"missing value: only an output that was begun with missing=fill has {fill} there. Convert all sources again "
+            "with missing=fill and overwrite=True (--overwrite)"
+        )
     axis = axis_along(first, dim)
     assert axis is not None
     whole = []
@@ -106,8 +119,7 @@ def _fill_value(path: str, first: VirtualArray, parts: Sequence[VirtualArray], l
             [remedy("missing", "drop")],
         )
     for part in parts:
-        sparse = part.manifest.stored_count < part.manifest.size
-        if sparse and not values_equal(part.metadata.fill_value, wanted):
+        if _is_sparse(part) and not values_equal(part.metadata.fill_value, wanted):
             raise ConflictError(
                 f"{path}: chunks that are missing read as {part.metadata.fill_value}, and those of {lacking}, which lacks the "
                 f"variable, would have to read as {wanted}",
@@ -116,12 +128,16 @@ def _fill_value(path: str, first: VirtualArray, parts: Sequence[VirtualArray], l
     return wanted
 
 
-def _filled_before(first: VirtualArray, parts: Sequence[VirtualArray]) -> bool:
-    """Whether missing chunks were made to read as missing values when parts of `parts` were combined."""
+def _can_fill(first: VirtualArray, parts: Sequence[VirtualArray]) -> bool:
+    """Whether chunks that are missing read as missing values, or none is missing; and it is not so already."""
     wanted = _missing_value(first.metadata)
-    if wanted is None or values_equal(first.metadata.fill_value, wanted):
+    if wanted is None or all(values_equal(part.metadata.fill_value, wanted) for part in (first, *parts)):
         return False
-    return any(values_equal(part.metadata.fill_value, wanted) for part in parts)
+    return all(values_equal(part.metadata.fill_value, wanted) for part in parts if _is_sparse(part))
+
+
+def _is_sparse(array: VirtualArray) -> bool:
+    return array.manifest.stored_count < array.manifest.size
 
 
 def _missing_value(metadata: ArrayMetadata) -> Any:

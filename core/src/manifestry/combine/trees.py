@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from manifestry.combine.compatibility.differences import places_values, same_attribute
+from manifestry.combine.compatibility.differences import MEANING, places_values, same_attribute
+from manifestry.combine.compatibility.places import same_place
 from manifestry.combine.hints import ConflictError, remedy
 from manifestry.combine.options import CombineOptions
 from manifestry.errors import OptionError
@@ -154,17 +155,25 @@ def combine_attributes(
                 differ[name] = position
     if not differ:
         return first
-    placing = [name for name in differ if places_values(name)]
-    if options.attributes == "raise" or placing:
-        name = min(placing or differ)
+    placing = [
+        name for name in differ if places_values(name) and not all(same_place(name, first, a) for a in attributes[1:])
+    ]
+    strict = [name for name in differ if name not in MEANING and not places_values(name)]
+    if placing or (strict and options.attributes == "raise"):
+        name = min(placing or strict)
         raise ConflictError(
             f"{path or '/'}: the attribute {name} differs between {labels(0)} and {labels(differ[name])}"
             + ("; values at different places are not one array" if placing else ""),
             [remedy("attributes", "first"), remedy("attributes", "drop")],
         )
-    kept = "left out" if options.attributes == "drop" else "as in the first source"
     for name in sorted(differ):
+        dropped = options.attributes == "drop" and name not in MEANING and not places_values(name)
+        kept = "left out" if dropped else "as in the first source"
         report(
             Issue(path=f"{path}@{name}", feature="attribute differs between sources", message=kept, severity="reported")
         )
-    return {k: v for k, v in first.items() if k not in differ} if options.attributes == "drop" else first
+    if options.attributes != "drop":
+        return first
+    return {
+        name: value for name, value in first.items() if name not in differ or name in MEANING or places_values(name)
+    }

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from manifestry.combine.options import CombineOptions
 from manifestry.conversion.batches import BatchJob
 from manifestry.conversion.coordinates import CoordinateRule
@@ -50,6 +52,7 @@ def convert(
     preprocess: Callable[[VirtualGroup], VirtualGroup] | None = None,
     coords: Sequence[str] = (),
     concat_dim: str | None = None,
+    stack: Sequence[str] = (),
     combine: Mapping[str, Any] | CombineOptions | None = None,
     relocate: Mapping[str, str] | None = None,
     overwrite: bool = False,
@@ -92,6 +95,9 @@ def convert(
         without the dimension become one step of it.
     concat_dim
         The dimension along which several sources are combined; without one they are merged.
+    stack
+        Names or paths of variables without the dimension that get it, so that each source keeps its own values:
+        coordinates of swaths, for example. The same as the option of `combine`.
     combine
         What to do where sources differ: `CombineOptions` by name, ``{"on_conflict": "harmonise"}``.
     relocate
@@ -150,7 +156,7 @@ def convert(
         limits=limits,
         preparation=Preparation(rename or {}, preprocess, rules, dim),
         dim=dim,
-        combine=CombineOptions.of(combine),
+        combine=_with_stack(CombineOptions.of(combine), stack),
         stores=registry,
         on_error=on_error,
     )
@@ -178,6 +184,11 @@ def convert(
         return report
     with run.timing("verify"):
         return replace(report, verified=_verify(output, verify))
+
+
+def _with_stack(options: CombineOptions, names: Sequence[str]) -> CombineOptions:
+    more = (names,) if isinstance(names, str) else tuple(names)
+    return msgspec.structs.replace(options, stack=tuple(dict.fromkeys((*options.stack, *more)))) if more else options
 
 
 def _verify(output: Output, samples: int | Literal["all"]) -> VerifyReport:

@@ -1,6 +1,6 @@
 r"""Coordinates that are not in the data but in the name of a file or in an attribute.
 
-Written as ``NAME=regex:PATTERN``, ``NAME=attribute:NAME`` or ``NAME=attribute:PATH@NAME``. A time has its format after
+Texts that are ISO 8601 dates or moments become times. Written as ``NAME=regex:PATTERN``, ``NAME=attribute:NAME`` or ``NAME=attribute:PATH@NAME``. A time has its format after
 the name: ``time:%Y%m%d=regex:S2_(\d{8})``.
 """
 
@@ -19,6 +19,11 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 
 __all__ = ["CoordinateRule"]
 
+_ISO = re.compile(
+    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,6}0*)?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?"
+    r"|\d{8}T\d{4}(\d{2}([.,]\d{1,6}0*)?)?(Z|[+-]\d{2}(:?\d{2})?)?",
+    re.IGNORECASE,
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -35,7 +40,8 @@ class CoordinateRule:
     where
         The pattern, or the attribute: ``name`` of the root, or ``path@name`` of a group or array.
     format
-        `datetime.strptime` format of a time; ``""``: a whole number, a decimal number or text, whatever it looks like.
+        `datetime.strptime` format of a time; ``""``: a whole number, a decimal number or text, whatever it looks like;
+        ISO 8601 dates and moments with their separators become times.
     """
 
     name: str
@@ -81,6 +87,9 @@ class CoordinateRule:
             )
         if self.format:
             return self._time(url, str(found), dim)
+        when = _iso_moment(found)
+        if when is not None:
+            return _time_array(when, dim, fine=when.microsecond > 0)
         return inline_array([_number(found)], (dim,))
 
     def _find(self, url: str, tree: VirtualGroup) -> Any:
@@ -109,12 +118,31 @@ class CoordinateRule:
             when = datetime.strptime(text.strip(), self.format)  # noqa: DTZ007 without a zone it is UTC
         except ValueError as error:
             raise UnsupportedFeatureError(f"no value for the coordinate {self.name!r}", url, str(error)) from error
-        when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
-        fine = "%f" in self.format
-        count = (when - _EPOCH) // timedelta(microseconds=1 if fine else 1_000_000)
-        units = f"{'microseconds' if fine else 'seconds'} since 1970-01-01"
-        attributes = {"standard_name": "time", "units": units, "calendar": "proleptic_gregorian"}
-        return inline_array(np.array([count], "i8"), (dim,), attributes)
+        return _time_array(when, dim, fine="%f" in self.format)
+
+
+def _iso_moment(found: Any) -> datetime | None:
+    """A text that is a date or moment of ISO 8601, or a NumPy moment; None for all others.
+
+    Digits without separators stay a number: whether they are a date, only a format says.
+    """
+    if isinstance(found, np.datetime64):
+        found = str(found)
+    if not isinstance(found, str) or not _ISO.fullmatch(found.strip()):
+        return None
+    try:
+        return datetime.fromisoformat(re.sub(r"\s+(?=[Z+-])", "", found.strip()))
+    except ValueError:
+        return None
+
+
+def _time_array(when: datetime, dim: str, *, fine: bool) -> VirtualArray:
+    """A moment as a coordinate; without a zone it is UTC."""
+    moment = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    count = (moment - _EPOCH) // timedelta(microseconds=1 if fine else 1_000_000)
+    units = f"{'microseconds' if fine else 'seconds'} since 1970-01-01"
+    attributes = {"standard_name": "time", "units": units, "calendar": "proleptic_gregorian"}
+    return inline_array(np.array([count], "i8"), (dim,), attributes)
 
 
 def _number(value: Any) -> Any:

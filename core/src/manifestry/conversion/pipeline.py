@@ -275,7 +275,8 @@ class Run:
     def _write(self, slab: Slab, *, last: bool) -> None:
         """Combine a slab and commit it."""
         with self.timing("combine"):
-            tree = slab.tree(self.job, self.like, self.left_out)
+            added = self.output.mode is Mode.APPEND
+            tree = slab.tree(replace(self.job, continued=added), self.like, self.left_out)
             if tree is None:
                 return
             self._check_relocation(tree)

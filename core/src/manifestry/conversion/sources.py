@@ -29,7 +29,7 @@ def expand_sources(given: SourceLike | Iterable[SourceLike], stores: Stores = No
     ----------
     given
         One or several of: a path or URL; a pattern with ``*``, ``?`` or ``[...]`` in the last segments (``**`` matches
-        any depth), sorted by name; ``@list.txt``, a text file with one of these in each line (empty lines and
+        any depth), in natural order (``f2.nc`` before ``f10.nc``); ``@list.txt``, a text file with one of these in each line (empty lines and
         lines that begin with ``#`` do not count); a prefix with a slash at the end, all objects below it; a `Source`.
     stores
         Object stores by URL prefix, as for `manifestry.parse`.
@@ -136,12 +136,24 @@ def _glob_to_regex(pattern: str) -> str:
 
 
 def _objects(below: str, registry: StoreRegistry) -> list[str]:
-    """URLs of all objects whose URL begins with `below` (which ends with a slash), sorted."""
+    """URLs of all objects whose URL begins with `below` (which ends with a slash), in natural order."""
     path = registry.local_path(below)
     if path is not None:
-        return sorted(f"file://{top.rstrip('/')}/{name}" for top, _, names in os.walk(path) for name in names)
+        found = (f"file://{top.rstrip('/')}/{name}" for top, _, names in os.walk(path) for name in names)
+        return sorted(found, key=_natural)
     if below.startswith("http") and not registry.serves(below):
         raise SourceError(f"{below}: plain HTTP cannot be listed; give the URLs, or a text file of them as @list.txt")
     key = registry.resolve(below.rstrip("/"))[1]
     prefix = f"{key.rstrip('/')}/" if key else ""
-    return sorted(below + meta["path"].removeprefix(prefix) for meta in list_objects(below, registry))
+    return sorted((below + meta["path"].removeprefix(prefix) for meta in list_objects(below, registry)), key=_natural)
+
+
+def _natural(url: str) -> tuple[list[list[tuple[str, int, int]]], str]:
+    """What URLs are sorted by: segment by segment, numbers by their value and all else as text."""
+    return [_words(segment) for segment in url.split("/")], url
+
+
+def _words(segment: str) -> list[tuple[str, int, int]]:
+    parts = split(r"([0-9]+)", segment)
+    words = zip(parts[::2], [*parts[1::2], ""], strict=True)
+    return [(word, int(digits or -1), len(digits)) for word, digits in words]

@@ -3,6 +3,7 @@
 ================  ============================================================================
 `differences`     whether the bytes of two arrays mean the same
 `spellings`       attributes that are written differently and mean the same
+`places`          the same place but for noise, and tiles that adjoin
 `decoded`         whether numbers that are encoded differently are the same
 `rounding`        whether values differ by rounding only
 `fixed_arrays`    arrays without the combined dimension: the same in every source, or refused

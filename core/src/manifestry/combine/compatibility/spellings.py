@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from manifestry.combine.compatibility.places import same_place
 from manifestry.combine.compatibility.times import calendar_of, same_units
 from manifestry.model.attributes import Attributes
 from manifestry.model.datatypes import is_float, is_integer
@@ -73,7 +74,7 @@ def mean_the_same(name: str, a: Attributes, b: Attributes, dtypes: tuple[np.dtyp
         Data types of both.
     """
     rule = _RULES.get(name)
-    return rule is not None and rule(a, b, dtypes)
+    return same_place(name, a, b) if rule is None else rule(a, b, dtypes)
 
 
 def _same_calendar(a: Attributes, b: Attributes, _: Any) -> bool:
