@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FACE = set(manifestry.plugin.__all__)
-OF_USERS = {"Limits", "Reference", "Stores", "UnknownFormatError", "parse", "to_xarray", "write"}
+OF_USERS = {"Budget", "Limits", "Reference", "Stores", "UnknownFormatError", "parse", "to_xarray", "write"}
 """What plugins take from `manifestry` itself: verbs, and what stands in signatures of users."""
 INSIDE = {
     "Claim": "a lock that another process holds",

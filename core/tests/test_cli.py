@@ -11,7 +11,8 @@ import manifestry as mf
 import numpy as np
 import pytest
 from manifestry.cli.application import COMMANDS
-from manifestry.cli.output import human_bytes, printable
+from manifestry.cli.output import human_bytes
+from manifestry.errors import printable
 from manifestry.reading import CommonOptions
 
 BY = "\N{MULTIPLICATION SIGN}"

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from manifestry.errors import IncompatibleArraysError, ManifestError
+from manifestry.errors import IncompatibleArraysError, ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
 from manifestry.model.files import FileTable, SourceFile
+from manifestry.model.limits import Budget, Limits
 from manifestry.model.manifest import INLINE, ChunkManifest, ChunkReference
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray
@@ -223,8 +224,28 @@ def test_sparse_positions_outside_the_grid(chunks, message):
 
 
 def test_sparse_does_not_allocate_what_a_forged_shape_asks_for():
-    with pytest.raises(ManifestError, match="more than the limit of 250000000"):
+    with pytest.raises(UnsupportedFeatureError, match=r"too many chunks .*max_chunks=N"):
         ChunkManifest.from_sparse((10**6, 10**6), [A], [3], 0, 1)
+    with pytest.raises(UnsupportedFeatureError, match=r"nearly empty chunk grid .*max_empty_chunks=N"):
+        ChunkManifest.from_sparse((10**4, 10**4), [A], [3], 0, 1)
+
+
+def test_empty_chunks_of_all_grids_of_a_source_count_together():
+    budget = Budget(Limits(max_empty_chunks=100))
+    for _ in range(2):  # 16 empty chunks for each stored one are not counted
+        ChunkManifest.from_sparse((67,), [A], [3], 0, 1, budget=budget)
+    with pytest.raises(UnsupportedFeatureError, match="101 chunks that are not stored, more than 100"):
+        ChunkManifest.from_sparse((18,), [A], [3], 0, 1, budget=budget)
+    ChunkManifest.from_sparse((17,), [A], [3], 0, 1, budget=budget)
+    ChunkManifest.from_sparse((10**9,), [A], [], 0, 1, budget=budget)  # nothing is stored, nothing is taken
+
+
+def test_a_large_source_may_have_more_empty_chunks():
+    large = Budget(Limits(max_empty_chunks=100), lambda: 6400)
+    large.spend_grid(201, 1)
+    large.spend_grid(33, 1)
+    with pytest.raises(UnsupportedFeatureError, match="201 chunks that are not stored, more than 200"):
+        large.spend_grid(18, 1)
 
 
 def test_inline_chunks():

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
-from manifestry.errors import SourceError
-from manifestry.storage.urls import canonical_url, is_url, join_url, local_path, one_line, split_url
+from manifestry.errors import SourceError, one_line
+from manifestry.storage.urls import canonical_url, is_url, join_url, local_path, split_url
 
 ODD = [
     "with space",

@@ -68,7 +68,7 @@ if TYPE_CHECKING:  # "as" the same name: a name for users, to type checkers
         FileTable as FileTable,
         SourceFile as SourceFile,
     )
-    from manifestry.model.limits import Limits as Limits
+    from manifestry.model.limits import Budget as Budget, Limits as Limits
     from manifestry.model.manifest import ChunkManifest as ChunkManifest
     from manifestry.model.metadata import (
         ArrayMetadata as ArrayMetadata,
@@ -99,6 +99,7 @@ __version__ = "0.1.0"
 _WHERE: Final = {
     "AmbiguousFormatError": "errors",
     "ArrayMetadata": "model.metadata",
+    "Budget": "model.limits",
     "ChunkManifest": "model.manifest",
     "Codec": "model.codecs",
     "CombineOptions": "combine.options",

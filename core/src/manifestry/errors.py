@@ -44,6 +44,8 @@ __all__ = [
     "UnsupportedFeatureError",
     "WriteError",
     "first_line",
+    "one_line",
+    "printable",
     "translated",
 ]
 
@@ -61,8 +63,8 @@ class ManifestryError(Exception):
     source: str = ""
 
     def __str__(self) -> str:
-        text = self._text()
-        return text if self.source in text else f"{self.source}: {text}"
+        text, source = printable(self._text()), one_line(self.source)
+        return text if source in text else f"{source}: {text}"
 
     def _text(self) -> str:
         return super().__str__()
@@ -168,6 +170,16 @@ class PluginError(ManifestryError):
     """The plugin that was asked for is broken, incompatible, in conflict or blocked."""
 
     exit_code = 6
+
+
+def one_line(text: str) -> str:
+    """A name or URL of a source for a message: in one line, what would steer a terminal is shown escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def printable(text: str) -> str:
+    """Lines that hold names of a source, as a terminal, a log or a page may show them: each as `one_line` has it."""
+    return text if text.isprintable() else "\n".join(map(one_line, text.split("\n")))
 
 
 def first_line(error: BaseException) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from manifestry.errors import printable
+
 __all__ = ["Issue", "Severity"]
 
 Severity = Literal["refused", "reported"]
@@ -37,4 +39,4 @@ class Issue:
 
     def __str__(self) -> str:
         detail = f": {self.message}" if self.message and self.message != self.feature else ""
-        return f"{self.path or '/'}: {self.feature}{detail}" + (f" ({self.hint})" if self.hint else "")
+        return printable(f"{self.path or '/'}: {self.feature}{detail}" + (f" ({self.hint})" if self.hint else ""))

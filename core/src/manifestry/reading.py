@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from manifestry.errors import ManifestryError, OptionError, SourceError, translated
+from manifestry.errors import MalformedFileError, ManifestryError, OptionError, SourceError, translated
 from manifestry.formats.contracts import OnUnsupported, ParseContext
 from manifestry.formats.descriptors import ParserDescriptor
 from manifestry.formats.detection import detect
@@ -18,7 +18,7 @@ from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
 from manifestry.formats.options import check_names, make_options, options_to_json
 from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.files import FileTable
-from manifestry.model.limits import Limits
+from manifestry.model.limits import Budget, Limits
 from manifestry.model.provenance import Provenance
 from manifestry.model.selection import Selection
 from manifestry.model.tree import VirtualArray, VirtualGroup
@@ -135,6 +135,7 @@ def parse_source(
         on_unsupported=on_unsupported,
         progress=progress or SilentProgress(),
     )
+    context.budget = Budget(context.limits, lambda: 0 if source.is_prefix else source.size)
     with _about(source):
         tree = _gate(_call(entry, source, own, context), context)
         _check_selection(tree, context)
@@ -182,11 +183,19 @@ def _sources(tree: VirtualGroup, source: Source, context: ParseContext) -> FileT
 def _call(entry: Entry[ParserDescriptor], source: Source, options: Any, context: ParseContext) -> VirtualGroup:
     """Run the parser; what it raises and is none of ours is a defect of the plugin, named as such."""
     parser = entry.load()
-    with PluginCall(f"{source.url}: the parser {entry.label} {entry.version}"):
+    with PluginCall(f"{source.url}: the parser {entry.label} {entry.version}"), _within_memory(source):
         tree = parser.parse(source, options, context)
         if not isinstance(tree, VirtualGroup):
             raise TypeError(f"parse returned {type(tree).__name__}, not VirtualGroup")
         return tree
+
+
+@contextmanager
+def _within_memory(source: Source) -> Iterator[None]:
+    """Inside, what is too large, too deep or not there in memory is said of the source: no plugin is broken by it."""
+    kinds = (MemoryError, RecursionError, OverflowError)
+    with translated(kinds, MalformedFileError, f"{source.url}: describes more than can be read"):
+        yield
 
 
 def _gate(tree: VirtualGroup, context: ParseContext) -> VirtualGroup:

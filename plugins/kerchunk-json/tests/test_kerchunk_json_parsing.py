@@ -121,7 +121,7 @@ def test_templates_run_no_code(expression):
 
 def test_generated_references_have_a_limit():
     rule = {"key": "v/{{i}}{{j}}", "url": "s3://b/c", "dimensions": {"i": {"stop": 10**9}, "j": {"stop": 10**9}}}
-    with pytest.raises(MalformedFileError, match="more than the limit"):
+    with pytest.raises(UnsupportedFeatureError, match=r"too many generated references .*max_generated_references"):
         from_references({"version": 1, "gen": [rule], "refs": references()})
     endless = {"version": 1, "templates": {"u": "{{u}}"}, "refs": references(c0=["{{u}}", 0, 8])}
     with pytest.raises(MalformedFileError, match="contain each other"):

@@ -15,8 +15,8 @@ from typing import Final, NoReturn
 import click
 
 import manifestry
-from manifestry.cli.output import Output, printable
-from manifestry.errors import ManifestryError, UnsupportedFeatureError
+from manifestry.cli.output import Output
+from manifestry.errors import ManifestryError, UnsupportedFeatureError, printable
 from manifestry.formats.plugin_errors import PluginBoundary, import_object
 from manifestry.issues import Issue
 
@@ -108,7 +108,7 @@ def _run(arguments: Sequence[str], output: Output) -> int:
 def _fail(output: Output, kind: str, message: str, trace: str, issues: Sequence[Issue] = ()) -> None:
     """Say what went wrong: on standard error for people, with ``--json`` as the document as well."""
     if output.verbose:
-        output.message(trace)
+        output.message(printable(trace))
     output.message(f"manifestry: {printable(message)}")
     if output.json:
         error = {"type": kind, "message": message, "issues": [asdict(issue) for issue in issues]}

@@ -11,9 +11,9 @@ import click
 import manifestry
 from manifestry.cli.arguments import common_options, named_values, parse_samples, reading_options
 from manifestry.cli.completion import files, writable_formats
-from manifestry.cli.output import Output, human_bytes, pass_output, printable
+from manifestry.cli.output import Output, human_bytes, pass_output
 from manifestry.cli.progress import open_progress
-from manifestry.errors import OptionError, SourceError, translated
+from manifestry.errors import OptionError, SourceError, printable, translated
 from manifestry.formats.options import describe_options
 from manifestry.formats.report import pluralise
 

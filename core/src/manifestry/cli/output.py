@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from manifestry.storage.urls import one_line
+from manifestry.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["SCHEMA_VERSION", "Output", "human_bytes", "pass_output", "printable"]
+__all__ = ["SCHEMA_VERSION", "Output", "human_bytes", "pass_output"]
 
 SCHEMA_VERSION: Final = 1
 """Version of the layout of what ``--json`` prints."""
@@ -96,11 +96,6 @@ class Output:
 
 
 pass_output = click.make_pass_decorator(Output)
-
-
-def printable(text: str) -> str:
-    """Text from a file as a terminal may show it: what would steer the terminal is shown escaped."""
-    return "\n".join(map(one_line, text.split("\n")))
 
 
 def human_bytes(count: float) -> str:

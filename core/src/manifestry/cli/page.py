@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 from manifestry.cli.description import NUMBER_COLUMNS, Description, array_table
-from manifestry.errors import TargetExistsError
+from manifestry.errors import TargetExistsError, printable
 from manifestry.formats.targets import Mode, Target
 from manifestry.publishing.staging import StagedFile
 
@@ -66,6 +66,11 @@ def write_page(path: Path, found: Description, *, overwrite: bool = False) -> No
 def _is_page(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(_OURS)) == _OURS.encode()
+
+
+def escape(text: str) -> str:
+    """Text of a source as text of a page."""
+    return html.escape(printable(text))
 
 
 def page(found: Description) -> str:

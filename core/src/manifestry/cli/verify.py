@@ -33,11 +33,17 @@ __all__ = ["command"]
     callback=parse_samples,
     help="How many chunks of each array to compare.",
 )
+@click.option("--allow", metavar="PREFIX", multiple=True, help="Sources that may be looked at. Repeatable.")
 @common_options
 @click.pass_context
 @pass_output
 def command(
-    output: Output, context: click.Context, target: str, target_format: str | None, samples: int | Literal["all"]
+    output: Output,
+    context: click.Context,
+    target: str,
+    target_format: str | None,
+    samples: int | Literal["all"],
+    allow: tuple[str, ...],
 ) -> None:
     """Compare an output with its sources, read by the library of their own format where there is one.
 
@@ -46,7 +52,7 @@ def command(
     """
     from manifestry.verification import verify  # noqa: PLC0415 it imports zarr, which `manifestry --help` does not need
 
-    report = verify(target, samples=samples, format=target_format)
+    report = verify(target, samples=samples, format=target_format, allow=allow or None)
     if output.json:
         output.document("verify", {"report": report.to_json()})
     else:

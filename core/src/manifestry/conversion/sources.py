@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from re import compile as compile_pattern, escape, split
 
-from manifestry.errors import OptionError, SourceError
+from manifestry.errors import OptionError, SourceError, one_line
 from manifestry.formats.detection import matches
 from manifestry.formats.loading import installed_formats
 from manifestry.storage.errors import source_errors
 from manifestry.storage.objects import list_objects
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
-from manifestry.storage.urls import canonical_url, one_line
+from manifestry.storage.urls import canonical_url
 
 __all__ = ["SourceLike", "expand_sources"]
 

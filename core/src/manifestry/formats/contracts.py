@@ -15,10 +15,11 @@ from manifestry.errors import (
     ManifestError,
     ManifestryError,
     UnsupportedFeatureError,
+    printable,
 )
 from manifestry.formats.targets import Mode, OutputState, Placement, Target
 from manifestry.issues import Issue
-from manifestry.model.limits import Limits
+from manifestry.model.limits import Budget, Limits
 from manifestry.model.selection import Selection
 from manifestry.progress import Progress, SilentProgress
 
@@ -62,6 +63,8 @@ class ParseContext:
         Copy chunks of arrays of fewer bytes than this into the manifest; None leaves the choice to the format.
     limits
         What the source may make us allocate.
+    budget
+        What has been taken of those limits that hold for the source as a whole.
     on_unsupported
         ``"raise"``: the core turns the refusals that were collected into one error. Parsers do the same for both.
     progress
@@ -92,6 +95,10 @@ class ParseContext:
     files: list[SourceFile] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     failures: list[ManifestryError] = field(default_factory=list)
+    budget: Budget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.limits)
 
     @classmethod
     def of(
@@ -145,7 +152,7 @@ class ParseContext:
                 self.issues.append(Issue(path=path, feature=error.feature, message=place, hint=error.hint))
                 failure = UnsupportedFeatureError(error.feature, error.where or path, error.hint or _REMEDY)
             case MalformedFileError() | ManifestError():
-                message = str(error).removeprefix(f"{path}: ")
+                message = str(error).removeprefix(f"{printable(path)}: ")
                 feature = "malformed" if isinstance(error, MalformedFileError) else "contradictory references"
                 self.issues.append(Issue(path=path, feature=feature, message=message))
                 failure = type(error)(f"{path}: {message}" if path else message)

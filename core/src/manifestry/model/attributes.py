@@ -73,7 +73,7 @@ def attributes_to_json(attributes: Attributes, where: str = "") -> tuple[dict[st
     for name, value in attributes.items():
         try:
             found[_text(name)] = value_to_json(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             at = f"{where}@{name}"
             issues.append(
                 Issue(path=at, feature="attribute without a JSON form", message=str(error), severity="reported")

@@ -69,6 +69,7 @@ def scatter(values: NDArray[Any], flat: NDArray[np.int64], size: int) -> NDArray
     """A column of `size` entries with `values` at the positions `flat` and zeros elsewhere."""
     column = np.zeros(size, values.dtype)
     column[flat] = values
+    column.flags.writeable = False  # so that nobody copies it again
     return column
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.errors import IncompatibleArraysError, ManifestError, translated
+from manifestry.errors import IncompatibleArraysError, ManifestError, one_line, translated
 
 __all__ = ["FileMerger", "FileTable", "SourceFile", "relocate_url"]
 
@@ -115,7 +115,7 @@ class FileTable(Sequence[SourceFile]):
         return hash(self.urls)
 
     def __repr__(self) -> str:
-        shown = ", ".join(self.urls[:3]) + (", …" if len(self) > 3 else "")
+        shown = ", ".join(map(one_line, self.urls[:3])) + (", …" if len(self) > 3 else "")
         return f"<FileTable of {len(self)}: {shown}>"
 
     def __reduce__(self) -> tuple[Any, ...]:

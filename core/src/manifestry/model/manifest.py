@@ -28,7 +28,7 @@ from manifestry.model.columns import (
     total,
 )
 from manifestry.model.files import FileMerger, FileTable, SourceFile
-from manifestry.model.limits import Limits
+from manifestry.model.limits import Budget
 
 __all__ = ["INLINE", "ChunkManifest", "ChunkReference", "FileRun"]
 
@@ -153,7 +153,7 @@ class ChunkManifest:
         *,
         file_index: ArrayLike = 0,
         inline: bytes = b"",
-        max_chunks: int = Limits().max_chunks,
+        budget: Budget | None = None,
     ) -> ChunkManifest:
         """Make a manifest from the stored chunks only; all others are missing.
 
@@ -163,41 +163,40 @@ class ChunkManifest:
             Positions in C order, shape ``(n,)``, or grid coordinates, shape ``(n, ndim)``.
         offsets, lengths, file_index
             One number, or ``(n,)``.
-        max_chunks
-            The columns take 21 bytes for each chunk of the grid while they are made: bounds what a source with a
-            huge, nearly empty grid may cost (`Limits.max_chunks`).
+        budget
+            What is left of the limits of the source: columns take some 30 bytes a chunk while they are made.
 
         Raises
         ------
         ManifestError
-            A position is outside the grid or occurs twice; the grid is too large; a column is not valid.
+            A position is outside the grid or occurs twice; a column is not valid.
+        UnsupportedFeatureError
+            The grid is too large, or nearly empty beyond the budget.
         """
         shape = grid_of(grid_shape)
         flat = flat_positions(np.asarray(chunks), shape)
         if flat.size == 0:
             return cls.missing(shape)
         size = math.prod(shape)
-        if size > max_chunks:
-            raise ManifestError(f"the chunk grid has {size} chunks, more than the limit of {max_chunks}")
+        (budget or Budget()).spend_grid(size, flat.size)
         listed = np.zeros(size, bool)
         listed[flat] = True
         if np.count_nonzero(listed) != flat.size:
             raise ManifestError("a chunk is listed twice")
+        given = {"file_index": (file_index, "u4"), "offsets": (offsets, "u8"), "lengths": (lengths, "u8")}
         index, start, count = (
             scatter(make_column(name, values, np.dtype(kind), flat.size), flat, size)
-            for name, values, kind in (
-                ("file_index", file_index, "u4"),
-                ("offsets", offsets, "u8"),
-                ("lengths", lengths, "u8"),
-            )
+            for name, (values, kind) in given.items()
         )
         return cls.from_columns(shape, files, index, start, count, inline=inline)
 
     @classmethod
-    def from_inline(cls, grid_shape: Sequence[int], chunks: Mapping[int, bytes] | Sequence[bytes]) -> ChunkManifest:
+    def from_inline(
+        cls, grid_shape: Sequence[int], chunks: Mapping[int, bytes] | Sequence[bytes], budget: Budget | None = None
+    ) -> ChunkManifest:
         """A manifest whose chunks are given as bytes: all of them, or by position in C order.
 
-        Zero bytes are not a chunk: leave the position out instead.
+        Zero bytes are not a chunk: leave the position out instead. `budget` as for `from_sparse`.
         """
         items = dict(chunks) if isinstance(chunks, Mapping) else dict(enumerate(chunks))
         data = list(items.values())
@@ -205,7 +204,9 @@ class ChunkManifest:
         if data and not lengths.all():
             raise ManifestError("an inline chunk has no bytes")
         offsets = np.cumsum(lengths, dtype="u8") - lengths
-        return cls.from_sparse(grid_shape, (), list(items), offsets, lengths, file_index=INLINE, inline=b"".join(data))
+        return cls.from_sparse(
+            grid_shape, (), list(items), offsets, lengths, file_index=INLINE, inline=b"".join(data), budget=budget
+        )
 
     @classmethod
     def concatenate(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from manifestry.errors import one_line
 from manifestry.issues import Issue
 from manifestry.model.attributes import Attributes, attributes_equal
 from manifestry.model.files import FileTable
@@ -67,7 +68,7 @@ class VirtualArray:
         return VirtualArray(self.metadata, self.manifest.relocate(prefixes))
 
     def __repr__(self) -> str:
-        dims = ", ".join(str(d) for d in self.dims or ())
+        dims = ", ".join(one_line(str(d)) for d in self.dims or ())
         return f"<VirtualArray ({dims}) {self.shape} {self.dtype}, {self.manifest.stored_count} chunks stored>"
 
 
@@ -225,9 +226,8 @@ class VirtualGroup:
     def __repr__(self) -> str:
         arrays = sum(1 for _ in self.walk_arrays())
         issues = f", {len(self.issues)} issues" if self.issues else ""
-        return (
-            f"<VirtualGroup {', '.join([*self.arrays, *(f'{g}/' for g in self.groups)][:8])}: {arrays} arrays{issues}>"
-        )
+        names = [*self.arrays, *(f"{g}/" for g in self.groups)][:8]
+        return f"<VirtualGroup {', '.join(map(one_line, names))}: {arrays} arrays{issues}>"
 
 
 def check_tree(given: object) -> None:

@@ -6,14 +6,16 @@ All checks are vectorised over the columns.
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.errors import ManifestError
+from manifestry.errors import ManifestError, translated
 from manifestry.model.codecs import Codec, CodecKind, codec_entry
 from manifestry.model.datatypes import datatype_of, has_byte_order, is_variable_length
 from manifestry.model.files import UNKNOWN_SIZE
@@ -132,11 +134,12 @@ def _check_codecs(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) ->
             raise ManifestError(
                 f"the codec {codec.name} comes after {codecs[serializer].name}, which makes bytes already"
             )
+    for codec in codecs:
+        _check_json(codec)
     for codec in codecs[:serializer]:
-        if codec.name == "transpose" and sorted(codec.configuration.get("order", ())) != list(range(ndim)):
-            raise ManifestError(
-                f"the codec transpose has the order {codec.configuration.get('order')}, not one of {ndim} dimensions"
-            )
+        order = codec.configuration.get("order")
+        if codec.name == "transpose" and not _is_permutation(order, ndim):
+            raise ManifestError(f"the codec transpose has the order {order!r:.80}, not one of {ndim} dimensions")
     codec = codecs[serializer]
     if codec.name == "bytes":
         if is_variable_length(dtype):
@@ -145,6 +148,17 @@ def _check_codecs(dtype: np.dtype[Any], codecs: tuple[Codec, ...], ndim: int) ->
             raise ManifestError(f"the codec bytes needs an endian for {dtype}")
     elif codec.name in ("vlen-utf8", "vlen-bytes") and datatype_of(dtype).object_codec != codec.name:
         raise ManifestError(f"the codec {codec.name} cannot store {dtype}")
+
+
+def _check_json(codec: Codec) -> None:
+    """A configuration is strict JSON: what is not finite, or nested without end, is in no document."""
+    with translated((TypeError, ValueError, RecursionError), ManifestError, f"the configuration of {codec.name}"):
+        json.dumps(codec.to_zarr(), allow_nan=False)
+
+
+def _is_permutation(order: Any, ndim: int) -> bool:
+    whole = isinstance(order, Sequence) and all(type(axis) is int for axis in order)
+    return whole and sorted(order) == list(range(ndim))
 
 
 def _check_ranges(array: VirtualArray, where: str) -> None:

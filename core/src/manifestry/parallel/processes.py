@@ -5,11 +5,13 @@ Never forked ones: the threads of storage libraries do not survive a fork.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 from manifestry.parallel.workers import Workers
@@ -69,7 +71,18 @@ def _holding_back_interrupts() -> Iterator[None]:
 
 
 def _begin() -> None:
-    """Ctrl-C goes to every process of a terminal: this one ends silently, the one that started it reports."""
+    """Ctrl-C goes to every process of a terminal: this one ends silently, the one that started it reports.
+
+    And it ends when that one is gone, which may not have had the time to say so (``kill -9``, no memory left).
+    """
+    Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # whatever this process is doing, nobody waits for it

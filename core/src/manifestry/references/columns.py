@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.model.files import FileTable, SourceFile
+from manifestry.model.limits import Budget
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.provenance import Provenance
 from manifestry.storage.policy import ReferencePolicy
@@ -102,8 +103,14 @@ class ReferenceColumns:
     lengths: NDArray[np.uint64]
     inline: bytes = b""
 
-    def manifest(self, files: FileTable) -> ChunkManifest:
-        """The manifest of the array."""
+    def manifest(self, files: FileTable, budget: Budget) -> ChunkManifest:
+        """The manifest of the array.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            More chunks are not stored than the budget of the source has places for.
+        """
         if self.positions is None:
             return ChunkManifest.from_columns(
                 self.grid_shape, files, self.file_index, self.offsets, self.lengths, inline=self.inline
@@ -116,4 +123,5 @@ class ReferenceColumns:
             self.lengths,
             file_index=self.file_index,
             inline=self.inline,
+            budget=budget,
         )

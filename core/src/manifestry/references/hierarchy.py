@@ -6,6 +6,7 @@ Of a node that has documents of both versions, the one of Zarr v3 counts: it tel
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError
+from manifestry.errors import MalformedFileError, OptionError, UnsupportedFeatureError, translated
 from manifestry.formats.contracts import ParseContext
 from manifestry.model.limits import Limits
 from manifestry.model.metadata import ArrayMetadata
@@ -23,6 +24,7 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.references.columns import LocationTable, ReferenceColumns
 from manifestry.zarr_documents.nczarr import netcdf_attributes
 from manifestry.zarr_documents.nodes import metadata_from_documents
+from manifestry.zarr_documents.v3 import object_from_json
 
 __all__ = ["ArrayNode", "ChunkKeys", "Hierarchy"]
 
@@ -94,6 +96,8 @@ class ArrayNode:
         ------
         MalformedFileError
             A key is none of this array's.
+        UnsupportedFeatureError
+            No number of 64 bits counts its chunks.
         """
         grid, where = self.metadata.grid_shape, self.path
         first = text.partition("\n")[0]
@@ -103,6 +107,8 @@ class ArrayNode:
                     f"{where}: {first!r} is not the key of the chunk of a scalar, {self.keys.scalar!r}"
                 )
             return np.zeros(1, "i8")
+        if math.prod(grid) >= 1 << 63:
+            raise UnsupportedFeatureError("too many chunks", where, "a grid may have fewer than 2**63 of them")
         coordinates = _whole_numbers(_coordinate_text(text, count, self.keys), self.keys.separator)
         if coordinates.size != count * len(grid):
             raise MalformedFileError(f"{where}: keys such as {first!r} are not chunk keys of {len(grid)} dimensions")
@@ -181,7 +187,8 @@ class Hierarchy:
                 f"{path}/zarr.json: node_type {node_type!r} is neither 'array' nor 'group'".lstrip("/")
             )
         if v3 is not None and node_type == "group":
-            self.groups[path] = netcdf_attributes(v3.get("attributes") or {})
+            with translated(TypeError, MalformedFileError, f"{path}/zarr.json: attributes".lstrip("/")):
+                self.groups[path] = netcdf_attributes(object_from_json(v3.get("attributes")))
         elif v3 is None and ".zarray" not in documents:
             self.groups[path] = netcdf_attributes(documents.get(".zattrs", {}))
         elif wanted:
@@ -214,7 +221,7 @@ class Hierarchy:
         files, arrays = locations.table(), {}
         for path, references in columns.items():
             with self.context.isolate(path):
-                arrays[path] = VirtualArray(self.arrays[path].metadata, references.manifest(files))
+                arrays[path] = VirtualArray(self.arrays[path].metadata, references.manifest(files, self.context.budget))
         return self.tree_of(arrays, locations.provenance)
 
     def tree_of(self, arrays: Mapping[str, VirtualArray], provenance: Sequence[Provenance] = ()) -> VirtualGroup:

@@ -9,8 +9,7 @@ from enum import Enum
 
 from obstore import exceptions as obs
 
-from manifestry.errors import SourceError, first_line
-from manifestry.storage.urls import one_line
+from manifestry.errors import SourceError, first_line, one_line
 
 __all__ = ["Fault", "fault_of", "source_error", "source_errors"]
 

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from obstore.exceptions import BaseError
 
-from manifestry.errors import SourceError
+from manifestry.errors import SourceError, one_line
 from manifestry.storage.errors import Fault, fault_of, source_error, source_errors
-from manifestry.storage.urls import one_line, split_url
+from manifestry.storage.urls import split_url
 
 __all__ = ["Attempts", "Refusals", "RetryPolicy", "retry", "retry_async"]
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 from obstore import exceptions as obs
 from obstore.store import HTTPStore
 
-from manifestry.errors import SourceError
+from manifestry.errors import SourceError, one_line
 from manifestry.model.files import SourceFile
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.errors import Fault, fault_of, source_errors
@@ -22,7 +22,7 @@ from manifestry.storage.objects import file_from_metadata, file_from_status, fil
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import retry
 from manifestry.storage.side_by_side import read_side_by_side
-from manifestry.storage.urls import canonical_url, join_url, one_line
+from manifestry.storage.urls import canonical_url, join_url
 
 __all__ = ["HEAD_BYTES", "REMOTE_HEAD_BYTES", "Source"]
 
@@ -91,7 +91,7 @@ class Source:
         return source
 
     def __repr__(self) -> str:
-        return f"<Source {self.url}>"
+        return f"<Source {one_line(self.url)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Source.at, (self.url, self.registry)

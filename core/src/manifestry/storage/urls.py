@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from manifestry.errors import SourceError
+from manifestry.errors import SourceError, one_line
 
-__all__ = ["SCHEMES", "canonical_url", "is_url", "join_url", "local_path", "one_line", "split_url"]
+__all__ = ["SCHEMES", "canonical_url", "is_url", "join_url", "local_path", "split_url"]
 
 SCHEMES = ("file", "s3", "gs", "az", "http", "https", "memory")
 _ALIASES = {"s3a": "s3", "gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
@@ -61,11 +61,6 @@ def canonical_url(location: str | os.PathLike[str]) -> str:
 
 def _file_url(path: str) -> str:
     return "file:///" + os.path.abspath(path).lstrip("/")
-
-
-def one_line(text: str) -> str:
-    """A URL or path for a message: in one line, whatever characters it holds."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def split_url(url: str) -> tuple[str, str]:

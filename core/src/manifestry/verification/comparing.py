@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from manifestry.combine.compatibility.differences import inherited_attributes
 from manifestry.errors import ManifestryError, OptionError, UnsupportedFeatureError
 from manifestry.formats.contracts import ParseContext
+from manifestry.formats.descriptors import ParserDescriptor
 from manifestry.formats.detection import detect
-from manifestry.formats.loading import FormatRegistry, installed_formats
+from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
 from manifestry.formats.options import make_options
 from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.attributes import Attributes
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
+from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
 from manifestry.verification.correspondence import Correspondence, Counterpart, chunk_region
@@ -45,6 +47,7 @@ def verify(
     samples: Samples = 16,
     format: str | None = None,  # noqa: A002 the field's word, and only a keyword
     stores: Stores = None,
+    allow: Sequence[str] | None = None,
 ) -> VerifyReport:
     """Compare an output with the sources that it was made from.
 
@@ -64,16 +67,19 @@ def verify(
         Format of the output; found from the content when not given.
     stores
         Object stores by URL prefix, as for `manifestry.parse`.
+    allow
+        URL prefixes of sources that may be looked at. Without it, an output on a server may name sources on its own host,
+        in its own bucket and in `stores`; one on this computer local files, object stores and public hosts.
 
     Raises
     ------
     SourceError, UnknownFormatError, OptionError, MalformedFileError, PluginError
-        The output cannot be read.
+        The output cannot be read, or it names sources that it may not make us look at.
     UnsupportedFeatureError
         It does not say what it was made from.
     """
     source = target if isinstance(target, Source) else Source(target, stores)
-    return verify_source(source, samples, format, formats=installed_formats())
+    return verify_source(source, samples, format, formats=installed_formats(), allow=allow)
 
 
 def verify_source(
@@ -83,15 +89,24 @@ def verify_source(
     *,
     formats: FormatRegistry,
     options: Mapping[str, Any] | None = None,
+    allow: Sequence[str] | None = None,
 ) -> VerifyReport:
     """As `verify`, with the formats that are known, and options of the parser that reads the output."""
     if samples != "all" and samples < 1:
         raise OptionError(f"samples={samples!r} is not allowed; expected a positive number of chunks or 'all'")
-    name, tree = _read_output(source, fmt, formats, options or {})
+    entry = detect(source, formats) if fmt is None else formats.parser(fmt)
+    own = dict(options or {})
+    if allow is not None and "allow" in entry.options_type().__struct_fields__:
+        own.setdefault("allow", tuple(allow))
+    tree = _read_output(source, entry, own)
     if not tree.provenance:
         raise UnsupportedFeatureError(
             "output without provenance", source.url, "only what manifestry wrote says what it was made from"
         )
+    policy = ReferencePolicy.of(source, allow, public_hosts=True)
+    for part in tree.provenance:  # whoever made the output wrote it: it is trusted no more than references are
+        for url in part.sources.urls:
+            policy.permit(url)
     root = zarr.open_group(open_store(tree, stores=source.registry), mode="r")
     with Origins(tree.provenance, source.registry, formats) as origins:
         sources = origins.check()
@@ -102,20 +117,17 @@ def verify_source(
             for path, array in tree.walk_arrays()
         )
         groups = tuple(_group_differences(tree, origins, bad))
-    return VerifyReport(target=source.url, format=name, sources=sources, arrays=arrays, groups=groups)
+    return VerifyReport(target=source.url, format=entry.descriptor.name, sources=sources, arrays=arrays, groups=groups)
 
 
-def _read_output(
-    source: Source, fmt: str | None, formats: FormatRegistry, options: Mapping[str, Any]
-) -> tuple[str, VirtualGroup]:
-    """The format and the tree of an output, with the provenance that it carries itself and no other."""
-    entry = detect(source, formats) if fmt is None else formats.parser(fmt)
+def _read_output(source: Source, entry: Entry[ParserDescriptor], options: Mapping[str, Any]) -> VirtualGroup:
+    """The tree of an output, with the provenance that it carries itself and no other."""
     own = make_options(entry.options_type(), options, entry.descriptor.name)
     context = ParseContext(on_unsupported="skip")
     with PluginCall(f"{source.url}: the parser {entry.label} {entry.version}"):
         tree: VirtualGroup = entry.load().parse(source, own, context)
     validate_tree(tree)
-    return entry.descriptor.name, tree
+    return tree
 
 
 def _check(

@@ -9,6 +9,7 @@ what it was.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import packages_distributions
 from typing import Any
 
@@ -99,12 +100,17 @@ def stored_order(codec: Codec) -> str:
 
 def distributions(chain: Codec) -> Iterator[str]:
     """The distributions beyond numcodecs that have the codecs of a chain, as they are installed here."""
-    owners = packages_distributions()
     for step in _steps(*chain_steps(chain)):
         package = type(_codec(step, "")).__module__.partition(".")[0]
         if package != "numcodecs":
-            yield from owners.get(package, ())
+            yield from _owners().get(package, ())
         yield from CHAIN_PACKAGES.get(str(step["id"]), ())
+
+
+@cache
+def _owners() -> Mapping[str, Sequence[str]]:
+    """The distributions of every package that is installed; looks at all of them."""
+    return packages_distributions()
 
 
 def _steps(filters: Sequence[dict[str, Any]], compressor: dict[str, Any] | None) -> list[dict[str, Any]]:

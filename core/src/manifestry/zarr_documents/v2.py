@@ -22,7 +22,7 @@ from manifestry.zarr_documents.masking import FILL_ATTRIBUTE, masks_to_v2, witho
 from manifestry.zarr_documents.nczarr import netcdf_attributes, netcdf_dims, netcdf_document, of_netcdf
 from manifestry.zarr_documents.packing import packing_issues
 from manifestry.zarr_documents.v2_codecs import pipeline_from_v2, pipeline_to_v2
-from manifestry.zarr_documents.v3 import lengths_from_json, names_from_json
+from manifestry.zarr_documents.v3 import lengths_from_json, names_from_json, object_from_json
 
 __all__ = ["ArrayDocuments", "array_documents", "group_documents", "metadata_from_v2_documents"]
 
@@ -146,7 +146,7 @@ def metadata_from_v2_documents(
         steps = _codecs(zarray, where)
         objects = next((step["id"] for step in steps if step["id"].startswith("vlen-")), "")
         dtype, byteorder = dtype_from_v2(zarray["dtype"], objects)
-        given = dict(zattrs or {})
+        given = object_from_json(zattrs)
         zarray, attributes = netcdf_document(zarray, given), netcdf_attributes(given)
         if zarray.get("order", "C") not in ("C", "F"):
             raise ManifestError(f"{where}: order is {zarray['order']!r}, and must be 'C' or 'F' in a .zarray")

@@ -183,7 +183,7 @@ def _configuration_to_v2(entry: CodecEntry, configuration: dict[str, Any], dtype
             configuration = {}
         case "blosc":
             configuration = {key: value for key, value in configuration.items() if key != "typesize"}
-            if isinstance(configuration.get("shuffle"), str):
+            if configuration.get("shuffle") in _BLOSC_SHUFFLE:
                 configuration["shuffle"] = _BLOSC_SHUFFLE.index(configuration["shuffle"])
         case "numcodecs.shuffle":
             configuration = {"elementsize": dtype.itemsize, **configuration}

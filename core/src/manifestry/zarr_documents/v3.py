@@ -25,6 +25,7 @@ __all__ = [
     "lengths_from_json",
     "metadata_from_document",
     "names_from_json",
+    "object_from_json",
     "zarr_v3_attributes",
 ]
 
@@ -97,7 +98,7 @@ def metadata_from_document(document: Mapping[str, Any]) -> ArrayMetadata:
         _check_header(document)
         dtype = dtype_from_v3(document["data_type"])
         shape = lengths_from_json(document["shape"], 0)
-        attributes = netcdf_attributes(document.get("attributes") or {})
+        attributes = netcdf_attributes(object_from_json(document.get("attributes")))
         if FILL_ATTRIBUTE in attributes:
             attributes[FILL_ATTRIBUTE] = fill_mask_from_v3(dtype, attributes)
         return ArrayMetadata(
@@ -125,7 +126,19 @@ def _check_header(document: Mapping[str, Any]) -> None:
 
 
 def _codec_from_zarr(codec: Any) -> Codec:
-    return Codec(codec) if isinstance(codec, str) else Codec(codec["name"], dict(codec.get("configuration") or {}))
+    named = {"name": codec} if isinstance(codec, str) else codec
+    if not isinstance(named["name"], str):
+        raise TypeError(f"{named['name']!r:.80} is not the name of a codec")
+    return Codec(named["name"], object_from_json(named.get("configuration")))
+
+
+def object_from_json(value: Any) -> dict[str, Any]:
+    """An object that may be left out, or null; JSON has texts for names, and a list of pairs is none."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{value!r:.80} is not an object")
+    return dict(value)
 
 
 def names_from_json(names: Any) -> tuple[str | None, ...] | None:

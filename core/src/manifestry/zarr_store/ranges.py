@@ -15,13 +15,12 @@ from weakref import WeakKeyDictionary
 
 from obstore.exceptions import BaseError, GenericError
 
-from manifestry.errors import SourceError
+from manifestry.errors import SourceError, one_line
 from manifestry.model.files import SourceFile
 from manifestry.storage.errors import Fault, fault_of, source_errors
 from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import retry_async
-from manifestry.storage.urls import one_line
 
 __all__ = ["RangeReader", "check_unchanged", "difference"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
+from manifestry.errors import one_line
 from manifestry.model.manifest import ChunkReference
 from manifestry.storage.registry import StoreRegistry, Stores
-from manifestry.storage.urls import one_line
 from manifestry.zarr_store.keys import KeySpace
 from manifestry.zarr_store.ranges import RangeReader
 

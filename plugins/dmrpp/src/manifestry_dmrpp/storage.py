@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from manifestry.plugin import (
@@ -27,11 +27,6 @@ from manifestry_dmrpp.filters import deflate_levels, filter_codecs, filter_names
 from manifestry_dmrpp.locations import Locations
 
 __all__ = ["Storage", "StorageBuilder"]
-
-_SPARSE_CHUNKS: Final = 4 << 20
-_SPARSE_RATIO: Final = 1000
-"""A grid of more chunks than the first number, and this many for each that is listed, is refused: it would be mostly
-nothing, at the cost of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,6 @@ class StorageBuilder:
             raise MalformedFileError(
                 f"{len(chunks)} chunks are listed for the shape {shape}: an array without elements must have none"
             )
-        self._check_grid(math.prod(grid), len(chunks))
         files, index = self._files(chunks)
         if chunks.is_block or "LBChunk" in chunks.properties:
             if bool((masks != common).any()):
@@ -115,7 +109,10 @@ class StorageBuilder:
         if len(flat) == math.prod(grid) and bool((flat == np.arange(len(flat))).all()):
             manifest = ChunkManifest.from_columns(grid, files, index, offsets, sizes, inline=inline)
         else:
-            manifest = ChunkManifest.from_sparse(grid, files, flat, offsets, sizes, file_index=index, inline=inline)
+            budget = self._context.budget
+            manifest = ChunkManifest.from_sparse(
+                grid, files, flat, offsets, sizes, file_index=index, inline=inline, budget=budget
+            )
         return Storage(chunk_shape, (*element.codecs, *filters), manifest)
 
     def copy_inline(self, manifest: ChunkManifest) -> ChunkManifest:
@@ -131,15 +128,8 @@ class StorageBuilder:
         segments = [(manifest.files.urls[int(rows[n])], int(offsets[n]), int(lengths[n])) for n in stored]
         copier = Copier(self._locations, self._context.limits)
         copied = dict(zip(stored, copier.read_each(segments), strict=True))
-        return ChunkManifest.from_inline(manifest.grid_shape, copied | manifest.inline_chunks())
-
-    def _check_grid(self, size: int, listed: int) -> None:
-        if size > self._context.limits.max_chunks:
-            raise UnsupportedFeatureError(
-                f"{size} chunks", hint=f"limits.max_chunks is {self._context.limits.max_chunks}"
-            )
-        if size > _SPARSE_CHUNKS and size > _SPARSE_RATIO * listed:
-            raise UnsupportedFeatureError(f"a grid of {size} chunks of which {listed} are stored")
+        chunks = copied | manifest.inline_chunks()
+        return ChunkManifest.from_inline(manifest.grid_shape, chunks, self._context.budget)
 
     def _files(self, chunks: ChunkList) -> tuple[FileTable, NDArray[np.uint32] | int]:
         index = np.array(chunks.href_index) if chunks.hrefs else None
@@ -182,7 +172,9 @@ class StorageBuilder:
         parts: dict[int, list[tuple[str, int, int]]] = {}
         for at, row, offset, size in zip(flat.tolist(), rows_of, chunks.offsets, chunks.sizes, strict=True):
             parts.setdefault(at, []).append((files.urls[row], offset, size))
-        return chunk_shape, ChunkManifest.from_inline(grid, {at: copier.read(p) for at, p in parts.items()})
+        return chunk_shape, ChunkManifest.from_inline(
+            grid, {at: copier.read(p) for at, p in parts.items()}, self._context.budget
+        )
 
     def _recode_inline(
         self,

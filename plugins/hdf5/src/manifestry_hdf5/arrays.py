@@ -156,7 +156,7 @@ class ArrayBuilder:
         parts = self._parts(dataset)
         self._read_indexes(part.dataset for part in parts if part.dataset.key not in self._built)
         try:
-            storage = virtual_storage(dataset, parts, self.build)
+            storage = virtual_storage(dataset, parts, self.build, self._context.budget)
         except UnsupportedFeatureError as error:
             return self._copy(dataset, error.feature)
         return _array(dataset, storage.manifest, storage.chunk_shape, Chain(storage.codecs, replaces_bytes=True))

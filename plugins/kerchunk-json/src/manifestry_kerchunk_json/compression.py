@@ -17,7 +17,8 @@ else:
 
 __all__ = ["compress_into", "decompress", "decompress_head"]
 
-_MAX_RATIO: Final = 1000
+_MAX_RATIO: Final = 200
+_FREE: Final = 32 << 20
 """References are all different: documents become ten to a hundred times smaller, and bombs a million times."""
 
 
@@ -44,7 +45,7 @@ def decompress(data: bytes, limit: int, where: str) -> bytes:
     MalformedFileError
         It is none, or holds more than `limit` bytes or far more than a document of its size can.
     """
-    limit = min(limit, _MAX_RATIO * len(data) + (1 << 20))
+    limit = min(limit, _MAX_RATIO * len(data) + _FREE)
     with (
         translated((zstd.ZstdError, EOFError), MalformedFileError, f"{where}: is not a valid zstd file"),
         zstd.ZstdFile(io.BytesIO(data)) as stream,

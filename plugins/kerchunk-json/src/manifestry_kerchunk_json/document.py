@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from manifestry import Limits
+from manifestry import Budget
 from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError, translated
 
 from manifestry_kerchunk_json.blocks import MemberBlocks
 from manifestry_kerchunk_json.compression import decompress
 from manifestry_kerchunk_json.sniffing import ZSTD_MAGIC
 from manifestry_kerchunk_json.sorting import CONSOLIDATED, SortedMembers
-from manifestry_kerchunk_json.templates import generate
+from manifestry_kerchunk_json.templates import Templates, generate
 
 __all__ = ["PROVENANCE_MEMBER", "Document", "document_of", "read_document"]
 
@@ -41,7 +41,7 @@ class Document:
     """
 
     members: SortedMembers
-    templates: Mapping[str, str] = field(default_factory=dict)
+    templates: Templates
     provenance: Any = None
 
     @property
@@ -57,13 +57,15 @@ class Document:
         return {**_consolidated_documents(documents.pop(CONSOLIDATED, {})), **documents}
 
 
-def read_document(source: Source, templates: Mapping[str, str], limits: Limits) -> Document:
+def read_document(source: Source, templates: Mapping[str, str], budget: Budget) -> Document:
     """The document that a file holds, decompressed when it is zstd.
 
     Parameters
     ----------
     templates
         Values that replace those of the document.
+    budget
+        What the document may be made into.
 
     Raises
     ------
@@ -72,7 +74,7 @@ def read_document(source: Source, templates: Mapping[str, str], limits: Limits) 
     UnsupportedFeatureError
         It is of a later version.
     """
-    limit = limits.max_metadata_bytes
+    limit = budget.limits.max_metadata_bytes
     if source.size > limit:
         raise MalformedFileError(
             f"{source.url}: has {source.size} bytes, more than the limit of {limit} for a document"
@@ -81,26 +83,26 @@ def read_document(source: Source, templates: Mapping[str, str], limits: Limits) 
     if data.startswith(ZSTD_MAGIC):
         data = decompress(data, limit, source.url)
     with translated((ValueError, RecursionError), MalformedFileError, f"{source.url}: is not JSON"):
-        return _read_blocks(data, templates, limits)
+        return _read_blocks(data, templates, budget)
 
 
-def document_of(references: Mapping[str, Any], templates: Mapping[str, str], limits: Limits) -> Document:
+def document_of(references: Mapping[str, Any], templates: Mapping[str, str], budget: Budget) -> Document:
     """The document that the kerchunk package has in memory. Parameters and errors as in `read_document`."""
     if "refs" not in references and "version" not in references:
-        return _of_version_1({}, _sort(references), templates, limits)
+        return _of_version_1({}, _sort(references), templates, budget)
     refs = references.get("refs", {})
     if not isinstance(refs, Mapping):
         raise MalformedFileError("refs is not a JSON object")
-    return _of_version_1(references, _sort(refs), templates, limits)
+    return _of_version_1(references, _sort(refs), templates, budget)
 
 
-def _read_blocks(data: bytes, templates: Mapping[str, str], limits: Limits) -> Document:
+def _read_blocks(data: bytes, templates: Mapping[str, str], budget: Budget) -> Document:
     blocks, members = MemberBlocks(data=data), SortedMembers()
     for block in blocks.blocks():
         if not blocks.has_refs and ("refs" in block or "version" in block):  # version 1, in an unusual order
-            return document_of(json.loads(data), templates, limits)
+            return document_of(json.loads(data), templates, budget)
         members.add(block)
-    return _of_version_1(blocks.around, members, templates, limits)
+    return _of_version_1(blocks.around, members, templates, budget)
 
 
 def _sort(references: Mapping[str, Any]) -> SortedMembers:
@@ -110,14 +112,17 @@ def _sort(references: Mapping[str, Any]) -> SortedMembers:
 
 
 def _of_version_1(
-    around: Mapping[str, Any], members: SortedMembers, templates: Mapping[str, str], limits: Limits
+    around: Mapping[str, Any], members: SortedMembers, templates: Mapping[str, str], budget: Budget
 ) -> Document:
     version = around.get("version")
     if version not in (None, 1):
         raise UnsupportedFeatureError(f"Kerchunk references of version {version!r}")
-    values = {**(around.get("templates") or {}), **templates}
+    given = around.get("templates") or {}
+    if not isinstance(given, Mapping):
+        raise MalformedFileError(f"templates: {str(given)[:80]!r} is not a JSON object")
+    values = Templates({**given, **templates}, budget)
     if around.get("gen"):
-        members.add(generate(around["gen"], values, limits))
+        members.add(generate(around["gen"], values, budget))
     return Document(members, values, around.get(PROVENANCE_MEMBER))
 
 

@@ -30,7 +30,7 @@ class KerchunkJsonParser:
 
     def parse(self, source: Source, options: KerchunkJsonParserOptions, context: ParseContext) -> VirtualGroup:
         """Read the document; nothing that it points at is opened, except for the sizes of whole files."""
-        document = read_document(source, options.templates, context.limits)
+        document = read_document(source, options.templates, context.budget)
         return _tree(document, source, source.registry, options, context)
 
 
@@ -50,7 +50,7 @@ def tree_from_references(
     context = ParseContext.of(
         group=group, include=include, exclude=exclude, limits=limits or Limits(), on_unsupported=on_unsupported
     )
-    document = document_of(references, own.templates, context.limits)
+    document = document_of(references, own.templates, context.budget)
     return context.complete(_tree(document, None, StoreRegistry.of(stores), own, context))
 
 
@@ -78,4 +78,5 @@ def _tree(
     for path, chunks in document.members.by_array(hierarchy).items():
         with context.isolate(path):
             columns[path] = reading.columns(hierarchy.arrays[path], chunks)
+    document.templates.raise_refusal()
     return hierarchy.tree(columns, locations)

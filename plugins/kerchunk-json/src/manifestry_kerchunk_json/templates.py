@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from manifestry import Limits
-from manifestry.plugin import MalformedFileError
+from manifestry import Budget
+from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
-__all__ = ["generate", "render"]
+__all__ = ["Templates", "generate"]
 
 _EXPRESSION: Final = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _OPERATORS: Final[Mapping[type[ast.operator], Callable[[int, int], int]]] = {
@@ -28,40 +28,107 @@ _OPERATORS: Final[Mapping[type[ast.operator], Callable[[int, int], int]]] = {
     ast.Mod: operator.mod,
 }
 _MAX_CHARACTERS: Final = 1000
+_COST: Final = 64
+"""Characters that stand for the time that an expression takes."""
+_GENERATED: Final = 400
+"""Characters that a generated reference brings with it: its key, location, offset and length, and their expressions."""
 _MAX_DEPTH: Final = 10
 _MAX_NUMBER: Final = 2**80
 
 
-def render(text: str, values: Mapping[str, Any], depth: int = 0) -> str:
-    """A text with its expressions replaced.
+class Templates:
+    """The values of a document's expressions.
 
-    Raises
-    ------
-    MalformedFileError
-        An expression is not understood, or names no template.
+    Parameters
+    ----------
+    values
+        Values by name: texts, which may hold expressions themselves, and whole numbers.
+    budget
+        What the document may be made into: templates that hold each other grow tenfold with each level.
     """
-    if depth > _MAX_DEPTH:
-        raise MalformedFileError(f"templates contain each other: {text[:80]!r}")
-    return _EXPRESSION.sub(lambda match: str(_evaluate(match[1], values, depth)), text)
+
+    def __init__(self, values: Mapping[str, Any], budget: Budget) -> None:
+        self._values = values
+        self._budget = budget
+        self._refusal: UnsupportedFeatureError | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def with_(self, values: Mapping[str, Any]) -> Templates:
+        """These values and others, which come first."""
+        return Templates({**self._values, **values}, self._budget)
+
+    def location(self, text: str) -> str:
+        """A location with its expressions replaced; errors as of `render`."""
+        try:
+            return self.render(text)
+        except UnsupportedFeatureError as error:
+            self._refusal = error
+            raise
+
+    def raise_refusal(self) -> None:
+        """Refuse the document, of which templates are a part, and not only the arrays that use them.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            More was made of the document than its budget allows.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+
+    def render(self, text: str, depth: int = 0) -> str:
+        """A text with its expressions replaced.
+
+        Raises
+        ------
+        MalformedFileError
+            An expression is not understood, or names no template.
+        UnsupportedFeatureError
+            More is made of the document than its budget allows.
+        """
+        if depth > _MAX_DEPTH:
+            raise MalformedFileError(f"templates contain each other: {text[:80]!r}")
+        if "{{" not in text:
+            return text
+        return _EXPRESSION.sub(lambda match: self._replacement(match[1], depth), text)
+
+    def _replacement(self, expression: str, depth: int) -> str:
+        found = str(_evaluate(expression, self, depth))
+        self._budget.spend("max_template_characters", _COST + len(found))
+        return found
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def value(self, name: str, depth: int) -> Any:
+        """The value of a name, with its own expressions replaced."""
+        value = self._values[name]
+        return self.render(value, depth + 1) if isinstance(value, str) else value
 
 
-def generate(rules: Sequence[Mapping[str, Any]], templates: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+def generate(rules: Any, templates: Templates, budget: Budget) -> dict[str, Any]:
     """The references that the rules of ``gen`` make.
 
     Raises
     ------
     MalformedFileError
-        A rule is not as the specification says, or makes more references than the limit.
+        A rule is not as the specification says.
+    UnsupportedFeatureError
+        They make more references than the limit.
     """
+    if not isinstance(rules, Sequence) or isinstance(rules, str):
+        raise MalformedFileError(f"gen: {str(rules)[:80]!r} is not a list of rules")
     references: dict[str, Any] = {}
     for rule in rules:
         try:
             ranges = {name: _dimension(value) for name, value in rule["dimensions"].items()}
             count = math.prod(map(len, ranges.values()))
-            if count + len(references) > limits.max_chunks:
-                raise MalformedFileError(f"gen makes {count} references, more than the limit of {limits.max_chunks}")
+            budget.spend("max_generated_references", count, "gen")
+            budget.spend("max_template_characters", -_GENERATED * count)
             references.update(_references(rule, ranges, templates))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise MalformedFileError(f"gen: the rule {str(rule)[:200]} is not valid: {error!r}") from error
     return references
 
@@ -73,18 +140,18 @@ def _dimension(value: Any) -> Sequence[int]:
 
 
 def _references(
-    rule: Mapping[str, Any], ranges: Mapping[str, Sequence[int]], templates: Mapping[str, Any]
+    rule: Mapping[str, Any], ranges: Mapping[str, Sequence[int]], templates: Templates
 ) -> Iterator[tuple[str, Any]]:
     for point in itertools.product(*ranges.values()):
-        values = {**templates, **dict(zip(ranges, point, strict=True))}
-        url = render(rule["url"], values)
+        values = templates.with_(dict(zip(ranges, point, strict=True)))
+        url = values.render(rule["url"])
         whole = "offset" not in rule
         place = [] if whole else [_number(rule["offset"], values), _number(rule["length"], values)]
-        yield render(rule["key"], values), [url, *place]
+        yield values.render(rule["key"]), [url, *place]
 
 
-def _number(value: Any, values: Mapping[str, Any]) -> int:
-    return int(render(value, values)) if isinstance(value, str) else _integer(value)
+def _number(value: Any, values: Templates) -> int:
+    return int(values.render(value)) if isinstance(value, str) else _integer(value)
 
 
 def _integer(value: Any) -> int:
@@ -93,7 +160,7 @@ def _integer(value: Any) -> int:
     return value
 
 
-def _evaluate(expression: str, values: Mapping[str, Any], depth: int) -> Any:
+def _evaluate(expression: str, values: Templates, depth: int) -> Any:
     """One expression between double braces, without running any code."""
     try:
         if len(expression) > _MAX_CHARACTERS:
@@ -105,18 +172,17 @@ def _evaluate(expression: str, values: Mapping[str, Any], depth: int) -> Any:
         raise MalformedFileError(f"template expression {expression!r} is not understood: {error}") from error
 
 
-def _value(node: ast.expr, values: Mapping[str, Any], depth: int) -> Any:
+def _value(node: ast.expr, values: Templates, depth: int) -> Any:
     match node:
         case ast.Constant(value=int() | str() as constant):
             return constant
         case ast.Name(id=name) if name in values:
-            value = values[name]
-            return render(value, values, depth + 1) if isinstance(value, str) else value
+            return values.value(name, depth)
         case ast.Name(id=name):
             raise MalformedFileError(f"there is no template {name!r}")
         case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords) if name in values:
             arguments = {keyword.arg: _value(keyword.value, values, depth) for keyword in keywords if keyword.arg}
-            return render(values[name], {**values, **arguments}, depth + 1)
+            return values.with_(arguments).value(name, depth)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_whole(operand, values, depth)
         case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _OPERATORS:
@@ -127,5 +193,5 @@ def _value(node: ast.expr, values: Mapping[str, Any], depth: int) -> Any:
     raise ValueError(f"{ast.dump(node)[:60]} is not supported")
 
 
-def _whole(node: ast.expr, values: Mapping[str, Any], depth: int) -> int:
+def _whole(node: ast.expr, values: Templates, depth: int) -> int:
     return _integer(_value(node, values, depth))

@@ -5,18 +5,25 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from manifestry import Limits
-from manifestry.plugin import INLINE, ArrayNode, LocationTable, MalformedFileError, ReferenceColumns, StoreRegistry
+from manifestry.plugin import (
+    INLINE,
+    ArrayNode,
+    LocationTable,
+    MalformedFileError,
+    ReferenceColumns,
+    StoreRegistry,
+    translated,
+)
 from numpy.typing import NDArray
 
 from manifestry_kerchunk_json.reference import ABSENT, reference_of
 from manifestry_kerchunk_json.sorting import OTHER, ArrayChunks, References
-from manifestry_kerchunk_json.templates import render
+from manifestry_kerchunk_json.templates import Templates
 
 __all__ = ["Reading"]
 
@@ -42,7 +49,7 @@ class Reading:
     references: References
     locations: LocationTable
     stores: StoreRegistry
-    templates: Mapping[str, str]
+    templates: Templates
     target: str
     limits: Limits
 
@@ -108,7 +115,7 @@ class Reading:
 
     def _row(self, text: str | None, where: str) -> int:
         if text and self.templates:
-            text = render(text, self.templates)
+            text = self.templates.location(text)
         return self.locations.rows([_location(text, self.target, where)])[0]
 
 
@@ -128,7 +135,9 @@ def _inline(value: Any, where: str) -> bytes:
         value = bytes(value)
         return _base64(value[7:], where) if value.startswith(b"base64:") else value
     if isinstance(value, str):
-        return _base64(value[7:].encode(), where) if value.startswith("base64:") else value.encode("utf-8")
+        with translated(UnicodeEncodeError, MalformedFileError, f"{where}: an inline chunk is not Unicode text"):
+            data = value.encode("utf-8")
+        return _base64(data[7:], where) if value.startswith("base64:") else data
     if isinstance(value, dict):
         return json.dumps(value).encode()
     if isinstance(value, list | tuple):

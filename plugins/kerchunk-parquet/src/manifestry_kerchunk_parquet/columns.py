@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from manifestry import Limits
+from manifestry import Budget, Limits
 from manifestry.plugin import (
     INLINE,
     ArrayNode,
@@ -19,6 +19,7 @@ from manifestry.plugin import (
     ReferenceColumns,
     Source,
     StoreRegistry,
+    UnsupportedFeatureError,
     translated,
 )
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ from numpy.typing import NDArray
 __all__ = ["ColumnsBuilder"]
 
 _BASE64: Final = b"base64:"
+_MISSING_TABLE: Final = 1000
+"""Empty chunks that a missing table counts for at least: looking for one takes as long as reading so many."""
+
+_MAX_ROWS: Final = 4_000_000
+_ROWS_PER_BYTE: Final = 4
+_MAX_DECODED: Final = 64 << 20
+_DECODED_PER_BYTE: Final = 32
+"""What a table may hold whatever its size, and what it may for each of its bytes."""
+
 _TEXTS: Final = ("path", "raw")
 _NUMBERS: Final = ("offset", "size")
 _IS_TEXT: Final = (
@@ -59,7 +69,7 @@ class ColumnsBuilder:
     node: ArrayNode
     locations: LocationTable
     stores: StoreRegistry
-    limits: Limits
+    budget: Budget
     size: int = field(init=False)
     _parts: list[_Rows] = field(default_factory=list)
     _inline: list[bytes] = field(default_factory=list)
@@ -67,13 +77,17 @@ class ColumnsBuilder:
 
     def __post_init__(self) -> None:
         self.size = int(np.prod(self.node.metadata.grid_shape, dtype="u8"))
-        if self.size > self.limits.max_chunks:
-            raise MalformedFileError(
-                f"{self.node.path}: has {self.size} chunks, more than the limit of {self.limits.max_chunks}"
-            )
+        self.budget.spend_grid(self.size, self.size, self.node.path)
 
     def add_missing(self, count: int) -> None:
-        """Chunks that no table lists."""
+        """Chunks that no table lists.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            There are more of them than the budget has places for.
+        """
+        self.budget.spend("max_empty_chunks", max(count, _MISSING_TABLE), self.node.path)
         self._parts.append(_Rows.missing(count))
 
     def add(self, source: Source, count: int) -> None:
@@ -85,8 +99,10 @@ class ColumnsBuilder:
             There is no such file, or a location in it is not allowed.
         MalformedFileError
             It is no table of references, or a shorter one.
+        UnsupportedFeatureError
+            It holds far more than a table of its size can.
         """
-        table = _read(source, self.limits)
+        table = _read(source, self.budget.limits)
         if table.num_rows < count:
             raise MalformedFileError(f"{source.url}: has {table.num_rows} references, fewer than its {count} chunks")
         table = table.slice(0, count)
@@ -157,7 +173,8 @@ def _read(source: Source, limits: Limits) -> Any:
     with translated(kinds, MalformedFileError, f"{source.url}: is not a table of references"):
         metadata = pq.read_metadata(data)
         groups = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
-        _check_size(source, max(sum(groups), metadata.num_rows), limits)
+        _check_size(source, sum(groups), limits)
+        _check_growth(source, metadata.num_rows, sum(groups))
         names = _columns(metadata.schema.to_arrow_schema(), source.url)
         texts = [name for name in _TEXTS if name in names]
         table = pq.ParquetFile(data, metadata=metadata, read_dictionary=texts).read(columns=names)
@@ -170,6 +187,13 @@ def _check_size(source: Source, size: int, limits: Limits) -> None:
         raise MalformedFileError(
             f"{source.url}: is a table of {size} bytes, more than the limit of {limits.max_metadata_bytes}"
         )
+
+
+def _check_growth(source: Source, rows: int, decoded: int) -> None:
+    """Refuse a table that becomes far more in memory than others of its size: runs of equal values take no bytes."""
+    if rows > _MAX_ROWS + _ROWS_PER_BYTE * source.size or decoded > _MAX_DECODED + _DECODED_PER_BYTE * source.size:
+        hint = f"{rows} rows of {decoded} bytes in a table of {source.size} bytes; write it with a smaller record_size"
+        raise UnsupportedFeatureError("table that grows", source.url, hint)
 
 
 def _columns(schema: Any, where: str) -> list[str]:

@@ -75,7 +75,7 @@ class _Reader:
             A table is damaged, or one is missing that must be there.
         """
         builder = ColumnsBuilder(
-            node=node, locations=self._locations, stores=self._source.registry, limits=self._context.limits
+            node=node, locations=self._locations, stores=self._source.registry, budget=self._context.budget
         )
         place = "/".join(filter(None, [self._context.group, node.path]))
         for number in range(-(-builder.size // self._record_size)):

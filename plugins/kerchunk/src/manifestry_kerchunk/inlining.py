@@ -36,7 +36,7 @@ def encoded_fill_chunk(metadata: ArrayMetadata, zarray: dict[str, Any], where: s
     names = [step["id"] for step in [*(zarray["filters"] or ()), *filter(None, [zarray["compressor"]])]]
     try:
         encoded, decoded = _round_trip(chunk, zarray)
-    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, OSError, ImportError) as error:
         raise _no_fill_chunk(names, where, str(error)) from error
     if not _same_elements(decoded, chunk):
         raise _no_fill_chunk(names, where, "the codecs do not give the fill value back")

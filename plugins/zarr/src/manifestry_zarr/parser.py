@@ -51,7 +51,7 @@ class ZarrParser:
         arrays = {}
         for path, node in hierarchy.arrays.items():
             with context.isolate(path):
-                manifest = _manifest(node, objects[path])
+                manifest = _manifest(node, objects[path], context)
                 arrays[path] = VirtualArray(node.metadata, manifest)
         return hierarchy.tree_of(arrays)
 
@@ -83,7 +83,7 @@ def _read_documents(source: Source, documents: list[Source], context: ParseConte
         return dict(sorted(pool.map(read, documents)))
 
 
-def _manifest(node: ArrayNode, objects: _Objects) -> ChunkManifest:
+def _manifest(node: ArrayNode, objects: _Objects, context: ParseContext) -> ChunkManifest:
     """One reference for each object that is a chunk of the array; other objects next to them are ignored."""
     grid = node.metadata.grid_shape
     names = [name for name in objects if node.keys.may_be(name)]
@@ -97,5 +97,11 @@ def _manifest(node: ArrayNode, objects: _Objects) -> ChunkManifest:
         )
     rows = np.arange(len(names), dtype="u4")
     return ChunkManifest.from_sparse(
-        grid, files, positions, offsets=0, lengths=files.sizes.astype("u8"), file_index=rows
+        grid,
+        files,
+        positions,
+        offsets=0,
+        lengths=files.sizes.astype("u8"),
+        file_index=rows,
+        budget=context.budget,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from manifestry import Budget
 from manifestry.plugin import (
-    INLINE,
     ChunkManifest,
     MalformedFileError,
     ManifestryError,
@@ -30,10 +30,7 @@ from manifestry_hdf5.structures.data_objects.filter_pipeline_message import Filt
 if TYPE_CHECKING:
     from manifestry_hdf5.open_files import Hdf5File
 
-__all__ = ["SkippedFiltersError", "check_grid", "chunked_storage", "read_tables"]
-
-_MAX_EMPTY_GRID: Final = 4 << 20
-"""Chunks of a grid that a file may have whatever its size is."""
+__all__ = ["SkippedFiltersError", "chunked_storage", "read_tables"]
 
 _SAME_SIZE: Final = frozenset({FilterNumber.SHUFFLE, FilterNumber.FLETCHER32})
 """Filters after which a chunk has a size that does not depend on what it holds."""
@@ -109,31 +106,29 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
     if len(table.sizes) and not table.sizes.all():
         raise MalformedFileError(f"{dataset.path}: the chunk index lists a chunk of no bytes")
     grid = (*dataset.extent.grid, *(1 for _ in dataset.element.shape))
-    if len(table.sizes):
-        check_grid(dataset, grid, [dataset.file])
     chunk_bytes, masks = dataset.chunk_bytes, table.masks
     if not masks.any():
         _check_sizes(dataset, table)
         chain = codec_chain(dataset.filters, dataset.element, chunk_bytes, dataset.ndim)
-        return _references(dataset, grid, table), chain
+        return _references(dataset, grid, table, context.budget), chain
     masks = masks & np.uint32((1 << len(dataset.filters)) - 1)
     distinct, counts = np.unique(masks, return_counts=True)
     usual = int(distinct[int(np.argmax(counts))])
     odd = masks != usual
     chain = codec_chain(remaining_filters(dataset, usual), dataset.element, chunk_bytes, dataset.ndim)
     if not odd.any():
-        return _references(dataset, grid, table), chain
+        return _references(dataset, grid, table, context.budget), chain
     small = int(np.count_nonzero(odd)) * chunk_bytes <= SMALL
     optional = None if small else _optional_chain(dataset, masks, table)
     if optional is not None:
-        return _references(dataset, grid, table), optional
+        return _references(dataset, grid, table, context.budget), optional
     encoded = _encode_odd(dataset, table, odd, usual, context)
     if encoded is None:
         optional = _optional_chain(dataset, masks, table)
         if optional is None:
             raise SkippedFiltersError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
-        return _references(dataset, grid, table), optional
-    return _with_inline(dataset, grid, table, odd, encoded), chain
+        return _references(dataset, grid, table, context.budget), optional
+    return _with_inline(_references(dataset, grid, table, context.budget), table, odd, encoded), chain
 
 
 def _check_sizes(dataset: Dataset, table: ChunkTable) -> None:
@@ -154,38 +149,19 @@ def _optional_chain(dataset: Dataset, masks: NDArray[np.uint32], table: ChunkTab
     )
 
 
-def check_grid(dataset: Dataset, grid: Sequence[int], files: Iterable[Hdf5File]) -> None:
-    """Refuse a grid with many more chunks than its files can hold: each takes memory, also where it is missing.
-
-    Raises
-    ------
-    UnsupportedFeatureError
-        It has so many.
-    """
-    count = math.prod(grid)
-    most = _MAX_EMPTY_GRID + sum({file.source.url: file.source.size for file in files}.values())
-    if count > most:
-        raise UnsupportedFeatureError("nearly empty chunk grid", dataset.path, f"{count} chunks, more than {most}")
-
-
-def _references(dataset: Dataset, grid: tuple[int, ...], table: ChunkTable) -> ChunkManifest:
+def _references(dataset: Dataset, grid: tuple[int, ...], table: ChunkTable, budget: Budget) -> ChunkManifest:
     positions, files = table.positions, dataset.file.files
     if len(positions) == math.prod(grid) and bool((positions == np.arange(len(positions))).all()):
         return ChunkManifest.from_columns(grid, files, 0, table.offsets, table.sizes)
-    return ChunkManifest.from_sparse(grid, files, positions, table.offsets, table.sizes)
+    return ChunkManifest.from_sparse(grid, files, positions, table.offsets, table.sizes, budget=budget)
 
 
 def _with_inline(
-    dataset: Dataset, grid: tuple[int, ...], table: ChunkTable, odd: NDArray[np.bool_], encoded: Sequence[bytes]
+    references: ChunkManifest, table: ChunkTable, odd: NDArray[np.bool_], encoded: Sequence[bytes]
 ) -> ChunkManifest:
     """References to the usual chunks, and the odd ones as bytes."""
     lengths = np.fromiter(map(len, encoded), "u8", len(encoded))
-    offsets, sizes = table.offsets.copy(), table.sizes.copy()
-    offsets[odd], sizes[odd] = np.cumsum(lengths) - lengths, lengths
-    rows = np.where(odd, np.uint32(INLINE), np.uint32(0))
-    return ChunkManifest.from_sparse(
-        grid, dataset.file.files, table.positions, offsets, sizes, file_index=rows, inline=b"".join(encoded)
-    )
+    return references.with_inline(table.positions[odd], np.cumsum(lengths) - lengths, lengths, b"".join(encoded))
 
 
 def _encode_odd(

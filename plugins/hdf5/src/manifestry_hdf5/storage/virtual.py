@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from manifestry import Budget
 from manifestry.plugin import (
     INLINE,
     ChunkManifest,
@@ -26,7 +27,6 @@ from numpy.typing import NDArray
 
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.stored_values import TooManyBytesError, elements_of
-from manifestry_hdf5.storage.chunked import check_grid
 from manifestry_hdf5.storage.contiguous import contiguous_rows
 from manifestry_hdf5.storage.elements import Box
 from manifestry_hdf5.storage.virtual_sources import Part
@@ -38,6 +38,9 @@ from manifestry_hdf5.structures.encodings.selected_elements import (
 )
 
 __all__ = ["VirtualStorage", "virtual_storage", "virtual_values"]
+
+_BYTES_OF_A_CHUNK: Final = 1024
+"""Of so many bytes of its sources at least one chunk of a virtual dataset is made: smaller ones are few."""
 
 type Values = NDArray[Any]
 
@@ -178,7 +181,7 @@ def _selected(part: Part, read: Callable[[Dataset, Box], Values], limit: int) ->
 
 
 def virtual_storage(
-    dataset: Dataset, parts: Sequence[Part], build: Callable[[Dataset], VirtualArray]
+    dataset: Dataset, parts: Sequence[Part], build: Callable[[Dataset], VirtualArray], budget: Budget
 ) -> VirtualStorage:
     """The references of a virtual dataset.
 
@@ -186,6 +189,8 @@ def virtual_storage(
     ----------
     build
         Makes the array of a source with chunks.
+    budget
+        What is left for grids.
 
     Raises
     ------
@@ -196,7 +201,8 @@ def virtual_storage(
     chunk_shape = _chunk_shape(dataset, mappings)
     grid = tuple(-(-n // c) for n, c in zip(dataset.shape, chunk_shape, strict=True))
     full = grid + (1,) * len(dataset.element.shape)
-    check_grid(dataset, grid, [mapping.source.file for mapping in mappings])
+    sizes = {mapping.source.file.source.url: mapping.source.file.source.size for mapping in mappings}
+    budget.spend_grid(math.prod(grid), sum(sizes.values()) // _BYTES_OF_A_CHUNK, dataset.path)
     files = _Files()
     rows, offsets, lengths = np.zeros(grid, "u4"), np.zeros(grid, "u8"), np.zeros(grid, "u8")
     taken = np.zeros(grid, bool)

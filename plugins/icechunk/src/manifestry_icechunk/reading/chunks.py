@@ -149,6 +149,7 @@ class ChunkReader:
             np.concatenate(lengths),
             file_index=np.concatenate(rows),
             inline=bytes(blob),
+            budget=self._context.budget,
         )
 
     async def _copy(self, path: str, batch: _Batch, copied: NDArray[np.intp], before: int) -> list[bytes]:

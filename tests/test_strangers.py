@@ -1,0 +1,123 @@
+"""What a stranger's file or store may not do: look at files of ours, steer the terminal, leave processes behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import manifestry as mf
+import netCDF4
+import numpy as np
+import pytest
+from manifestry.testing.servers import range_server
+
+NAME = "a\x1b[2J\x9b1m\u202eb"
+
+
+@pytest.fixture
+def steering(tmp_path):
+    """A file whose names and attributes hold what steers terminals."""
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file[NAME] = np.arange(3)
+        file[NAME].attrs[NAME] = NAME
+        file[f"g{NAME}/x"] = h5py.SoftLink(f"/{NAME}gone")
+    return tmp_path / "f.h5"
+
+
+def printable(text):
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("arguments", [["inspect"], ["inspect", "-v"], ["inspect", "--on-unsupported", "raise"]])
+def test_nothing_of_a_file_steers_the_terminal(steering, arguments):
+    command = [sys.executable, "-c", "from manifestry.cli import main; main()", *arguments, str(steering)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert printable(done.stdout + done.stderr)
+    assert "\\x1b[2J" in done.stdout + done.stderr
+
+
+def test_names_are_escaped_wherever_they_are_shown(steering, tmp_path):
+    tree = mf.parse(steering, on_unsupported="skip")
+    assert repr(tree).isprintable()
+    assert all(printable(repr(array) + str(array)) for _, array in tree.walk_arrays())
+    assert all(printable(str(issue)) for issue in tree.issues)
+    assert printable(str(mf.UnsupportedFeatureError(NAME, NAME, NAME)))
+    error = mf.MalformedFileError("cut short")
+    error.source = f"file:///{NAME}"
+    assert printable(str(error))
+    command = [sys.executable, "-c", "from manifestry.cli import main; main()", "inspect", str(steering)]
+    subprocess.run([*command, "--html", str(tmp_path / "p.html")], check=True, capture_output=True, timeout=120)
+    assert printable((tmp_path / "p.html").read_text())
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """A folder on a server with a store, and what changes the sources that the store names."""
+    with netCDF4.Dataset(tmp_path / "f.nc", "w") as file:
+        file.createDimension("x", 600)
+        file.createVariable("v", "i4", ("x",), zlib=True, chunksizes=(300,))[:] = range(600)
+    with range_server({"/f.nc": (tmp_path / "f.nc").read_bytes()}) as server:
+        mf.convert(f"{server.url}/f.nc", tmp_path / "o.json")
+
+        def name(url):
+            document = json.loads((tmp_path / "o.json").read_text())
+            around = json.dumps({key: value for key, value in document.items() if key != "refs"})
+            assert f"{server.url}/f.nc" in around
+            forged = json.dumps(document | json.loads(around.replace(f"{server.url}/f.nc", url)))
+            server.objects["/forged.json"] = forged.encode()
+            (tmp_path / "forged.json").write_text(forged)
+            return f"{server.url}/forged.json"
+
+        yield server.url, name
+
+
+def test_verify_asks_only_for_what_a_store_may_name(stranger, tmp_path):
+    server, name = stranger
+    (tmp_path / "diary.txt").write_text("x" * 87654)
+    assert mf.verify(name(f"{server}/f.nc")).ok
+    for url in (f"file://{tmp_path}/diary.txt", "http://127.0.0.1:9/x", "http://169.254.169.254/", "s3://other/x"):
+        with pytest.raises(mf.SourceError, match="not allowed") as caught:
+            mf.verify(name(url))
+        assert "87654" not in str(caught.value)
+
+
+def test_verify_of_a_local_store_asks_no_private_host_unasked(stranger, tmp_path):
+    server, name = stranger
+    name(f"{server}/other.nc")
+    local = tmp_path / "forged.json"
+    with pytest.raises(mf.SourceError, match="not allowed"):
+        mf.verify(local)
+    assert not mf.verify(local, allow=[server]).ok  # asked for, and gone
+
+
+def test_workers_end_with_the_process_that_started_them():
+    program = (
+        "from manifestry.parallel.processes import Processes\n"
+        "import os, time\n"
+        "if __name__ == '__main__':\n"
+        "    pool = Processes(2)\n"
+        "    print(*{pool.submit(os.getpid).result() for _ in range(8)}, flush=True)\n"
+        "    [pool.submit(time.sleep, 300) for _ in range(2)]\n"
+        "    time.sleep(300)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        workers = [int(number) for number in started.stdout.readline().split()]
+        assert workers
+        started.send_signal(signal.SIGKILL)
+    end = time.monotonic() + 60
+    while any(_runs(worker) for worker in workers):
+        assert time.monotonic() < end, "workers outlive their parent"
+        time.sleep(0.1)
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{process}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
