@@ -53,6 +53,27 @@ def test_names_are_escaped_wherever_they_are_shown(steering, tmp_path):
     assert printable((tmp_path / "p.html").read_text())
 
 
+def test_limits_are_flags_and_the_advice_of_a_refusal_names_them(tmp_path):
+    array = {"zarr_format": 2, "shape": [10**7], "chunks": [1], "dtype": "|u1", "compressor": None, "filters": None}
+    refs = {
+        ".zgroup": '{"zarr_format": 2}',
+        "a/.zarray": json.dumps(array | {"order": "C", "fill_value": 0}),
+        "a/0": "x",
+    }
+    (tmp_path / "k.json").write_text(json.dumps({"version": 1, "refs": refs}))
+    command = [sys.executable, "-c", "from manifestry.cli import main; main()", "inspect", str(tmp_path / "k.json")]
+
+    def run(*more):
+        return subprocess.run([*command, *more], capture_output=True, text=True, check=False, timeout=120)
+
+    assert "--limit max_empty_chunks=N" in run().stdout
+    allowed = run("--limit", "max_empty_chunks=20000000")
+    assert allowed.returncode == 0
+    assert "--limit" not in allowed.stdout
+    for wrong in ("max_nothing=1", "max_empty_chunks=many", "max_empty_chunks"):
+        assert run("--limit", wrong).returncode == 2
+
+
 @pytest.fixture
 def stranger(tmp_path):
     """A folder on a server with a store, and what changes the sources that the store names."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Any, Literal
 
 import click
@@ -12,6 +13,7 @@ import click
 from manifestry.cli.completion import readable_formats
 from manifestry.cli.output import Output
 from manifestry.errors import OptionError
+from manifestry.model.limits import Limits
 
 __all__ = ["common_options", "named_values", "parse_samples", "reading_options"]
 
@@ -47,6 +49,14 @@ def reading_options(*, on_unsupported: Literal["raise", "skip"]) -> Callable[[Co
                 default=on_unsupported,
                 show_default=True,
                 help="Arrays that cannot be expressed exactly: an error that lists them, or leave them out and list them.",
+            ),
+            click.option(
+                "--limit",
+                "limits",
+                metavar="K=V",
+                multiple=True,
+                callback=_limits,
+                help="What a source may make us allocate, instead of the default; see `mf.Limits`. Repeatable.",
             ),
             click.option("--exclude", metavar="NAME", multiple=True, help="Leave out arrays or groups. Repeatable."),
             click.option("--include", metavar="NAME", multiple=True, help="Keep only these (or patterns). Repeatable."),
@@ -97,6 +107,18 @@ def parse_samples(
     if value.isascii() and value.isdecimal() and int(value) > 0:
         return int(value)
     raise click.BadParameter(f"{value!r} is neither a number of chunks nor 'all'")
+
+
+def _limits(_context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]) -> Limits:
+    """Limits by name; those that are not given are the defaults."""
+    given = named_values(value, "--limit")
+    known = {field.name for field in fields(Limits)}
+    for name, number in given.items():
+        if name not in known:
+            raise click.BadParameter(f"{name!r} is no limit; known: {', '.join(sorted(known))}")
+        if not (number.isascii() and number.isdecimal()):
+            raise click.BadParameter(f"{name}={number!r} is not a whole number")
+    return Limits(**{name: int(number) for name, number in given.items()})
 
 
 def _set_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:

@@ -152,6 +152,7 @@ def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
         "append_dim": parameters["concat_dim"] if parameters["append"] else None,
         "resume": parameters["resume"],
         "on_unsupported": parameters["on_unsupported"],
+        "limits": parameters["limits"],
         "on_error": parameters["on_error"],
         "dry_run": parameters["dry_run"],
         "verify": parameters["verify"],

@@ -20,6 +20,7 @@ from manifestry.cli.output import Output, pass_output
 from manifestry.cli.page import write_page
 from manifestry.errors import ManifestryError, OptionError
 from manifestry.formats.report import pluralise
+from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.reading import parse_source, with_selection
 from manifestry.storage.source import Source
@@ -53,6 +54,7 @@ def command(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     on_unsupported: Literal["raise", "skip"],
+    limits: Limits,
     attributes: bool,
     short: bool,
     chunks: str | None,
@@ -72,7 +74,7 @@ def command(
     options = with_selection(named_values(oo, "--oo"), include, exclude)
 
     def parsed(source: Source) -> VirtualGroup:
-        return parse_source(source, source_format, on_unsupported, options)
+        return parse_source(source, source_format, on_unsupported, options, limits=limits)
 
     if short:
         if output.json or attributes or chunks is not None or html is not None:
