@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-FORMATS = {1: "B", 2: "s", 3: "H", 4: "I", 12: "d", 16: "Q"}
+FORMATS = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 12: "d", 16: "Q"}
 
 
 def tiff_bytes(directories, data=b"", *, order="<", big=False, loop=None):
@@ -32,7 +32,8 @@ def tiff_bytes(directories, data=b"", *, order="<", big=False, loop=None):
                 count, value = len(values) + 1, values.encode() + b"\0"
             else:
                 values = values if isinstance(values, list | tuple) else [values]
-                count, value = len(values), struct.pack(f"{order}{len(values)}{FORMATS[kind]}", *values)
+                count = len(values) // len(FORMATS[kind])  # of a fraction there are two numbers
+                value = struct.pack(f"{order}{len(values)}{FORMATS[kind][0]}", *values)
             if len(value) > width:
                 blobs.append((len(fields), value))
                 value = b""

@@ -232,10 +232,10 @@ def _ours() -> Iterator[CodecEntry]:
     """Codecs of manifestry-codecs, which have one name in both versions."""
     kinds = {
         _ARRAYS: ("sequences",),
-        _SERIALIZER: ("complex_integer", "lerc", "numcodecs"),
+        _SERIALIZER: ("complex_integer", "lerc", "libtiff", "logluv", "numcodecs"),
         _BYTES: (
-            "bitorder", "bits", "bitshuffle", "blosc2", "fixed_string", "horizontal_difference", "lzf", "nbit",
-            "optional", "record", "scaleoffset", "shuffle", "strided", "trim", "zfp",
+            "bitorder", "bits", "bitshuffle", "blosc2", "fixed_string", "horizontal_difference", "inflate", "lzf",
+            "nbit", "optional", "record", "scaleoffset", "shuffle", "strided", "trim", "zfp",
         ),
     }  # fmt: skip
     package = "manifestry-codecs"

@@ -15,6 +15,7 @@ Kerchunk) and zarr-python (Zarr v3). Names and configurations are written into s
 `strided`            pieces at equal distances: records of netCDF classic
 `strided_v3`         the same in Zarr v3 pipelines
 `tiff`               bit order, superfluous bytes, predictors, masked LERC and complex integers of TIFF
+`libtiff`            compressions of TIFF that libtiff alone decodes: old-style JPEG, NeXT, ThunderScan, SGI LogLuv ...
 `tiff_v3`            the codecs of TIFF in Zarr v3 pipelines
 `array_field_v3`     the one data type: fields of structs that are arrays
 ===================  =======================================================================================

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Final
 
 import imagecodecs
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from manifestry_codecs.base import ArrayCodec, BytesCodec, DecodeError, positive_integer
 
-__all__ = ["BitOrder", "ComplexInteger", "HorizontalDifference", "Lerc", "Trim"]
+__all__ = ["BitOrder", "ComplexInteger", "HorizontalDifference", "Inflate", "Lerc", "Trim"]
 
 _ORDERS: Final = {"little": "<", "big": ">"}
 
@@ -58,6 +59,41 @@ class Trim(BytesCodec):
     def encode(self, buf: Any) -> Any:
         """The bytes as they are."""
         return buf
+
+
+class Inflate(BytesCodec):
+    """Deflate of far more bytes than a tile or strip has: no more than those are decompressed.
+
+    Parameters
+    ----------
+    nbytes
+        Bytes of a tile or strip.
+    """
+
+    codec_id = "manifestry.inflate"
+
+    def __init__(self, nbytes: int) -> None:
+        self.nbytes = positive_integer("nbytes", nbytes)
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The first `nbytes` bytes of what is compressed.
+
+        Raises
+        ------
+        DecodeError
+            There are fewer, or the stream is corrupt before that.
+        """
+        try:
+            decoded = zlib.decompressobj().decompress(data.tobytes(), self.nbytes)
+        except zlib.error as error:
+            raise DecodeError(f"{self.codec_id}: {error}") from error
+        if len(decoded) < self.nbytes:
+            raise DecodeError(f"{self.codec_id}: the chunk has {len(decoded)} bytes, {self.nbytes} are needed")
+        return np.frombuffer(decoded, "u1")
+
+    def encode(self, buf: Any) -> Any:
+        """The bytes, compressed."""
+        return zlib.compress(bytes(buf))
 
 
 class HorizontalDifference(BytesCodec):

@@ -1,11 +1,11 @@
-"""The codecs of `tiff` in Zarr v3 pipelines."""
+"""The codecs of `tiff` and `libtiff` in Zarr v3 pipelines."""
 
 from __future__ import annotations
 
-from manifestry_codecs import tiff
+from manifestry_codecs import libtiff, tiff
 from manifestry_codecs.zarr_v3 import BytesToBytes, ToArray
 
-__all__ = ["BitOrder", "ComplexInteger", "HorizontalDifference", "Lerc", "Trim"]
+__all__ = ["BitOrder", "ComplexInteger", "HorizontalDifference", "Inflate", "Lerc", "Libtiff", "LogLuv", "Trim"]
 
 
 class BitOrder(BytesToBytes, numcodec=tiff.BitOrder):
@@ -26,3 +26,15 @@ class Lerc(ToArray, numcodec=tiff.Lerc):
 
 class ComplexInteger(ToArray, numcodec=tiff.ComplexInteger):
     """See `tiff.ComplexInteger`."""
+
+
+class Inflate(BytesToBytes, numcodec=tiff.Inflate):
+    """See `tiff.Inflate`."""
+
+
+class Libtiff(ToArray, numcodec=libtiff.Libtiff):
+    """See `libtiff.Libtiff`."""
+
+
+class LogLuv(ToArray, numcodec=libtiff.LogLuv):
+    """See `libtiff.LogLuv`."""

@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
-from manifestry.plugin import MalformedFileError, Source, VirtualArray, VirtualGroup
+from manifestry.plugin import MalformedFileError, Source, UnsupportedFeatureError, VirtualArray, VirtualGroup
 from numpy.typing import NDArray
 
+from manifestry_tiff.pixels.libtiff import LIBTIFF_CODECS
 from manifestry_tiff.tifffile_guard import library_errors, quiet_library
 
 __all__ = ["TiffReader"]
@@ -67,9 +68,13 @@ class TiffReader:
         ------
         MalformedFileError
             tifffile cannot decode it.
+        UnsupportedFeatureError
+            tifffile has no decoder for the compression.
         """
         array = self._tree[path]
         assert isinstance(array, VirtualArray)
+        if any(codec.name in LIBTIFF_CODECS for codec in array.metadata.codecs):
+            raise UnsupportedFeatureError("pixels that libtiff decodes", path, "verify against the parse instead")
         if path not in self._offsets:  # coordinates and grid mapping are made from tags: tifffile has no such arrays
             return np.frombuffer(array.manifest.inline, array.dtype).reshape(array.shape)[selection]
         box = [range(*s.indices(n)) for s, n in zip(selection, array.shape, strict=True)]

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from manifestry.plugin import ParseContext
 
-from manifestry_tiff.pixels.compression import JPEG_SCHEMES
 from manifestry_tiff.structure.beside import GdalItem
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.tags import ExtraSample, Photometric, Tag
@@ -77,7 +76,7 @@ def color_attributes(image: Image, items: Iterable[GdalItem], path: str, context
 
 def _decoded_photometric(image: Image) -> int:
     """The colour space of decoded pixels: JPEG codecs give RGB."""
-    if image.photometric == Photometric.YCBCR and image.compression in JPEG_SCHEMES and not image.planar:
+    if image.decodes_to_rgb:
         return Photometric.RGB
     return image.photometric
 

@@ -45,14 +45,17 @@ def lay_out(
     UnsupportedFeatureError, ManifestError
         A short strip cannot be made whole, or not within `max_inline_bytes`.
     """
-    if pipeline.scheme is None and not pipeline.reversed_bits and _are_contiguous(image, segments):
+    plain_rows = pipeline.scheme is None and not pipeline.reversed_bits and not image.in_blocks
+    if plain_rows and _are_contiguous(image, segments):
         wanted = chunk_bytes or (_CHUNK_BYTES if image.short_rows or _strip_bytes(image) > _LARGE_STRIP else None)
         if wanted is not None:
             return *_divide_again(image, segments, wanted), pipeline
-    as_it_is = rectilinear and bool(image.short_rows)
+    as_it_is = rectilinear and bool(image.short_rows) and not pipeline.fixed_rows
     findings = inspect_segments(image, pipeline, segments, max_inline_bytes, pad=not as_it_is)
     manifest = _manifest(image, segments, findings.replaced)
-    if findings.superfluous:
+    if findings.endless:
+        pipeline = pipeline.with_bound(_strip_bytes(image))
+    elif findings.superfluous:
         pipeline = pipeline.with_trim(_strip_bytes(image))
     if as_it_is:
         return _rectilinear_grid(image), manifest, pipeline
@@ -60,7 +63,7 @@ def lay_out(
 
 
 def _strip_bytes(image: Image) -> int:
-    return image.segment_length * image.row_bytes
+    return image.stored_bytes(image.segment_length)
 
 
 def _regular_grid(image: Image, rows: int) -> RegularGrid:

@@ -9,59 +9,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from manifestry.plugin import Codec, UnsupportedFeatureError
 
+from manifestry_tiff.pixels.libtiff import next_or_thunderscan, sgi_log
+from manifestry_tiff.pixels.old_jpeg import old_jpeg
+from manifestry_tiff.pixels.schemes import ByteScheme, ImageScheme
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.stream_headers import is_subsampled
 from manifestry_tiff.structure.tags import Compression, ExtraSample, Photometric, Tag
 
-__all__ = ["BYTE_SCHEMES", "JPEG_SCHEMES", "ByteScheme", "ImageScheme", "image_scheme"]
-
-
-@dataclass(frozen=True, slots=True)
-class ByteScheme:
-    """A scheme that compresses bytes.
-
-    Attributes
-    ----------
-    codec
-        The codec by the name that zarr, or imagecodecs-zarr, registers.
-    library
-        Stem of the functions ``<stem>_encode`` and ``<stem>_decode`` of imagecodecs.
-    """
-
-    codec: Codec
-    library: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageScheme:
-    """A scheme that compresses pixels.
-
-    Attributes
-    ----------
-    codec, library
-        As for `ByteScheme`; without a library the codec itself decodes and encodes.
-    decode
-        Arguments of the decoding function.
-    lossless
-        Arguments of the encoding function that lose nothing; several are tried until one comes back the same.
-    sized
-        Whether the decoding function takes the rows and columns, and fills missing rows itself (CCITT).
-    needs_rows
-        Whether it fails on streams with missing rows all the same (two-dimensional T.4).
-    """
-
-    codec: Codec
-    library: str
-    decode: Mapping[str, Any] = field(default_factory=dict)
-    lossless: tuple[Mapping[str, Any], ...] = ({},)
-    sized: bool = False
-    needs_rows: bool = False
+__all__ = ["BYTE_SCHEMES", "image_scheme"]
 
 
 _T4_BITS: Final = 3
@@ -85,16 +45,6 @@ BYTE_SCHEMES: Final[dict[int, ByteScheme]] = {
     Compression.ZSTD: ByteScheme(Codec("zstd", {"level": 0, "checksum": False}), "zstd"),
 }
 
-JPEG_SCHEMES: Final = frozenset({Compression.JPEG, Compression.ALT_JPEG, Compression.LOSSY_JPEG})
-
-_REFUSED: Final = {
-    Compression.OLD_JPEG: "old-style JPEG (compression 6)",
-    Compression.NEXT: "NeXT 2-bit (compression 32766)",
-    Compression.THUNDERSCAN: "ThunderScan (compression 32809)",
-    Compression.SGI_LOG: "SGI LogLuv (compression 34676)",
-    Compression.SGI_LOG_24: "SGI LogLuv 24 (compression 34677)",
-}
-
 
 def image_scheme(image: Image) -> ImageScheme:
     """The image scheme of an image.
@@ -113,9 +63,10 @@ def image_scheme(image: Image) -> ImageScheme:
         )
     make = _IMAGE_SCHEMES.get(image.compression)
     if make is None:
-        feature = _REFUSED.get(image.compression, f"compression {image.compression}")  # type: ignore[call-overload]
         raise UnsupportedFeatureError(
-            feature, image.label, "no Zarr reader has a codec for it; rewrite the file with gdal_translate or tiffcp"
+            f"compression {image.compression}",
+            image.label,
+            "no Zarr reader has a codec for it; rewrite the file with gdal_translate or tiffcp",
         )
     return make(image)
 
@@ -234,4 +185,9 @@ _IMAGE_SCHEMES: Final[dict[int, Callable[[Image], ImageScheme]]] = {
     Compression.WEBP: _webp,
     Compression.PNG: _same_for_all("png"),
     Compression.LERC: _lerc,
+    Compression.OLD_JPEG: old_jpeg,
+    Compression.NEXT: next_or_thunderscan,
+    Compression.THUNDERSCAN: next_or_thunderscan,
+    Compression.SGI_LOG: sgi_log,
+    Compression.SGI_LOG_24: sgi_log,
 }

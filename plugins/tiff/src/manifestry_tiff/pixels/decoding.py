@@ -16,12 +16,21 @@ import numpy as np
 from manifestry.plugin import UnsupportedFeatureError
 from numpy.typing import NDArray
 
-from manifestry_tiff.pixels.compression import ByteScheme, ImageScheme
 from manifestry_tiff.pixels.pipeline import Pipeline
+from manifestry_tiff.pixels.schemes import ByteScheme, ImageScheme
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.stream_headers import declared_size
 
-__all__ = ["StreamError", "decode_pixels", "decode_rows", "pad_pixels", "pad_rows", "repeat_last_row"]
+__all__ = [
+    "SLACK",
+    "StreamError",
+    "append_rows",
+    "decode_pixels",
+    "decode_rows",
+    "pad_pixels",
+    "pad_rows",
+    "repeat_last_row",
+]
 
 _CODEC_ERRORS: Final = (RuntimeError, ValueError, ArithmeticError, EOFError, zlib.error, lzma.LZMAError)
 """What imagecodecs and numcodecs raise on corrupt streams; those of imagecodecs derive from RuntimeError."""
@@ -34,8 +43,9 @@ _MAX_TRAILING_ZEROS: Final = 8
 """More than any code of T.4 ends with."""
 
 _NUMCODECS: Final = "numcodecs."
+_ZLIB: Final = "zlib"
 
-_SLACK: Final = 4096
+SLACK: Final = 4096
 """Superfluous bytes of a stream that are looked at; a decompression bomb ends there."""
 
 
@@ -46,6 +56,8 @@ class StreamError(ValueError):
 def decode_rows(image: Image, pipeline: Pipeline, data: bytes) -> bytes:
     """The rows of a tile or strip whose bytes are compressed, packed and predicted as they are stored.
 
+    Of Deflate there are `SLACK` bytes too many at most, however many the stream holds.
+
     Raises
     ------
     StreamError
@@ -54,10 +66,15 @@ def decode_rows(image: Image, pipeline: Pipeline, data: bytes) -> bytes:
     stored = bytes(imagecodecs.bitorder_decode(data)) if pipeline.reversed_bits else data
     if not isinstance(pipeline.scheme, ByteScheme):
         return stored
-    bound = image.segment_length * image.row_bytes + _SLACK
-    rows = bytes(_call_imagecodecs(f"{pipeline.scheme.library}_decode", stored, out=bound))
+    bound = image.stored_bytes(image.segment_length) + SLACK
+    if pipeline.scheme.library == _ZLIB:
+        rows = bytes(_call_checked(zlib.decompressobj().decompress, stored, bound))
+        if len(rows) == bound:
+            return rows
+    else:
+        rows = bytes(_call_imagecodecs(f"{pipeline.scheme.library}_decode", stored, out=bound))
     if len(rows) == bound:
-        raise StreamError(f"it decodes to more than {bound - _SLACK} bytes, by {_SLACK} at least")
+        raise StreamError(f"it decodes to more than {bound - SLACK} bytes, by {SLACK} at least")
     codec = pipeline.scheme.codec
     if codec.name.startswith(_NUMCODECS):  # imagecodecs takes streams that break off, numcodecs does not
         decoder = numcodecs.get_codec({**codec.configuration, "id": codec.name.removeprefix(_NUMCODECS)})
@@ -73,7 +90,7 @@ def pad_rows(image: Image, pipeline: Pipeline, rows: bytes) -> bytes:
     StreamError
         They do not come back the same from being compressed.
     """
-    padded = rows.ljust(image.segment_length * image.row_bytes, b"\0")
+    padded = rows.ljust(image.stored_bytes(image.segment_length), b"\0")
     encoded = padded
     if isinstance(pipeline.scheme, ByteScheme):
         encoded = bytes(_call_imagecodecs(f"{pipeline.scheme.library}_encode", padded))
@@ -108,7 +125,7 @@ def decode_pixels(image: Image, pipeline: Pipeline, data: bytes, rows_inside: in
     pixels: NDArray[Any] = (
         _call_imagecodecs(f"{scheme.library}_decode", stored, *size, **scheme.decode)
         if scheme.library
-        else _call_checked(_codec(scheme).decode, stored)
+        else _call_checked(_codec(scheme, rows_inside).decode, stored)
     )
     components = 1 if pixels.ndim == 2 else pixels.shape[2] if pixels.ndim == 3 else 0
     if components != image.segment_samples:
@@ -161,6 +178,22 @@ def _append_rows(bits: str, row: str, copies: int, *, aligned: bool) -> bytes:
     return int(whole, 2).to_bytes(len(whole) // 8)
 
 
+def append_rows(image: Image, pipeline: Pipeline, data: bytes, rows: int) -> bytes:
+    """A stream that has fewer rows than a strip, with empty rows behind them.
+
+    Raises
+    ------
+    StreamError
+        The stream is corrupt, or not readable with the rows behind it.
+    """
+    assert isinstance(pipeline.scheme, ImageScheme)
+    pixels = decode_pixels(image, pipeline, data, rows)
+    whole = data + pipeline.scheme.empty_row * (image.segment_length - rows)
+    if not np.array_equal(decode_pixels(image, pipeline, whole)[:rows], pixels):
+        raise StreamError("it is not readable with rows behind its own")
+    return whole
+
+
 def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
     """The bytes of a full chunk with some pixels at its upper left, losslessly encoded.
 
@@ -192,9 +225,10 @@ def pad_pixels(image: Image, pipeline: Pipeline, pixels: NDArray[Any]) -> bytes:
     )
 
 
-def _codec(scheme: ImageScheme) -> Any:
-    """The codec of an image scheme, as readers of Zarr v2 find it."""
-    return numcodecs.get_codec({"id": scheme.codec.name, **scheme.codec.configuration})
+def _codec(scheme: ImageScheme, rows: int = 0) -> Any:
+    """The codec of an image scheme, as readers of Zarr v2 find it; for some rows where it is told how many there are."""
+    told = {"rows": rows} if rows and "rows" in scheme.codec.configuration else {}
+    return numcodecs.get_codec({"id": scheme.codec.name, **scheme.codec.configuration, **told})
 
 
 def _call_imagecodecs(function: str, *values: Any, **options: Any) -> Any:

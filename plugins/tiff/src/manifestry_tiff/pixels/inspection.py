@@ -14,9 +14,10 @@ import numpy as np
 from manifestry.plugin import MalformedFileError, ManifestError
 from numpy.typing import NDArray
 
-from manifestry_tiff.pixels.compression import ImageScheme
 from manifestry_tiff.pixels.decoding import (
+    SLACK,
     StreamError,
+    append_rows,
     decode_pixels,
     decode_rows,
     pad_pixels,
@@ -24,6 +25,7 @@ from manifestry_tiff.pixels.decoding import (
     repeat_last_row,
 )
 from manifestry_tiff.pixels.pipeline import Pipeline
+from manifestry_tiff.pixels.schemes import ImageScheme
 from manifestry_tiff.structure.image import Image
 from manifestry_tiff.structure.segments import Segments
 
@@ -46,10 +48,13 @@ class Findings:
         Bytes of whole chunks for segments that hold less than one, by number of the segment.
     superfluous
         Whether streams hold more than the bytes of a tile or strip.
+    endless
+        Whether a stream of Deflate holds so much more that readers must not decompress it all.
     """
 
     replaced: dict[int, bytes] = field(default_factory=dict)
     superfluous: bool = False
+    endless: bool = False
 
 
 def inspect_segments(image: Image, pipeline: Pipeline, segments: Segments, limit: int, *, pad: bool = True) -> Findings:
@@ -75,7 +80,7 @@ def inspect_segments(image: Image, pipeline: Pipeline, segments: Segments, limit
     scheme = pipeline.scheme
     sized = isinstance(scheme, ImageScheme) and scheme.sized and not scheme.needs_rows
     short = _short_strips(image, segments) if pad and not sized else np.empty(0, "i8")
-    whole = image.segment_length * image.row_bytes
+    whole = image.stored_bytes(image.segment_length)
     if whole * short.size > limit or int(segments.lengths[short].sum()) > limit:
         raise ManifestError(
             f"{image.label}: the last strip has {image.short_rows} of {image.segment_length} rows and would be copied as"
@@ -114,7 +119,7 @@ def _short_strips(image: Image, segments: Segments) -> NDArray[np.int64]:
 def _segments_at_hand(image: Image, segments: Segments) -> NDArray[np.int64]:
     """Numbers of the stored segments whose bytes cost nothing or little."""
     file = image.directory.file
-    whole = image.segment_length * image.row_bytes
+    whole = image.stored_bytes(image.segment_length)
     stored = np.flatnonzero(segments.lengths)
     if file.affords(int(segments.lengths.sum()), whole * stored.size):
         return stored
@@ -134,11 +139,14 @@ def _rows_inside(image: Image, number: int) -> int:
 
 def _look_at_rows(image: Image, pipeline: Pipeline, number: int, data: bytes, findings: Findings) -> None:
     rows = decode_rows(image, pipeline, data)
-    whole, needed = image.segment_length * image.row_bytes, _rows_inside(image, number) * image.row_bytes
+    inside = _rows_inside(image, number)
+    whole, needed = image.stored_bytes(image.segment_length), image.stored_bytes(inside)
     if len(rows) < needed:
         raise StreamError(f"it decodes to {len(rows)} bytes, {needed} are needed")
-    if len(rows) > whole or (len(rows) > needed and len(rows) % image.row_bytes):
+    if len(rows) > whole or (len(rows) > needed and len(rows) % image.stored_bytes(1)):
         findings.superfluous = True
+    if len(rows) == whole + SLACK:
+        findings.endless = True
     if len(rows) < whole:
         findings.replaced[number] = pad_rows(image, pipeline, rows[:needed])
 
@@ -147,6 +155,9 @@ def _look_at_pixels(image: Image, pipeline: Pipeline, number: int, data: bytes, 
     needed = _rows_inside(image, number)
     if isinstance(pipeline.scheme, ImageScheme) and pipeline.scheme.needs_rows and needed < image.segment_length:
         findings.replaced[number] = repeat_last_row(image, pipeline, data, needed)
+        return
+    if isinstance(pipeline.scheme, ImageScheme) and pipeline.scheme.empty_row and needed < image.segment_length:
+        findings.replaced[number] = append_rows(image, pipeline, data, needed)
         return
     pixels = decode_pixels(image, pipeline, data)
     rows, columns = pixels.shape[:2]

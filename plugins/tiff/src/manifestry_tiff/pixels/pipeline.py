@@ -8,9 +8,11 @@ from typing import Final, Literal
 import numpy as np
 from manifestry.plugin import Codec, UnsupportedFeatureError, serializer
 
-from manifestry_tiff.pixels.compression import BYTE_SCHEMES, JPEG_SCHEMES, ByteScheme, ImageScheme, image_scheme
+from manifestry_tiff.pixels.compression import BYTE_SCHEMES, image_scheme
+from manifestry_tiff.pixels.libtiff import chroma_blocks
+from manifestry_tiff.pixels.schemes import ByteScheme, ImageScheme
 from manifestry_tiff.structure.image import Image
-from manifestry_tiff.structure.tags import Compression, Predictor, SampleFormat
+from manifestry_tiff.structure.tags import JPEG_COMPRESSIONS, Compression, Predictor, SampleFormat
 
 __all__ = ["Pipeline", "make_pipeline"]
 
@@ -66,6 +68,15 @@ class Pipeline:
         order = (_BIT_ORDER,) if self.reversed_bits else ()
         return (*self.array, self.serializer, *differences, *trim, *compressor, *order)
 
+    @property
+    def fixed_rows(self) -> bool:
+        """Whether the codecs are told how many rows every chunk has."""
+        return "rows" in self.serializer.configuration
+
+    def with_bound(self, nbytes: int) -> Pipeline:
+        """The same for streams of Deflate that hold far more than the bytes of a tile or strip."""
+        return replace(self, scheme=ByteScheme(Codec("manifestry.inflate", {"nbytes": nbytes}), "zlib"), trim=0)
+
     def with_trim(self, nbytes: int) -> Pipeline:
         """The same for streams that hold more than the bytes of a tile or strip."""
         return replace(self, trim=nbytes)
@@ -92,11 +103,9 @@ def make_pipeline(image: Image) -> Pipeline:
         _check_image_scheme(image)
         reversed_bits = image.fill_order == 2 and image.compression in _CCITT
         return Pipeline(array=transpose, serializer=scheme.codec, scheme=scheme, reversed_bits=reversed_bits)
-    if image.subsampled:
-        raise UnsupportedFeatureError(
-            "subsampled YCbCr without JPEG", image.label, "convert the file with gdal_translate -co PHOTOMETRIC=RGB"
-        )
     compressor = BYTE_SCHEMES.get(image.compression)
+    if image.in_blocks:
+        return Pipeline(array=transpose, serializer=chroma_blocks(image), scheme=compressor)
     plain = Pipeline(
         array=transpose, serializer=_serializer(image), scheme=compressor, reversed_bits=image.fill_order == 2
     )
@@ -114,7 +123,7 @@ def _check_image_scheme(image: Image) -> None:
         raise UnsupportedFeatureError(
             f"CCITT compression of {image.samples} components of {image.bits} bits", image.label, "CCITT is bilevel"
         )
-    if image.compression in JPEG_SCHEMES and image.planar and image.subsampled:
+    if image.compression in JPEG_COMPRESSIONS and image.planar and image.subsampled:
         raise UnsupportedFeatureError(
             "subsampled YCbCr in separate planes",
             image.label,

@@ -10,7 +10,15 @@ import numpy as np
 from manifestry.plugin import MalformedFileError, UnsupportedFeatureError
 
 from manifestry_tiff.structure.ifd import Directory
-from manifestry_tiff.structure.tags import Compression, Photometric, Planar, SampleFormat, Tag
+from manifestry_tiff.structure.tags import (
+    BYTE_COMPRESSIONS,
+    JPEG_COMPRESSIONS,
+    Compression,
+    Photometric,
+    Planar,
+    SampleFormat,
+    Tag,
+)
 
 __all__ = ["Image", "read_image"]
 
@@ -111,6 +119,13 @@ class Image:
         """Bytes of one row of a decoded tile or strip; rows begin on byte boundaries."""
         return -(-self.segment_width * self.segment_samples * self.bits // 8)
 
+    def stored_bytes(self, rows: int) -> int:
+        """Bytes of some rows of a decoded tile or strip, from its first on."""
+        if not self.in_blocks:
+            return rows * self.row_bytes
+        across, down = self.subsampling
+        return -(-rows // down) * -(-self.segment_width // across) * (across * down + 2)
+
     @property
     def grid(self) -> tuple[int, int]:
         """Tiles or strips along y and x."""
@@ -123,9 +138,26 @@ class Image:
 
     @property
     def subsampled(self) -> bool:
-        """Whether chroma is stored at a lower resolution (TIFF 6.0 section 21; the default is 2 by 2)."""
-        pairs = self.directory.integers(Tag.YCBCR_SUBSAMPLING) or (2, 2)
-        return self.photometric == Photometric.YCBCR and pairs[:2] != (1, 1)
+        """Whether chroma is stored at a lower resolution (TIFF 6.0 section 21)."""
+        return self.photometric == Photometric.YCBCR and self.subsampling != (1, 1)
+
+    @property
+    def subsampling(self) -> tuple[int, ...]:
+        """Columns and rows that share a chroma sample in YCbCr; the default is 2 by 2."""
+        return (self.directory.integers(Tag.YCBCR_SUBSAMPLING) or (2, 2))[:2]
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether bytes are blocks of luma with the chroma they share (TIFF 6.0 section 21), rather than rows."""
+        return self.subsampled and self.compression in BYTE_COMPRESSIONS
+
+    @property
+    def decodes_to_rgb(self) -> bool:
+        """Whether pixels are YCbCr in the file and RGB in the array."""
+        if self.compression == Compression.OLD_JPEG:
+            return self.samples > 1
+        converted = self.compression in JPEG_COMPRESSIONS or self.in_blocks
+        return self.photometric == Photometric.YCBCR and not self.planar and converted
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -155,14 +187,15 @@ def read_image(directory: Directory) -> Image:
     if directory.integer(Tag.IMAGE_DEPTH, 1) > 1 or directory.integer(Tag.TILE_DEPTH, 1) > 1:
         raise UnsupportedFeatureError("volumes (ImageDepth)", directory.label, "write one image for each slice")
     tiled = Tag.TILE_WIDTH in directory
+    compression = directory.integer(Tag.COMPRESSION, Compression.NONE)
     image = Image(
         directory=directory,
         width=width,
         length=length,
         samples=samples,
-        bits=_uniform_value(directory, Tag.BITS_PER_SAMPLE, 1, samples),
+        bits=_uniform_value(directory, Tag.BITS_PER_SAMPLE, 8 if compression == Compression.OLD_JPEG else 1, samples),
         sample_format=_uniform_value(directory, Tag.SAMPLE_FORMAT, SampleFormat.UINT, samples),
-        compression=directory.integer(Tag.COMPRESSION, Compression.NONE),
+        compression=compression,
         predictor=directory.integer(Tag.PREDICTOR, 1),
         photometric=directory.integer(Tag.PHOTOMETRIC_INTERPRETATION, Photometric.MIN_IS_BLACK),
         fill_order=_one_of(directory, Tag.FILL_ORDER, (1, 2)),

@@ -11,6 +11,7 @@ from manifestry.plugin import ManifestError
 from numpy.typing import NDArray
 
 from manifestry_tiff.structure.image import Image
+from manifestry_tiff.structure.stream_headers import interchange_stream, read_jpeg_header
 from manifestry_tiff.structure.tags import Compression, FieldType, Tag
 
 __all__ = ["Segments", "read_segments"]
@@ -43,6 +44,9 @@ def read_segments(image: Image, max_chunks: int) -> Segments:
     expected = math.prod(image.grid) * (image.samples if image.planar else 1)
     if expected > max_chunks:
         raise ManifestError(f"{image.label}: {expected} tiles or strips are more than limits.max_chunks ({max_chunks})")
+    whole = _interchange_segment(image) if expected == 1 and image.compression == Compression.OLD_JPEG else None
+    if whole is not None:
+        return whole
     offsets_tag = _choose_tag(image, Tag.TILE_OFFSETS, Tag.STRIP_OFFSETS)
     offsets = _column(image, offsets_tag, expected).astype("u8", copy=False)
     lengths = _lengths(image, expected, offsets)
@@ -50,6 +54,15 @@ def read_segments(image: Image, max_chunks: int) -> Segments:
         lengths = np.where(offsets == 0, np.uint64(0), lengths)
     _check_inside(image, offsets_tag, offsets, lengths)
     return Segments(offsets, lengths)
+
+
+def _interchange_segment(image: Image) -> Segments | None:
+    """The stream of an image of one strip or tile in old-style JPEG, where JPEGInterchangeFormat holds it as a whole."""
+    stream = interchange_stream(image.directory)
+    header = None if stream is None else read_jpeg_header(image.directory.file, *stream)
+    if stream is None or header is None or not header.data or header.data == stream[1]:
+        return None
+    return Segments(np.array([stream[0]], "u8"), np.array([stream[1] - stream[0]], "u8"))
 
 
 def _lengths(image: Image, expected: int, offsets: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -90,10 +103,10 @@ def _uncompressed_lengths(image: Image, tag: Tag, expected: int, declared: NDArr
     A count of zero still means sparse. One that is too small is ignored where a strip is the whole image, as other readers
     do (the strip may be one of several that RowsPerStrip does not mention); otherwise pixels are missing.
     """
-    lengths = np.broadcast_to(np.uint64(image.segment_length * image.row_bytes), (expected,))
+    lengths = np.broadcast_to(np.uint64(image.stored_bytes(image.segment_length)), (expected,))
     if image.short_rows:
         lengths = np.array(lengths)
-        lengths[image.grid[0] - 1 :: image.grid[0]] = image.short_rows * image.row_bytes
+        lengths[image.grid[0] - 1 :: image.grid[0]] = image.stored_bytes(image.short_rows)
     if declared is None:
         return lengths
     short = declared < lengths

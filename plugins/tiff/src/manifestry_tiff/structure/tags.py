@@ -7,8 +7,20 @@ Hamamatsu's NDPI.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
-__all__ = ["Compression", "ExtraSample", "FieldType", "Photometric", "Planar", "Predictor", "SampleFormat", "Tag"]
+__all__ = [
+    "BYTE_COMPRESSIONS",
+    "JPEG_COMPRESSIONS",
+    "Compression",
+    "ExtraSample",
+    "FieldType",
+    "Photometric",
+    "Planar",
+    "Predictor",
+    "SampleFormat",
+    "Tag",
+]
 
 
 class FieldType(IntEnum):
@@ -71,7 +83,16 @@ class Tag(IntEnum):
     EXTRA_SAMPLES = 338
     SAMPLE_FORMAT = 339
     JPEG_TABLES = 347
+    JPEG_PROCESS = 512
+    JPEG_INTERCHANGE_FORMAT = 513
+    JPEG_INTERCHANGE_FORMAT_LENGTH = 514
+    JPEG_RESTART_INTERVAL = 515
+    JPEG_Q_TABLES = 519
+    JPEG_DC_TABLES = 520
+    JPEG_AC_TABLES = 521
+    YCBCR_COEFFICIENTS = 529
     YCBCR_SUBSAMPLING = 530
+    REFERENCE_BLACK_WHITE = 532
     IMAGE_DEPTH = 32997
     TILE_DEPTH = 32998
     COPYRIGHT = 33432
@@ -127,6 +148,25 @@ class Compression(IntEnum):
     JPEG_XL_DNG = 52546
 
 
+BYTE_COMPRESSIONS: Final = frozenset(
+    {
+        Compression.NONE,
+        Compression.LZW,
+        Compression.ADOBE_DEFLATE,
+        Compression.PACKBITS,
+        Compression.DEFLATE,
+        Compression.LZMA,
+        Compression.ZSTD,
+        Compression.PIXTIFF,
+    }
+)
+"""Those that compress the bytes of rows, whatever these mean; all others compress pixels."""
+
+
+JPEG_COMPRESSIONS: Final = frozenset({Compression.JPEG, Compression.ALT_JPEG, Compression.LOSSY_JPEG})
+"""JPEG as in Technical Note 2; the old style is another."""
+
+
 class Predictor(IntEnum):
     """Values of the Predictor tag; those from 34892 on are of DNG 1.4, with a distance of two or four pixels."""
 
@@ -151,6 +191,8 @@ class Photometric(IntEnum):
     YCBCR = 6
     CIELAB = 8
     CFA = 32803
+    LOGL = 32844
+    LOGLUV = 32845
     LINEAR_RAW = 34892
 
 
