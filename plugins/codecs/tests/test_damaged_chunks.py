@@ -89,15 +89,28 @@ def others():
         ("trim", {"nbytes": len(plain)}, plain + b"more", INTEGERS),
         ("horizontal_difference", {"elementsize": 4, "endian": "little", "row": 50, "distance": 1}, words, INTEGERS),
         ("complex_integer", {"bits": 16, "endian": "little"}, parts.tobytes(), (INTEGERS - 1j * INTEGERS).astype("c8")),
+        ("inflate", {"nbytes": len(plain)}, zlib.compress(plain + bytes(1000)), INTEGERS),
+        ("libtiff", {"rows": 40, "columns": 50, "tags": LOG_L}, LOG_ROWS, np.full((40, 50), 0x0507, "<i2")),
+        ("logluv", {"rows": 40, "columns": 50, "bits": 24}, bytes(6000), LOG_ZEROS),
         ("lerc", {"samples": 1}, bytes(imagecodecs.lerc_encode(FLOATS, level=0.0)), FLOATS),
         ("numcodecs", chain, zlib.compress(plain), INTEGERS),
     ]:
         yield name, f"manifestry.{name}", configuration, chunk, truth
 
 
+LOG_L = {"258": [16], "259": [34676], "262": [32844], "277": [1], "339": [2]}
+LOG_ROWS = bytes([126 + 50, 5, 126 + 50, 7]) * 40
+LOG_ZEROS = np.dstack(
+    [
+        np.full((40, 50), value, "<i2")
+        for value in numcodecs.get_codec({"id": "manifestry.logluv", "rows": 1, "columns": 1, "bits": 24})
+        .decode(bytes(3))
+        .ravel()
+    ]
+)
 CASES = {label: case for label, *case in [*filters(), *others()]}
-OF_ARRAYS = ("manifestry.complex_integer", "manifestry.lerc", "manifestry.numcodecs")
-ANYTHING_GOES = ("manifestry.scaleoffset", "manifestry.zfp")
+OF_ARRAYS = tuple(f"manifestry.{name}" for name in ("complex_integer", "lerc", "libtiff", "logluv", "numcodecs"))
+ANYTHING_GOES = ("manifestry.scaleoffset", "manifestry.zfp", "manifestry.logluv")
 """Formats in which any bytes, if they are enough, mean something."""
 
 

@@ -143,7 +143,7 @@ class Libtiff(ArrayCodec):
         pixels = self._read(stream + _END, header=header, more=more)
         if not np.array_equal(pixels, self._read(stream + _AFTER, header=header, more=more)):
             raise DecodeError(f"{self.codec_id}: the chunk breaks off before its last pixel")
-        return self._rgb(pixels) if self._tags[_SAMPLES] == [3] else pixels
+        return self._rgb(pixels)
 
     def _rgb(self, pixels: NDArray[Any]) -> NDArray[Any]:
         if pixels.shape != (self.rows, self.columns, 3):

@@ -23,6 +23,8 @@ from manifestry_tiff.structure.tags import Photometric, Tag
 __all__ = ["old_jpeg"]
 
 _BASELINE: Final = 1
+_COMPONENTS: Final = 3
+"""GDAL does not read grey images of this compression."""
 _Q_TABLE, _HUFFMAN_TABLE, _RESTART, _SCAN = 0xDB, 0xC4, 0xDD, 0xDA
 _FRAMES: Final = (0xC0, 0xC1)
 _BLOCK: Final = 8
@@ -41,20 +43,16 @@ def old_jpeg(image: Image) -> ImageScheme:
     process = image.directory.integer(Tag.JPEG_PROCESS, _BASELINE)
     if process != _BASELINE:
         raise _refused(image, f"of process {process}")
-    colour = image.samples == 3 and (
-        image.photometric in (Photometric.YCBCR, Photometric.RGB)
-        or Tag.PHOTOMETRIC_INTERPRETATION not in image.directory
-    )
-    grey = image.samples == 1 and image.photometric in (Photometric.MIN_IS_BLACK, Photometric.MIN_IS_WHITE)
-    if not (colour or grey) or image.planar or image.bits != _BLOCK:
-        raise _refused(image, f"of {image.samples} components, photometric {image.photometric}")
+    colour = (Photometric.YCBCR, Photometric.RGB)
+    known = image.photometric in colour or Tag.PHOTOMETRIC_INTERPRETATION not in image.directory
+    if image.samples != _COMPONENTS or not known or image.planar or image.bits != _BLOCK:
+        raise _refused(image, f"of {image.samples} components of {image.bits} bits, photometric {image.photometric}")
     header = _header(image)
     _check_frame(image, header)
     several = math.prod(image.grid) > 1
     complete = header.is_stream and not several
     text = "" if complete else base64.b64encode(_header_bytes(image, header, several=several)).decode()
-    photometric = Photometric.YCBCR if colour else Photometric.MIN_IS_BLACK
-    return ImageScheme(codec=libtiff_codec(image, photometric, text), library="", lossless=())
+    return ImageScheme(codec=libtiff_codec(image, Photometric.YCBCR, text), library="", lossless=())
 
 
 def _refused(image: Image, what: str) -> UnsupportedFeatureError:
@@ -69,7 +67,7 @@ def _header(image: Image) -> JpegHeader:
     if stream is not None and found.data and found.data < stream[1]:
         if several:
             raise _refused(image, "with all strips or tiles in one stream")
-        if _first_place(image) not in (0, stream[0], found.data):
+        if _first_place(image) not in (stream[0], found.data):
             raise _refused(image, "with a stream and a strip at different places")
         return found
     if _SCAN not in found.markers:
@@ -103,8 +101,8 @@ def _header_of_tables(image: Image, scan: tuple[tuple[int, bytes], ...]) -> Jpeg
         *((_HUFFMAN_TABLE, bytes([i]) + table) for i, table in enumerate(_tables(image, Tag.JPEG_DC_TABLES))),
         *((_HUFFMAN_TABLE, bytes([16 + i]) + table) for i, table in enumerate(_tables(image, Tag.JPEG_AC_TABLES))),
     ]
-    across, down = image.subsampling if image.samples > 1 else (1, 1)
-    factors = [across << 4 | down, 17, 17][: image.samples]
+    across, down = image.subsampling
+    factors = [across << 4 | down, 17, 17]
     components = b"".join(bytes([i + 1, factor, i]) for i, factor in enumerate(factors))
     selectors = b"".join(bytes([i + 1, i * 17]) for i in range(image.samples))
     size = (image.segment_length, image.segment_width)
@@ -144,6 +142,7 @@ def _check_frame(image: Image, header: JpegHeader) -> None:
         raise _refused(image, f"of {components} components with other resolutions than libtiff decodes")
     width, length = _BLOCK * across, _BLOCK * down
     lengthwise, crosswise = image.grid
+    several = lengthwise * crosswise > 1
     uneven = (lengthwise > 1 and image.segment_length % length) or (crosswise > 1 and image.segment_width % width)
     # The last strip has the blocks that its rows need, no others can be put behind them.
     last = image.short_rows or image.segment_length
@@ -151,11 +150,13 @@ def _check_frame(image: Image, header: JpegHeader) -> None:
         raise _refused(
             image, f"in strips of {image.segment_length} rows, the last of {last}, with blocks of {length} rows"
         )
-    sizes = [(image.segment_length, image.segment_width)] + [(image.length, image.width)] * (not header.is_stream)
+    sizes = [(image.segment_length, image.segment_width)] + [(image.length, image.width)] * (
+        not header.is_stream or several
+    )
     if (rows, columns) not in sizes:
         raise _refused(image, f"of {rows} x {columns} pixels in an image of {image.length} x {image.width}")
     interval = image.directory.integer(Tag.JPEG_RESTART_INTERVAL, 0)
-    if lengthwise * crosswise > 1 and interval not in (
+    if several and interval not in (
         0,
         image.segment_length // length * -(-image.segment_width // width),
     ):
