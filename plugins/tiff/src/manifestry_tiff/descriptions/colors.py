@@ -75,7 +75,7 @@ def color_attributes(image: Image, items: Iterable[GdalItem], path: str, context
 
 
 def _decoded_photometric(image: Image) -> int:
-    """The colour space of decoded pixels: JPEG codecs give RGB."""
+    """The colour space of decoded pixels: JPEG codecs and libtiff give RGB."""
     if image.decodes_to_rgb:
         return Photometric.RGB
     return image.photometric
