@@ -268,16 +268,6 @@ def test_groups_that_are_not_there(tmp_path):
             mf.parse(tmp_path / "a.h5", group=group)
 
 
-def test_variables_shorter_than_their_unlimited_dimension_are_reported(tmp_path):
-    path = tmp_path / "ragged.nc"
-    with netCDF4.Dataset(path, "w") as nc:
-        nc.createDimension("t", None)
-        nc.createVariable("a", "i4", ("t",))[:] = np.arange(5)
-        nc.createVariable("b", "i4", ("t",))[:3] = np.arange(3)
-    tree = check(path)
-    assert [(i.path, i.feature, i.severity) for i in tree.issues] == [("b", "dimension of several lengths", "reported")]
-
-
 @pytest.mark.parametrize("version", ["earliest", "latest"])
 def test_scales_of_another_group_name_dimensions_and_labels_stay_attributes(tmp_path, version):
     """Plain HDF5: no netCDF numbers, only lists of references and labels."""

@@ -316,3 +316,42 @@ def test_indexes_of_many_blocks_are_read_past_the_pages(server, tmp_path, monkey
             file.create_dataset(name, data=np.arange(40_000).reshape(200, 200), chunks=(2, 2), maxshape=maximum)
             file.create_dataset(f"{name}_empty", shape=(9, 9), dtype="i4", chunks=(2, 2), maxshape=maximum)
     assert_as_local(url, path)
+
+
+def test_ends_of_short_variables_cost_no_further_round(server, tmp_path):
+    """What is beyond the end of a dataset in its last chunk is looked at together with what is copied."""
+    url, counter = server
+    rounds = {}
+    for name, records in (("even.nc", 3), ("short.nc", 8)):
+        with netCDF4.Dataset(tmp_path / name, "w") as file:
+            file.createDimension("t", None)
+            file.createVariable("texts", str, ("t",))[0] = "a"
+            for n in range(4):
+                file.createVariable(f"v{n}", "i4", ("t",), chunksizes=(200_000,), zlib=True)[:3] = n
+            file.createVariable("t", "i4", ("t",))[:] = np.arange(records)
+            file.createVariable("room", "f8", ("t",), chunksizes=(200_000,))[:records] = 1.0
+        counter.reset()
+        remote = mf.parse(f"{url}/{name}")
+        rounds[name] = counter.rounds
+        assert remote["v3"].shape == (records,)
+        assert_as_local(url, tmp_path / name)
+    assert rounds["short.nc"] == rounds["even.nc"]
+
+
+@pytest.mark.parametrize("options", [{"group": "g7"}, {"include": ["g7/*"]}])
+def test_a_selection_costs_few_rounds_for_the_lengths_of_other_groups(server, tmp_path, options):
+    url, counter = server
+    path = tmp_path / "groups.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("t", None)
+        for n in range(20):
+            for m in range(3):
+                file.createVariable(f"g{n}/v{m}", "f4", ("t",))[: n + 1] = np.ones(n + 1)
+                file.createVariable(f"g{n}/w{m}", "i4", ("t",))
+                file.createVariable(f"g{n}/room{m}", "f8", ("t",), chunksizes=(20_000,))[:1] = n
+    counter.reset()
+    tree = mf.parse(f"{url}/{path.name}", **options)
+    rounds, counter.rounds = counter.rounds, 0
+    mf.parse(f"{url}/{path.name}")
+    assert {array.shape for _, array in tree.walk_arrays()} == {(20,)}
+    assert rounds <= counter.rounds + 4

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,8 @@ from manifestry.plugin import (
 
 from manifestry_hdf5.objects.datasets import Dataset, Identity
 from manifestry_hdf5.objects.datatypes import LONG_DOUBLE
-from manifestry_hdf5.objects.filters import Chain, has_image_codec
+from manifestry_hdf5.objects.filters import Chain, codec_chain, has_image_codec
+from manifestry_hdf5.objects.unlimited_dimensions import beyond
 from manifestry_hdf5.objects.values import chunk_codecs
 from manifestry_hdf5.open_files import OpenFiles
 from manifestry_hdf5.storage.chunked import SkippedFiltersError, chunked_storage, read_tables
@@ -29,6 +32,7 @@ from manifestry_hdf5.storage.contiguous import contiguous_storage, find_raw_file
 from manifestry_hdf5.storage.copying import SMALL, copy_chunks, copy_values
 from manifestry_hdf5.storage.copying_ahead import read_values_ahead
 from manifestry_hdf5.storage.elements import Box, read_elements
+from manifestry_hdf5.storage.lengthening import complete_chunks, has_other_values, lengthen, rows_over_the_end
 from manifestry_hdf5.storage.virtual import virtual_storage, virtual_values
 from manifestry_hdf5.storage.virtual_sources import Part, SourceName, parts_of, source_names
 from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable
@@ -45,6 +49,8 @@ class ArrayBuilder:
     ----------
     datasets
         All that will be asked for: their chunk indexes are read together, at once.
+    shapes
+        Of those that become longer arrays, which netCDF-4 variables do; see `UnlimitedDimensions`.
     files
         The files that are open; sources of virtual datasets are opened and kept there too.
     walker
@@ -53,12 +59,22 @@ class ArrayBuilder:
         Options, limits and issues.
     """
 
-    def __init__(self, datasets: Iterable[Dataset], files: OpenFiles, walker: Walker, context: ParseContext) -> None:
+    def __init__(
+        self,
+        datasets: Iterable[Dataset],
+        shapes: Mapping[Identity, tuple[int, ...]],
+        *,
+        files: OpenFiles,
+        walker: Walker,
+        context: ParseContext,
+    ) -> None:
         self._context = context
+        self._shapes = shapes
         self._files = files
         self._walker = walker
         self._tables: dict[Identity, ChunkTable | ManifestryError] = {}
         self._built: dict[tuple[Identity, int, int], VirtualArray] = {}
+        self._variables: dict[tuple[Identity, int, int], VirtualArray] = {}  # those longer than their datasets
         self._above: list[Identity] = []  # the virtual datasets whose sources are being read
         all_of_them = list(datasets)
         self._read_indexes(all_of_them)
@@ -67,15 +83,30 @@ class ArrayBuilder:
     def _read_values_ahead(self, datasets: Iterable[Dataset]) -> None:
         """Fetch the values that will be copied from remote files, those of all datasets together."""
         limit = self._context.limits.max_inline_bytes
-        copied: dict[str, dict[Identity, Dataset]] = {}
+        of_file: dict[str, dict[Identity, Dataset]] = {}
         for dataset in datasets:
-            if dataset.file.remote and dataset.nbytes <= limit and _has_elements(dataset) and _reason_to_copy(dataset):
-                copied.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset
-        for members in copied.values():
+            if dataset.file.remote and _has_elements(dataset):
+                copied = dataset.nbytes <= limit and bool(_reason_to_copy(dataset))
+                if copied or dataset.identity in self._shapes:
+                    of_file.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset
+        for members in of_file.values():
             file = next(iter(members.values())).file
             tables = {name: self._tables.get(name) for name in members}
-            sound = {name: table for name, table in tables.items() if not isinstance(table, ManifestryError)}
-            read_values_ahead(file, ((members[name], table) for name, table in sound.items()), limit)
+            sound = [(members[name], t) for name, t in tables.items() if not isinstance(t, ManifestryError)]
+            copies = [(dataset, table) for dataset, table in sound if _reason_to_copy(dataset)]
+            others = [
+                span for dataset, table in sound if not _reason_to_copy(dataset) for span in self._ends(dataset, table)
+            ]
+            read_values_ahead(file, copies, others, limit)
+
+    def _ends(self, dataset: Dataset, table: ChunkTable | None) -> Iterable[tuple[int, int]]:
+        """The chunks of a dataset that reach over its end, where its variable goes on."""
+        if table is None or (shape := self._shapes.get(dataset.identity)) is None:
+            return ()
+        rows = rows_over_the_end(dataset, table, shape)
+        if int(table.sizes[rows].sum()) > self._context.limits.max_inline_bytes:
+            return ()  # they are refused
+        return zip(table.offsets[rows].tolist(), (table.offsets + table.sizes)[rows].tolist(), strict=True)
 
     def _read_indexes(self, datasets: Iterable[Dataset]) -> None:
         by_file: dict[str, dict[Identity, Dataset]] = {}
@@ -104,12 +135,45 @@ class ArrayBuilder:
             self._tables.pop(dataset.identity, None)  # a manifest needs less
         return self._built[dataset.key]
 
+    def variable(self, dataset: Dataset) -> VirtualArray:
+        """The array of a dataset as netCDF has it: as long as its unlimited dimensions where it is one of netCDF-4.
+
+        Raises
+        ------
+        UnsupportedFeatureError, MalformedFileError
+            As `build`.
+        """
+        shape = self._shapes.get(dataset.identity)
+        if shape is None:
+            return self.build(dataset)
+        if dataset.key not in self._variables:
+            array = self._lengthened(dataset, shape)
+            if math.prod(shape) * dataset.stored_itemsize < (self._context.inline_below or 0):
+                array = copy_chunks(array, dataset)
+            self._variables[dataset.key] = array
+        return self._variables[dataset.key]
+
+    def _lengthened(self, dataset: Dataset, shape: tuple[int, ...]) -> VirtualArray:
+        """The array of a dataset with the elements that its variable has beyond its end."""
+        rest = beyond(dataset)
+        if _needs_index(dataset):
+            self._read_indexes([dataset])
+        filled = replace(dataset, fill=rest.fill)
+        array = self._build(filled)
+        if has_other_values(array, dataset, shape, rest):
+            if isinstance(dataset.layout, ChunkLayout):
+                table = self._table(dataset)
+                array = complete_chunks(array, dataset, shape, beyond=rest, table=table, context=self._context)
+            else:
+                array = self._copy(filled, "dataset shorter than its unlimited dimension")
+        self._tables.pop(dataset.identity, None)
+        return lengthen(array, dataset, shape, self._context.budget)
+
     def _build(self, dataset: Dataset) -> VirtualArray:
         if not _has_elements(dataset):
             chunk_shape = dataset.chunk_shape or tuple(max(1, n) for n in dataset.shape)
             grid = _grid(dataset, chunk_shape).grid_shape(dataset.shape + dataset.element.shape)
-            codecs = chunk_codecs(dataset.element, dataset.element.dtype)  # nothing is stored, so nothing needs more
-            return _array(dataset, ChunkManifest.missing(grid), chunk_shape, Chain(codecs, replaces_bytes=True))
+            return _array(dataset, ChunkManifest.missing(grid), chunk_shape, _chain_of_nothing(dataset))
         reason = _reason_to_copy(dataset)
         if reason:
             return self._copy(dataset, reason)
@@ -213,6 +277,14 @@ def _reason_to_copy(dataset: Dataset) -> str:
     if dataset.element.storage and dataset.nbytes <= SMALL and not has_image_codec(dataset.filters):
         return "elements that need a codec"
     return ""
+
+
+def _chain_of_nothing(dataset: Dataset) -> Chain:
+    """The codecs of a dataset without elements: as others like it have them, whose chunks it may be joined with."""
+    with suppress(UnsupportedFeatureError):
+        if dataset.chunk_shape is not None and not dataset.element.by_value:
+            return codec_chain(dataset.filters, dataset.element, dataset.chunk_bytes, dataset.ndim)
+    return Chain(chunk_codecs(dataset.element, dataset.element.dtype), replaces_bytes=True)
 
 
 def _needs_index(dataset: Dataset) -> bool:

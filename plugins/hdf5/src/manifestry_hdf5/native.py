@@ -23,6 +23,7 @@ from manifestry.plugin import (
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.datatypes import ElementType, Endian
 from manifestry_hdf5.objects.texts import decode_text
+from manifestry_hdf5.objects.unlimited_dimensions import beyond
 from manifestry_hdf5.open_files import OpenFiles
 from manifestry_hdf5.structures.data_objects.data_layout_message import VirtualLayout
 from manifestry_hdf5.walk import Walker
@@ -103,7 +104,7 @@ class NativeHdf5:
             with translated(_LIBRARY_ERRORS, MalformedFileError, path):
                 paths = (self._path(value, dataset.id) for value in values.reshape(-1).tolist())
                 values = _objects(paths, values.shape)
-        return model_values(values, described.element)[inside]
+        return _up_to(selection, model_values(values, described.element)[inside], described)
 
     def _described(self, path: str) -> tuple[Dataset, str, list[str]]:
         """A dataset and its path, or the field of records at a path, with the path of their dataset and the names in it."""
@@ -125,6 +126,17 @@ class NativeHdf5:
         """Close the file."""
         self._id.close()
         self._files.close()
+
+
+def _up_to(selection: Sequence[slice], values: Values, dataset: Dataset) -> Values:
+    """The elements of a selection that goes beyond the end of a dataset, as variables of netCDF-4 do."""
+    lengths = (n if s.stop is None else s.stop - (s.start or 0) for s, n in zip(selection, values.shape, strict=False))
+    shape = (*lengths, *values.shape[len(selection) :])
+    if shape == values.shape:
+        return values
+    whole = np.full(shape, beyond(dataset).fill, values.dtype)
+    whole[tuple(slice(n) for n in values.shape)] = values
+    return whole
 
 
 def _open(path: bytes, *, swmr: bool) -> Any:

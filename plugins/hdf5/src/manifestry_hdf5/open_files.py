@@ -142,6 +142,12 @@ class Hdf5File:
         if self.remote:
             self.objects.read_ahead(group, "", lambda path: not path, context.limits.max_arrays)
 
+    def read_rest_ahead(self, context: ParseContext) -> None:
+        """Read the objects below groups that were left out all together, where that saves anything."""
+        if self.remote:
+            hints = ReadingAhead(self.superblock, self.objects.shared, lambda _: False)
+            self.objects.read_rest_ahead(self.superblock.root, context.limits.max_arrays, hints)
+
     def dataspace(self, message: bytes) -> Dataspace:
         """The dimensions that a message says; those of attributes are nearly all the same.
 

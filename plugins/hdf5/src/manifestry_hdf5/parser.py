@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from manifestry.plugin import ParseContext, Source, VirtualArray, VirtualGroup
@@ -11,7 +11,8 @@ from manifestry_hdf5.arrays import ArrayBuilder
 from manifestry_hdf5.objects.attributes import visible_attributes
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.dimensions import DimensionNames, is_netcdf
-from manifestry_hdf5.open_files import OpenFiles
+from manifestry_hdf5.objects.unlimited_dimensions import UnlimitedDimensions
+from manifestry_hdf5.open_files import Hdf5File, OpenFiles
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.sidecar import tree_of_sidecar
 from manifestry_hdf5.walk import Group, Walker
@@ -37,10 +38,11 @@ class Hdf5Parser:
                 paths_of_references=options.references == "paths",
                 compounds_as_groups=options.compounds == "groups",
             )
-            root = walker.walk(files.open(source), context.group)
-            tree = _Assembly(root, walker, files, context).tree()
-            for file in files.being_written():
-                message = f"{file.source.url}: this is what it holds now, as h5py reads it with swmr=True"
+            file = files.open(source)
+            root = walker.walk(file, context.group)
+            tree = _Assembly(root, file, walker=walker, files=files, context=context).tree()
+            for written in files.being_written():
+                message = f"{written.source.url}: this is what it holds now, as h5py reads it with swmr=True"
                 context.report("", "file that is still being written", message)
             return tree
 
@@ -60,17 +62,40 @@ def _deepest_first(group: Group) -> Iterator[Group]:
 class _Assembly:
     """Makes the tree of what the walk found."""
 
-    def __init__(self, root: Group, walker: Walker, files: OpenFiles, context: ParseContext) -> None:
+    def __init__(self, root: Group, file: Hdf5File, *, walker: Walker, files: OpenFiles, context: ParseContext) -> None:
         self._root = root
         self._context = context
         outer = walker.outer
         groups = [*outer, *root.walk()]
-        datasets = (dataset for group in root.walk() for dataset in group.datasets.values())
-        self._builder = ArrayBuilder(datasets, files, walker, context)
         self._names = DimensionNames({group.path: group.scales for group in groups})
         top = outer[0] if outer else root
         self._netcdf = is_netcdf(top.attributes, (s for group in groups for s in group.scales.values()))
         self._dims: dict[str, tuple[str | None, ...]] = {}
+        self._unlimited = UnlimitedDimensions(
+            self._names, (s for group in groups for s in group.scales.values() if self._netcdf)
+        )
+        self._measure_unlimited(groups, walker, file)
+        datasets = [dataset for group in root.walk() for dataset in group.datasets.values()]
+        shapes = {
+            dataset.identity: shape
+            for group in root.walk()
+            for name, dataset in group.datasets.items()
+            if (shape := self._shape(group, name)) != dataset.axes.lengths
+        }
+        self._builder = ArrayBuilder(datasets, shapes, files=files, walker=walker, context=context)
+
+    def _measure_unlimited(self, groups: Sequence[Group], walker: Walker, file: Hdf5File) -> None:
+        """Take the lengths of all variables of the file into account, those of groups that were not asked for too."""
+        wanted = ((g.scales[name], dataset.axes) for g in self._root.walk() for name, dataset in g.datasets.items())
+        if walker.partial and any(self._unlimited.of(scale, axes) for scale, axes in wanted):
+            groups = [*groups, walker.unwalked(file)]
+        for group in groups:
+            for name, axes in group.axes.items():
+                self._unlimited.see(group.scales[name], axes)
+
+    def _shape(self, group: Group, name: str) -> tuple[int, ...]:
+        """The shape of the array that a dataset becomes."""
+        return self._unlimited.lengths(group.scales[name], group.axes[name])
 
     def tree(self) -> VirtualGroup:
         """The whole tree."""
@@ -105,11 +130,11 @@ class _Assembly:
                 self._context.report(path, "several scales on one dimension", f"axis {axis} is called {names[axis]}")
 
     def _report_sizes(self, group: Group) -> None:
-        """Report dimensions of several lengths: netCDF-4 pads what is shorter than an unlimited dimension, Zarr does not."""
+        """Report dimensions of several lengths."""
         seen: dict[str, int] = {}
         for name in group.datasets:
             path = f"{group.path}/{name}".lstrip("/")
-            for dim, size in zip(self._dims[path], group.axes[name].lengths, strict=True):
+            for dim, size in zip(self._dims[path], self._shape(group, name), strict=True):
                 if dim is not None and seen.setdefault(dim, size) != size:
                     message = f"{dim} has {size} elements here and {seen[dim]} in another array of the group"
                     self._context.report(path, "dimension of several lengths", message)
@@ -128,7 +153,7 @@ class _Assembly:
 
     def _array(self, dataset: Dataset, group: Group, name: str, path: str) -> VirtualArray:
         """The array of a dataset under one of its names."""
-        array = self._builder.build(dataset)
+        array = self._builder.variable(dataset)
         scale = group.scales[name].is_scale
         attributes = visible_attributes(array.attributes, scale=scale, netcdf=self._netcdf)
         return VirtualArray(array.metadata.with_(attributes=attributes, dims=self._dims[path]), array.manifest)

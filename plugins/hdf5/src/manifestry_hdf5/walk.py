@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from manifestry.plugin import (
     MalformedFileError,
+    ManifestryError,
     OptionError,
     ParseContext,
     SourceError,
@@ -96,7 +97,10 @@ class Walker:
     Attributes
     ----------
     outer
-        Groups above the one that was asked for, from the root on, with nothing but their scales and attributes.
+        Groups above the one that was asked for, from the root on: their attributes, and what their datasets say about
+        dimensions.
+    partial
+        Whether there may be groups that were not walked.
     """
 
     def __init__(
@@ -120,6 +124,7 @@ class Walker:
         self._count = 0
         self._datasets: dict[Identity, Dataset] = {}
         self.outer: list[Group] = []
+        self.partial = False
 
     def walk(self, file: Hdf5File, path: str) -> Group:
         """The group at `path` of a file and everything below it.
@@ -133,6 +138,7 @@ class Walker:
         """
         place = self._group_at(file, path)
         parts = path.split("/") if path else []
+        self.partial = bool(parts)
         for depth in range(len(parts)):
             above = "/".join(parts[:depth])
             self.outer.append(self._scales_of(*self._group_at(file, above), f"/{above}"))
@@ -156,8 +162,36 @@ class Walker:
         for link in file.objects.links(address):
             hard = link.kind is LinkKind.HARD
             if hard and kind_of(file.objects.header(link.address)) is ObjectKind.DATASET:
-                group.scales[decode_text(link.name)] = self._scale(file, link.address, path)
+                self._measure(file, group, decode_text(link.name), link.address)
         return group
+
+    def unwalked(self, file: Hdf5File) -> Group:
+        """What all datasets of a file say about dimensions, whatever was asked for; one that is damaged says nothing."""
+        group = Group(path="")
+        file.read_rest_ahead(self._context)
+        seen, waiting = {file.superblock.root}, [file.superblock.root]
+        while waiting:
+            for link in _members(file, waiting.pop()):
+                if link.kind is not LinkKind.HARD or link.address in seen:
+                    continue
+                seen.add(link.address)
+                if len(seen) > self._context.limits.max_arrays:
+                    raise MalformedFileError(f"more than {self._context.limits.max_arrays} objects")
+                with suppress(ManifestryError):
+                    kind = kind_of(file.objects.header(link.address))
+                    if kind is ObjectKind.GROUP:
+                        waiting.append(link.address)
+                    elif kind is ObjectKind.DATASET:
+                        self._measure(file, group, f"{link.address:#x}", link.address)
+        return group
+
+    def _measure(self, file: Hdf5File, group: Group, name: str, address: int) -> Scale:
+        """Add what a dataset that is not wanted says about dimensions."""
+        path = f"{group.path}/{name}".lstrip("/")
+        scale = group.scales[name] = self._scale(file, address, path)
+        if not scale.only_dimension:
+            group.axes[name] = read_axes(file, file.objects.header(address), self._space(file, address, path))
+        return scale
 
     def _group(self, file: Hdf5File, address: int, path: str) -> Group:
         group = Group(path=path)
@@ -222,6 +256,7 @@ class Walker:
 
     def _subgroup(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
         if not self._context.wants_group(path):
+            self.partial = True
             return
         if (file.source.url, address) in self._above:
             self._context.report(path, "link to a group that it is in", "the cycle is cut here")
@@ -237,9 +272,7 @@ class Walker:
             self._records(file, group, address, path, datatype)
             return
         if not self._context.wants(path):
-            scale = group.scales[name] = self._scale(file, address, path)
-            if not scale.only_dimension:
-                group.axes[name] = read_axes(file, header, self._space(file, address, path))
+            self._measure(file, group, name, address)
             return
         identity = (file.source.url, address)
         earlier = self._datasets.get(identity)  # the same dataset under another name
@@ -395,3 +428,10 @@ class Walker:
                     else read_dataset(found, identity, target, self._context, attributes={}, space=space, field=member)
                 )
         return None
+
+def _members(file: Hdf5File, group: int) -> Sequence[Link]:
+    """The links of a group, none where they cannot be read."""
+    try:
+        return file.objects.links(group)
+    except ManifestryError:
+        return ()

@@ -25,7 +25,7 @@ import numpy as np
 
 from manifestry_hdf5.objects.datasets import Identity
 from manifestry_hdf5.objects.datatypes import is_integer
-from manifestry_hdf5.structures.data_objects.dataspace_message import Dataspace
+from manifestry_hdf5.structures.data_objects.dataspace_message import UNLIMITED, Dataspace
 
 __all__ = ["ONLY_DIMENSION", "SCALE_ATTRIBUTES", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
 
@@ -52,8 +52,8 @@ class Scale:
         ``_Netcdf4Coordinates``, or None.
     attached
         For each axis, the identities of the scales attached to it; None where the dataset has no list.
-    length, unlimited
-        Of the first axis.
+    length, unlimited, endless
+        Of the first axis: its elements, whether it may grow, and whether it may do so without end.
     """
 
     identity: Identity
@@ -64,6 +64,7 @@ class Scale:
     attached: tuple[tuple[Identity, ...], ...] | None = None
     length: int = 0
     unlimited: bool = False
+    endless: bool = False
 
 
 SCALE_ATTRIBUTES: Final = frozenset({"CLASS", "NAME", "_Netcdf4Dimid", "_Netcdf4Coordinates", "DIMENSION_LIST"})
@@ -89,6 +90,7 @@ def read_scale(space: Dataspace, identity: Identity, attributes: Mapping[str, An
         scale.only_dimension = isinstance(name, str) and name.startswith(ONLY_DIMENSION)
         scale.length = space.shape[0] if space.shape else 1
         scale.unlimited = space.maximum[:1] != space.shape[:1]
+        scale.endless = space.maximum[:1] == (UNLIMITED,)
     numbers = _integers(attributes.get("_Netcdf4Dimid"))
     scale.number = numbers[0] if numbers else None
     scale.coordinates = _integers(attributes.get("_Netcdf4Coordinates")) or None
@@ -128,7 +130,7 @@ class DimensionNames:
 
     def __init__(self, scales: Mapping[str, Mapping[str, Scale]]) -> None:
         self._by_identity: dict[Identity, str] = {}
-        self._by_number: dict[int, str] = {}
+        self._by_number: dict[int, Identity] = {}
         self._sizes: dict[str, list[tuple[str, int, bool]]] = {}  # group → its dimensions with names
         self._next = 0
         for group, members in scales.items():
@@ -141,7 +143,7 @@ class DimensionNames:
             return
         self._by_identity[scale.identity] = name
         if scale.number is not None:
-            self._by_number.setdefault(scale.number, name)
+            self._by_number.setdefault(scale.number, scale.identity)
         self._remember(group, name, scale.length, grows=scale.unlimited)
         self._next = max(self._next, 0 if scale.number is None else scale.number + 1, len(self._by_identity))
 
@@ -149,20 +151,26 @@ class DimensionNames:
         """Keep a dimension of a group; one without elements is unlimited to netCDF-C, whatever the file says."""
         self._sizes.setdefault(group, []).append((name, size, grows or not size))
 
+    def axis_scales(self, scale: Scale, ndim: int) -> list[Identity | None]:
+        """For each axis of an array the scale of its dimension, the first where several are attached to it."""
+        scales: list[Identity | None] = [None] * ndim
+        if scale.coordinates is not None and len(scale.coordinates) == ndim:
+            scales = [self._by_number.get(number) for number in scale.coordinates]
+        elif scale.is_scale and ndim:
+            scales[0] = scale.identity
+        for axis, targets in enumerate((scale.attached or ())[:ndim]):
+            if scales[axis] is None:
+                scales[axis] = next((target for target in targets if target in self._by_identity), None)
+        return scales
+
     def axis_names(self, name: str, scale: Scale, ndim: int) -> tuple[list[str | None], list[int]]:
         """The names that the file has for the axes of one array, and the axes with several scales."""
-        names: list[str | None] = [None] * ndim
-        if scale.coordinates is not None and len(scale.coordinates) == ndim:
-            names = [self._by_number.get(number) for number in scale.coordinates]
-        elif scale.is_scale and ndim:
-            names[0] = scale_name(name)
-        several = []
-        for axis, targets in enumerate((scale.attached or ())[:ndim]):
-            attached = [self._by_identity[t] for t in targets if t in self._by_identity]
-            if names[axis] is None and attached:
-                names[axis] = attached[0]
-            if len(attached) > 1:
-                several.append(axis)
+        names: list[str | None] = [
+            scale_name(name) if one == scale.identity else self._by_identity.get(one) if one is not None else None
+            for one in self.axis_scales(scale, ndim)
+        ]
+        attached = (scale.attached or ())[:ndim]
+        several = [axis for axis, targets in enumerate(attached) if sum(t in self._by_identity for t in targets) > 1]
         return names, several
 
     def add_phony_names(

@@ -136,9 +136,32 @@ class ObjectTable:
         hints
             What will be asked for besides, where to have it beforehand saves anything.
         """
-        if root in self._read_ahead:
-            return
-        ahead = _Ahead({root: path}, wants_group, hints)
+        if root not in self._read_ahead:
+            self._read_below(_Ahead({root: path}, wants_group, hints), max_objects)
+
+    def read_rest_ahead(self, root: int, max_objects: int, hints: ReadingAhead) -> None:
+        """Read what is below those groups under one that `read_ahead` has left out, all together."""
+        unread: list[int] = []
+        seen, waiting = {root}, [root]
+        while waiting:
+            address = waiting.pop()
+            links = self._links.get(address)
+            if isinstance(links, list):
+                members = {link.address for link in links if link.kind is LinkKind.HARD} - seen
+                seen |= members
+                waiting += members
+            elif links is None and self._may_be_group(address):
+                unread.append(address)
+        self._read_below(_Ahead(dict.fromkeys(unread, ""), lambda _: True, hints), max_objects)
+
+    def _may_be_group(self, address: int) -> bool:
+        header = self._headers.get(address, ())
+        return not isinstance(header, ManifestryError) and (
+            not header or any(message[0] in _GROUP_MESSAGES for message in header)
+        )
+
+    def _read_below(self, ahead: _Ahead, max_objects: int) -> None:
+        """Read some objects and all below them."""
 
         def follow(part: _Part, found: Any) -> Parts[_Part]:
             kind, address = part
@@ -148,9 +171,9 @@ class ObjectTable:
                 self._links[address] = found
                 more = not isinstance(found, ManifestryError) and len(ahead.paths) <= max_objects
                 return self._members(found, address, ahead) if more else ()
-            return self._follow_attributes(address, found, hints) if kind == _ATTRIBUTES else ()
+            return self._follow_attributes(address, found, ahead.hints) if kind == _ATTRIBUTES else ()
 
-        read_growing(self._unread([root], ahead), follow, self._fetch, hints.at_hand if hints else None)
+        read_growing(self._unread(list(ahead.paths), ahead), follow, self._fetch, ahead.hints.at_hand if ahead.hints else None)
 
     def _unread(self, addresses: Iterable[int], ahead: _Ahead) -> Parts[_Part]:
         """Readers of some headers; of those that are known nothing is read."""

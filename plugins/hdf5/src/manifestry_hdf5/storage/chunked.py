@@ -30,7 +30,7 @@ from manifestry_hdf5.structures.data_objects.filter_pipeline_message import Filt
 if TYPE_CHECKING:
     from manifestry_hdf5.open_files import Hdf5File
 
-__all__ = ["SkippedFiltersError", "chunked_storage", "read_tables"]
+__all__ = ["SkippedFiltersError", "chunked_storage", "read_tables", "usual_mask"]
 
 _SAME_SIZE: Final = frozenset({FilterNumber.SHUFFLE, FilterNumber.FLETCHER32})
 """Filters after which a chunk has a size that does not depend on what it holds."""
@@ -112,8 +112,7 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
         chain = codec_chain(dataset.filters, dataset.element, chunk_bytes, dataset.ndim)
         return _references(dataset, grid, table, context.budget), chain
     masks = masks & np.uint32((1 << len(dataset.filters)) - 1)
-    distinct, counts = np.unique(masks, return_counts=True)
-    usual = int(distinct[int(np.argmax(counts))])
+    usual = usual_mask(dataset, table)
     odd = masks != usual
     chain = codec_chain(remaining_filters(dataset, usual), dataset.element, chunk_bytes, dataset.ndim)
     if not odd.any():
@@ -129,6 +128,14 @@ def chunked_storage(dataset: Dataset, table: ChunkTable, context: ParseContext) 
             raise SkippedFiltersError("filters skipped for some chunks", dataset.path, "repack the file (h5repack)")
         return _references(dataset, grid, table, context.budget), optional
     return _with_inline(_references(dataset, grid, table, context.budget), table, odd, encoded), chain
+
+
+def usual_mask(dataset: Dataset, table: ChunkTable) -> int:
+    """The filter mask that most chunks have."""
+    if not table.masks.any():
+        return 0
+    distinct, counts = np.unique(table.masks & np.uint32((1 << len(dataset.filters)) - 1), return_counts=True)
+    return int(distinct[int(np.argmax(counts))])
 
 
 def _check_sizes(dataset: Dataset, table: ChunkTable) -> None:

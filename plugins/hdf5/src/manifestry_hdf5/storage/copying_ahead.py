@@ -21,8 +21,13 @@ _ADDRESS_WIDTHS = (2, 4, 8)
 type _Ranges = list[tuple[int, int]]
 
 
-def read_values_ahead(file: Hdf5File, copied: Iterable[tuple[Dataset, ChunkTable | None]], limit: int) -> None:
-    """Fetch what datasets of a file are copied from.
+def read_values_ahead(
+    file: Hdf5File,
+    copied: Iterable[tuple[Dataset, ChunkTable | None]],
+    others: Iterable[tuple[int, int]],
+    limit: int,
+) -> None:
+    """Fetch what datasets of a file are copied from, and other ranges of bytes.
 
     Parameters
     ----------
@@ -38,7 +43,7 @@ def read_values_ahead(file: Hdf5File, copied: Iterable[tuple[Dataset, ChunkTable
         if limit < 0:
             break
         places.append((dataset, ranges))
-    file.prefetch([span for _, ranges in places for span in ranges])
+    file.prefetch([*(span for _, ranges in places for span in ranges), *others])
     addresses: set[int] = set()
     for dataset, ranges in places:
         if isinstance(dataset.datatype, VariableLength) and not dataset.filters and dataset.field is None:
