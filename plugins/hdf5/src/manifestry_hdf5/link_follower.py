@@ -59,6 +59,22 @@ class LinkFollower:
         except NowhereError as error:
             raise MalformedFileError(f"{path}: {error}") from error
 
+    def link_path(self, file: Hdf5File, path: str) -> str:
+        """The path by links to the array at a path of the tree; see `NetcdfNames`.
+
+        Raises
+        ------
+        MalformedFileError, UnsupportedFeatureError
+            As `follow`.
+        """
+        above, slash, name = path.rpartition("/")
+        place, group = self.follow(file, above.encode(), path)
+        if kind_of(place.objects.header(group)) is not ObjectKind.GROUP:
+            return path  # a field of records
+        names = place.netcdf_names
+        link = next((link for link, shown in names.of(group).items() if shown == name), name)
+        return path if link == name or names.is_taken(group, name) else f"{above}{slash}{link}"
+
     def target(self, file: Hdf5File, start: int, target: bytes, path: str, *, followed: int = 0) -> Place:
         """The object that a path leads to, seen from a group, and the file that it is in.
 

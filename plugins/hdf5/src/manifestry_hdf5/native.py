@@ -20,6 +20,7 @@ from manifestry.plugin import (
     translated,
 )
 
+from manifestry_hdf5.link_follower import LinkFollower
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.datatypes import ElementType, Endian
 from manifestry_hdf5.objects.texts import decode_text
@@ -70,6 +71,7 @@ class NativeHdf5:
         self._files = OpenFiles(allow)
         self._file = self._files.open(source)
         self._walker = Walker(self._files, ParseContext(), follow_external=False)
+        self._links = LinkFollower(self._files, follow_external=False)
         with translated(_LIBRARY_ERRORS, MalformedFileError, source.url):
             self._id = (
                 h5py.File(source.blocks(), "r")
@@ -87,6 +89,7 @@ class NativeHdf5:
         UnsupportedFeatureError
             They are in other files, and libhdf5 would look for them elsewhere or may not look there.
         """
+        path = self._links.link_path(self._file, path)
         described, place, names = self._described(path)
         elsewhere = isinstance(described.layout, VirtualLayout) or described.external is not None
         if elsewhere and (self._file.remote or self._files.restricted):  # libhdf5 asks nobody where it may look

@@ -21,6 +21,7 @@ from manifestry.plugin import (
 
 from manifestry_hdf5.file_bytes import FileBytes, LocalFile, PatchedFile, RemoteFile
 from manifestry_hdf5.linked_files import PointsBy, find_linked_file
+from manifestry_hdf5.objects.netcdf_names import NetcdfNames
 from manifestry_hdf5.objects.object_paths import ObjectPaths
 from manifestry_hdf5.objects.object_table import ObjectTable
 from manifestry_hdf5.objects.reading_ahead import ReadingAhead
@@ -63,6 +64,8 @@ class Hdf5File:
         Where values of variable length are.
     objects, paths
         Its objects by the addresses of their headers, and the paths of those.
+    netcdf_names
+        The names of variables that netCDF-4 has stored under others.
     files
         The file as the table that manifests share.
     common, attributes
@@ -94,7 +97,8 @@ class Hdf5File:
         self.heap = GlobalHeap(self.read, self.superblock)
         table = find_message(extension, SHARED_TABLE_MESSAGE)
         self.objects = ObjectTable(self.superblock, None if table is None else table.data, self._octets.fetch)
-        self.paths = ObjectPaths(self.objects, self.superblock.root)
+        self.netcdf_names = NetcdfNames(self.objects, self.superblock.root)
+        self.paths = ObjectPaths(self.objects, self.superblock.root, self.netcdf_names)
 
     @property
     def being_written(self) -> bool:

@@ -121,7 +121,7 @@ class _Assembly:
 
     def _name(self, group: Group, name: str) -> None:
         """Name the dimensions of one dataset."""
-        path, axes = f"{group.path}/{name}".lstrip("/"), group.axes[name]
+        path, axes = group.path_of(name), group.axes[name]
         names, several = self._names.axis_names(name, group.scales[name], len(axes.lengths))
         self._names.add_phony_names(group.path, axes.lengths, axes.unlimited, names)
         if name in group.datasets:
@@ -133,7 +133,7 @@ class _Assembly:
         """Report dimensions of several lengths."""
         seen: dict[str, int] = {}
         for name in group.datasets:
-            path = f"{group.path}/{name}".lstrip("/")
+            path = group.path_of(name)
             for dim, size in zip(self._dims[path], self._shape(group, name), strict=True):
                 if dim is not None and seen.setdefault(dim, size) != size:
                     message = f"{dim} has {size} elements here and {seen[dim]} in another array of the group"
@@ -142,9 +142,9 @@ class _Assembly:
     def _group(self, group: Group) -> VirtualGroup:
         arrays = {}
         for name, dataset in group.datasets.items():
-            path = f"{group.path}/{name}".lstrip("/")
+            path = group.path_of(name)
             with self._context.isolate(path):
-                arrays[name] = self._array(dataset, group, name, path)
+                arrays[group.names.get(name, name)] = self._array(dataset, group, name, path)
         return VirtualGroup(
             arrays,
             groups={name: self._group(child) for name, child in group.groups.items()},

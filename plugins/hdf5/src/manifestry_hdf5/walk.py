@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -62,6 +62,8 @@ class Group:
         What the datasets of the group say about dimensions, wanted or not.
     axes
         Those of the datasets, wanted or not, refused or not.
+    names
+        What datasets are called in netCDF-4, by the names of their links, which count here; of those that differ.
     """
 
     path: str
@@ -70,6 +72,11 @@ class Group:
     groups: dict[str, Group] = field(default_factory=dict)
     scales: dict[str, Scale] = field(default_factory=dict)
     axes: dict[str, Axes] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def path_of(self, name: str) -> str:
+        """The path of a dataset by the name of its link."""
+        return f"{self.path}/{self.names.get(name, name)}".lstrip("/")
 
     def walk(self) -> Iterator[Group]:
         """The group and all below it, parents first."""
@@ -187,7 +194,7 @@ class Walker:
 
     def _measure(self, file: Hdf5File, group: Group, name: str, address: int) -> Scale:
         """Add what a dataset that is not wanted says about dimensions."""
-        path = f"{group.path}/{name}".lstrip("/")
+        path = group.path_of(name)
         scale = group.scales[name] = self._scale(file, address, path)
         if not scale.only_dimension:
             group.axes[name] = read_axes(file, file.objects.header(address), self._space(file, address, path))
@@ -201,10 +208,11 @@ class Walker:
             group.attributes = read_attributes(file, address, path, self._context)
             links = file.objects.links(address)
             times = Counter(map(_BY_NAME, links))
+            group.names = file.netcdf_names.of(address)
             for link in links:
                 name = self._name(link.name, path)
                 if name is not None:
-                    with self._context.isolate(f"{path}/{name}".lstrip("/")):
+                    with self._context.isolate(group.path_of(name)):
                         if (count := times[link.name]) > 1:  # libhdf5 opens either of them
                             raise MalformedFileError(f"group {path or '/'}: {count} links have the name {name!r}")
                         self._link(file, group, address, name, link)
@@ -226,9 +234,12 @@ class Walker:
         return name
 
     def _link(self, file: Hdf5File, group: Group, address: int, name: str, link: Link) -> None:
-        path = f"{group.path}/{name}".lstrip("/")
+        path = group.path_of(name)
+        if name in group.names and file.netcdf_names.is_taken(address, group.names[name]):
+            hint = "leave it out with on_unsupported='skip' (--on-unsupported skip)"
+            raise UnsupportedFeatureError(f"variable {name} beside another of its name", path, hint)
         if link.kind is LinkKind.HARD:
-            self._add_object(file, group, link.address, path)
+            self._add_object(file, group, link.address, name)
         elif link.kind is LinkKind.USER_DEFINED:
             self._context.report(path, "user-defined link", "only the program that made it knows what it leads to")
         elif link.kind is LinkKind.EXTERNAL and not self._follow_external:
@@ -241,10 +252,11 @@ class Walker:
                 hint = f"{error}; leave it out with on_unsupported='skip' (--on-unsupported skip)"
                 raise UnsupportedFeatureError(f"{kind} link that leads nowhere", path, hint) from error
             else:
-                self._add_object(other, group, child, path)
+                self._add_object(other, group, child, name)
 
-    def _add_object(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
+    def _add_object(self, file: Hdf5File, group: Group, address: int, name: str) -> None:
         """Add the group or dataset that a link leads to."""
+        path = group.path_of(name)
         self._count += 1
         if self._count > self._context.limits.max_arrays:
             raise MalformedFileError(f"{path}: more than {self._context.limits.max_arrays} objects")
@@ -252,7 +264,7 @@ class Walker:
         if kind is ObjectKind.GROUP:
             self._subgroup(file, group, address, path)
         elif kind is ObjectKind.DATASET:
-            self._dataset(file, group, address, path)
+            self._dataset(file, group, address, name)
 
     def _subgroup(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
         if not self._context.wants_group(path):
@@ -265,11 +277,11 @@ class Walker:
         else:
             group.groups[path.rpartition("/")[2]] = self._group(file, address, path)
 
-    def _dataset(self, file: Hdf5File, group: Group, address: int, path: str) -> None:
-        name, header = path.rpartition("/")[2], file.objects.header(address)
+    def _dataset(self, file: Hdf5File, group: Group, address: int, name: str) -> None:
+        path, header = group.path_of(name), file.objects.header(address)
         if self._compounds_as_groups and is_for_groups(datatype := read_datatype(file, header)):
             assert isinstance(datatype, Compound)
-            self._records(file, group, address, path, datatype)
+            self._records(file, group, address, name, datatype)
             return
         if not self._context.wants(path):
             self._measure(file, group, name, address)
@@ -291,15 +303,15 @@ class Walker:
             group.datasets[name] = self._datasets[identity] = dataset
             group.axes[name] = dataset.axes
 
-    def _records(self, file: Hdf5File, group: Group, address: int, path: str, datatype: Compound) -> None:
+    def _records(self, file: Hdf5File, group: Group, address: int, name: str, datatype: Compound) -> None:
         """Add the records of a dataset as a group of arrays, one for each field; fields that are records are groups in it."""
-        name, header, identity = path.rpartition("/")[2], file.objects.header(address), (file.source.url, address)
+        path, header, identity = group.path_of(name), file.objects.header(address), (file.source.url, address)
         attributes, space = read_attributes(file, address, path, self._context), self._space(file, address, path)
         scale = group.scales[name] = read_scale(space, identity, attributes)
         group.axes[name] = read_axes(file, header, space)
         if not self._context.wants_group(path):
             return
-        top = group.groups[name] = Group(path=path, attributes=attributes)
+        top = group.groups[group.names.get(name, name)] = Group(path=path, attributes=attributes)
         for member in fields_of(datatype):
             inner: Group | None = top
             for raw in member.names[:-1]:

@@ -27,11 +27,26 @@ from manifestry_hdf5.objects.datasets import Identity
 from manifestry_hdf5.objects.datatypes import is_integer
 from manifestry_hdf5.structures.data_objects.dataspace_message import UNLIMITED, Dataspace
 
-__all__ = ["ONLY_DIMENSION", "SCALE_ATTRIBUTES", "DimensionNames", "Scale", "is_netcdf", "read_scale"]
+__all__ = [
+    "NETCDF_MARKS",
+    "NOT_COORDINATE",
+    "ONLY_DIMENSION",
+    "SCALE_ATTRIBUTES",
+    "SCALE_MARKS",
+    "DimensionNames",
+    "Scale",
+    "is_netcdf",
+    "read_scale",
+]
 
 ONLY_DIMENSION: Final = "This is a netCDF dimension but not a netCDF variable"
-_NOT_COORDINATE: Final = "_nc4_non_coord_"
+NOT_COORDINATE: Final = "_nc4_non_coord_"
 """What netCDF-4 puts before the name of a variable that has the name of a dimension and is not its coordinate."""
+
+NETCDF_MARKS: Final = frozenset({"_NCProperties", "_nc3_strict"})
+"""Attributes of the root group by which a file is one of netCDF-4."""
+SCALE_MARKS: Final = frozenset({"_Netcdf4Dimid", "_Netcdf4Coordinates"})
+"""Attributes of datasets by which it is."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,12 +125,12 @@ def _integers(value: Any) -> tuple[int, ...]:
 
 def scale_name(path: str) -> str:
     """The name of the dimension that the scale at `path` stands for."""
-    return path.rpartition("/")[2].removeprefix(_NOT_COORDINATE)
+    return path.rpartition("/")[2].removeprefix(NOT_COORDINATE)
 
 
 def is_netcdf(attributes: Mapping[str, Any], scales: Iterable[Scale]) -> bool:
     """Whether netCDF-4 wrote a file, judged by the attributes of its root group and of its dimension scales."""
-    marked = "_NCProperties" in attributes or "_nc3_strict" in attributes
+    marked = not NETCDF_MARKS.isdisjoint(attributes)
     return marked or any(s.number is not None or s.coordinates is not None or s.only_dimension for s in scales)
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from manifestry.plugin import ManifestryError
 
+from manifestry_hdf5.objects.netcdf_names import NetcdfNames
 from manifestry_hdf5.objects.object_table import ObjectKind, ObjectTable, kind_of
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind
@@ -27,10 +28,13 @@ class ObjectPaths:
         Those of the file.
     root
         Address of the root group.
+    names
+        The names of those that netCDF-4 has stored under others.
     """
 
-    def __init__(self, objects: ObjectTable, root: int) -> None:
+    def __init__(self, objects: ObjectTable, root: int, names: NetcdfNames) -> None:
         self._objects = objects
+        self._names = names
         self._root = root
 
     def find(self, address: int) -> str | None:
@@ -47,9 +51,12 @@ class ObjectPaths:
             if address in paths:
                 continue
             paths[address] = path or "/"
-            for link in self._members(address):
+            members = self._members(address)
+            shown = self._names.of(address) if members else {}
+            for link in members:
                 if link.address not in paths:
                     name = decode_text(link.name)
+                    name = shown.get(name, name)
                     heappush(waiting, (length + 1 + len(name), f"{path}/{name}", link.address))
         return paths
 
