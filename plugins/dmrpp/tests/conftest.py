@@ -69,7 +69,7 @@ def describe():
 
     def make(path, suffix=".dmrpp"):
         with h5py.File(path) as file:
-            body = "".join(_group(file, file))
+            body = "".join(_group(file, file, _lengths(file)))
         document = path.with_name(path.name + suffix)
         header = HEADER.format(href=' dmrpp:href="OPeNDAP_DMRpp_DATA_ACCESS_URL"', version=' dmrpp:version="3.21.0"')
         document.write_text(header + body + "</Dataset>", encoding="latin-1", errors="xmlcharrefreplace")
@@ -78,11 +78,27 @@ def describe():
     return make
 
 
-def _group(file, group):
+def _lengths(file):
+    """The lengths of dimensions by the paths of their scales: of unlimited ones as netCDF has them."""
+    lengths = {}
+
+    def measure(_, item):
+        if isinstance(item, h5py.Dataset):
+            for axis, size in enumerate(item.shape or ()):
+                scales = [scale.name for scale in item.dims[axis].values()]
+                for scale in scales or [item.name] * (item.is_scale and not axis):
+                    if file[scale].maxshape[0] is None or scale == item.name:
+                        lengths[scale] = max(lengths.get(scale, 0), size)
+
+    file.visititems(measure)
+    return lengths
+
+
+def _group(file, group, lengths):
     """Written from the schema and from documents of build_dmrpp, with h5py: no code of the parser is used."""
     for name, item in group.items():
         if isinstance(item, h5py.Dataset) and item.is_scale:
-            yield f"<Dimension name={quoteattr(name)} size='{item.shape[0]}'/>"
+            yield f"<Dimension name={quoteattr(name)} size='{lengths[item.name]}'/>"
     for name, item in group.items():
         if isinstance(item, h5py.Dataset) and _labels(item.dtype):
             labels = _labels(item.dtype).items()
@@ -92,7 +108,7 @@ def _group(file, group):
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             yield f"<Group name={quoteattr(name)}>"
-            yield from _group(file, item)
+            yield from _group(file, item, lengths)
             yield "</Group>"
         elif bytes(item.attrs.get("NAME", b"")).startswith(b"This is a netCDF dimension but not"):
             yield f"<Float32 name={quoteattr(name)}><Dim name={quoteattr(item.name)}/></Float32>"

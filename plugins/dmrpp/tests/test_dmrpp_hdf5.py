@@ -7,6 +7,7 @@ import manifestry as mf
 import netCDF4
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.model.attributes import attributes_equal
 
 FILTERS = {
@@ -267,3 +268,106 @@ def test_the_hdf5_parser_prefers_sidecars_on_request(tmp_path, describe):
     assert [issue.feature for issue in refused.issues] == ["DMR++ sidecar that is not used"]
     document.write_text("<Dataset dmrpp")
     assert mf.parse(path, prefer_sidecar=True) == plain
+
+
+@st.composite
+def short_variables(draw):
+    """Group, dimensions, extents and storage of variables, some shorter than their unlimited dimensions."""
+    return [
+        {
+            "group": draw(st.sampled_from(["/", "/g", "/g/h"])),
+            "dtype": draw(st.sampled_from(["i1", "u2", "i4", "f4", "f8"])),
+            "dims": draw(st.sampled_from([("t",), ("t", "x"), ("x", "t"), ("t", "u"), ("u",)])),
+            "extents": draw(st.tuples(st.integers(0, 6), st.integers(0, 6))),
+            "zlib": draw(st.booleans()),
+            "fletcher32": draw(st.booleans()),
+        }
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+
+
+@given(short_variables())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_unlimited_dimensions(tmp_path_factory, describe, values, variables):
+    """Documents have the lengths of netCDF, and chunks as far as the datasets go; so has the parser of the file."""
+    path = tmp_path_factory.mktemp("u") / "file.nc"
+    sizes = {"t": None, "u": None, "x": 2}
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, size in sizes.items():
+            nc.createDimension(name, size)
+        for number, item in enumerate(variables):
+            variable = nc.createGroup(item["group"]).createVariable(
+                f"v{number}", item["dtype"], item["dims"], zlib=item["zlib"], fletcher32=item["fletcher32"],
+                fill_value=7, chunksizes=(2,) * len(item["dims"]),
+            )  # fmt: skip
+            extent = [n if sizes[dim] is None else 2 for n, dim in zip(item["extents"], item["dims"], strict=False)]
+            variable[tuple(map(slice, extent))] = np.arange(np.prod(extent)).reshape(extent)
+    documented, stored = mf.parse(describe(path)), mf.parse(path, format="hdf5")
+    assert assert_same(documented, stored, values) == []
+
+
+def test_a_dimension_that_is_declared_too_short_is_refused(tmp_path, describe):
+    path = tmp_path / "file.nc"
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("t", None)
+        nc.createVariable("long", "i4", ("t",), chunksizes=(2,))[:] = np.arange(6)
+        nc.createVariable("short", "i4", ("t",), chunksizes=(2,))[:] = np.arange(3)
+    document = describe(path)
+    document.write_text(
+        document.read_text().replace("<Dimension name=\"t\" size='6'", "<Dimension name=\"t\" size='3'")
+    )
+    with pytest.raises(mf.MalformedFileError, match="outside axis 0"):
+        mf.parse(document)
+
+
+def named_like_dimensions(path):
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("node", 3)
+        nc.createDimension("three", 2)
+        nc.createVariable("node", "i4", ("three", "node"))[:] = np.arange(6).reshape(2, 3)
+        nc.createVariable("w", "f8", ("node",))[:] = 1
+        group = nc.createGroup("g")
+        group.createDimension("len", 2)
+        group.createVariable("len", "i2", ("node", "len"))[:] = 5
+    return path
+
+
+@pytest.mark.parametrize("of_document", ["of HDF5", "of netCDF"])
+def test_variables_with_the_name_of_a_dimension(tmp_path, describe, values, of_document):
+    path = named_like_dimensions(tmp_path / "file.nc")
+    document = describe(path)
+    text = document.read_text().replace(
+        '<Float64 name="w">', '<Float64 name="w"><Map name="/_nc4_non_coord_node"/><Map name="/node"/>'
+    )
+    note = "<Attribute name='origname' type='String'><Value>_nc4_non_coord_node</Value></Attribute>"
+    text = text.replace('<Int32 name="_nc4_non_coord_node">', f'<Int32 name="_nc4_non_coord_node">{note}')
+    if of_document == "of netCDF":  # what stands for the dimension alone is left out then
+        text = text.replace('<Float32 name="node"><Dim name="/node"/></Float32>', "")
+        text = text.replace('<Float32 name="len"><Dim name="/g/len"/></Float32>', "").replace(
+            'name="_nc4_non_coord_', 'name="'
+        )
+    document.write_text(text)
+    documented, stored = mf.parse(document), mf.parse(path, format="hdf5")
+    assert assert_same(documented, stored, values) == []
+    assert sorted(name for name, _ in documented.walk_arrays()) == ["g/len", "node", "w"]
+    for options in ({"include": ["node"]}, {"exclude": ["node"]}, {"group": "g"}):
+        ours, theirs = mf.parse(document, **options), mf.parse(path, format="hdf5", **options)
+        assert [name for name, _ in ours.walk_arrays()] == [name for name, _ in theirs.walk_arrays()]
+
+
+def test_two_variables_of_one_name(tmp_path, describe):
+    path = tmp_path / "file.nc"
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("x", 2)
+        nc.createVariable("x", "i4", ("x",))[:] = 1
+    with h5py.File(path, "a") as file:
+        file["_nc4_non_coord_x"] = np.arange(2)
+        file["_nc4_non_coord_y"] = np.arange(2)
+    document = describe(path)
+    for source in (document, path):
+        with pytest.raises(mf.UnsupportedFeatureError, match="beside another of its name"):
+            mf.parse(source)
+    assert set(mf.parse(document, on_unsupported="skip").arrays) == {"x", "_nc4_non_coord_y"}
+    with h5py.File(tmp_path / "plain.h5", "w") as file:
+        file["_nc4_non_coord_y"] = np.arange(2)
+    assert set(mf.parse(describe(tmp_path / "plain.h5")).arrays) == {"_nc4_non_coord_y"}

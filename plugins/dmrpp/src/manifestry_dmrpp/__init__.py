@@ -7,7 +7,7 @@
 `reading`             one streaming pass over the XML
 `document`            what the document declares, as plain data
 `chunk_list`          the chunks of a variable, as columns
-`dimensions`          names and lengths of dimensions
+`dimensions`          names and lengths of dimensions, and variables that have the names of some
 `attributes`          typed attributes
 `elements`            DAP4 types → element types
 `fill`                fill values, whose text has lost digits

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from manifestry_dmrpp.dimensions import without_mark
 from manifestry_dmrpp.document import Attribute, Variable
 from manifestry_dmrpp.elements import ATOMIC
 
@@ -42,7 +43,7 @@ def variable_attributes(variable: Variable, dtype: np.dtype[Any], dims: Iterable
     """
     values = _visible_values(variable.attributes)
     for note, unchanged in (("origname", variable.name), ("fullnamepath", f"/{variable.path}")):
-        if values.get(note) == unchanged:
+        if isinstance(values.get(note), str) and without_mark(values[note]) == unchanged:
             del values[note]
     if "_FillValue" in values:
         values["_FillValue"] = _to_type_of_array(values["_FillValue"], dtype)

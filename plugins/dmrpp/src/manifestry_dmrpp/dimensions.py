@@ -3,18 +3,25 @@
 A ``Dim`` names a dimension by its path from the root, or relative to its group and the groups above; or it has a length
 only. Such an axis gets the name that netCDF-C gives to dimensions without one (``phony_dim_3``), so that a document and
 the HDF5 file that it describes give the same names.
+
+A variable that has the name of a dimension and is not its coordinate is stored by netCDF-4 as ``_nc4_non_coord_NAME``.
+Documents may have either name; ``NAME`` is the one that netCDF has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from manifestry.plugin import MalformedFileError
 
-from manifestry_dmrpp.document import Dim, Group, Variable
+from manifestry_dmrpp.document import Attribute, Dim, Group, Variable
 
-__all__ = ["DimensionNames", "axis_lengths"]
+__all__ = ["DimensionNames", "axis_lengths", "restore_names", "without_mark"]
+
+_NOT_COORDINATE: Final = "_nc4_non_coord_"
+_MARKS: Final = frozenset({"_NCProperties", "_nc3_strict"})
 
 
 def axis_lengths(variable: Variable) -> tuple[int, ...]:
@@ -91,3 +98,43 @@ class DimensionNames:
             self._next += 1
             pool.append((match, length))
         return match
+
+
+def without_mark(path: str) -> str:
+    """The path of a variable with the name that netCDF has for it, if it is one of those."""
+    group, slash, name = path.rpartition("/")
+    return f"{group}{slash}{name.removeprefix(_NOT_COORDINATE) or name}"
+
+
+def restore_names(root: Group, wanted: Callable[[str], bool]) -> None:
+    """Give such variables of a document their names: where it is one of netCDF-4, or has a dimension of that name beside.
+
+    Parameters
+    ----------
+    wanted
+        Whether the variable at a path is to become an array; asked again of those that have another path now.
+    """
+    netcdf = _is_netcdf(root.attributes)
+    for group in root.walk():
+        for variable in group.variables:
+            name = without_mark(variable.name)
+            if name != variable.name and (netcdf or name in group.dimensions):
+                variable.stored_name, variable.name = variable.name, name
+                variable.path = without_mark(variable.path)
+            if variable.name.startswith(_NOT_COORDINATE) or variable.stored_name:
+                variable.wanted = variable.wanted and wanted(variable.path)
+    paths = {f"/{variable.path}" for group in root.walk() for variable in group.variables}
+    for group in root.walk():
+        for variable in group.variables:
+            variable.maps = [_restored(path, group, paths) for path in variable.maps]
+
+
+def _is_netcdf(attributes: list[Attribute]) -> bool:
+    """Whether attributes of a document, or the global ones that are in a Container, are those of a netCDF-4 file."""
+    return any(a.name in _MARKS or any(member.name in _MARKS for member in a.members) for a in attributes)
+
+
+def _restored(path: str, group: Group, paths: set[str]) -> str:
+    """The path of a Map, with the name that its variable has now."""
+    whole = path if path.startswith("/") else "/" + f"{group.path}/{path}".lstrip("/")
+    return path if whole in paths else without_mark(path)

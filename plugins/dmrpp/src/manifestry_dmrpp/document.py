@@ -71,6 +71,8 @@ class Variable:
         Values of a ``vlsa`` element, or None.
     wanted
         Whether it is to become an array; of others nothing but the dimensions is known.
+    stored_name
+        The name that the document has, where that is another than the one of netCDF.
     """
 
     type: str
@@ -88,6 +90,7 @@ class Variable:
     string_length: str | None = None
     string_padding: str | None = None
     wanted: bool = True
+    stored_name: str = ""
 
     @property
     def has_data(self) -> bool:

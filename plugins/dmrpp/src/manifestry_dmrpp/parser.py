@@ -19,7 +19,7 @@ from manifestry.plugin import (
 
 from manifestry_dmrpp.arrays import build_array
 from manifestry_dmrpp.attributes import group_attributes
-from manifestry_dmrpp.dimensions import DimensionNames, axis_lengths
+from manifestry_dmrpp.dimensions import DimensionNames, axis_lengths, restore_names, without_mark
 from manifestry_dmrpp.document import Group, Variable
 from manifestry_dmrpp.locations import Locations
 from manifestry_dmrpp.options import DmrppOptions
@@ -47,9 +47,12 @@ class DmrppParser:
         """
         document, data = _document_of(source)
         below = f"{context.group}/" if context.group else ""
-        root = read_document(
-            document, context.limits, lambda path: path.startswith(below) and context.wants(path.removeprefix(below))
-        )
+
+        def wanted(path: str) -> bool:
+            return path.startswith(below) and context.wants(path.removeprefix(below))
+
+        root = read_document(document, context.limits, lambda path: wanted(path) or wanted(without_mark(path)))
+        restore_names(root, wanted)
         top = root.find(context.group)
         if top is None:
             raise OptionError(f"there is no group {context.group!r} in {document.url}")
@@ -95,15 +98,27 @@ class _TreeBuilder:
                 _check_name(child.name, path, groups.keys())
                 groups[child.name] = self.tree(child)
         arrays: dict[str, VirtualArray] = {}
-        for variable in filter(lambda variable: variable.wanted, group.variables):
+        wanted = [variable for variable in group.variables if variable.wanted]
+        for variable in sorted(wanted, key=lambda variable: bool(variable.stored_name)):
             path = variable.path[self._prefix :]
             if _is_only_dimension(variable):
                 self._context.report(path, "dimension without a variable")
                 continue
             with self._context.isolate(path):
+                if variable.stored_name and self._is_taken(variable, group):
+                    hint = "leave it out with on_unsupported='skip' (--on-unsupported skip)"
+                    raise UnsupportedFeatureError(
+                        f"variable {variable.stored_name} beside another of its name", path, hint
+                    )
                 _check_name(variable.name, path, groups.keys() | arrays.keys())
                 arrays[variable.name] = self._array(variable)
         return VirtualGroup(arrays, groups=groups, attributes=group_attributes(group.attributes))
+
+    @staticmethod
+    def _is_taken(variable: Variable, group: Group) -> bool:
+        """Whether something else in a group has the name of a variable: anything but a dimension."""
+        others = [one.name for one in group.variables if one is not variable and not _is_only_dimension(one)]
+        return variable.name in (*others, *(child.name for child in group.groups))
 
     def _array(self, variable: Variable) -> VirtualArray:
         shape = axis_lengths(variable)
