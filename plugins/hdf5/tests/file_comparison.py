@@ -116,9 +116,18 @@ class _Comparer:
     def _group(self, group, ours, path, above):
         self._attributes(group.id, ours.attributes, path, scale=False)
         arrays, groups = [], []
-        for raw, name in self._names(group, path):
-            inside = f"{path}/{name}".lstrip("/")
+        for raw, link in self._names(group, path):
             child = followed(group, raw)
+            name = self._netcdf_name(group, child, link)
+            if name in arrays and self._is_dimension(child):
+                continue  # its variable is not its coordinate, and had the other name
+            inside = f"{path}/{name}".lstrip("/")
+            if name.encode() != raw and isinstance(followed(group, name.encode()), h5py.Group | h5py.Dataset):
+                beside = followed(group, name.encode())
+                if isinstance(beside, h5py.Group) or not self._is_dimension(beside):
+                    refused = [issue for issue in self._issues.get(inside, ()) if "beside another" in issue.feature]
+                    self._check(inside, "two of a name", bool(refused), "is not refused")
+                    continue
             if child is None and (fault := fault_of(group, raw)):
                 self._result.explained[fault] += 1
                 arrays += [name] if name in ours.arrays else []
@@ -138,6 +147,24 @@ class _Comparer:
                 self._check(inside, "group", inside in self._issues, "is missing")
         self._check(path, "arrays", list(ours.arrays) == arrays, (list(ours.arrays), arrays))
         self._check(path, "groups", list(ours.groups) == groups, (list(ours.groups), groups))
+
+    def _netcdf_name(self, group, child, name):
+        """The name of a link, or the one that netCDF has for its dataset where it has the name of a dimension."""
+        own = name.removeprefix("_nc4_non_coord_")
+        if own in ("", name) or not isinstance(child, h5py.Dataset):
+            return name
+        numbered = "_Netcdf4Dimid" in child.attrs or "_Netcdf4Coordinates" in child.attrs
+        beside = followed(group, own.encode())
+        return own if self._netcdf or numbered or self._is_dimension(beside) else name
+
+    @staticmethod
+    def _is_dimension(item):
+        """Whether an object is a dimension without a variable."""
+        with contextlib.suppress(*LIBRARY_ERRORS):
+            return isinstance(item, h5py.Dataset) and decoded(bytes(item.attrs.get("NAME", b""))).startswith(
+                _ONLY_DIMENSION
+            )
+        return False
 
     def _names(self, group, path):
         """The links that can be nodes, in our order: that of the bytes of their names."""
