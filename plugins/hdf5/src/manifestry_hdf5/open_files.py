@@ -21,7 +21,7 @@ from manifestry.plugin import (
 
 from manifestry_hdf5.file_bytes import FileBytes, LocalFile, PatchedFile, RemoteFile
 from manifestry_hdf5.linked_files import PointsBy, find_linked_file
-from manifestry_hdf5.objects.netcdf_names import NetcdfNames
+from manifestry_hdf5.netcdf_names import NetcdfNames
 from manifestry_hdf5.objects.object_paths import ObjectPaths
 from manifestry_hdf5.objects.object_table import ObjectTable
 from manifestry_hdf5.objects.reading_ahead import ReadingAhead
@@ -98,7 +98,7 @@ class Hdf5File:
         table = find_message(extension, SHARED_TABLE_MESSAGE)
         self.objects = ObjectTable(self.superblock, None if table is None else table.data, self._octets.fetch)
         self.netcdf_names = NetcdfNames(self.objects, self.superblock.root)
-        self.paths = ObjectPaths(self.objects, self.superblock.root, self.netcdf_names)
+        self.paths = ObjectPaths(self.objects, self.superblock.root, self.netcdf_names.of)
 
     @property
     def being_written(self) -> bool:
@@ -149,7 +149,7 @@ class Hdf5File:
     def read_rest_ahead(self, context: ParseContext) -> None:
         """Read the objects below groups that were left out all together, where that saves anything."""
         if self.remote:
-            hints = ReadingAhead(self.superblock, self.objects.shared, lambda _: False)
+            hints = ReadingAhead(self.superblock, self.objects.shared, lambda _: False, self._octets.at_hand)
             self.objects.read_rest_ahead(self.superblock.root, context.limits.max_arrays, hints)
 
     def dataspace(self, message: bytes) -> Dataspace:

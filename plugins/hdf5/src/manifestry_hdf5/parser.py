@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from manifestry.plugin import ParseContext, Source, VirtualArray, VirtualGroup
 
 from manifestry_hdf5.arrays import ArrayBuilder
+from manifestry_hdf5.groups import Group
 from manifestry_hdf5.objects.attributes import visible_attributes
 from manifestry_hdf5.objects.datasets import Dataset
 from manifestry_hdf5.objects.dimensions import DimensionNames, is_netcdf
@@ -15,7 +16,7 @@ from manifestry_hdf5.objects.unlimited_dimensions import UnlimitedDimensions
 from manifestry_hdf5.open_files import Hdf5File, OpenFiles
 from manifestry_hdf5.options import Hdf5Options
 from manifestry_hdf5.sidecar import tree_of_sidecar
-from manifestry_hdf5.walk import Group, Walker
+from manifestry_hdf5.walk import Walker
 
 if TYPE_CHECKING:
     from manifestry_hdf5.native import NativeHdf5

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
 from manifestry.plugin import (
     MalformedFileError,
@@ -19,11 +19,11 @@ from manifestry.plugin import (
     is_node_name,
 )
 
+from manifestry_hdf5.groups import Group, datasets_of
 from manifestry_hdf5.link_follower import LinkFollower, NowhereError, Place
 from manifestry_hdf5.linked_files import PointsBy
 from manifestry_hdf5.objects.attributes import read_attributes
 from manifestry_hdf5.objects.datasets import (
-    Axes,
     Dataset,
     Identity,
     is_virtual,
@@ -45,44 +45,9 @@ from manifestry_hdf5.structures.data_objects.datatype import Compound
 from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind
 from manifestry_hdf5.structures.encodings.selected_elements import endless_axis
 
-__all__ = ["Group", "Walker"]
+__all__ = ["Walker"]
 
 _BY_NAME: Final = attrgetter("name")
-
-
-@dataclass(slots=True, kw_only=True)
-class Group:
-    """A group as it is in the file.
-
-    Attributes
-    ----------
-    path
-        Relative to the group that was asked for; ``""`` for that group itself.
-    scales
-        What the datasets of the group say about dimensions, wanted or not.
-    axes
-        Those of the datasets, wanted or not, refused or not.
-    names
-        What datasets are called in netCDF-4, by the names of their links, which count here; of those that differ.
-    """
-
-    path: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-    datasets: dict[str, Dataset] = field(default_factory=dict)
-    groups: dict[str, Group] = field(default_factory=dict)
-    scales: dict[str, Scale] = field(default_factory=dict)
-    axes: dict[str, Axes] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
-
-    def path_of(self, name: str) -> str:
-        """The path of a dataset by the name of its link."""
-        return f"{self.path}/{self.names.get(name, name)}".lstrip("/")
-
-    def walk(self) -> Iterator[Group]:
-        """The group and all below it, parents first."""
-        yield self
-        for group in self.groups.values():
-            yield from group.walk()
 
 
 class Walker:
@@ -176,20 +141,9 @@ class Walker:
         """What all datasets of a file say about dimensions, whatever was asked for; one that is damaged says nothing."""
         group = Group(path="")
         file.read_rest_ahead(self._context)
-        seen, waiting = {file.superblock.root}, [file.superblock.root]
-        while waiting:
-            for link in _members(file, waiting.pop()):
-                if link.kind is not LinkKind.HARD or link.address in seen:
-                    continue
-                seen.add(link.address)
-                if len(seen) > self._context.limits.max_arrays:
-                    raise MalformedFileError(f"more than {self._context.limits.max_arrays} objects")
-                with suppress(ManifestryError):
-                    kind = kind_of(file.objects.header(link.address))
-                    if kind is ObjectKind.GROUP:
-                        waiting.append(link.address)
-                    elif kind is ObjectKind.DATASET:
-                        self._measure(file, group, f"{link.address:#x}", link.address)
+        for address in datasets_of(file, self._context.limits.max_arrays):
+            with suppress(ManifestryError):
+                self._measure(file, group, f"{address:#x}", address)
         return group
 
     def _measure(self, file: Hdf5File, group: Group, name: str, address: int) -> Scale:
@@ -440,10 +394,3 @@ class Walker:
                     else read_dataset(found, identity, target, self._context, attributes={}, space=space, field=member)
                 )
         return None
-
-def _members(file: Hdf5File, group: int) -> Sequence[Link]:
-    """The links of a group, none where they cannot be read."""
-    try:
-        return file.objects.links(group)
-    except ManifestryError:
-        return ()

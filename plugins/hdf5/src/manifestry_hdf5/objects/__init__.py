@@ -29,7 +29,6 @@
 `attributes`            attribute messages → typed attributes
 `attribute_values`      the value of one attribute
 `dimensions`            dimension scales and netCDF-4's conventions → dimension names
-`netcdf_names`          variables that have the name of a dimension
 `unlimited_dimensions`  how long unlimited dimensions of netCDF-4 are
 `stored_values`         elements as the file has them → elements of an array
 `stored_numbers`        integers and floats of any form among them

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from heapq import heappop, heappush
 from typing import Final
 
 from manifestry.plugin import ManifestryError
 
-from manifestry_hdf5.objects.netcdf_names import NetcdfNames
 from manifestry_hdf5.objects.object_table import ObjectKind, ObjectTable, kind_of
 from manifestry_hdf5.objects.texts import decode_text
 from manifestry_hdf5.structures.data_objects.link_message import Link, LinkKind
@@ -29,10 +29,10 @@ class ObjectPaths:
     root
         Address of the root group.
     names
-        The names of those that netCDF-4 has stored under others.
+        The names of members of the group at an address that netCDF-4 has stored under others, by those.
     """
 
-    def __init__(self, objects: ObjectTable, root: int, names: NetcdfNames) -> None:
+    def __init__(self, objects: ObjectTable, root: int, names: Callable[[int], Mapping[str, str]]) -> None:
         self._objects = objects
         self._names = names
         self._root = root
@@ -52,7 +52,7 @@ class ObjectPaths:
                 continue
             paths[address] = path or "/"
             members = self._members(address)
-            shown = self._names.of(address) if members else {}
+            shown = self._names(address) if members else {}
             for link in members:
                 if link.address not in paths:
                     name = decode_text(link.name)

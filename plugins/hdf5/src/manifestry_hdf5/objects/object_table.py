@@ -173,7 +173,9 @@ class ObjectTable:
                 return self._members(found, address, ahead) if more else ()
             return self._follow_attributes(address, found, ahead.hints) if kind == _ATTRIBUTES else ()
 
-        read_growing(self._unread(list(ahead.paths), ahead), follow, self._fetch, ahead.hints.at_hand if ahead.hints else None)
+        read_growing(
+            self._unread(list(ahead.paths), ahead), follow, self._fetch, ahead.hints.at_hand if ahead.hints else None
+        )
 
     def _unread(self, addresses: Iterable[int], ahead: _Ahead) -> Parts[_Part]:
         """Readers of some headers; of those that are known nothing is read."""
