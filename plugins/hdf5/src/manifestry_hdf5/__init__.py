@@ -8,6 +8,8 @@
 `metadata_pages`  which pages of a remote file are read together
 `linked_files`    where the files are that a file points at
 `link_follower`   following paths by links, in a file and to others
+`netcdf_names`    variables of netCDF-4 that have the name of a dimension
+`groups`          groups as the walk finds them
 `walk`            groups, links and datasets of a file as plain data
 `arrays`          from datasets to arrays: references, or copied values
 `sidecar`         a DMR++ document beside the file, read in its place
