@@ -1,7 +1,7 @@
 """Runs the lines that reports print, in a process that cannot import manifestry: what do they open?
 
-Run as a script: ``python printed_lines.py JOBS RESULTS``. JOBS is a JSON object of lines by name. RESULTS becomes a pickle
-of what `read_printed` returns.
+Run as a script: ``python printed_lines.py arrays|views JOBS RESULTS``. JOBS is a JSON object of lines by name. RESULTS
+becomes a pickle of what `read_printed`, or `view_printed`, returns.
 """
 
 from __future__ import annotations
@@ -17,22 +17,53 @@ from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Opened", "read_printed"]
+__all__ = ["Opened", "View", "read_printed", "view_of", "view_printed"]
 
 type Opened = tuple[str, dict[str, tuple[tuple[str, ...], Any]]]
 """What the last line opens (``ds``, ``tree``, ``datasets`` or ``root``), and dimensions and values of arrays by path; of what
 cannot be opened ``"error"`` and the text of the error."""
 
 
+type View = dict[str, tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Any, dict[str, Any], bool]]]]
+"""Of each group by its path the attributes, and by name the dimensions, values and attributes of each variable, and whether
+it is a coordinate."""
+
+
 def read_printed(lines: Mapping[str, str], scratch: Path) -> dict[str, Opened]:
     """Run lines, all in one new process; each in a namespace of its own."""
+    found: dict[str, Opened] = _run("arrays", lines, scratch)
+    return found
+
+
+def view_printed(lines: Mapping[str, str], scratch: Path) -> dict[str, View | str]:
+    """As `read_printed`: everything that xarray shows of what the lines open, or the text of the error."""
+    found: dict[str, View | str] = _run("views", lines, scratch)
+    return found
+
+
+def view_of(opened: Any) -> View:
+    """Everything that xarray shows of a dataset, of a tree, or of datasets by group, decoded and loaded."""
+    if hasattr(opened, "subtree"):
+        groups = {node.path: node.to_dataset(inherit=False) for node in opened.subtree}
+    else:
+        groups = {"/": opened} if hasattr(opened, "data_vars") else opened
+    return {path: (dict(dataset.attrs), _variables(dataset.load())) for path, dataset in groups.items()}
+
+
+def _variables(dataset: Any) -> dict[str, Any]:
+    return {
+        str(name): (tuple(map(str, one.dims)), one.values, dict(one.attrs), name in dataset.coords)
+        for name, one in dataset.variables.items()
+    }
+
+
+def _run(what: str, lines: Mapping[str, str], scratch: Path) -> Any:
     jobs, results = scratch / "lines.json", scratch / "lines.pickle"
     jobs.write_text(json.dumps(dict(lines)), encoding="utf-8")
-    command = [sys.executable, "-W", "ignore", __file__, str(jobs), str(results)]
+    command = [sys.executable, "-W", "ignore", __file__, what, str(jobs), str(results)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Opened] = pickle.loads(results.read_bytes())
-    return found
+    return pickle.loads(results.read_bytes())
 
 
 class _Ban(MetaPathFinder):
@@ -54,6 +85,15 @@ def _open(lines: str) -> Opened:
     except Exception as error:
         return "error", {f"{type(error).__name__}: {error}": ((), None)}
     return "error", {"the lines open nothing": ((), None)}
+
+
+def _view(lines: str) -> View | str:
+    found: dict[str, Any] = {}
+    try:
+        exec(lines, found)
+        return view_of(next(found[name] for name in ("ds", "tree", "datasets") if name in found))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 def _dataset(dataset: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -80,7 +120,7 @@ def _root(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _root(member, at)
 
 
-def _main(jobs: str, results: str) -> None:
+def _main(what: str, jobs: str, results: str) -> None:
     warnings.simplefilter("ignore")
     sys.meta_path.insert(0, _Ban())
     # xarray and zarr import what installed distributions offer, ours among them; a reader without our packages has none.
@@ -88,7 +128,8 @@ def _main(jobs: str, results: str) -> None:
     Distribution.discover = lambda **options: (  # type: ignore[method-assign]
         d for d in discover(**options) if not d.name.startswith("manifestry") or d.name == "manifestry-codecs"
     )
-    found = {name: _open(lines) for name, lines in json.loads(Path(jobs).read_text(encoding="utf-8")).items()}
+    answer = {"arrays": _open, "views": _view}[what]
+    found = {name: answer(lines) for name, lines in json.loads(Path(jobs).read_text(encoding="utf-8")).items()}
     assert "manifestry" not in sys.modules
     Path(results).write_bytes(pickle.dumps(found))
 
