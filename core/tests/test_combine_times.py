@@ -123,6 +123,22 @@ def test_order_is_looked_at_in_one_unit(tmp_path):
         assert " after 72 in " in issue.message
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_file_says_of_its_own_times_is_not_said_of_all(order, tmp_path):
+    """Equal numbers, in units that are not."""
+    span = {"actual_range": np.array([0, 12.0])}
+    files = [
+        ([0, 12], {"units": "hours since 2021-02-21", **span}),
+        ([0, 12], {"units": "hours since 2021-02-22", **span}),
+    ]
+    paths = archive(tmp_path, *files[::order])
+    report = mf.convert(paths, tmp_path / "o.json", concat_dim="time")
+    assert ("time@actual_range", "reported") in {(issue.path, issue.severity) for issue in report.issues}
+    with xr.open_dataset(tmp_path / "o.json", engine="manifestry") as found:
+        assert "actual_range" not in found.time.attrs
+    check(tmp_path / "o.json", paths)
+
+
 def test_bounds_that_differ_while_times_do_not(tmp_path):
     """An unset and a named calendar are the same, and one more type of bounds is copied."""
     paths = archive(tmp_path, ([0], {"calendar": "standard"}), ([1], {}), bounds=True)

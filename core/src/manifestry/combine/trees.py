@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from manifestry.combine.compatibility.differences import MEANING, places_values, same_attribute
+from manifestry.combine.compatibility.differences import MEANING, OWN_RANGE, places_values, same_attribute
 from manifestry.combine.compatibility.places import same_place
 from manifestry.combine.hints import ConflictError, remedy
 from manifestry.combine.options import CombineOptions
@@ -166,14 +166,15 @@ def combine_attributes(
             + ("; values at different places are not one array" if placing else ""),
             [remedy("attributes", "first"), remedy("attributes", "drop")],
         )
+
+    def dropped(name: str) -> bool:
+        if name == OWN_RANGE:
+            return True
+        return options.attributes == "drop" and name not in MEANING and not places_values(name)
+
     for name in sorted(differ):
-        dropped = options.attributes == "drop" and name not in MEANING and not places_values(name)
-        kept = "left out" if dropped else "as in the first source"
+        kept = "left out" if dropped(name) else "as in the first source"
         report(
             Issue(path=f"{path}@{name}", feature="attribute differs between sources", message=kept, severity="reported")
         )
-    if options.attributes != "drop":
-        return first
-    return {
-        name: value for name, value in first.items() if name not in differ or name in MEANING or places_values(name)
-    }
+    return {name: value for name, value in first.items() if name not in differ or not dropped(name)}

@@ -23,6 +23,7 @@ from manifestry.model.tree import VirtualArray
 
 __all__ = [
     "MEANING",
+    "OWN_RANGE",
     "Aspect",
     "Difference",
     "bounds_of",
@@ -43,6 +44,9 @@ MEANING: Final = frozenset(
 )  # fmt: skip
 """Attributes that say what the stored values mean: the CF conventions, ``_Encoding`` and ``_Unsigned`` of the netCDF
 users' guide, and ``dtype``, by which xarray marks booleans and time differences that are stored as integers."""
+
+OWN_RANGE: Final = "actual_range"
+"""The smallest and the largest value of one source, in its unit (CF 1.11, 2.5.1): where sources differ, of none the whole."""
 
 _GEOREFERENCE: Final = ("proj:", "spatial:")
 """Prefixes of attributes that say where on Earth values are (GeoZarr)."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.combine.compatibility.common_times import CommonTimes, TimeSeries, common_times
-from manifestry.combine.compatibility.differences import Aspect, Difference, bounds_of, differences, units_of
+from manifestry.combine.compatibility.differences import OWN_RANGE, Aspect, Difference, bounds_of, differences, units_of
 from manifestry.combine.compatibility.times import is_time
 from manifestry.combine.hints import ConflictError, limit_hints, remedy
 from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values
@@ -179,14 +179,16 @@ class _Member:
     def take(self, form: CommonTimes, agreed: AgreedTimes) -> None:
         """Put it into the sources in the form that all have in common."""
         own = self.first.attributes
-        attributes = {name: value for name, value in form.attributes.items() if name in own}
-        as_first = form.dtype == self.first.dtype and attributes_equal(attributes, own)
+        attributes = {name: value for name, value in form.attributes.items() if name in own and name != OWN_RANGE}
+        as_first = form.dtype == self.first.dtype and attributes_equal(
+            attributes, {name: value for name, value in own.items() if name != OWN_RANGE}
+        )
         others = {position for position, _ in self.misfits()}
         counted = {name: value for name, value in attributes.items() if name in COUNTED}
         for (position, part, _), values in zip(self.parts, form.parts, strict=True):
-            if as_first and position not in others:
+            if as_first and position not in others and OWN_RANGE not in part.attributes:
                 continue
-            kept = {name: value for name, value in part.attributes.items() if name not in COUNTED}
+            kept = {name: value for name, value in part.attributes.items() if name not in {*COUNTED, OWN_RANGE}}
             metadata = _retyped(self.first.metadata, form.dtype).with_(attributes={**kept, **counted})
             plain = plain_metadata(metadata, values.shape)
             agreed.arrays[position][self.path] = _encoded(values, metadata if as_first else plain)
@@ -202,6 +204,15 @@ class _Member:
                 severity="reported",
             )
         )
+        if any(OWN_RANGE in array.attributes for array in (self.first, *(part for _, part, _ in self.parts))):
+            agreed.issues.append(
+                Issue(
+                    path=f"{self.path}@{OWN_RANGE}",
+                    feature="attribute left out",
+                    message="it states the times of one source in the unit of that source",
+                    severity="reported",
+                )
+            )
 
 
 def _retyped(metadata: ArrayMetadata, dtype: np.dtype[Any]) -> ArrayMetadata:
