@@ -26,6 +26,7 @@ from plugins.hdf5.tests.library_objects import (
     reason_of,
 )
 from plugins.hdf5.tests.library_values import (
+    LONG,
     NoSuchTypeError,
     attribute_values,
     dataset_values,
@@ -213,7 +214,8 @@ class _Comparer:
             self._check(path, "reading", good=False, note=repr(error))
             return True
         if memory.what not in ("text", "sequence", "record", "object"):
-            self._check(path, "dtype", array.metadata.dtype == values.dtype.newbyteorder("="), memory.dtype)
+            native = values.dtype.newbyteorder("=")
+            self._check(path, "dtype", array.metadata.dtype == LONG.get(native, native), memory.dtype)
         got = np.asarray(got, array.metadata.dtype if memory.what == "bytes" else None)
         self._result.explained[PADDED] += holds_padded(memory)
         if has_references(memory):
