@@ -114,6 +114,12 @@ def test_verify_of_a_local_store_asks_no_private_host_unasked(stranger, tmp_path
     assert not mf.verify(local, allow=[server]).ok  # asked for, and gone
 
 
+def test_sources_that_the_caller_names_are_verified_wherever_they_are(stranger, tmp_path):
+    server, _ = stranger
+    for target in ("again.json", "again.parq", "again.icechunk"):
+        assert mf.convert(f"{server}/f.nc", tmp_path / target, verify="all").verified.ok
+
+
 def test_workers_end_with_the_process_that_started_them():
     program = (
         "from manifestry.parallel.processes import Processes\n"

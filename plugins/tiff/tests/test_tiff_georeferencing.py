@@ -46,7 +46,7 @@ def crs_of(array):
 def test_layout_of_the_conventions(tmp_path):
     tree = mf.parse(write(tmp_path / "a.tif", "EPSG:32633"))
     attributes = dict(tree["0"].attributes)
-    assert [c["name"] for c in attributes["zarr_conventions"]] == ["proj:", "spatial:"]
+    assert [c["name"] for c in attributes["zarr_conventions"]] == ["proj", "proj:", "spatial", "spatial:"]
     assert {c["uuid"] for c in attributes["zarr_conventions"]} == {
         "f17cb550-5864-4468-aeb7-f3180cfb622f", "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
     }  # fmt: skip

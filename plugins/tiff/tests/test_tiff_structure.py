@@ -82,7 +82,7 @@ def test_a_pyramid_is_groups_that_xarray_opens(tmp_path):
 def test_multiscales_of_odd_sizes(tmp_path):
     attributes = mf.parse(cog(tmp_path / "a.tif", width=701, height=499)).attributes
     names = [convention["name"] for convention in attributes["zarr_conventions"]]
-    assert names == ["proj:", "spatial:", "multiscales"]
+    assert names == ["proj", "proj:", "spatial", "spatial:", "multiscales"]
     layout = attributes["multiscales"]["layout"]
     assert [entry["asset"] for entry in layout] == ["0", "1", "2"]
     assert layout[1]["derived_from"] == "0"

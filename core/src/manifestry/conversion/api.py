@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -183,7 +183,7 @@ def convert(
     if verify is None or dry_run or report.written is None:
         return report
     with run.timing("verify"):
-        return replace(report, verified=_verify(output, verify))
+        return replace(report, verified=_verify(output, verify, {source.url for source in report.sources}))
 
 
 def _with_stack(options: CombineOptions, names: Sequence[str]) -> CombineOptions:
@@ -191,7 +191,7 @@ def _with_stack(options: CombineOptions, names: Sequence[str]) -> CombineOptions
     return msgspec.structs.replace(options, stack=tuple(dict.fromkeys((*options.stack, *more)))) if more else options
 
 
-def _verify(output: Output, samples: int | Literal["all"]) -> VerifyReport:
+def _verify(output: Output, samples: int | Literal["all"], given: Collection[str]) -> VerifyReport:
     """What was written, where it was written, compared with its sources."""
     from manifestry.verification.comparing import verify_source  # noqa: PLC0415 zarr is slow to import
 
@@ -199,4 +199,4 @@ def _verify(output: Output, samples: int | Literal["all"]) -> VerifyReport:
     state = output_state(target, output.format, output.options, output.dim, formats)
     options = {} if state is None else state.options
     source = Source(target.url, target.stores)
-    return verify_source(source, samples, output.format, formats=formats, options=options)
+    return verify_source(source, samples, output.format, formats=formats, options=options, given=given)

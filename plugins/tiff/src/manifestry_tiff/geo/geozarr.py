@@ -1,7 +1,7 @@
 """GeoZarr conventions: ``proj:``, ``spatial:`` and ``multiscales`` as attributes of arrays and groups.
 
-The identity of a convention is its UUID (zarr-conventions framework). Names are written with the colon that the
-framework recommends for prefixes and that rioxarray and GDAL look for.
+The identity of a convention is its UUID (zarr-conventions framework), by which GDAL and rio-tiler know it. The name that
+its schema wants is the plain one; rioxarray looks for the prefix with its colon, so that each has an entry.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def _convention(uuid: str, repository: str, name: str, description: str) -> dict
 PROJ: Final = _convention(
     "f17cb550-5864-4468-aeb7-f3180cfb622f",
     "proj",
-    "proj:",
+    "proj",
     "Coordinate reference system information for geospatial data",
 )
 SPATIAL: Final = _convention(
-    "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "spatial", "spatial:", "Spatial coordinate information"
+    "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4", "spatial", "spatial", "Spatial coordinate information"
 )
 MULTISCALES: Final = _convention(
     "d35379db-88df-4056-af3a-620245f8e347", "multiscales", "multiscales", "Multiscale layout of zarr datasets"
@@ -41,7 +41,13 @@ MULTISCALES: Final = _convention(
 
 def with_conventions(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes, in front of them the conventions that they use; nothing where they use none."""
-    used = [c for c in (PROJ, SPATIAL, MULTISCALES) if any(key.startswith(c["name"]) for key in attributes)]
+    used: list[dict[str, str]] = []
+    for convention in (PROJ, SPATIAL):
+        prefix = convention["name"] + ":"
+        if any(key.startswith(prefix) for key in attributes):
+            used += [convention, convention | {"name": prefix}]
+    if "multiscales" in attributes:
+        used.append(MULTISCALES)
     return {"zarr_conventions": used, **attributes} if used else {}
 
 
