@@ -68,7 +68,12 @@ class LinkFollower:
             As `follow`.
         """
         above, slash, name = path.rpartition("/")
-        place, group = self.follow(file, above.encode(), path)
+        try:
+            place, group = self.follow(file, above.encode(), path)
+        except MalformedFileError:
+            if not above:
+                raise
+            return f"{self.link_path(file, above)}/{name}"  # a field in a field of records
         if kind_of(place.objects.header(group)) is not ObjectKind.GROUP:
             return path  # a field of records
         names = place.netcdf_names
