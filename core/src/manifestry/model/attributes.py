@@ -93,8 +93,11 @@ def array_attributes_to_json(attributes: Attributes, where: str = "") -> tuple[d
     if broken:
         issues = [issue for issue in issues if issue.path not in {f"{where}@{name}" for name in packing}]
     for name in () if broken else packing:
-        if isinstance(found[name], list):  # an array of one: to xarray a number, as it is to netCDF
-            found[name] = found[name][0]
+        value = (
+            found[name][0] if isinstance(found[name], list) else found[name]
+        )  # an array of one is a number to netCDF
+        # A whole number would make xarray unpack to integers, which hold no not-a-number where a fill value is.
+        found[name] = float(value) if isinstance(value, int) else value
     for name in packing if broken else ():
         found.pop(name, None)
         if name in broken:

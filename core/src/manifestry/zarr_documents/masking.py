@@ -23,7 +23,7 @@ import numpy as np
 
 from manifestry.errors import ManifestError
 from manifestry.issues import Issue
-from manifestry.model.attributes import Attributes, value_to_json
+from manifestry.model.attributes import PACKING, Attributes, value_to_json
 from manifestry.model.datatypes import (
     datatype_of,
     is_bool,
@@ -159,7 +159,12 @@ def _masks(dtype: np.dtype[Any], attributes: Attributes, where: str) -> Masks:
     if MISSING_ATTRIBUTE in attributes:
         missing = attributes[MISSING_ATTRIBUTE]
         masks.nothing_missing = is_float(np.asarray(missing).dtype) and bool(np.isnan(missing).all())
-        _keep(masks, MISSING_ATTRIBUTE, missing, dtype)
+        if masks.nothing_missing and not attributes.keys().isdisjoint(PACKING):  # as a text it would count as a value
+            masks.report(
+                MISSING_ATTRIBUTE, "missing_value left out", "NaN marks nothing, and as JSON changes unpacking"
+            )
+        else:
+            _keep(masks, MISSING_ATTRIBUTE, missing, dtype)
     if FILL_ATTRIBUTE not in attributes:
         return masks
     value = attributes[FILL_ATTRIBUTE]

@@ -54,7 +54,7 @@ def _type(attributes: Attributes, name: str) -> np.dtype[Any] | None:
 def _in_json(dtype: np.dtype[Any] | None) -> np.dtype[Any] | None:
     if dtype is None:
         return None
-    return np.dtype("i8") if is_integer(dtype) else np.dtype("f8") if is_float(dtype) else dtype
+    return np.dtype("f8") if is_integer(dtype) or is_float(dtype) else dtype
 
 
 def _unpacked(dtype: np.dtype[Any], scale: np.dtype[Any] | None, offset: np.dtype[Any] | None) -> np.dtype[Any] | None:
