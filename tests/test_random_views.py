@@ -23,7 +23,7 @@ from tests.support.random_geotiff import levels_of, write_random_geotiff
 from tests.support.random_netcdf import write_random_netcdf
 
 OUTPUTS = {"icechunk": {}, "json": {"zarr_format": 2}, "v3.json": {"zarr_format": 3}, "parq": {}}
-ORDINARY = 16
+ORDINARY = 8
 
 
 class Netcdf:

@@ -123,7 +123,7 @@ def decoded(data, attributes):
 
 
 @pytest.mark.filterwarnings("ignore::xarray.SerializationWarning", "ignore::RuntimeWarning")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(variables(), st.sampled_from([2, 3]))
 def test_readers_decode_what_they_decode_in_the_file(variable, zarr_format):
     data, attributes, byteorder = variable
