@@ -24,6 +24,7 @@ from manifestry.combine.trees import (
     is_named,
     ordered_union,
     shared_parts,
+    without_summaries,
 )
 from manifestry.combine.values import read_values
 from manifestry.errors import IncompatibleArraysError, MalformedFileError, ManifestryError, OptionError
@@ -174,9 +175,11 @@ class Concatenation:
         like_groups = groups[0] if self._like is None else dict(self._like.walk())
         attributes = {}
         for path in ordered_union([like_groups, *groups]):
-            holders = [(i, g[path].attributes) for i, g in enumerate(groups) if path in g]
-            first = like_groups[path].attributes if path in like_groups else holders[0][1]
-            attributes[path] = self._sides.attributes(path, first, holders)
+            positions = [i for i, g in enumerate(groups) if path in g]
+            first = like_groups if path in like_groups else groups[positions[0]]
+            alike = [first[path], *(groups[i][path] for i in positions)]
+            own, *others = without_summaries(path, alike, self._sides.issues.append)
+            attributes[path] = self._sides.attributes(path, own, list(zip(positions, others, strict=True)))
         tree = build_tree(arrays, attributes)
         return tree.with_(**shared_parts(self._sides.trees_without_old_forms(), self._sides.issues))
 
