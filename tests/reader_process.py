@@ -7,23 +7,13 @@ Not a test module: `test_end_to_end.py` runs it.
 
 import pickle
 import sys
-from importlib.abc import MetaPathFinder
-from importlib.metadata import Distribution
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-class Ban(MetaPathFinder):
-    """Readers must not need us."""
+from hidden_packages import hide_our_packages
 
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname.partition(".")[0].startswith("manifestry"):
-            raise ImportError(f"{fullname} must not be needed to read an output")
-
-
-sys.meta_path.insert(0, Ban())
-# xarray and zarr import what installed distributions offer, ours among them; a reader without our packages has none.
-_discover = Distribution.discover
-Distribution.discover = lambda **options: (d for d in _discover(**options) if not d.name.startswith("manifestry"))
+hide_our_packages(kept="")
 
 import xarray as xr  # noqa: E402
 

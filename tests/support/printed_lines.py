@@ -12,8 +12,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from importlib.abc import MetaPathFinder
-from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +64,6 @@ def _run(what: str, lines: Mapping[str, str], scratch: Path) -> Any:
     return pickle.loads(results.read_bytes())
 
 
-class _Ban(MetaPathFinder):
-    """Readers must not need us, except for the codecs that reports name."""
-
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
-        name = fullname.partition(".")[0]
-        if name.startswith("manifestry") and name != "manifestry_codecs":
-            raise ImportError(f"{fullname} must not be needed to read an output")
-
-
 def _open(lines: str) -> Opened:
     found: dict[str, Any] = {}
     try:
@@ -121,13 +110,10 @@ def _root(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _main(what: str, jobs: str, results: str) -> None:
+    from hidden_packages import hide_our_packages  # a script finds what is beside it
+
     warnings.simplefilter("ignore")
-    sys.meta_path.insert(0, _Ban())
-    # xarray and zarr import what installed distributions offer, ours among them; a reader without our packages has none.
-    discover = Distribution.discover
-    Distribution.discover = lambda **options: (  # type: ignore[method-assign]
-        d for d in discover(**options) if not d.name.startswith("manifestry") or d.name == "manifestry-codecs"
-    )
+    hide_our_packages()
     answer = {"arrays": _open, "views": _view}[what]
     found = {name: answer(lines) for name, lines in json.loads(Path(jobs).read_text(encoding="utf-8")).items()}
     assert "manifestry" not in sys.modules

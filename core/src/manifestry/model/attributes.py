@@ -93,11 +93,7 @@ def array_attributes_to_json(attributes: Attributes, where: str = "") -> tuple[d
     if broken:
         issues = [issue for issue in issues if issue.path not in {f"{where}@{name}" for name in packing}]
     for name in () if broken else packing:
-        value = (
-            found[name][0] if isinstance(found[name], list) else found[name]
-        )  # an array of one is a number to netCDF
-        # A whole number would make xarray unpack to integers, which hold no not-a-number where a fill value is.
-        found[name] = float(value) if isinstance(value, int) else value
+        found[name] = _packing_number(found[name])
     for name in packing if broken else ():
         found.pop(name, None)
         if name in broken:
@@ -115,6 +111,16 @@ def array_attributes_to_json(attributes: Attributes, where: str = "") -> tuple[d
             )
         )
     return found, issues
+
+
+def _packing_number(value: Any) -> Any:
+    """What a reader unpacks with: an array of one is a number, as it is to netCDF.
+
+    A whole number would make xarray unpack to integers, which hold no not-a-number where a fill value is: it is a float where
+    one holds it.
+    """
+    number = value[0] if isinstance(value, list) else value
+    return float(number) if isinstance(number, int) and float(number) == number else number
 
 
 def _is_plain_text(value: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.combine.compatibility.common_times import PACKING
+from manifestry.combine.compatibility.common_times import NOT_COUNTED
 from manifestry.combine.compatibility.times import Times, TimeUnit, is_time as is_time_unit
 from manifestry.errors import UnsupportedFeatureError, translated
 from manifestry.formats.plugin_errors import PluginCall
@@ -48,7 +48,8 @@ def matches(found: Values, attributes: Attributes, counterpart: Counterpart) -> 
     if not counterpart.copied or (len(encodings) == 1 and all(_decoding_attributes(m) == decoding for m in meanings)):
         return identical(found, _join(read, counterpart.axis))
     if all(
-        is_time_unit(meaning) and not any(name in meaning for name in PACKING) for meaning in (attributes, *meanings)
+        is_time_unit(meaning) and not any(name in meaning for name in NOT_COUNTED)
+        for meaning in (attributes, *meanings)
     ):
         with translated(ValueError, UnsupportedFeatureError):
             return _same_times(found, attributes, list(zip(read, meanings, strict=True)), counterpart.axis)

@@ -30,8 +30,8 @@ class BitOrder(BytesCodec):
         return imagecodecs.bitorder_encode(bytes(buf))
 
 
-class Trim(BytesCodec):
-    """Bytes after the pixels: some writers compress more of them than a tile or strip has.
+class _Leading(BytesCodec):
+    """The bytes of a tile or strip, of more than it has.
 
     Parameters
     ----------
@@ -39,12 +39,10 @@ class Trim(BytesCodec):
         Bytes of a tile or strip.
     """
 
-    codec_id = "manifestry.trim"
-
     def __init__(self, nbytes: int) -> None:
         self.nbytes = positive_integer("nbytes", nbytes)
 
-    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _first(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The first `nbytes` bytes.
 
         Raises
@@ -56,12 +54,34 @@ class Trim(BytesCodec):
             raise DecodeError(f"{self.codec_id}: the chunk has {len(data)} bytes, {self.nbytes} are needed")
         return data[: self.nbytes]
 
+
+class Trim(_Leading):
+    """Bytes after the pixels: some writers compress more of them than a tile or strip has.
+
+    Parameters
+    ----------
+    nbytes
+        Bytes of a tile or strip.
+    """
+
+    codec_id = "manifestry.trim"
+
+    def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The first `nbytes` bytes.
+
+        Raises
+        ------
+        DecodeError
+            There are fewer: a truncated chunk is never padded.
+        """
+        return self._first(data)
+
     def encode(self, buf: Any) -> Any:
         """The bytes as they are."""
         return buf
 
 
-class Inflate(BytesCodec):
+class Inflate(_Leading):
     """Deflate of far more bytes than a tile or strip has: no more than those are decompressed.
 
     Parameters
@@ -71,9 +91,6 @@ class Inflate(BytesCodec):
     """
 
     codec_id = "manifestry.inflate"
-
-    def __init__(self, nbytes: int) -> None:
-        self.nbytes = positive_integer("nbytes", nbytes)
 
     def decode_bytes(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The first `nbytes` bytes of what is compressed.
@@ -87,9 +104,7 @@ class Inflate(BytesCodec):
             decoded = zlib.decompressobj().decompress(data.tobytes(), self.nbytes)
         except zlib.error as error:
             raise DecodeError(f"{self.codec_id}: {error}") from error
-        if len(decoded) < self.nbytes:
-            raise DecodeError(f"{self.codec_id}: the chunk has {len(decoded)} bytes, {self.nbytes} are needed")
-        return np.frombuffer(decoded, "u1")
+        return self._first(np.frombuffer(decoded, "u1"))
 
     def encode(self, buf: Any) -> Any:
         """The bytes, compressed."""

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from manifestry.combine.compatibility.times import FINER, Times, TimeUnit, mixes_calendars, reform_of
 from manifestry.errors import ManifestError
-from manifestry.model.attributes import Attributes
+from manifestry.model.attributes import PACKING, Attributes
 from manifestry.model.datatypes import as_element, is_float, is_integer
 
-__all__ = ["PACKING", "CommonTimes", "TimeSeries", "common_times", "renewed_times"]
+__all__ = ["NOT_COUNTED", "CommonTimes", "TimeSeries", "common_times", "renewed_times"]
 
-PACKING: Final = ("scale_factor", "add_offset", "_Unsigned")
+NOT_COUNTED: Final = (*PACKING, "_Unsigned")
 """Attributes with which stored numbers are not those that the units count."""
 
 _MARKS: Final = ("_FillValue", "missing_value")
@@ -119,7 +119,7 @@ def _check_plain(series: TimeSeries) -> None:
     for at, (numbers, attributes) in enumerate(series.parts):
         if not is_integer(numbers.dtype) and not is_float(numbers.dtype):
             raise ValueError(f"times of type {numbers.dtype} in {series.labels(at)} are no numbers")
-        packed = next((name for name in PACKING if name in attributes), None)
+        packed = next((name for name in NOT_COUNTED if name in attributes), None)
         if packed is not None:
             raise ValueError(f"times with {packed} in {series.labels(at)} are not given in another unit")
 

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.combine.compatibility.differences import Aspect, Difference
-from manifestry.combine.compatibility.times import Times, TimeUnit, is_time, mixes_calendars
-from manifestry.model.attributes import Attributes
+from manifestry.combine.compatibility.times import Times, TimeUnit, is_time, missing_elements, mixes_calendars
+from manifestry.model.attributes import PACKING, Attributes
 from manifestry.model.datatypes import is_float, is_integer
 
 __all__ = ["Decoded", "is_encoding"]
 
-_ENCODING: Final = frozenset({"_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned"})
+_ENCODING: Final = frozenset({"_FillValue", "missing_value", "_Unsigned", *PACKING})
 _TIME: Final = frozenset({"units", "calendar"})
 _EXACT: Final = 2.0**53
 """Whole numbers below this are numbers of type float64."""
@@ -62,15 +62,12 @@ class Decoded:
         """
         if not is_integer(stored.dtype) and not is_float(stored.dtype):
             raise ValueError(f"values of type {stored.dtype} are no numbers")
-        plain = {name: value for name, value in attributes.items() if name in ("_FillValue", "missing_value")}
-        packed = [name for name in ("scale_factor", "add_offset") if name in attributes]
+        packed = not attributes.keys().isdisjoint(PACKING)
         if epoch is not None and not packed:
             times = Times.of(stored, attributes, epoch)
             return cls(times.ticks, times.missing)
-        missing = np.isnan(stored) if is_float(stored.dtype) else np.zeros(stored.shape, bool)
         numbers = _signed(stored, attributes)
-        for mark in (one for value in plain.values() for one in np.asarray(value).reshape(-1)):
-            missing = missing | np.asarray(stored == mark) | np.asarray(numbers == mark)
+        missing = missing_elements(stored, attributes) | missing_elements(numbers, attributes)  # marks have either sign
         if packed:
             numbers = numbers * np.float64(attributes.get("scale_factor", 1)) + np.float64(
                 attributes.get("add_offset", 0)

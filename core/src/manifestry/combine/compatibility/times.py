@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from manifestry.model.attributes import Attributes
 from manifestry.model.datatypes import is_float
 
-__all__ = ["FINER", "TimeUnit", "Times", "calendar_of", "is_time", "mixes_calendars", "reform_of", "same_units"]
+__all__ = [
+    "FINER",
+    "TimeUnit",
+    "Times",
+    "calendar_of",
+    "is_time",
+    "missing_elements",
+    "mixes_calendars",
+    "reform_of",
+    "same_units",
+]
 
 _SECOND: Final = 1_000_000_000
 _STEPS: Final = {  # nanoseconds
@@ -212,7 +222,7 @@ class Times:
             A number is infinite, or the attributes give no unit of fixed length.
         """
         unit = TimeUnit.of(attributes)
-        missing = _missing(numbers, attributes)
+        missing = missing_elements(numbers, attributes)
         counted = np.where(missing, numbers.dtype.type(0), numbers)
         ticks = _scaled(counted, unit.step)
         shift = unit.epoch - epoch
@@ -258,7 +268,8 @@ class Times:
         return new.astype(dtype)
 
 
-def _missing(values: NDArray[Any], attributes: Attributes) -> NDArray[np.bool_]:
+def missing_elements(values: NDArray[Any], attributes: Attributes) -> NDArray[np.bool_]:
+    """Which stored numbers are none: NaN, and those that ``_FillValue`` or ``missing_value`` names (CF 1.11, 2.5.1)."""
     gone = np.isnan(values) if is_float(values.dtype) else np.zeros(values.shape, bool)
     for name in ("_FillValue", "missing_value"):
         for mark in np.asarray(attributes.get(name, ())).reshape(-1):
