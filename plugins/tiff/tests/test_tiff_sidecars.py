@@ -8,6 +8,7 @@ import numpy as np
 import pyproj
 import pytest
 import rasterio
+import tifffile
 import zarr
 from obstore.store import MemoryStore
 from rasterio.enums import MaskFlags, Resampling
@@ -184,6 +185,72 @@ def test_sparse_tiles_are_filled_with_nodata_of_the_file_beside(tmp_path):
     pam(path, PARTS["nodata"])
     with rasterio.open(path) as file:
         np.testing.assert_array_equal(values(mf.parse(path, sidecars="all"), "0"), file.read(1))
+
+
+def test_nodata_is_that_of_its_bytes_where_the_text_is_rounded(tmp_path):
+    path = write(tmp_path / "a.tif", dtype="float64")
+    pam(
+        path,
+        '<PAMRasterBand band="1"><NoDataValue le_hex_equiv="555555555555D53F">3.33E-01</NoDataValue></PAMRasterBand>',
+    )
+    tree = mf.parse(path, sidecars="metadata")
+    with rasterio.open(path) as file:
+        assert tree["0"].attributes["_FillValue"] == file.nodata == 1 / 3
+    pam(path, '<PAMRasterBand band="1"><NoDataValue le_hex_equiv="55">3.33E-01</NoDataValue></PAMRasterBand>')
+    with pytest.raises(mf.MalformedFileError, match="le_hex_equiv"):
+        mf.parse(path, sidecars="metadata")
+
+
+def test_nodata_of_two_texts_is_one(tmp_path):
+    path = write(tmp_path / "a.tif", count=2, nodata=-9999)
+    pam(path, '<PAMRasterBand band="1"><NoDataValue>-9.99900000000000E+03</NoDataValue></PAMRasterBand>')
+    tree = mf.parse(path, sidecars="metadata")
+    assert not tree.issues
+    assert tree["0"].attributes["_FillValue"] == -9999
+
+
+def test_a_broken_domain_costs_itself(tmp_path):
+    path = write(tmp_path / "a.tif")
+    pam(path, '<Metadata domain="RPC"><MDI key="LINE_OFF">1</MDI></Metadata>', PARTS["band"])
+    tree = mf.parse(path, sidecars="metadata")
+    assert [issue.feature for issue in tree.issues] == ["attribute left out"]
+    assert tree["0"].attributes["scale_factor"] == 0.5
+
+
+def test_a_series_says_that_nothing_beside_it_is_read(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, RNG.integers(0, 9, (3, 20, 20)).astype("u2"), imagej=True)
+    plain = mf.parse(path)
+    pam(path, PARTS["band"], PARTS["nodata"])
+    tree = mf.parse(path, sidecars="metadata")
+    assert [issue.message for issue in tree.issues] == ["of a series they are not read"]
+    assert {name: array.attributes for name, array in tree.walk_arrays()} == {
+        name: array.attributes for name, array in plain.walk_arrays()
+    }
+
+
+def test_levels_of_another_file_have_the_nodata_and_colours_of_the_image(tmp_path):
+    """Whatever bytes and byte order the other file has where the image keeps them."""
+    for name, profile in {"nodata": {"dtype": "float32", "nodata": -9999.5}, "colors": {"dtype": "uint8"}}.items():
+        path = write(tmp_path / f"{name}.tif", width=64, height=64, **profile)
+        if name == "colors":
+            with rasterio.open(path, "r+") as file:
+                file.write_colormap(1, {n: (n, 255 - n, 3, 255) for n in range(256)})
+        build_overviews(path)
+        beside = tmp_path / f"{name}.tif.ovr"
+        with tifffile.TiffFile(beside, mode="r+b") as tif:
+            for page in tif.pages:
+                for code in (42113, 320):
+                    if code in page.tags:  # GDAL writes them there too; other programs do not
+                        tif.filehandle.seek(page.tags[code].offset)
+                        tif.filehandle.write((65000 + code % 2).to_bytes(2, "little"))
+        tree = mf.parse(path, sidecars="overviews")
+        assert not [issue for issue in tree.issues if issue.severity == "refused"]
+        full, level = tree["0/data"].attributes, tree["1/data"].attributes
+        for key in ("_FillValue", "color_map"):
+            np.testing.assert_array_equal(full.get(key), level.get(key))
+        assert ("_FillValue" in level) == (name == "nodata")
+        assert ("color_map" in level) == (name == "colors")
 
 
 def test_rational_polynomials(tmp_path):

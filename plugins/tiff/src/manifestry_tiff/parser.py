@@ -94,7 +94,6 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
     directories = list(_all_directories(file, header, context))
     if not directories:
         raise MalformedFileError(f"{source.url}: the file has no image file directory")
-    directories[0] = replace(directories[0], beside=sidecars.beside)
     if not follows_convention(directories[0]):
         return _tree_of_images(directories, sidecars, layout)
     apart = images_apart(directories, context)
@@ -103,20 +102,26 @@ def _read(source: Source, layout: Layout) -> VirtualGroup:
         series = read_series(directories[0], context)
         if series is None:
             return _tree_of_images(directories, sidecars, layout)
-        if sidecars != Sidecars():
-            context.report("", "files beside the image", "of a series they are not read")
+        _report_unread(sidecars, context)
         trial = layout.on_trial()
         known = [level.directory for pyramid in apart for level in pyramid.levels]
         tree = series_group(series, file, header, trial, known=known)
         if not any(isinstance(failure, MalformedFileError) for failure in trial.context.failures):
             layout.accept(trial)
             return tree
+    else:
+        _report_unread(sidecars, context)
     context.report(
         "",
         "series with a page that cannot be read",
         "the other pages are images of their own, with the names of their directories",
     )
     return layout.tree_of_file(apart)
+
+
+def _report_unread(sidecars: Sidecars, context: ParseContext) -> None:
+    if sidecars != Sidecars():
+        context.report("", "files beside the image", "of a series they are not read")
 
 
 def _sidecars(source: Source, options: TiffOptions, context: ParseContext) -> Sidecars:
@@ -130,6 +135,7 @@ def _sidecars(source: Source, options: TiffOptions, context: ParseContext) -> Si
 
 
 def _tree_of_images(directories: Sequence[Directory], sidecars: Sidecars, layout: Layout) -> VirtualGroup:
+    directories = [replace(directories[0], beside=sidecars.beside), *directories[1:]]
     pyramids = group_images(directories, slide_levels(directories), layout.context)
     if pyramids and not pyramids[0].name and not pyramids[0].is_mask:
         add_sidecar_images(pyramids[0], sidecars, layout.context)

@@ -32,7 +32,7 @@ __all__ = ["describe", "level_resampling", "mask_attributes"]
 def describe(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
     """Attributes of the array of an image. Tags that are broken or too long are reported and left out."""
     attributes: dict[str, Any] = {}
-    for part in (text_attributes, orientation_attributes, rpc_attributes, _colors, _gdal_attributes):
+    for part in (text_attributes, orientation_attributes, rpc_attributes, _colors, _gdal_attributes, _rpc):
         try:
             attributes |= part(image, path, context)
         except (MalformedFileError, ValueError) as error:
@@ -55,10 +55,8 @@ def _colors(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
 
 
 def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str, Any]:
-    items = _items(image.directory)
-    attributes = band_attributes(items, image.samples)
+    attributes = band_attributes(_items(image.directory), image.samples)
     attributes |= domain_attributes(gdal_items(image.directory), image.samples)
-    attributes |= rpc_of_items(gdal_items(image.directory))
     beside = (image.directory.full or image.directory).beside
     if beside is not None and beside.categories:
         names = [list(beside.categories.get(band, ())) for band in range(image.samples)]
@@ -68,6 +66,10 @@ def _gdal_attributes(image: Image, path: str, context: ParseContext) -> dict[str
         context.report(f"{path}@scales", "attribute left out", message)
         del attributes["scales"], attributes["offsets"]
     return attributes
+
+
+def _rpc(image: Image, path: str, context: ParseContext) -> dict[str, Any]:  # noqa: ARG001 one form
+    return rpc_of_items(gdal_items(image.directory))
 
 
 def mask_attributes(mask: Image) -> dict[str, Any]:

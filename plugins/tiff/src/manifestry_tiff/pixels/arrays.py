@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from manifestry.plugin import ArrayMetadata, ParseContext, UnsupportedFeatureError, VirtualArray, default_fill
@@ -118,4 +119,14 @@ def _nodata_texts(image: Image) -> list[str]:
     beside = (image.directory.full or image.directory).beside
     if beside is None:
         return [own]
-    return list(dict.fromkeys(beside.nodata.get(band, own) for band in range(image.samples)))
+    texts = list(dict.fromkeys(beside.nodata.get(band, own) for band in range(image.samples)))
+    return texts[:1] if len({_meaning(text, image.dtype) for text in texts}) == 1 else texts
+
+
+def _meaning(text: str, dtype: np.dtype[Any]) -> object:
+    """What tells whether two texts name one value: ``-9999`` and ``-9.99900000000000E+03`` do."""
+    try:
+        value = parse_nodata(text, dtype) if text else None
+    except ValueError:
+        value = None
+    return text if value is None else value.tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -43,6 +44,24 @@ def parse_pam(text: str) -> tuple[Beside, list[str]]:
     return reader.beside, sorted(reader.unread)
 
 
+def _exact_number(content: str, attributes: Mapping[str, str]) -> str:
+    """A number as text; GDAL writes the bytes of one whose decimal form is rounded, and then these count.
+
+    Raises
+    ------
+    ValueError
+        They are not the bytes of a number.
+    """
+    octets = attributes.get("le_hex_equiv")
+    if octets is None:
+        return content
+    try:
+        (number,) = struct.unpack("<d", bytes.fromhex(octets))
+    except struct.error as error:
+        raise ValueError(f"le_hex_equiv {octets!r}: must be 16 hexadecimal digits") from error
+    return repr(number)
+
+
 class _Reader:
     """Takes elements as they come; only those at their place in a document count."""
 
@@ -67,6 +86,8 @@ class _Reader:
         if len(self._open) == 1 or (len(self._open) == 2 and self._open[1][0] == _BAND):
             if element not in _READ:
                 self.unread.add(element)
+            elif element == "ColorTable" and self._open[-1][1].get("band") != "1":
+                self.unread.add(f"ColorTable of band {self._open[-1][1].get('band')}")
             elif attributes.get("format"):
                 self.unread.add(f"{element} {attributes.get('domain', '')} ({attributes['format']})")
         self._open.append((element, attributes))
@@ -98,7 +119,7 @@ class _Reader:
     def _property(self, element: str, attributes: Mapping[str, str], content: str, band: int | None) -> None:
         if band is not None:
             if element == "NoDataValue":
-                self.found.setdefault("nodata", {})[band] = content
+                self.found.setdefault("nodata", {})[band] = _exact_number(content, attributes)
             elif element in _ROLES:
                 self.items.append(GdalItem(element, content, band, _ROLES[element]))
         elif element == "SRS":

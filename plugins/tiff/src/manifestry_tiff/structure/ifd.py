@@ -174,7 +174,12 @@ class Directory:
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __contains__(self, tag: int) -> bool:
-        return tag in self.entries
+        return tag in self.entries or self._inherited_from(tag) is not None
+
+    def _inherited_from(self, tag: int) -> Directory | None:
+        """The directory of the full image, perhaps in another file, where the value of a tag is taken from there."""
+        inherits = self.full is not None and tag in _INHERITED and tag not in self.entries and tag in self.full
+        return self.full if inherits else None
 
     def raw(self, tag: int) -> bytes | None:
         """The bytes of a value, None where the tag is absent.
@@ -184,6 +189,9 @@ class Directory:
         MalformedFileError
             They lie outside the file, or their type is unknown.
         """
+        full = self._inherited_from(tag)
+        if full is not None:
+            return full.raw(tag)
         data = self._view(tag)
         return None if data is None else bytes(data)
 
@@ -201,6 +209,9 @@ class Directory:
 
     def numbers(self, tag: int) -> NDArray[Any] | None:
         """The values of a numeric tag in the file's byte order, read-only; None where the tag is absent or empty."""
+        full = self._inherited_from(tag)
+        if full is not None:
+            return full.numbers(tag)
         if tag not in self._cache:
             data = self._view(tag)
             if not data:
@@ -225,6 +236,9 @@ class Directory:
         MalformedFileError
             They are not integers, or too many.
         """
+        full = self._inherited_from(tag)
+        if full is not None:
+            return full.integers(tag)
         values = self.numbers(tag)
         if values is None:
             return ()
@@ -267,8 +281,7 @@ class Directory:
 
     def as_level_of(self, full: Directory) -> Directory:
         """The same as the directory of a level of a pyramid, which has the nodata and the colours of the full image."""
-        inherited: dict[int, Entry] = {tag: full.entries[tag] for tag in _INHERITED if tag in full and tag not in self}
-        return replace(self, full=full, entries={**self.entries, **inherited})
+        return replace(self, full=full)
 
     def tag_error(self, tag: int, problem: str) -> MalformedFileError:
         """The error for a tag with an impossible value: what the value is, and what it must be."""
