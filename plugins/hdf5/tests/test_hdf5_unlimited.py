@@ -283,3 +283,38 @@ def test_datasets_that_are_not_chunked(tmp_path):
     assert got["unwritten"].tolist() == [0, 0, 0, *[-2147483647] * 4]
     assert got["compact"].tolist() == [0, 1, 2, -1, -1, -1, -1]
     assert got["virtual"].tolist() == [0, 1, 2, -2, -2, -2, -2]
+
+
+@pytest.mark.parametrize("is_scale", [False, True])
+@pytest.mark.parametrize("length", [3, 5])
+def test_fields_of_short_records_are_refused(tmp_path, is_scale, length):
+    """Records as groups of arrays: also those that are the dimension themselves, and fields that are records."""
+    path = tmp_path / "f.nc"
+    kind = np.dtype([("a", "i4"), ("in", [("b", "f8", (2,))]), ("text", h5py.string_dtype())])
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("t", None)
+        nc.createVariable("h/long", "i4", ("t",))[:] = np.arange(5)
+    with h5py.File(path, "a") as file:
+        scale, long = file["t"], file["h/long"]
+        record = file.create_dataset("g/record", (length,), kind, maxshape=(None,), chunks=(2,))
+        if is_scale:
+            long.dims[0].detach_scale(scale)
+            record.make_scale("record")
+            scale = record
+            long.dims[0].attach_scale(scale)
+            for mark in {"_Netcdf4Coordinates", "_Netcdf4Dimid"} & set(long.attrs):
+                del long.attrs[mark]
+        else:
+            record.dims[0].attach_scale(scale)
+    options = {"compounds": "groups", "on_unsupported": "skip"}
+    for more in ({}, {"group": "g"}, {"include": ["g/*"]}):
+        tree = mf.parse(path, **options, **more)
+        refused = [(issue.path, issue.feature) for issue in tree.issues if issue.severity == "refused"]
+        prefix = "" if "group" in more else "g/"
+        fields = {f"{prefix}record/{name}" for name in ("a", "in/b", "text")}
+        if length == 5:
+            assert fields <= {name for name, _ in tree.walk_arrays()}
+            assert refused == []
+        else:
+            assert set(refused) == {(name, "record shorter than its unlimited dimension") for name in fields}
+            assert not fields & {name for name, _ in tree.walk_arrays()}

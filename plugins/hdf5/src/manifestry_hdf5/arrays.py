@@ -50,7 +50,8 @@ class ArrayBuilder:
     datasets
         All that will be asked for: their chunk indexes are read together, at once.
     shapes
-        Of those that become longer arrays, which netCDF-4 variables do; see `UnlimitedDimensions`.
+        Of those that are longer as variables of netCDF-4, records among them whose fields are arrays; see
+        `UnlimitedDimensions`.
     files
         The files that are open; sources of virtual datasets are opened and kept there too.
     walker
@@ -155,6 +156,9 @@ class ArrayBuilder:
 
     def _lengthened(self, dataset: Dataset, shape: tuple[int, ...]) -> VirtualArray:
         """The array of a dataset with the elements that its variable has beyond its end."""
+        if dataset.field is not None:
+            hint = "leave it out with on_unsupported='skip' (--on-unsupported skip), or read it with netCDF4"
+            raise UnsupportedFeatureError("record shorter than its unlimited dimension", dataset.path, hint)
         rest = beyond(dataset)
         if _needs_index(dataset):
             self._read_indexes([dataset])

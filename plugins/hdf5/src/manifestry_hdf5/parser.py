@@ -78,17 +78,20 @@ class _Assembly:
         self._measure_unlimited(groups, walker, file)
         datasets = [dataset for group in root.walk() for dataset in group.datasets.values()]
         shapes = {
-            dataset.identity: shape
+            group.scales[name].identity: shape
             for group in root.walk()
-            for name, dataset in group.datasets.items()
-            if (shape := self._shape(group, name)) != dataset.axes.lengths
+            for name, axes in group.axes.items()
+            if (shape := self._shape(group, name)) != axes.lengths
         }
         self._builder = ArrayBuilder(datasets, shapes, files=files, walker=walker, context=context)
 
     def _measure_unlimited(self, groups: Sequence[Group], walker: Walker, file: Hdf5File) -> None:
         """Take the lengths of all variables of the file into account, those of groups that were not asked for too."""
-        wanted = ((g.scales[name], dataset.axes) for g in self._root.walk() for name, dataset in g.datasets.items())
-        if walker.partial and any(self._unlimited.of(scale, axes) for scale, axes in wanted):
+        wanted = {dataset.identity for group in self._root.walk() for dataset in group.datasets.values()}
+        found = ((group.scales[name], axes) for group in self._root.walk() for name, axes in group.axes.items())
+        if walker.partial and any(
+            scale.identity in wanted and self._unlimited.of(scale, axes) for scale, axes in found
+        ):
             groups = [*groups, walker.unwalked(file)]
         for group in groups:
             for name, axes in group.axes.items():
