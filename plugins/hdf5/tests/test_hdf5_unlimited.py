@@ -10,6 +10,8 @@ import pytest
 import zarr
 from h5py import h5d, h5p, h5s, h5t
 from hypothesis import given, settings, strategies as st
+from manifestry_hdf5.storage import lengthening
+from manifestry_hdf5.storage.chunk_bytes import encode_chunk
 
 TYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", "S1", ">i2", ">f8"]
 
@@ -193,6 +195,41 @@ def test_what_lies_in_a_chunk_beyond_the_end_is_not_read(tmp_path, filters):
     assert tree["v"].manifest.inlined.tolist() == [False, True, False, False]
     with pytest.raises(mf.UnsupportedFeatureError, match="reach over the end of a dataset"):
         mf.parse(path, limits=mf.Limits(max_inline_bytes=4))
+
+
+def test_encoding_chunks_stops_at_the_limit_and_is_done_once_for_equal_ones(tmp_path, monkeypatch):
+    """HDF5 reads zeros in chunks that were never written, netCDF its default beyond the end: all become chunks again."""
+    path = tmp_path / "f.nc"
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("t", None)
+        nc.createVariable("t", "i4", ("t",))[:] = np.arange(99)
+    with h5py.File(path, "a") as file:
+        for number, name in enumerate(("equal", "different")):
+            dataset = file.create_dataset(
+                name, (70, 200), "i2", maxshape=(None, 200), chunks=(64, 1), compression="gzip"
+            )
+            dataset[69] = 1 + np.arange(200) * number
+            dataset.dims[0].attach_scale(file["t"])
+    encoded = []
+
+    def encode(dataset, plain, mask):
+        encoded.append(dataset.path)
+        return encode_chunk(dataset, plain, mask)
+
+    monkeypatch.setattr(lengthening, "encode_chunk", encode)
+    got = read_all(path)[1]
+    with h5py.File(path) as file:
+        for name in ("equal", "different"):
+            expected = np.full((99, 200), -32767, "i2")
+            expected[:70] = file[name]
+            np.testing.assert_array_equal(got[name], expected)
+        stored = sum(file["different"].id.get_chunk_info(number).size for number in range(200))
+    assert encoded.count("different") == 201  # and the chunks that were never written
+    assert encoded.count("equal") == 2
+    encoded.clear()
+    with pytest.raises(mf.UnsupportedFeatureError, match="chunks with values beyond the end of a dataset"):
+        mf.parse(path, include=["different"], limits=mf.Limits(max_inline_bytes=stored))
+    assert 0 < len(encoded) < 200
 
 
 def test_shrunken_datasets(tmp_path):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 from manifestry import Budget
@@ -107,44 +109,57 @@ def complete_chunks(
     UnsupportedFeatureError
         There is too much to look into or to keep, or nothing encodes it.
     """
-    limit, rows = context.limits.max_inline_bytes, rows_over_the_end(dataset, table, shape)
+    assert dataset.extent is not None
+    assert dataset.chunk_shape is not None
+    over = _over_the_end(dataset, dataset.chunk_shape, dataset.extent.grid, shape)
+    limit, rows = context.limits.max_inline_bytes, np.flatnonzero(over[table.positions])
+    hint = f"limits.max_inline_bytes is {limit}"
     if int(table.sizes[rows].sum()) > limit:
-        hint = f"limits.max_inline_bytes is {limit}"
         raise UnsupportedFeatureError("chunks that reach over the end of a dataset", dataset.path, hint)
-    mask = usual_mask(dataset, table)
-    manifest, encoded, positions = array.manifest, [], []
-    for position, plain in _changed(dataset, shape, rows, table, beyond):
-        encoded.append(_encode(array, dataset, plain, mask))
+    encoder = _Encoder(array, dataset, usual_mask(dataset, table))
+    manifest, encoded, positions, total = array.manifest, [], [], 0
+    for position, plain in _changed(dataset, shape, over, rows, table, beyond):
+        encoded.append(encoder.encode(plain))
         positions.append(position)
+        total += len(encoded[-1])
+        if total > limit:
+            raise UnsupportedFeatureError("chunks with values beyond the end of a dataset", dataset.path, hint)
     if _inside(dataset) != beyond.stored:
         never = ~manifest.stored
         never[positions] = False
         if never.any():
-            plain = _inside(dataset) * (dataset.chunk_bytes // dataset.stored_itemsize)
-            data = _encode(array, dataset, plain, mask)
+            data = encoder.encode(_inside(dataset) * (dataset.chunk_bytes // dataset.stored_itemsize))
             manifest = manifest.with_inline(never, 0, len(data), data)
-    lengths = np.fromiter(map(len, encoded), "u8", len(encoded))
-    if int(lengths.sum()) > limit:
-        hint = f"limits.max_inline_bytes is {limit}"
-        raise UnsupportedFeatureError("chunks with values beyond the end of a dataset", dataset.path, hint)
     if positions:
+        lengths = np.fromiter(map(len, encoded), "u8", len(encoded))
         manifest = manifest.with_inline(np.array(positions), np.cumsum(lengths) - lengths, lengths, b"".join(encoded))
     return VirtualArray(array.metadata, manifest)
 
 
 def _changed(
-    dataset: Dataset, shape: Sequence[int], rows: NDArray[np.int64], table: ChunkTable, beyond: Beyond
+    dataset: Dataset,
+    shape: Sequence[int],
+    over: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    table: ChunkTable,
+    beyond: Beyond,
 ) -> Iterator[tuple[int, bytes]]:
-    """Positions and elements of the chunks over the end that hold something else there, or nothing."""
+    """Positions and elements of the chunks over the end that hold something else there, or nothing.
+
+    Parameters
+    ----------
+    over
+        The chunks of the grid that reach over the end.
+    rows
+        Those of them that are stored, by row of the table.
+    """
     assert dataset.extent is not None
     assert dataset.chunk_shape is not None
     chunk, grid = dataset.chunk_shape, dataset.extent.grid
     row_of = dict(zip(table.positions[rows].tolist(), rows.tolist(), strict=True))
-    over = set(row_of)
-    if _inside(dataset) != beyond.stored:
-        over = set(np.flatnonzero(_over_the_end(dataset, chunk, grid, shape)).tolist())
+    positions = np.flatnonzero(over).tolist() if _inside(dataset) != beyond.stored else sorted(row_of)
     fill = np.frombuffer(beyond.stored, "u1")
-    for position in sorted(over):
+    for position in positions:
         row = row_of.get(position)
         plain = _inside(dataset) * (dataset.chunk_bytes // len(fill)) if row is None else _plain(dataset, table, row)
         elements = np.frombuffer(plain, "u1").reshape(*chunk, len(fill)).copy()
@@ -161,16 +176,46 @@ def _plain(dataset: Dataset, table: ChunkTable, row: int) -> bytes:
     return decode_chunk(dataset, dataset.file.read(start, start + size), int(table.masks[row]))
 
 
-def _encode(array: VirtualArray, dataset: Dataset, plain: bytes, mask: int) -> bytes:
-    """A chunk as the codecs of the array decode it."""
-    filters = codec_chain(remaining_filters(dataset, mask), dataset.element, dataset.chunk_bytes, dataset.ndim)
-    codecs = array.metadata.codecs
-    usual = codecs[len(codecs) - len(filters.codecs) :] == filters.codecs
-    encoded = encode_chunk(dataset, plain, mask) if usual else None
-    if encoded is None:
-        raise UnsupportedFeatureError(
-            "chunk that reaches over the end of a dataset",
-            dataset.path,
-            "nothing encodes it; repack the file (h5repack)",
-        )
-    return encoded
+class _Encoder:
+    """Encodes chunks as the codecs of an array decode them; those with the same elements once.
+
+    Parameters
+    ----------
+    mask
+        The filters that are left out.
+    """
+
+    def __init__(self, array: VirtualArray, dataset: Dataset, mask: int) -> None:
+        self._codecs = array.metadata.codecs
+        self._dataset = dataset
+        self._mask = mask
+        self._known: dict[bytes, bytes] = {}  # by digest: elements may be many more bytes than what they become
+
+    @cached_property
+    def _has_codecs_of_array(self) -> bool:
+        """Whether the filters are the last codecs of the array."""
+        dataset, codecs = self._dataset, self._codecs
+        filters = remaining_filters(dataset, self._mask)
+        last = codec_chain(filters, dataset.element, dataset.chunk_bytes, dataset.ndim).codecs
+        return codecs[len(codecs) - len(last) :] == last
+
+    def encode(self, plain: bytes) -> bytes:
+        """The bytes of a chunk by its elements as the file has them before filters.
+
+        Raises
+        ------
+        UnsupportedFeatureError
+            Nothing encodes it.
+        """
+        key = blake2b(plain).digest()
+        encoded = self._known.get(key)
+        if encoded is None:
+            encoded = encode_chunk(self._dataset, plain, self._mask) if self._has_codecs_of_array else None
+            if encoded is None:
+                raise UnsupportedFeatureError(
+                    "chunk that reaches over the end of a dataset",
+                    self._dataset.path,
+                    "nothing encodes it; repack the file (h5repack)",
+                )
+            self._known[key] = encoded
+        return encoded
