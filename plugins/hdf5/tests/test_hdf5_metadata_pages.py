@@ -3,6 +3,8 @@
 import h5py
 import pytest
 from hdf5_library import opened
+from hypothesis import given, settings, strategies as st
+from manifestry_hdf5 import metadata_pages
 from manifestry_hdf5.file_bytes import LocalFile
 from manifestry_hdf5.metadata_pages import MetadataPages
 from manifestry_hdf5.structures.batched_reads import read_alone
@@ -47,6 +49,33 @@ def test_no_page_is_guessed_without_a_distance(touched):
 
 def test_no_more_pages_are_guessed_than_there_are():
     assert numbers(MetadataPages(0, PAGE, 1000 * PAGE), at(10, 20, 30)) == [10, 20, 30]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 400)), min_size=1, max_size=12), st.sampled_from([0, 512])
+)
+def test_pages_are_counted_as_they_are_listed(spans, base):
+    ranges = sorted((first * (PAGE // 8), (first + length) * (PAGE // 8)) for first, length in spans)
+    pages = {n for a, b in ranges for n in range((a - base) // PAGE, (max(a, b - 1 - OVERLAP) - base) // PAGE + 1)}
+    found = MetadataPages(base, PAGE, 1 << 40).around(ranges)
+    assert bool(found) == (len(pages) * PAGE <= 16 << 20)
+
+
+def test_far_pages_are_counted_before_they_are_listed(monkeypatch):
+    """Neither what is asked for nor what would be guessed becomes a list before it is known to be short."""
+    listed = []
+
+    def counted(*bounds):
+        numbers = range(*bounds)
+        listed.append(len(numbers))
+        return numbers
+
+    monkeypatch.setattr(metadata_pages, "range", counted, raising=False)
+    pages = MetadataPages(0, PAGE, 1 << 50)
+    assert pages.around([(0, 1 << 45)]) == []
+    assert numbers(pages, at(0, 2, 10_000_000)) == [0, 2, 10_000_000]
+    assert max(listed) < 100
 
 
 def test_of_large_pages_a_part_is_read():

@@ -162,16 +162,18 @@ class RemoteFile:
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Bring ranges that will be read soon, and some of what follows them, in one round trip."""
         missing = _joined(self._pages.missing(ranges), _NEAR)
+        if not missing:
+            return
         pages = self._metadata.around(missing) if self._metadata is not None else None
         if pages:
             self._pages.prefetch(_joined(self._pages.missing(pages), _NEAR))
-        elif missing:
-            wanted = _total(missing)
-            more = max(min(self._brought, _MOST_BYTES) - wanted, wanted // 4) // len(missing)
-            ranges = self._pages.missing([(start, min(stop + more, self._size)) for start, stop in missing])
-            joined = _joined(ranges, _NEAR)
-            self._brought += _total(joined)
-            self._pages.prefetch(joined)
+            return
+        wanted = _total(missing)
+        more = max(min(self._brought, _MOST_BYTES) - wanted, wanted // 4) // len(missing)
+        ranges = self._pages.missing([(start, min(stop + more, self._size)) for start, stop in missing])
+        joined = _joined(ranges, _NEAR)
+        self._brought += _total(joined)
+        self._pages.prefetch(joined)
 
     def fetch(self, wanted: Sequence[Blocks]) -> _Rows:
         """Blocks of the file, all that are missing in one round trip."""

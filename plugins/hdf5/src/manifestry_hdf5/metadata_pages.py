@@ -62,15 +62,25 @@ class MetadataPages:
         """
         base, page = self._base, self._page
         spans = [(a - base, max(a, b - 1 - _OVERLAP) - base) for a, b in ranges]
-        touched = {n for first, last in spans for n in range(first // page, last // page + 1)}
-        if len(touched) * page > _MOST_BYTES:
+        bounds = [(first // page, last // page + 1) for first, last in spans]
+        if _count(bounds) * page > _MOST_BYTES:
             return []
+        touched = {n for first, stop in bounds for n in range(first, stop)}
         self._read |= touched
         guessed = _guessed(sorted(self._read), (self._size - 1 - base) // page)
         if len(guessed) * page <= _MOST_GUESSED:
             touched |= guessed
             self._read |= guessed
         return [(max(base + n * page, 0), min(base + (n + 1) * page + _OVERLAP, self._size)) for n in sorted(touched)]
+
+
+def _count(bounds: Sequence[tuple[int, int]]) -> int:
+    """How many pages there are in ranges of them (ascending)."""
+    count, end = 0, bounds[0][0] if bounds else 0
+    for first, stop in bounds:
+        count += max(stop - max(first, end), 0)
+        end = max(end, stop)
+    return count
 
 
 def _guessed(pages: Sequence[int], last: int) -> set[int]:
@@ -82,6 +92,8 @@ def _guessed(pages: Sequence[int], last: int) -> set[int]:
     step = min(distances)
     counts = [round(distance / step) for distance in distances]
     if any(abs(distance - step * n) > _TOLERANCE * step * n for distance, n in zip(distances, counts, strict=True)):
+        return set()
+    if sum(counts) - len(counts) > len(starts):  # more than there are
         return set()
     guessed = {
         round(start + distance * i / n)
