@@ -159,6 +159,17 @@ def test_names_dimensions_and_links(tmp_path):
     assert tree["other"].dims == whole["other"].dims
 
 
+def test_attributes_of_excluded_records_are_not_reported(tmp_path):
+    path = tmp_path / "f.h5"
+    with h5py.File(path, "w") as file:
+        table = write_records(file)
+        table.attrs["region"] = table.regionref[:2]
+        file["other"] = np.zeros(3)
+    assert "table@region" in {issue.path for issue in opened(path)[0].issues}
+    tree = mf.parse(path, compounds="groups", exclude=["table"])
+    assert ([*tree.arrays], tree.issues) == (["other"], ())
+
+
 def test_limits_count_the_bytes_of_a_field(tmp_path):
     path = tmp_path / "f.h5"
     with h5py.File(path, "w") as file:

@@ -146,13 +146,12 @@ class Walker:
                 self._measure(file, group, f"{address:#x}", address)
         return group
 
-    def _measure(self, file: Hdf5File, group: Group, name: str, address: int) -> Scale:
+    def _measure(self, file: Hdf5File, group: Group, name: str, address: int) -> None:
         """Add what a dataset that is not wanted says about dimensions."""
         path = group.path_of(name)
         scale = group.scales[name] = self._scale(file, address, path)
         if not scale.only_dimension:
             group.axes[name] = read_axes(file, file.objects.header(address), self._space(file, address, path))
-        return scale
 
     def _group(self, file: Hdf5File, address: int, path: str) -> Group:
         group = Group(path=path)
@@ -260,11 +259,12 @@ class Walker:
     def _records(self, file: Hdf5File, group: Group, address: int, name: str, datatype: Compound) -> None:
         """Add the records of a dataset as a group of arrays, one for each field; fields that are records are groups in it."""
         path, header, identity = group.path_of(name), file.objects.header(address), (file.source.url, address)
+        if not self._context.wants_group(path):
+            self._measure(file, group, name, address)
+            return
         attributes, space = read_attributes(file, address, path, self._context), self._space(file, address, path)
         scale = group.scales[name] = read_scale(space, identity, attributes)
         group.axes[name] = read_axes(file, header, space)
-        if not self._context.wants_group(path):
-            return
         top = group.groups[group.names.get(name, name)] = Group(path=path, attributes=attributes)
         for member in fields_of(datatype):
             inner: Group | None = top
