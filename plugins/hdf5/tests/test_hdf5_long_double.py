@@ -48,6 +48,27 @@ def test_values_that_float64_holds_are_copied_and_reported(tmp_path, options):
     assert reported == {"d", "never", "array", "scalar", "records"} | {"complex"}
 
 
+@pytest.mark.parametrize("compounds", ["structs", "groups"])
+def test_long_doubles_in_other_elements_are_reported(tmp_path, compounds):
+    """Whatever else there is in a record, wherever it is in it, and in sequences."""
+    path = tmp_path / "f.h5"
+    text, sequences = h5py.string_dtype(), h5py.vlen_dtype(np.dtype("g"))
+    inner = np.dtype([("n", "i2"), ("b", "g", (2,))])
+    with h5py.File(path, "w") as file:
+        records = file.create_dataset("records", (2,), [("s", text), ("a", "g"), ("i", "i4")])
+        records[0] = ("x", 0.5, 1)
+        file.create_dataset("inner", (2,), [("s", text), ("in", inner), ("c", "G")])
+        file["plain"] = np.zeros(2, [("flag", "i2"), ("in", inner)])
+        file.create_dataset("sequences", (2,), sequences)[0] = np.array([0.25, 7], "g")
+        file.create_dataset("one", (), sequences)[()] = np.array([0.25, 7], "g")
+        file.create_dataset("without", (2,), [("s", text), ("a", "f8")])
+        file.create_dataset("numbers", (2,), h5py.vlen_dtype(np.dtype("f8")))
+    tree = mf.parse(path, compounds=compounds)
+    reported = [issue.path for issue in tree.issues if issue.feature == "long double"]
+    whole = ["inner", "records"] if compounds == "structs" else ["inner/c", "inner/in/b", "records/a"]
+    assert sorted(reported) == sorted([*whole, "plain", "sequences", "one"])
+
+
 @pytest.mark.parametrize(
     ("values", "shown"),
     [

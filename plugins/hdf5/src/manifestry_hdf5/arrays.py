@@ -190,7 +190,7 @@ class ArrayBuilder:
     def _copy(self, dataset: Dataset, reason: str) -> VirtualArray:
         """The array with its values in the manifest."""
         array = copy_values(dataset, lambda: self._values(dataset, Box.whole(dataset.shape)), self._context, reason)
-        if dataset.element.by_value.endswith(LONG_DOUBLE):
+        if dataset.element.narrowed:
             self._context.report(dataset.path, LONG_DOUBLE, "copied as float64, which holds each of the values exactly")
         return array
 

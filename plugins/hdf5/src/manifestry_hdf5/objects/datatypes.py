@@ -60,6 +60,8 @@ class ElementType:
         then, or in a dataset of one sequence the same.
     references
         Whether elements are references to objects, which become the paths of those.
+    narrowed
+        Whether there are long doubles in an element, which become float64.
     """
 
     dtype: np.dtype[Any]
@@ -71,6 +73,7 @@ class ElementType:
     texts: bool = False
     members: np.dtype[Any] | None = None
     references: bool = False
+    narrowed: bool = False
 
     @property
     def bytes_codec(self) -> Codec:
@@ -133,7 +136,7 @@ def _float(datatype: FloatingPoint) -> ElementType:
     _endian(datatype.order, size)
     dtype = _ieee_dtype(datatype)
     if dtype is None:
-        return ElementType(dtype=np.dtype("f8"), by_value=LONG_DOUBLE)
+        return ElementType(dtype=np.dtype("f8"), by_value=LONG_DOUBLE, narrowed=True)
     return ElementType(dtype=dtype, by_value="floats that are not IEEE 754")
 
 
@@ -230,7 +233,7 @@ def _compound(datatype: Compound) -> ElementType:
         else:
             return ElementType(dtype=layout.dtype, endian=layout.endian, storage=layout.codecs)
     packed = repack_fields(stored, recurse=True).newbyteorder("=")
-    return ElementType(dtype=packed, by_value=obstacles.reasons[0], texts=obstacles.texts)
+    return ElementType(dtype=packed, by_value=obstacles.reasons[0], texts=obstacles.texts, narrowed=obstacles.narrowed)
 
 
 def _part_of_complex(datatype: Datatype) -> FloatingPoint | None:
@@ -251,10 +254,11 @@ _AS_GROUPS: Final = "compounds='groups' makes a group of it, with an array for e
 
 @dataclass(slots=True)
 class _Obstacles:
-    """Why there are no references to a record, and whether texts of variable length are among the reasons."""
+    """Why there are no references to a record, and whether texts of variable length or long doubles are among the reasons."""
 
     reasons: list[str] = field(default_factory=list)
     texts: bool = False
+    narrowed: bool = False
 
 
 def _stored_dtype(datatype: Datatype, obstacles: _Obstacles) -> np.dtype[Any]:
@@ -279,6 +283,7 @@ def _stored_dtype(datatype: Datatype, obstacles: _Obstacles) -> np.dtype[Any]:
         obstacles.texts = True
         obstacles.reasons.append(f"compound with {element.by_value}")
         return np.dtype("U1")
+    obstacles.narrowed |= element.narrowed
     if element.by_value:
         obstacles.reasons.append(f"compound with {element.by_value}")
     if element.storage:
