@@ -84,21 +84,24 @@ class ArrayBuilder:
     def _read_values_ahead(self, datasets: Iterable[Dataset]) -> None:
         """Fetch the values that will be copied from remote files, those of all datasets together."""
         limit = self._context.limits.max_inline_bytes
-        of_file: dict[str, dict[Identity, Dataset]] = {}
+        of_file: dict[str, dict[Identity, tuple[Dataset, bool]]] = {}
         for dataset in datasets:
             if dataset.file.remote and _has_elements(dataset):
-                copied = dataset.nbytes <= limit and bool(_reason_to_copy(dataset))
-                if copied or dataset.identity in self._shapes:
-                    of_file.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset
+                copied = bool(_reason_to_copy(dataset))
+                if dataset.nbytes <= limit if copied else dataset.identity in self._shapes:
+                    of_file.setdefault(dataset.file.source.url, {})[dataset.identity] = dataset, copied
         for members in of_file.values():
-            file = next(iter(members.values())).file
-            tables = {name: self._tables.get(name) for name in members}
-            sound = [(members[name], t) for name, t in tables.items() if not isinstance(t, ManifestryError)]
-            copies = [(dataset, table) for dataset, table in sound if _reason_to_copy(dataset)]
-            others = [
-                span for dataset, table in sound if not _reason_to_copy(dataset) for span in self._ends(dataset, table)
-            ]
-            read_values_ahead(file, copies, others, limit)
+            copies: list[tuple[Dataset, ChunkTable | None]] = []
+            others: list[tuple[int, int]] = []
+            for identity, (dataset, copied) in members.items():
+                table = self._tables.get(identity)
+                if isinstance(table, ManifestryError):
+                    continue
+                if copied:
+                    copies.append((dataset, table))
+                else:
+                    others += self._ends(dataset, table)
+            read_values_ahead(dataset.file, copies, others, limit)
 
     def _ends(self, dataset: Dataset, table: ChunkTable | None) -> Iterable[tuple[int, int]]:
         """The chunks of a dataset that reach over its end, where its variable goes on."""

@@ -100,6 +100,10 @@ type Parts[K] = Sequence[tuple[K, IndexReader[Any]]]
 """Readers, and what each is called."""
 
 
+type _Asked[K] = list[tuple[tuple[K, IndexReader[Any]], list[Blocks]]]
+"""Readers by name, with the blocks that each needs next."""
+
+
 type AtHand = Callable[[Sequence[Blocks]], bool]
 """Whether nothing has to travel for some blocks."""
 
@@ -117,9 +121,9 @@ def read_growing[K](
         With it, what has to travel waits until nothing is left to do without: then it travels together.
     """
     queue: list[tuple[K, IndexReader[Any], Any]] = [(name, reader, None) for name, reader in parts]
-    waiting: list[tuple[tuple[K, IndexReader[Any]], list[Blocks]]] = []
+    waiting: _Asked[K] = []
     while queue:
-        wanted: list[tuple[tuple[K, IndexReader[Any]], list[Blocks]]] = []
+        wanted: _Asked[K] = []
         for name, reader, data in queue:  # which grows meanwhile
             try:
                 wanted.append(((name, reader), reader.send(data)))
@@ -132,8 +136,10 @@ def read_growing[K](
                 queue += [(new, begun, None) for new, begun in further]
         queue = []  # the blocks of the last round are not needed any more
         if at_hand is not None:
-            waiting += [part for part in wanted if not at_hand(part[1])]
-            wanted = [part for part in wanted if at_hand(part[1])]
+            here: _Asked[K] = []
+            for part in wanted:
+                (here if at_hand(part[1]) else waiting).append(part)
+            wanted = here
             if not wanted:
                 wanted, waiting = waiting, []
         if wanted:
