@@ -111,14 +111,13 @@ def complete_chunks(
     """
     assert dataset.extent is not None
     assert dataset.chunk_shape is not None
-    over = _over_the_end(dataset, dataset.chunk_shape, dataset.extent.grid, shape)
-    limit, rows = context.limits.max_inline_bytes, np.flatnonzero(over[table.positions])
+    limit, rows = context.limits.max_inline_bytes, rows_over_the_end(dataset, table, shape)
     hint = f"limits.max_inline_bytes is {limit}"
     if int(table.sizes[rows].sum()) > limit:
         raise UnsupportedFeatureError("chunks that reach over the end of a dataset", dataset.path, hint)
     encoder = _Encoder(array, dataset, usual_mask(dataset, table))
     manifest, encoded, positions, total = array.manifest, [], [], 0
-    for position, plain in _changed(dataset, shape, over, rows, table, beyond):
+    for position, plain in _changed(dataset, shape, rows, table, beyond):
         encoded.append(encoder.encode(plain))
         positions.append(position)
         total += len(encoded[-1])
@@ -139,7 +138,6 @@ def complete_chunks(
 def _changed(
     dataset: Dataset,
     shape: Sequence[int],
-    over: NDArray[np.bool_],
     rows: NDArray[np.int64],
     table: ChunkTable,
     beyond: Beyond,
@@ -148,8 +146,6 @@ def _changed(
 
     Parameters
     ----------
-    over
-        The chunks of the grid that reach over the end.
     rows
         Those of them that are stored, by row of the table.
     """
@@ -157,7 +153,9 @@ def _changed(
     assert dataset.chunk_shape is not None
     chunk, grid = dataset.chunk_shape, dataset.extent.grid
     row_of = dict(zip(table.positions[rows].tolist(), rows.tolist(), strict=True))
-    positions = np.flatnonzero(over).tolist() if _inside(dataset) != beyond.stored else sorted(row_of)
+    positions = sorted(row_of)
+    if _inside(dataset) != beyond.stored:
+        positions = np.flatnonzero(_over_the_end(dataset, chunk, grid, shape)).tolist()
     fill = np.frombuffer(beyond.stored, "u1")
     for position in positions:
         row = row_of.get(position)
