@@ -291,3 +291,96 @@ def test_one_of_many_small_trees(tmp_path, entry, axis, value, match):
     root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
     for name in tree.arrays.keys() - {"line", "empty"}:
         assert np.array_equal(root[name][...], values + int(name[1:]))
+
+
+def _nothing(data, at):
+    """Leave an index as it is."""
+
+
+def _other_signature(data, at):
+    data[at] ^= 1
+
+
+def _other_checksum(data, at):
+    data[at + 24] ^= 1
+
+
+def _more_elements(data, at):
+    data[at + 8] += 1
+    repair_header(data, at)
+
+
+def _wider_elements(data, at):
+    data[at + 6] += 1
+    repair_header(data, at)
+
+
+def _other_kind(data, at):
+    data[at + 5] ^= 1
+    repair_header(data, at)
+
+
+def _block_beyond_the_end(data, at):
+    data[at + 16 : at + 24] = (len(data) - 8).to_bytes(8, "little")
+    repair_header(data, at)
+
+
+def _block_of_another(data, at):
+    data[at + 16 : at + 24] = data[data.find(b"FAHD") + 16 : data.find(b"FAHD") + 24]
+    repair_header(data, at)
+
+
+def _other_element(data, at):
+    block = int.from_bytes(data[at + 16 : at + 24], "little")
+    data[block + 14] ^= 1
+
+
+def repair_header(data, at):
+    data[at + 24 : at + 28] = jenkins_lookup3(bytes(data[at : at + 24])).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize(
+    ("damage", "match"),
+    [
+        (_nothing, ""),
+        (_other_signature, "not a fixed array"),
+        (_other_checksum, "checksum"),
+        (_more_elements, "do not match 4 chunks"),
+        (_wider_elements, "checksum|do not fit"),
+        (_other_kind, "data block"),
+        (_block_beyond_the_end, "data block"),
+        (_block_of_another, "not one of this fixed array"),
+        (_other_element, "checksum"),
+    ],
+)
+def test_one_of_many_small_arrays(tmp_path, filtered, damage, match):
+    """Fixed arrays without pages are read together: one that is damaged costs its own dataset."""
+    path = tmp_path / "many.h5"
+    values = np.arange(16).reshape(4, 4)
+    more = {"compression": "gzip"} if filtered else {}
+    with h5py.File(path, "w", libver="latest") as file:
+        for i in range(5):
+            file.create_dataset(f"d{i}", data=values + i, chunks=(2, 2), **more)
+        file.create_dataset("line", data=np.arange(40), chunks=(2,), **more)
+        file.create_dataset("wide", data=np.arange(40, dtype="i2"), chunks=(20,), compression="lzf")
+        file.create_dataset("sparse", shape=(9, 9), chunks=(2, 2), dtype="i4", **more)[2:4, 4:8] = 7
+        file.create_dataset("grows", shape=(4, 4), maxshape=(8, 8), chunks=(2, 2), dtype="i4", **more)[1:3, :3] = 8
+        file.create_dataset("empty", shape=(4, 4), dtype="i4", chunks=(2, 2), **more)
+        file.create_dataset("pages", data=np.arange(1500, dtype="i4"), chunks=(1,), **more)
+        truth = {name: file[name][...] for name in file}
+    data = bytearray(path.read_bytes())
+    headers = list(places(data, b"FAHD"))
+    assert len(headers) >= len(truth) - 1  # an empty one may have none
+    damage(data, headers[2])
+    path.write_bytes(data)
+    tree = mf.parse(path, on_unsupported="skip")
+    refused = [issue.path for issue in tree.issues if issue.path in truth]
+    if match:
+        with pytest.raises(mf.MalformedFileError, match=match):
+            mf.parse(path)
+        assert refused == ["d2"]
+    assert sorted([*tree.arrays, *refused]) == sorted(truth)
+    root = zarr.open_group(mf.open_store(tree), mode="r", zarr_format=3)
+    for name in tree.arrays:
+        assert np.array_equal(root[name][...], truth[name])

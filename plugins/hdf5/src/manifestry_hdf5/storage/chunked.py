@@ -23,7 +23,8 @@ from manifestry_hdf5.objects.filters import Chain, codec_chain, optional_chain
 from manifestry_hdf5.storage.chunk_bytes import decode_chunk, encode_chunk, remaining_filters
 from manifestry_hdf5.storage.copying import SMALL
 from manifestry_hdf5.structures.batched_reads import read_together
-from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, Extent, read_chunks, read_small_trees
+from manifestry_hdf5.structures.chunk_indexes.chunks import ChunkTable, Extent, read_chunks
+from manifestry_hdf5.structures.chunk_indexes.small_indexes import is_small, read_small_arrays, read_small_trees
 from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkIndex, ChunkLayout
 from manifestry_hdf5.structures.data_objects.filter_pipeline_message import FilterNumber
 
@@ -37,8 +38,10 @@ _SAME_SIZE: Final = frozenset({FilterNumber.SHUFFLE, FilterNumber.FLETCHER32})
 
 _CHECKSUM_BYTES: Final = 4
 
-_TREES_AT_ONCE: Final = 1024
-"""Small B-trees whose nodes are in memory at once."""
+_INDEXES_AT_ONCE: Final = 2048
+"""Small indexes that are in memory at once; a node of a B-tree takes 2 to 5 kB, an array at most as much."""
+
+_ARRAYS: Final = -1
 
 
 class SkippedFiltersError(UnsupportedFeatureError):
@@ -59,7 +62,7 @@ def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[Chun
         for dataset in datasets
         if isinstance(dataset.layout, ChunkLayout) and dataset.extent is not None
     ]
-    tables: list[Any] = _read_small_trees(grids, file)
+    tables: list[Any] = _read_small_indexes(grids, file)
     rest = [number for number, table in enumerate(tables) if table is None]
     limit = context.limits.max_chunks
     readers = [read_chunks(grids[n][0], file.superblock, grids[n][1], limit) for n in rest]
@@ -68,21 +71,21 @@ def read_tables(datasets: Sequence[Dataset], context: ParseContext) -> list[Chun
     return tables
 
 
-def _read_small_trees(grids: Sequence[tuple[ChunkLayout, Extent]], file: Hdf5File) -> list[ChunkTable | None]:
-    """The chunks of those datasets that have a version 1 B-tree of one node; None for others, and for damaged ones."""
+def _read_small_indexes(grids: Sequence[tuple[ChunkLayout, Extent]], file: Hdf5File) -> list[ChunkTable | None]:
+    """The chunks of those datasets that have a small index; None for others, and for damaged ones."""
     tables: list[ChunkTable | None] = [None] * len(grids)
-    room = file.superblock.size - file.superblock.base
-    trees = [
-        number
-        for number, (layout, _) in enumerate(grids)
-        if layout.index is ChunkIndex.BTREE_V1 and layout.address is not None and layout.address < room
-    ]
-    for some in batched(trees, _TREES_AT_ONCE):
-        by_rank: dict[int, list[int]] = {}
+    small = [number for number, (layout, extent) in enumerate(grids) if is_small(layout, extent, file.superblock)]
+    for some in batched(small, _INDEXES_AT_ONCE):
+        alike: dict[int, list[int]] = {}  # B-trees by rank, and arrays
         for number in some:
-            by_rank.setdefault(len(grids[number][1].grid), []).append(number)
-        readers = [read_small_trees([grids[n] for n in numbers], file.superblock) for numbers in by_rank.values()]
-        for numbers, found in zip(by_rank.values(), read_together(readers, file.fetch_index), strict=True):
+            layout, extent = grids[number]
+            kind = len(extent.grid) if layout.index is ChunkIndex.BTREE_V1 else _ARRAYS
+            alike.setdefault(kind, []).append(number)
+        readers = [
+            (read_small_arrays if kind == _ARRAYS else read_small_trees)([grids[n] for n in numbers], file.superblock)
+            for kind, numbers in alike.items()
+        ]
+        for numbers, found in zip(alike.values(), read_together(readers, file.fetch_index), strict=True):
             if not isinstance(found, ManifestryError):  # reading each alone says what it is
                 for number, table in zip(numbers, found, strict=True):
                     tables[number] = table

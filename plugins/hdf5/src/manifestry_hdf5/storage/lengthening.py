@@ -46,12 +46,13 @@ def lengthen(array: VirtualArray, dataset: Dataset, shape: Sequence[int], budget
         return VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape))
     manifest = array.manifest
     budget.spend_grid(math.prod(metadata.grid_shape), manifest.stored_count, dataset.path)
-    for axis, count in enumerate(metadata.grid_shape):
-        grid = list(manifest.grid_shape)
-        grid[axis] = count - grid[axis]
-        if grid[axis]:
-            manifest = ChunkManifest.concatenate([manifest, ChunkManifest.missing(grid)], axis)
-    return VirtualArray(metadata, manifest)
+    stored = np.flatnonzero(manifest.stored)
+    places = np.ravel_multi_index(np.unravel_index(stored, manifest.grid_shape), metadata.grid_shape)
+    index, offsets, lengths = (column[stored] for column in manifest.columns())
+    longer = ChunkManifest.from_sparse(
+        metadata.grid_shape, manifest.files, places, offsets, lengths, file_index=index, inline=manifest.inline
+    )
+    return VirtualArray(metadata, longer)
 
 
 def has_other_values(array: VirtualArray, dataset: Dataset, shape: Sequence[int], beyond: Beyond) -> bool:

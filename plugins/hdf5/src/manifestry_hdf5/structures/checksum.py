@@ -10,7 +10,7 @@ from manifestry.plugin import MalformedFileError
 from numcodecs.jenkins import jenkins_lookup3
 from numpy.typing import NDArray
 
-__all__ = ["check_blocks", "check_heads", "lookup3_of"]
+__all__ = ["check_blocks", "check_heads", "checksums_hold", "lookup3_of"]
 
 
 def check_heads(data: NDArray[np.uint8], head: bytes, positions: NDArray[np.int64], structure: str, of: str) -> None:
@@ -42,11 +42,19 @@ def check_blocks(data: NDArray[np.uint8], length: int, positions: NDArray[np.int
     MalformedFileError
         One differs; the message names the structure and its position.
     """
-    stored = np.ascontiguousarray(data[:, length : length + 4]).view("<u4")[:, 0]
-    good = np.fromiter(map(lookup3_of, np.ascontiguousarray(data[:, :length])), "u4", len(data)) == stored
+    good = checksums_hold(data, length)
     if not good.all():
         at = int(positions[int(np.argmin(good))])
         raise MalformedFileError(f"{structure} at byte {at}: its checksum does not match its bytes")
+
+
+def checksums_hold(data: NDArray[np.uint8], length: int) -> NDArray[np.bool_]:
+    """Whether the first `length` bytes of each row of `data` have the checksum that follows them."""
+    stored = np.ascontiguousarray(data[:, length : length + 4]).view("<u4")[:, 0]
+    good: NDArray[np.bool_] = (
+        np.fromiter(map(lookup3_of, np.ascontiguousarray(data[:, :length])), "u4", len(data)) == stored
+    )
+    return good
 
 
 def lookup3_of(data: bytes | NDArray[np.uint8]) -> int:

@@ -16,11 +16,11 @@ from manifestry_hdf5.structures.chunk_indexes.extensible_array import read_exten
 from manifestry_hdf5.structures.chunk_indexes.fixed_array import read_fixed_array
 from manifestry_hdf5.structures.data_objects.data_layout_message import ChunkIndex, ChunkLayout
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
-from manifestry_hdf5.structures.infrastructure.btree_v1 import Leaves, read_btree_v1, read_only_leaves
+from manifestry_hdf5.structures.infrastructure.btree_v1 import Leaves, read_btree_v1
 from manifestry_hdf5.structures.infrastructure.btree_v2 import read_btree_v2
 from manifestry_hdf5.structures.infrastructure.key_order import check_ascending, check_levels
 
-__all__ = ["ChunkTable", "Extent", "read_chunks", "read_small_trees"]
+__all__ = ["ChunkTable", "Extent", "read_chunks"]
 
 
 class ChunkTable(NamedTuple):
@@ -81,29 +81,6 @@ def read_chunks(
     """
     reader = _read(layout, superblock, extent, max_chunks)
     return _with_edges(reader, extent) if layout.edges_unfiltered else reader
-
-
-def read_small_trees(
-    trees: Sequence[tuple[ChunkLayout, Extent]], superblock: Superblock
-) -> IndexReader[list[ChunkTable | None]]:
-    """The stored chunks of many datasets of one rank, whose version 1 B-trees are small; None for one that is not, or is damaged."""
-    ndim = len(trees[0][1].grid)
-    addresses = [layout.address or 0 for layout, _ in trees]
-    leaves, counts, good = yield from read_only_leaves(superblock, addresses, ndim)
-    numbers = np.repeat(np.arange(len(trees)), counts)
-    grids = np.array([extent.grid for _, extent in trees], "u8").reshape(-1, ndim)[numbers]
-    shapes = np.array([layout.chunk_shape for layout, _ in trees], "u8").reshape(-1, ndim)[numbers]
-    coordinates, remainders = np.divmod(leaves.coordinates, shapes)
-    wrong = remainders.any(axis=1) | (coordinates >= grids).any(axis=1)
-    positions = np.zeros(len(numbers), "i8")
-    for axis in range(ndim):
-        positions = positions * grids[:, axis].astype("i8") + coordinates[:, axis].astype("i8")
-    wrong[1:] |= (numbers[1:] == numbers[:-1]) & (positions[1:] <= positions[:-1])
-    good[numbers[wrong]] = False
-    offsets, sizes, masks = leaves.addresses + np.uint64(superblock.base), leaves.sizes, leaves.masks
-    stops = np.cumsum(counts)
-    places = zip((stops - counts).tolist(), stops.tolist(), good.tolist(), strict=True)
-    return [ChunkTable(positions[a:b], offsets[a:b], sizes[a:b], masks[a:b]) if fits else None for a, b, fits in places]
 
 
 def _with_edges(reader: IndexReader[ChunkTable], extent: Extent) -> IndexReader[ChunkTable]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from manifestry.plugin import MalformedFileError
 from numpy.typing import NDArray
 
 from manifestry_hdf5.structures.batched_reads import Blocks, IndexReader
-from manifestry_hdf5.structures.checksum import check_blocks, check_heads
+from manifestry_hdf5.structures.checksum import check_blocks, check_heads, checksums_hold
 from manifestry_hdf5.structures.chunk_indexes.array_elements import Entries, decode_entries
+from manifestry_hdf5.structures.fields import integers
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 
-__all__ = ["read_fixed_array"]
+__all__ = ["SmallArrays", "read_fixed_array", "read_small_fixed_arrays"]
 
 _CHECKSUM = 4
 
@@ -112,3 +114,99 @@ def _pages(array: _Array, start: int, initialised: NDArray[np.int64]) -> IndexRe
         parts.append(data[:, :-_CHECKSUM].reshape(-1, array.size))
         places.append((wanted[:, None] * array.page + np.arange(elements)).reshape(-1))
     return array.decode(np.concatenate(parts), np.concatenate(places)) if parts else array.none()
+
+
+class SmallArrays(NamedTuple):
+    """What some arrays hold whose elements are equally many and of one form, one array after the other.
+
+    Attributes
+    ----------
+    numbers
+        Which arrays they are, of those that were asked for.
+    counts
+        The elements of each that are defined.
+    entries
+        These elements; the place of one counts from the first element of its array.
+    """
+
+    numbers: NDArray[np.intp]
+    counts: NDArray[np.intp]
+    entries: Entries
+
+
+def read_small_fixed_arrays(
+    superblock: Superblock, addresses: NDArray[np.int64], elements: NDArray[np.int64], chunk_bytes: NDArray[np.uint64]
+) -> IndexReader[list[SmallArrays]]:
+    """The elements of many fixed arrays that have no pages, as most have none.
+
+    An array with pages or without a data block, one of another length, and one that is damaged in any way is in no
+    part of the result; `read_fixed_array` says what it is.
+
+    Parameters
+    ----------
+    elements
+        As many as each array must have.
+    chunk_bytes
+        What the chunks of each take that are not filtered.
+    """
+    o, size = superblock.offset_size, 8 + superblock.length_size + superblock.offset_size
+    numbers = np.flatnonzero(addresses + size + _CHECKSUM <= superblock.size - superblock.base)
+    [data] = yield [Blocks(superblock.base + addresses[numbers], size + _CHECKSUM)]
+    blocks = integers(data[:, size - o : size])
+    forms = _forms(data, blocks, elements[numbers], superblock)
+    lengths = [6 + o + form.elements * form.size + _CHECKSUM for form in forms]
+    found = yield [
+        Blocks(superblock.base + blocks[rows].astype("i8"), length)
+        for rows, length in zip(forms.values(), lengths, strict=True)
+    ]
+    parts = []
+    for (form, rows), octets in zip(forms.items(), found, strict=True):
+        arrays = numbers[rows]
+        good = octets[:, :4] == np.frombuffer(b"FADB", "u1")
+        good = good.all(axis=1) & (octets[:, 4] == 0) & (octets[:, 5] == form.filtered)
+        good &= integers(octets[:, 6 : 6 + o]) == addresses[arrays].astype("u8")
+        good &= checksums_hold(octets, octets.shape[1] - _CHECKSUM)
+        arrays = arrays[good]
+        columns = octets[good, 6 + o : -_CHECKSUM].reshape(-1, form.size)
+        entries = decode_entries(columns, form.filtered, o, 0, np.arange(len(columns)))
+        rows_of, places = np.divmod(entries.places, form.elements)
+        sizes = entries.sizes if form.filtered else chunk_bytes[arrays[rows_of]]
+        counts = np.bincount(rows_of, minlength=len(arrays))
+        parts.append(SmallArrays(arrays, counts, entries._replace(places=places, sizes=sizes)))
+    return parts
+
+
+class _Form(NamedTuple):
+    """What small arrays have in common that are read together: kind, bytes of an element, elements."""
+
+    filtered: int
+    size: int
+    elements: int
+
+
+def _forms(
+    headers: NDArray[np.uint8], blocks: NDArray[np.uint64], elements: NDArray[np.int64], superblock: Superblock
+) -> dict[_Form, list[int]]:
+    """The headers of sound arrays without pages, by form.
+
+    Parameters
+    ----------
+    blocks
+        Addresses of their data blocks.
+    elements
+        As many as there must be.
+    """
+    o, n = superblock.offset_size, superblock.length_size
+    filtered, sizes = headers[:, 5], headers[:, 6].astype("i8")
+    good = (headers[:, :5] == np.frombuffer(b"FAHD\0", "u1")).all(axis=1)
+    good &= checksums_hold(headers, headers.shape[1] - _CHECKSUM)
+    good &= integers(headers[:, 8 : 8 + n]) == elements.astype("u8")
+    good &= (elements > 0) & (elements <= 1 << np.minimum(headers[:, 7], 32).astype("i8"))
+    good &= np.where(filtered, (filtered == 1) & (sizes >= o + 5), sizes == o)
+    room = superblock.size - superblock.base - (6 + o + elements * sizes + _CHECKSUM)
+    good &= (room >= 0) & (blocks <= np.maximum(room, 0).astype("u8"))
+    forms: dict[_Form, list[int]] = {}
+    columns = (column[good].tolist() for column in (filtered, sizes, elements))
+    for row, form in zip(np.flatnonzero(good).tolist(), map(_Form._make, zip(*columns, strict=True)), strict=True):
+        forms.setdefault(form, []).append(row)
+    return forms
