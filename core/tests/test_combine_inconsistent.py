@@ -69,7 +69,7 @@ CASES = {
     "flag meanings": ({"attributes": {"units": "K", "flag_meanings": "a b"}}, "flag_meanings is 'a b'", "flag_meanings differs"),
     "unsigned": ({"attributes": {"units": "K", "_Unsigned": "true"}}, "_Unsigned is 'true'", "_Unsigned differs"),
     "grid mapping": ({"attributes": {"units": "K", "grid_mapping": "crs"}}, "grid_mapping is 'crs'", "grid_mapping differs"),
-    "valid range": ({"attributes": {"units": "K", "valid_min": np.int32(0)}}, "valid_min is 0", "valid_min differs"),
+    "valid range": ({"attributes": {"units": "K", "valid_range": "0 to 5"}}, "valid_range is '0 to 5'", "valid_range differs"),
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from manifestry.combine.hints import ConflictError, limit_hints, remedy
 from manifestry.combine.manifests import slice_manifest, split_manifest
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, read_values
+from manifestry.errors import MalformedFileError
 from manifestry.hints import Hint
 from manifestry.model.datatypes import is_variable_length
 from manifestry.model.files import FileMerger
@@ -112,11 +113,23 @@ def splits_along(metadata: ArrayMetadata, axis: int) -> bool:
 def _split_to(
     arrays: Sequence[VirtualArray], axis: int, size: int, metadata: ArrayMetadata, merger: FileMerger
 ) -> VirtualArray:
+    for array in arrays:
+        _check_whole_chunks(array, size, axis)
     parts = [
         split_manifest(array.manifest, axis, array.metadata.chunk_shape[axis] // size, -(-array.shape[axis] // size))
         for array in arrays
     ]
     return VirtualArray(metadata, ChunkManifest.concatenate(parts, axis, merger))
+
+
+def _check_whole_chunks(array: VirtualArray, size: int, axis: int) -> None:
+    """Parts of a chunk lie where they are sought only if it has the bytes that its shape takes."""
+    shape = array.metadata.chunk_shape
+    whole = math.prod(shape) * array.metadata.dtype.itemsize
+    lengths = array.manifest.lengths
+    if shape[axis] != size and bool(((lengths != 0) & (lengths != whole)).any()):
+        found = int(lengths[(lengths != 0) & (lengths != whole)].reshape(-1)[0])
+        raise MalformedFileError(f"a chunk{_place(array)} has {found} bytes, and its elements take {whole}")
 
 
 def _with_chunk(metadata: ArrayMetadata, axis: int, size: int) -> ArrayMetadata:

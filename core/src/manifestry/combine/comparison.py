@@ -8,6 +8,7 @@ from manifestry.combine.compatibility.decoded import is_encoding
 from manifestry.combine.compatibility.differences import Difference, differences, inherited_attributes
 from manifestry.combine.compatibility.fixed_arrays import OTHER_ENCODING, FixedArray, is_same_array
 from manifestry.combine.compatibility.places import TILES_JOINED, adjoining_tiles
+from manifestry.combine.compatibility.ranges import RANGES, range_issues, united_ranges, with_ranges
 from manifestry.combine.compatibility.time_variables import TIMES_HARMONISED, agree_on_times
 from manifestry.combine.dimensions import axis_along, stack_arrays
 from manifestry.combine.hints import ConflictError, limit_hints, remedy
@@ -92,6 +93,30 @@ class Comparison:
             self.arrays = [{**own, **new} for own, new in zip(self.arrays, agreed.arrays, strict=True)]
             self.like_inherited = inherited_attributes(self.like_arrays)
             self.inherited = [inherited_attributes(arrays) for arrays in self.arrays]
+
+    def unite_ranges(self) -> None:
+        """From here on, ranges that sources state of arrays along the dimension are those of all of them.
+
+        Not of what counts in another unit, or is packed otherwise, in some sources.
+        """
+        for path, first in self.like_arrays.items():
+            holders = [i for i, arrays in enumerate(self.arrays) if path in arrays]
+            parts = [first, *(self.arrays[i][path] for i in holders)]
+            if all(RANGES.isdisjoint(part.attributes) for part in parts) or axis_along(first, self.dim) is None:
+                continue
+            changes = united_ranges([(part.attributes, part.dtype) for part in parts])
+            inherited = [self.like_inherited.get(path, {}), *(self.inherited[i].get(path, {}) for i in holders)]
+            if not changes or not all(self._counts_alike(parts, inherited, at) for at in range(len(parts))):
+                continue
+            self.like_arrays[path], *own = (_with(part, with_ranges(part.attributes, changes)) for part in parts)
+            for position, part in zip(holders, own, strict=True):
+                self.arrays[position] = {**self.arrays[position], path: part}
+            self.issues += range_issues(path, changes)
+
+    def _counts_alike(self, arrays: Sequence[VirtualArray], inherited: Sequence[Attributes], at: int) -> bool:
+        axis, both = axis_along(arrays[0], self.dim), (inherited[0], inherited[at])
+        found = differences(arrays[0], arrays[at], axis, both, values_only=True)
+        return all(difference.attribute in RANGES for difference in found)
 
     def join_tiles(self) -> None:
         """From here on, tiles that lie side by side along the dimension have the georeference of the whole."""
@@ -217,7 +242,8 @@ class Comparison:
 
 
 def _with_attributes(arrays: Mapping[str, VirtualArray], changed: Mapping[str, Attributes]) -> dict[str, VirtualArray]:
-    return {
-        path: VirtualArray(arrays[path].metadata.with_(attributes=attributes), arrays[path].manifest)
-        for path, attributes in changed.items()
-    }
+    return {path: _with(arrays[path], attributes) for path, attributes in changed.items()}
+
+
+def _with(array: VirtualArray, attributes: Attributes) -> VirtualArray:
+    return VirtualArray(array.metadata.with_(attributes=attributes), array.manifest)

@@ -153,6 +153,7 @@ class Concatenation:
 
     def join(self) -> VirtualGroup:
         """As `run`, for callers that need no advice."""
+        self._sides.unite_ranges()
         self._sides.agree_on_times()
         self._sides.join_tiles()
         paths = ordered_union([self._sides.like_arrays, *self._sides.arrays])

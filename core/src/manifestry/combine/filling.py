@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -142,12 +143,12 @@ def _is_sparse(array: VirtualArray) -> bool:
 
 def _missing_value(metadata: ArrayMetadata) -> Any:
     """What readers take for a missing value, None where there is no such value."""
-    given = next((metadata.attributes[n] for n in ("_FillValue", "missing_value") if n in metadata.attributes), None)
-    if given is None:
-        if is_time(metadata.dtype):
-            return np.array("NaT", metadata.dtype)[()]
-        return metadata.dtype.type(np.nan) if is_inexact(metadata.dtype) else None
-    try:
-        return as_element(metadata.dtype, np.asarray(given).reshape(-1)[0])
-    except (IndexError, ManifestError):  # an empty attribute, or a number that no element can be
-        return None
+    for name in ("_FillValue", "missing_value"):
+        for mark in np.asarray(metadata.attributes.get(name, ())).reshape(-1)[:1]:
+            with suppress(ManifestError):  # a number that no element can be
+                element = as_element(metadata.dtype, mark)
+                if values_equal(element, mark) or element == mark:  # rounded, it would be a number like others
+                    return element
+    if is_time(metadata.dtype):
+        return np.array("NaT", metadata.dtype)[()]
+    return metadata.dtype.type(np.nan) if is_inexact(metadata.dtype) else None

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,16 @@ from manifestry.combine.compatibility.differences import (
     bounds_of,
     differences,
     inherited_attributes,
+    same_attribute,
     units_of,
 )
+from manifestry.combine.compatibility.ranges import ACTUAL, RANGES, united_ranges, with_ranges
 from manifestry.combine.compatibility.time_variables import COUNTED
 from manifestry.combine.compatibility.times import is_time
 from manifestry.combine.values import encode_values, plain_metadata
 from manifestry.errors import IncompatibleArraysError, ManifestError
 from manifestry.formats.targets import Placement
-from manifestry.model.attributes import Attributes
+from manifestry.model.attributes import Attributes, attributes_to_json
 from manifestry.model.codecs import is_lossless
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
@@ -39,6 +41,8 @@ from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.zarr_documents.v3 import array_document, metadata_from_document
 
 __all__ = ["Destination", "Same", "place_tree"]
+
+_EXTENT: Final = frozenset({Aspect.SHAPE, Aspect.DIMENSIONS})
 
 type Documents = Mapping[str, Mapping[str, Any]]
 type Same = Callable[[str, VirtualArray], bool]
@@ -62,12 +66,15 @@ class Destination:
         The shape of the stored array afterwards.
     renewed
         What takes the place of the whole stored array, its metadata included; None: it stays, and gets more elements.
+    attributes
+        Attributes of the stored array that change, as JSON; None takes one away.
     """
 
     offset: tuple[int, ...] | None
     region: tuple[slice, ...]
     shape: tuple[int, ...]
     renewed: VirtualArray | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def place_tree(
@@ -104,6 +111,8 @@ def place_tree(
     for path, array in arrays.items():
         inherited = (theirs.get(path, {}), mine.get(path, {}))
         fit = _Fit(path, array, _stored_metadata(path, stored), inherited)
+        if not dims.isdisjoint(array.dims or ()):
+            fit.unite_ranges(grows=at.append_dim is not None)
         destination = None if read is None else fit.renew(at, read, rewrite_below)
         destination = destination or fit.place(at, same, rewrite_below)
         if destination is not None:
@@ -162,6 +171,28 @@ class _Fit:
         self.mine = array.metadata
         self.stored = stored
         self.inherited = inherited
+        self._changes: Mapping[str, Any] = {}
+
+    def unite_ranges(self, *, grows: bool) -> None:
+        """From here on, ranges that what is stored and what comes to it state of themselves are those of both.
+
+        What is replaced (it does not grow) may have been what the actual range says.
+        """
+        sides = (self.stored, self.mine)
+        changes = united_ranges([(side.attributes, side.dtype) for side in sides])
+        if ACTUAL in changes and not grows:
+            changes[ACTUAL] = None
+        unlike = self._unlike(None, values_only=True)
+        if not changes or any(one.attribute not in RANGES for one in unlike if one.aspect not in _EXTENT):
+            return
+        old = self.stored.attributes
+        self.stored, self.mine = (side.with_(attributes=with_ranges(side.attributes, changes)) for side in sides)
+        json = attributes_to_json({name: value for name, value in changes.items() if value is not None})[0]
+        self._changes = {
+            name: json.get(name)
+            for name, value in changes.items()
+            if (name in old if value is None else not same_attribute(old.get(name), value))
+        }
 
     def renew(self, at: Placement, read: Read, rewrite_below: int) -> Destination | None:
         """The destination of a time coordinate that is stored in another form than it has from now on; None of others."""
@@ -173,7 +204,9 @@ class _Fit:
         if not (is_time(have) and is_time(want)):
             return None
         found = self._unlike(axis, values_only=True)
-        if not found or not all(one.aspect is Aspect.DATA_TYPE or one.attribute in COUNTED for one in found):
+        if not all(one.aspect is Aspect.DATA_TYPE or one.attribute in COUNTED | RANGES for one in found):
+            return None
+        if all(one.attribute in RANGES for one in found):
             return None
         if self.stored.nbytes + self.mine.nbytes > rewrite_below or not isinstance(self.stored.chunk_grid, RegularGrid):
             return None
@@ -182,7 +215,9 @@ class _Fit:
         except ValueError as error:
             self.refuse(f"{found[0]}, and the times that are stored have no exact numbers there: {error}")
         values = np.concatenate([old, read(None, self.array)], axis)
-        renewed = encode_values(values, plain_metadata(self.mine, values.shape, self.stored.chunk_grid.chunk_shape))
+        kept = {name: value for name, value in self.mine.attributes.items() if name not in RANGES}  # in another unit
+        like = self.mine.with_(attributes=kept)
+        renewed = encode_values(values, plain_metadata(like, values.shape, self.stored.chunk_grid.chunk_shape))
         region = tuple(slice(0, n) for n in values.shape)
         return Destination((0,) * values.ndim, region, values.shape, renewed)
 
@@ -209,10 +244,10 @@ class _Fit:
         self._check_meaning(axes[0] if at.append_dim is not None else None, values_only=bool(problem))
         if problem:
             self._check_rewritable(problem, region, rewrite_below)
-            return Destination(None, tuple(region), tuple(shape))
+            return Destination(None, tuple(region), tuple(shape), attributes=self._changes)
         chunks = self.stored.chunk_shape
         offset = tuple(part.start // chunk for part, chunk in zip(region, chunks, strict=True))
-        return Destination(offset, tuple(region), tuple(shape))
+        return Destination(offset, tuple(region), tuple(shape), attributes=self._changes)
 
     def refuse(self, why: str) -> NoReturn:
         """Raise the error for this array."""

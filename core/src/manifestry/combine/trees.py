@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from manifestry.combine.compatibility.differences import MEANING, OWN_RANGE, places_values, same_attribute
+from manifestry.combine.compatibility.differences import MEANING, places_values, same_attribute
 from manifestry.combine.compatibility.places import same_place
+from manifestry.combine.compatibility.ranges import ACTUAL
 from manifestry.combine.hints import ConflictError, remedy
 from manifestry.combine.options import CombineOptions
 from manifestry.errors import OptionError
@@ -168,7 +169,7 @@ def combine_attributes(
         )
 
     def dropped(name: str) -> bool:
-        if name == OWN_RANGE:
+        if name == ACTUAL:
             return True
         return options.attributes == "drop" and name not in MEANING and not places_values(name)
 

@@ -7,8 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.combine.compatibility.common_times import NOT_COUNTED
-from manifestry.combine.compatibility.times import Times, TimeUnit, is_time as is_time_unit
+from manifestry.combine.compatibility.times import NOT_COUNTED, Times, TimeUnit, is_time as is_time_unit
 from manifestry.errors import UnsupportedFeatureError, translated
 from manifestry.formats.plugin_errors import PluginCall
 from manifestry.model.attributes import Attributes, attributes_to_json

@@ -5,6 +5,7 @@
 `spellings`       attributes that are written differently and mean the same
 `places`          the same place but for noise, and tiles that adjoin
 `decoded`         whether numbers that are encoded differently are the same
+`ranges`          ranges that sources state of themselves, as those of the whole
 `rounding`        whether values differ by rounding only
 `fixed_arrays`    arrays without the combined dimension: the same in every source, or refused
 `times`           what the numbers of CF times count; the same times in another unit or type

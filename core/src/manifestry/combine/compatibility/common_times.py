@@ -13,15 +13,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.combine.compatibility.times import FINER, Times, TimeUnit, mixes_calendars, reform_of
+from manifestry.combine.compatibility.times import (
+    FINER,
+    NOT_COUNTED,
+    Times,
+    TimeUnit,
+    missing_elements,
+    mixes_calendars,
+    reform_of,
+)
 from manifestry.errors import ManifestError
-from manifestry.model.attributes import PACKING, Attributes
+from manifestry.model.attributes import Attributes
 from manifestry.model.datatypes import as_element, is_float, is_integer
 
-__all__ = ["NOT_COUNTED", "CommonTimes", "TimeSeries", "common_times", "renewed_times"]
-
-NOT_COUNTED: Final = (*PACKING, "_Unsigned")
-"""Attributes with which stored numbers are not those that the units count."""
+__all__ = ["CommonTimes", "TimeSeries", "common_times", "renewed_times"]
 
 _MARKS: Final = ("_FillValue", "missing_value")
 _CFTIME_RESOLUTION: Final = 1_000  # nanoseconds: what dates of other calendars than the standard one are decoded to
@@ -110,7 +115,7 @@ def renewed_times(numbers: NDArray[Any], have: Attributes, want: Attributes, dty
     if mixed:
         _check_reformed(series, [times], unit)
     found = times.as_numbers(unit, dtype, _mark(want, dtype))
-    if found is None:
+    if found is None or not _says_what_is_missing(found, want, times):
         raise _no_form_error([series], [[times]], unit)
     return found
 
@@ -149,17 +154,21 @@ def _in_unit(series: TimeSeries, times: Sequence[Times], unit: TimeUnit) -> Comm
     if unit.step == first.step and any(is_float(numbers.dtype) for numbers, _ in series.parts):
         types.append(np.dtype("f8"))
     for dtype in dict.fromkeys((*types, np.dtype("i8"))):
-        mark = _mark(series.attributes, dtype)
+        mark, attributes = _mark(series.attributes, dtype), _attributes_in(series.attributes, unit, dtype)
         parts = []
         for one in times:
             numbers = one.as_numbers(unit, dtype, mark)
-            if numbers is None:
+            if numbers is None or not _says_what_is_missing(numbers, attributes, one):
                 break
             parts.append(numbers)
         else:
-            attributes = _attributes_in(series.attributes, unit, dtype)
             return CommonTimes(dtype=dtype, attributes=attributes, parts=tuple(parts))
     return None
+
+
+def _says_what_is_missing(numbers: NDArray[Any], attributes: Attributes, times: Times) -> bool:
+    """Whether the numbers of missing times, and no others, are marked: there may be several marks."""
+    return bool((missing_elements(numbers, attributes) == times.missing).all())
 
 
 def _mark(attributes: Attributes, dtype: np.dtype[Any]) -> Any:

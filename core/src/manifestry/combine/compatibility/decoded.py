@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifestry.combine.compatibility.differences import Aspect, Difference
-from manifestry.combine.compatibility.times import Times, TimeUnit, is_time, missing_elements, mixes_calendars
+from manifestry.combine.compatibility.times import (
+    NOT_COUNTED,
+    Times,
+    TimeUnit,
+    is_time,
+    missing_elements,
+    mixes_calendars,
+    same_units,
+)
 from manifestry.model.attributes import PACKING, Attributes
 from manifestry.model.datatypes import is_float, is_integer
 
@@ -63,7 +71,7 @@ class Decoded:
         if not is_integer(stored.dtype) and not is_float(stored.dtype):
             raise ValueError(f"values of type {stored.dtype} are no numbers")
         packed = not attributes.keys().isdisjoint(PACKING)
-        if epoch is not None and not packed:
+        if epoch is not None:
             times = Times.of(stored, attributes, epoch)
             return cls(times.ticks, times.missing)
         numbers = _signed(stored, attributes)
@@ -85,6 +93,11 @@ class Decoded:
         """
         if not (is_time(one[1]) and is_time(other[1])):
             return cls.of(*one), cls.of(*other)
+        uncounted = next((name for name in NOT_COUNTED if name in one[1] or name in other[1]), None)
+        if uncounted is not None and same_units(one[1], other[1]):
+            return cls.of(*one), cls.of(*other)
+        if uncounted is not None:
+            raise ValueError(f"times with {uncounted} are not compared with those of another unit")
         units = [TimeUnit.of(one[1]), TimeUnit.of(other[1])]
         if mixes_calendars(units):
             raise ValueError("times of the calendars standard and proleptic_gregorian are not compared")

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.combine.compatibility.meaning import GRID_MAPPING, nearest
+from manifestry.combine.compatibility.ranges import same_numbers
 from manifestry.combine.compatibility.spellings import mean_the_same
 from manifestry.model.attributes import Attributes, value_to_json, values_equal
 from manifestry.model.codecs import Codec, codec_entry
@@ -23,7 +24,6 @@ from manifestry.model.tree import VirtualArray
 
 __all__ = [
     "MEANING",
-    "OWN_RANGE",
     "Aspect",
     "Difference",
     "bounds_of",
@@ -44,9 +44,6 @@ MEANING: Final = frozenset(
 )  # fmt: skip
 """Attributes that say what the stored values mean: the CF conventions, ``_Encoding`` and ``_Unsigned`` of the netCDF
 users' guide, and ``dtype``, by which xarray marks booleans and time differences that are stored as integers."""
-
-OWN_RANGE: Final = "actual_range"
-"""The smallest and the largest value of one source, in its unit (CF 1.11, 2.5.1): where sources differ, of none the whole."""
 
 _GEOREFERENCE: Final = ("proj:", "spatial:")
 """Prefixes of attributes that say where on Earth values are (GeoZarr)."""
@@ -197,7 +194,8 @@ def _meaning_differences(a: Attributes, b: Attributes, dtypes: tuple[np.dtype[An
     return [
         Difference(aspect=Aspect.ATTRIBUTE, attribute=name, first=a.get(name), other=b.get(name))
         for name in sorted(names)
-        if not (name in a and name in b and same_attribute(a[name], b[name])) and not mean_the_same(name, a, b, dtypes)
+        if not (name in a and name in b and same_attribute(a[name], b[name]) and same_numbers(name, a, b))
+        and not mean_the_same(name, a, b, dtypes)
     ]
 
 

@@ -68,6 +68,8 @@ def harmonise_values(
     if beyond:
         raise IncompatibleArraysError(f"{beyond[0]} differs, and values cannot be given exactly in the other form")
     with translated((ValueError, OverflowError), IncompatibleArraysError):
+        if values.dtype != dtype and "_Unsigned" in want:
+            raise ValueError("with _Unsigned, stored numbers of another type are other numbers")
         if names & _MISSING:
             values = _mark_missing(values, have, want)
         return _cast(values, dtype)

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from manifestry.combine.compatibility.common_times import CommonTimes, TimeSeries, common_times
-from manifestry.combine.compatibility.differences import OWN_RANGE, Aspect, Difference, bounds_of, differences, units_of
+from manifestry.combine.compatibility.differences import Aspect, Difference, bounds_of, differences, units_of
+from manifestry.combine.compatibility.ranges import RANGES
 from manifestry.combine.compatibility.times import is_time
 from manifestry.combine.hints import ConflictError, limit_hints, remedy
 from manifestry.combine.values import encode_values, plain_metadata, read_many, read_values
@@ -83,7 +84,7 @@ def agree_on_times(
     agreed = AgreedTimes(arrays=[{} for _ in sources])
     for family in _families(dim, like, sources):
         members = [_Member.of(path, dim, like, sources) for path in family]
-        found = next((one for member in members for one in member.misfits()), None)
+        found = next((one for member in members for one in member.misfits() if one[1].attribute not in RANGES), None)
         if found is None or not all(member.can_agree() for member in members):
             continue
         try:
@@ -154,7 +155,7 @@ class _Member:
         return (
             all(is_integer(array.dtype) or is_float(array.dtype) for array in arrays)
             and all(is_time(meaning) for _, _, meaning in self.parts)
-            and all(one.aspect is Aspect.DATA_TYPE or one.attribute in COUNTED for _, one in self.misfits())
+            and all(one.aspect is Aspect.DATA_TYPE or one.attribute in COUNTED | RANGES for _, one in self.misfits())
         )
 
     def series(self, stores: StoreRegistry, limit: int, labels: Callable[[int], str]) -> TimeSeries:
@@ -179,16 +180,16 @@ class _Member:
     def take(self, form: CommonTimes, agreed: AgreedTimes) -> None:
         """Put it into the sources in the form that all have in common."""
         own = self.first.attributes
-        attributes = {name: value for name, value in form.attributes.items() if name in own and name != OWN_RANGE}
+        attributes = {name: value for name, value in form.attributes.items() if name in own and name not in RANGES}
         as_first = form.dtype == self.first.dtype and attributes_equal(
-            attributes, {name: value for name, value in own.items() if name != OWN_RANGE}
+            attributes, {name: value for name, value in own.items() if name not in RANGES}
         )
         others = {position for position, _ in self.misfits()}
         counted = {name: value for name, value in attributes.items() if name in COUNTED}
         for (position, part, _), values in zip(self.parts, form.parts, strict=True):
-            if as_first and position not in others and OWN_RANGE not in part.attributes:
+            if as_first and position not in others and RANGES.isdisjoint(part.attributes):
                 continue
-            kept = {name: value for name, value in part.attributes.items() if name not in {*COUNTED, OWN_RANGE}}
+            kept = {name: value for name, value in part.attributes.items() if name not in COUNTED | RANGES}
             metadata = _retyped(self.first.metadata, form.dtype).with_(attributes={**kept, **counted})
             plain = plain_metadata(metadata, values.shape)
             agreed.arrays[position][self.path] = _encoded(values, metadata if as_first else plain)
@@ -204,15 +205,11 @@ class _Member:
                 severity="reported",
             )
         )
-        if any(OWN_RANGE in array.attributes for array in (self.first, *(part for _, part, _ in self.parts))):
-            agreed.issues.append(
-                Issue(
-                    path=f"{self.path}@{OWN_RANGE}",
-                    feature="attribute left out",
-                    message="it states the times of one source in the unit of that source",
-                    severity="reported",
-                )
-            )
+        stated = {name for array in (self.first, *(part for _, part, _ in self.parts)) for name in array.attributes}
+        for name in sorted(RANGES & stated):
+            message = "it states the times of one source in the unit of that source"
+            path = f"{self.path}@{name}"
+            agreed.issues.append(Issue(path=path, feature="attribute left out", message=message, severity="reported"))
 
 
 def _retyped(metadata: ArrayMetadata, dtype: np.dtype[Any]) -> ArrayMetadata:

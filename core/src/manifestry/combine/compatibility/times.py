@@ -13,11 +13,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from manifestry.model.attributes import Attributes
+from manifestry.model.attributes import PACKING, Attributes
 from manifestry.model.datatypes import is_float
 
 __all__ = [
     "FINER",
+    "NOT_COUNTED",
     "TimeUnit",
     "Times",
     "calendar_of",
@@ -41,6 +42,9 @@ _STEPS: Final = {  # nanoseconds
 _STEP_OF: Final = {name: step for names, step in _STEPS.items() for name in names}
 FINER: Final = {step: names[0] for names, step in sorted(_STEPS.items(), key=lambda item: -item[1])}
 """Names of the units by their nanoseconds, the longest first."""
+
+NOT_COUNTED: Final = (*PACKING, "_Unsigned")
+"""Attributes with which stored numbers are not those that the units count."""
 
 _ALIASES: Final = {"gregorian": "standard", "365_day": "noleap", "366_day": "all_leap"}
 _REFORM: Final = (1582, 10, 15)
@@ -136,13 +140,29 @@ def _nanoseconds(epoch: str, calendar: str) -> int:
         raise ValueError(f"{epoch!r} is not a date")
     year, month, day = (int(part) for part in match.group(1, 2, 3))
     hour, minute, second = (int(part or 0) for part in match.group(4, 5, 6))
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
+    if not (
+        1 <= month <= 12
+        and 1 <= day <= _month_length(year, month, calendar)
+        and hour < 24
+        and minute < 60
+        and second < 60
+    ):
         raise ValueError(f"{epoch!r} is not a date")
     fraction = (match[7] or "0").ljust(9, "0")
     if fraction[9:].strip("0"):
         raise ValueError(f"{epoch!r} has fractions of a nanosecond")
     seconds = _days(year, month, day, calendar) * 86400 + hour * 3600 + minute * 60 + second - _zone(match[8] or "")
     return seconds * _SECOND + int(fraction[:9])
+
+
+def _month_length(year: int, month: int, calendar: str) -> int:
+    if calendar == "360_day":
+        return 30
+    if month != 2 or calendar == "noleap":
+        return _MONTHS[month - 1]
+    centuries = calendar == "proleptic_gregorian" or (calendar == "standard" and year > _REFORM[0])
+    leap = calendar == "all_leap" or (year % 4 == 0 and (not centuries or year % 100 != 0 or year % 400 == 0))
+    return 29 if leap else 28
 
 
 def _zone(text: str) -> int:

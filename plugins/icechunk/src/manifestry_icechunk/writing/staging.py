@@ -192,9 +192,9 @@ class Staging:
         nodes = Nodes(self.store)
         stored = {path: nodes.document(self._path(path)) or {} for path in arrays}
         changed = {
-            self._path(path): {**document, "shape": list(destinations[path].shape)}
+            self._path(path): _changed(document, destinations[path])
             for path, document in stored.items()
-            if list(destinations[path].shape) != document["shape"]
+            if destinations[path].attributes or list(destinations[path].shape) != document["shape"]
         }
         changed |= {
             self._path(path): documents_of(array.metadata).json["zarr.json"]
@@ -240,6 +240,13 @@ class Staging:
                     raise TargetExistsError(f"{inner}: is staged in this session already")
                 documents[self._path(inner)] = documents_of(array.metadata).json["zarr.json"]
         nodes.set_documents(documents)
+
+
+def _changed(document: Mapping[str, Any], to: Destination) -> dict[str, Any]:
+    """The document of an array that grows."""
+    attributes = {**document.get("attributes", {}), **to.attributes}
+    kept = {name: value for name, value in attributes.items() if to.attributes.get(name, value) is not None}
+    return {**document, "shape": list(to.shape), "attributes": kept}
 
 
 def _placed(arrays: Mapping[str, VirtualArray], to: Mapping[str, Destination]) -> dict[str, VirtualArray]:
