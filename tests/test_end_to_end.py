@@ -1,31 +1,18 @@
 """The main job: a real netCDF-4 file becomes a virtual store, and readers without our packages see the same."""
 
-import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import manifestry as mf
 import numpy as np
 import pytest
 import xarray as xr
+from decoded_groups import Group, decoded_groups
 
 GROUPS = ["/", "quality"]
 SUFFIX = {"icechunk": ".icechunk", "kerchunk-json": ".json", "kerchunk-parquet": ".parq"}
 
 
-type Found = tuple[dict, dict[str, tuple]]
-
-
-def read_elsewhere(fmt: str, target: Path, result: Path) -> dict[str, Found]:
-    script = Path(__file__).with_name("reader_process.py")
-    command = [sys.executable, script, fmt, target, result, *GROUPS]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr
-    return pickle.loads(result.read_bytes())
-
-
-def assert_same(expected: xr.Dataset, found: Found) -> None:
+def assert_same(expected: xr.Dataset, found: Group) -> None:
     """Values, types, dimensions and attributes; numbers in attributes by value, since JSON has one kind of float."""
     attributes, variables = found
     assert set(variables) == {str(name) for name in expected.variables}
@@ -57,7 +44,7 @@ def test_sample_reads_back_exactly_elsewhere(fmt, sample, tmp_path):
     target = tmp_path / f"sea{SUFFIX[fmt]}"
     report = mf.convert(sample, target)
     assert report.written.format == fmt
-    found = read_elsewhere(fmt, target, tmp_path / "found.pickle")
+    found = decoded_groups(fmt, target, *GROUPS)
     for group in GROUPS:
         assert_same(truth_of(sample, group), found[group])
 
@@ -66,7 +53,7 @@ def test_values_that_formats_tend_to_lose(sample, tmp_path):
     """Zeros stay zeros, the scalar keeps its value, the fill value masks, a float32 factor equals itself."""
     target = tmp_path / "sea.json"
     mf.convert(sample, target)
-    _, variables = read_elsewhere("kerchunk-json", target, tmp_path / "found.pickle")["/"]
+    _, variables = decoded_groups("kerchunk-json", target, "/")["/"]
     assert int(variables["crs"][1]) == 42
     ice = variables["ice"][1]
     assert ice.dtype == np.uint8

@@ -4,7 +4,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
 from itertools import chain
@@ -49,13 +49,16 @@ def imports(node: ast.AST, *, always: bool = True) -> Iterator[tuple[str, bool]]
             yield from imports(child, always=always and not sometimes)
 
 
-OWNERS = packages_distributions()
+@cache
+def distributions() -> Mapping[str, list[str]]:
+    """By the name of a module at the top the distributions that hold it."""
+    return packages_distributions()
 
 
 def owners(module: str) -> set[str]:
     """The distributions that may hold a module."""
     top, below = (*module.split("."), "")[:2]
-    known = {normal(name) for name in OWNERS.get(top, ())}
+    known = {normal(name) for name in distributions().get(top, ())}
     # Of a namespace that several share (backports), the one that is named after the module.
     return {f"{top}-{below}"} if len(known) > 1 or top == "backports" else known or {normal(top)}
 

@@ -10,12 +10,13 @@ import json
 import pickle
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Opened", "View", "read_printed", "view_of", "view_printed"]
+from other_process import ask
+
+__all__ = ["Opened", "View", "answers", "read_printed", "view_of", "view_printed"]
 
 type Opened = tuple[str, dict[str, tuple[tuple[str, ...], Any]]]
 """What the last line opens (``ds``, ``tree``, ``datasets`` or ``root``), and dimensions and values of arrays by path; of what
@@ -26,9 +27,12 @@ type View = dict[str, tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Any
 """Of each group by its path the attributes, and by name the dimensions, values and attributes of each variable, and whether
 it is a coordinate."""
 
+_CODECS: Final = "manifestry_codecs"
+"""The one package of ours that readers may need."""
+
 
 def read_printed(lines: Mapping[str, str], scratch: Path) -> dict[str, Opened]:
-    """Run lines, all in one new process; each in a namespace of its own."""
+    """Run lines in another process, each in a namespace of its own; those that register codecs in a new one."""
     found: dict[str, Opened] = _run("arrays", lines, scratch)
     return found
 
@@ -56,12 +60,26 @@ def _variables(dataset: Any) -> dict[str, Any]:
 
 
 def _run(what: str, lines: Mapping[str, str], scratch: Path) -> Any:
+    register = {name: text for name, text in lines.items() if "codecs" in text}
+    others = {name: text for name, text in lines.items() if name not in register}
+    found = ask("printed_lines.answers", what, others, kept=_CODECS) if others else {}
+    return found | (_run_anew(what, register, scratch) if register else {})
+
+
+def _run_anew(what: str, lines: Mapping[str, str], scratch: Path) -> Any:
+    """In a process that ends: codecs that lines register are not there for those that forget to."""
     jobs, results = scratch / "lines.json", scratch / "lines.pickle"
-    jobs.write_text(json.dumps(dict(lines)), encoding="utf-8")
+    jobs.write_text(json.dumps(lines), encoding="utf-8")
     command = [sys.executable, "-W", "ignore", __file__, what, str(jobs), str(results)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return pickle.loads(results.read_bytes())
+
+
+def answers(what: str, lines: Mapping[str, str]) -> dict[str, Any]:
+    """What `read_printed` (``arrays``) or `view_printed` (``views``) says, from this process."""
+    answer = {"arrays": _open, "views": _view}[what]
+    return {name: answer(text) for name, text in lines.items()}
 
 
 def _open(lines: str) -> Opened:
@@ -112,10 +130,8 @@ def _root(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _main(what: str, jobs: str, results: str) -> None:
     from hidden_packages import hide_our_packages  # a script finds what is beside it
 
-    warnings.simplefilter("ignore")
-    hide_our_packages()
-    answer = {"arrays": _open, "views": _view}[what]
-    found = {name: answer(lines) for name, lines in json.loads(Path(jobs).read_text(encoding="utf-8")).items()}
+    hide_our_packages(_CODECS)
+    found = answers(what, json.loads(Path(jobs).read_text(encoding="utf-8")))
     assert "manifestry" not in sys.modules
     Path(results).write_bytes(pickle.dumps(found))
 

@@ -7,6 +7,7 @@ import base64
 import multiprocessing
 import resource
 import zlib
+from functools import cache
 
 import manifestry as mf
 import pytest
@@ -22,8 +23,19 @@ def chunked(position, sizes="5", extra=""):
     return variable(f"<dmrpp:chunks><dmrpp:chunkDimensionSizes>{sizes}</dmrpp:chunkDimensionSizes>{at}</dmrpp:chunks>")
 
 
+@cache
 def bomb(size):
-    return base64.b64encode(zlib.compress(bytes(size), 9)).decode()
+    """Zeros, compressed; a million of them once, and that again and again."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = squeeze.compress(bytes(1 << 20)) + squeeze.flush(zlib.Z_FULL_FLUSH)
+    whole, rest = divmod(size, 1 << 20)
+    checksum = (size % 65521 << 16 | 1).to_bytes(4, "big")
+    stream = b"\x78\xda" + block * whole + squeeze.compress(bytes(rest)) + squeeze.flush() + checksum
+    return base64.b64encode(stream).decode()
+
+
+def test_a_bomb_is_a_stream_of_zeros():
+    assert zlib.decompress(base64.b64decode(bomb((1 << 21) + 9))) == bytes((1 << 21) + 9)
 
 
 HUGE = '<Dim size="9000000000000000000"/>'

@@ -75,8 +75,8 @@ for label, deflate in (("", {}), (", filtered", {"compression": "gzip", "shuffle
         libver=LATEST, chunks=(5, 4), maxshape=(50, None), filters=deflate,
     )  # fmt: skip
     dataset(
-        f"extensible array with super blocks and pages{label}",
-        libver=LATEST, chunks=(1,), maxshape=(None,), values=numbers(9000), filters=deflate,
+        f"extensible array with super blocks{label}",
+        libver=LATEST, chunks=(1,), maxshape=(None,), values=numbers(1500), filters=deflate,
     )  # fmt: skip
     dataset(f"version 2 B-tree{label}", libver=LATEST, chunks=(5, 4), maxshape=(None, None), filters=deflate)
     dataset(
@@ -484,7 +484,7 @@ def padded_strings(padding, count):
             kind = h5t.FORTRAN_S1.copy() if padding == h5t.STR_SPACEPAD else h5t.C_S1.copy()
             kind.set_size(6)
             kind.set_strpad(padding)
-            for name, chunk in ((b"contiguous", None), (b"chunked", (3,))):
+            for name, chunk in ((b"contiguous", None), (b"chunked", (max(3, count // 50),))):
                 properties = h5p.create(h5p.DATASET_CREATE)
                 if chunk:
                     properties.set_chunk(chunk)

@@ -146,7 +146,7 @@ def test_any_records(tmp_path, check, data):
     types = ALL_TYPES if fmt == "NETCDF3_64BIT_DATA" else CLASSIC_TYPES
     piece = st.tuples(st.sampled_from(types), st.integers(1, 40))
     drawn = data.draw(st.lists(piece, min_size=1, max_size=5))
-    records = data.draw(st.integers(1, 300))
+    records = data.draw(st.integers(1, 100))
     path = write_records(tmp_path / "any.nc", records, fmt, {f"v{i}": one for i, one in enumerate(drawn)})
     options = {
         "records": data.draw(st.sampled_from(["auto", "strided", "references"])),
@@ -211,6 +211,8 @@ LENGTHS = [(500, 500, 500), (700, 331, 500), (331, 700, 500), (70, 30, 900), (30
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("parsing", [{}, {"records": "references"}, {"records": "strided", "records_per_chunk": 10}])
 def test_files_of_other_lengths_are_joined(tmp_path, values, lengths, parsing):
+    if parsing.get("records") == "references":  # one for each record: a fifth of them is joined no differently
+        lengths = [n // 5 for n in lengths]
     paths = [write_records(tmp_path / f"{i}.nc", n, seed=10 * i) for i, n in enumerate(lengths)]
     trees = [mf.parse(path, **parsing) for path in paths]
     joined = mf.concat(trees, "point")
