@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +14,7 @@ from manifestry.model.tree import VirtualArray
 from manifestry.testing.trees import SAMPLES, SampleTree, make_sample
 from manifestry.writing import write
 from numpy.typing import NDArray
+from other_process import ask
 
 __all__ = ["ReferenceOutputs"]
 
@@ -74,12 +71,7 @@ class ReferenceOutputs:
         return wrong
 
     def _read(self, jobs: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str], Any]:
-        todo, results = self.directory / "jobs.json", self.directory / "results.pickle"
-        todo.write_text(json.dumps(jobs), encoding="utf-8")
-        script = str(Path(__file__).with_name("reference_readers.py"))
-        subprocess.run([sys.executable, script, str(todo), str(results)], check=True)
-        with results.open("rb") as handle:
-            found: dict[tuple[str, str, str], Any] = pickle.load(handle)
+        found: dict[tuple[str, str, str], Any] = ask("reference_readers.read_jobs", jobs, kept="manifestry_codecs")
         return found
 
 

@@ -1,20 +1,14 @@
 """Reads outputs of references with other people's software, in a process that cannot import manifestry.
 
-Run as a script: ``python reference_readers.py JOBS RESULTS``. JOBS is a JSON list of ``{"name", "target", "arrays",
-"zarr_format", "options"}``; RESULTS becomes a pickle of ``{(name, reader, array): ndarray or text of the error}``. The
-readers are fsspec with zarr, xarray's kerchunk engine (Zarr v2, groups one by one) and GDAL (arrays of numbers in two
-dimensions, JSON).
+A job is ``{"name", "target", "arrays", "zarr_format", "options"}``; its answer is ``{(name, reader, array): ndarray or text
+of the error}``. The readers are fsspec with zarr, xarray's kerchunk engine (Zarr v2, groups one by one) and GDAL (arrays of
+numbers in two dimensions, JSON).
 """
 
 from __future__ import annotations
 
-import json
-import pickle
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, Self
 
 import fsspec
@@ -23,12 +17,20 @@ import rasterio
 import xarray as xr
 import zarr
 
-__all__ = ["read_job"]
+__all__ = ["read_jobs"]
 
 type Found = dict[tuple[str, str, str], Any]
 
 
-def read_job(job: Mapping[str, Any]) -> Found:
+def read_jobs(jobs: Iterable[Mapping[str, Any]]) -> Found:
+    """All jobs, one after the other."""
+    found: Found = {}
+    for job in jobs:
+        found |= _read_job(job)
+    return found
+
+
+def _read_job(job: Mapping[str, Any]) -> Found:
     """Every array of one output by every reader that can read it."""
     readers: dict[str, Callable[[str], Any]] = {"fsspec+zarr": _zarr_reader(job)}
     if job["zarr_format"] != 3:
@@ -97,20 +99,3 @@ def _gdal_reader(job: Mapping[str, Any]) -> Callable[[str], Any]:
             return dataset.read(1)
 
     return read
-
-
-def _main(jobs: str, results: str) -> None:
-    from hidden_packages import hide_our_packages  # a script finds what is beside it
-
-    warnings.simplefilter("ignore")
-    hide_our_packages()
-    found: Found = {}
-    for job in json.loads(Path(jobs).read_text(encoding="utf-8")):
-        found |= read_job(job)
-    assert "manifestry" not in sys.modules
-    with Path(results).open("wb") as handle:
-        pickle.dump(found, handle)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
