@@ -87,6 +87,14 @@ class _Convert(click.Command):
     show_default=True,
     help="Sources that cannot be read: stop, or go on without them and end with exit code 1.",
 )
+@click.option("--sort", is_flag=True, help="Combine the sources in the order of the coordinate of --concat-dim.")
+@click.option(
+    "--on-duplicate",
+    type=click.Choice(["keep", "keep-first", "replace", "raise"]),
+    default="keep",
+    show_default=True,
+    help="Values of that coordinate that occur twice, also in DST: keep and report them, keep the first, or the last.",
+)
 @click.option("--relocate", metavar="OLD=NEW", multiple=True, help="Write references to NEW... for OLD.... Repeatable.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option("--verify", metavar="N|all", callback=parse_samples, help="Compare N chunks of each array afterwards.")
@@ -154,6 +162,8 @@ def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
         "on_unsupported": parameters["on_unsupported"],
         "limits": parameters["limits"],
         "on_error": parameters["on_error"],
+        "sort": parameters["sort"],
+        "on_duplicate": parameters["on_duplicate"],
         "dry_run": parameters["dry_run"],
         "verify": parameters["verify"],
     }

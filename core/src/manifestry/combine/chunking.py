@@ -14,21 +14,25 @@ from typing import Final
 
 import numpy as np
 
+from manifestry.combine.dimensions import axis_along
 from manifestry.combine.hints import ConflictError, limit_hints, remedy
 from manifestry.combine.manifests import slice_manifest, split_manifest
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, read_values
-from manifestry.errors import MalformedFileError
+from manifestry.errors import IncompatibleArraysError, MalformedFileError
 from manifestry.hints import Hint
 from manifestry.model.datatypes import is_variable_length
 from manifestry.model.files import FileMerger
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RectilinearGrid, RegularGrid
-from manifestry.model.tree import VirtualArray
+from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.storage.registry import StoreRegistry
 
-__all__ = ["join_along", "splits_along"]
+__all__ = ["Ranges", "join_along", "splits_along", "take_along"]
+
+type Ranges = Sequence[tuple[int, int]]
+"""Half-open ranges of elements along a dimension, in order."""
 
 
 _LIGHT_BYTES: Final = 64
@@ -81,6 +85,61 @@ def join_along(
     if options.partial == "rectilinear":
         return _rectilinear(arrays, axis, path, metadata, merger)
     return _assemble(arrays, axis, path, metadata, options=options, stores=stores, merger=merger)
+
+
+def take_along(
+    tree: VirtualGroup, dim: str, length: int, ranges: Ranges, *, options: CombineOptions, stores: StoreRegistry
+) -> VirtualGroup:
+    """A tree with some ranges of a dimension only: whole chunks stay references, others are split or copied.
+
+    Parameters
+    ----------
+    length
+        How long the dimension is in all arrays that have it.
+
+    Raises
+    ------
+    IncompatibleArraysError
+        An array has another length, or chunks can neither be split nor copied within ``options.inline_limit``.
+    """
+
+    def take(path: str, array: VirtualArray) -> VirtualArray:
+        axis = axis_along(array, dim)
+        if axis is None:
+            return array
+        if array.shape[axis] != length:
+            raise IncompatibleArraysError(
+                f"{path}: has {array.shape[axis]} elements along {dim}, and its coordinate {length}"
+            )
+        parts = [_take_range(array, axis, path, part, options=options, stores=stores) for part in ranges or [(0, 0)]]
+        return parts[0] if len(parts) == 1 else join_along(parts, axis, path, options=options, stores=stores)
+
+    return tree.map_arrays(take)
+
+
+def _take_range(
+    array: VirtualArray, axis: int, path: str, part: tuple[int, int], *, options: CombineOptions, stores: StoreRegistry
+) -> VirtualArray:
+    start, stop = part
+    metadata = array.metadata
+    if start == stop:
+        start = stop = 0
+    if not isinstance(metadata.chunk_grid, RegularGrid):
+        raise _refusal([array], axis, path, "of a rectilinear grid no part is taken")
+    chunk = metadata.chunk_shape[axis]
+    size = math.gcd(chunk, start)
+    shape = (*metadata.shape[:axis], stop - start, *metadata.shape[axis + 1 :])
+    if size < chunk and not splits_along(metadata, axis):
+        inside = tuple(slice(start, stop) if i == axis else slice(None) for i in range(metadata.ndim))
+        taken = math.prod(shape) * metadata.dtype.itemsize
+        if taken > options.inline_limit:
+            why = f"{taken} bytes would have to be copied; the limit is inline_limit={options.inline_limit}"
+            raise _refusal([array], axis, path, why, limit_hints(taken, options.inline_limit))
+        return encode_values(read_values(array, stores, inside), metadata.with_(shape=shape))
+    if size < chunk:
+        array = _split_to([array], axis, size, _with_chunk(metadata, axis, size), FileMerger())
+    taken_chunks = slice_manifest(array.manifest, axis, start // size, -(-stop // size))
+    return VirtualArray(array.metadata.with_(shape=shape), taken_chunks)
 
 
 def _common_size(arrays: Sequence[VirtualArray], axis: int) -> int | None:

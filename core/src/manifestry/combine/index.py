@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
 __all__ = ["check_order", "load_along", "unread_order"]
+
+_REGULAR: Final = 5
+"""How many values have a usual step."""
 
 
 def load_along(
@@ -97,7 +100,7 @@ def unread_order(path: str, error: ManifestryError) -> Issue:
 def check_order(
     path: str, values: NDArray[Any], lengths: Sequence[int], labels: Callable[[int], str], *, known: int = 0
 ) -> list[Issue]:
-    """What is unusual about the order of a coordinate: values that go back, values twice, sources that overlap.
+    """What is unusual about the order of a coordinate: values that go back, values twice, gaps, sources that overlap.
 
     Parameters
     ----------
@@ -126,6 +129,8 @@ def check_order(
             Issue(path=path, feature="coordinate not monotonic", message=message, hint=hint, severity="reported")
         )
         issues += _overlaps(path, values, lengths, labels)
+    else:
+        issues += _gaps(path, values, source, known)
     order = np.argsort(values, kind="stable")
     same = np.flatnonzero((values[order][1:] == values[order][:-1]) & (order[1:] >= known))
     if same.size:
@@ -138,6 +143,22 @@ def check_order(
             Issue(path=path, feature="duplicate coordinate values", message=message, hint=hint, severity="reported")
         )
     return issues
+
+
+def _gaps(path: str, values: NDArray[Any], source: Callable[[int], str], known: int) -> list[Issue]:
+    """Steps that are missing where most steps are about equal, as days are, and months."""
+    if values.size < _REGULAR or not (is_integer(values.dtype) or is_float(values.dtype) or is_time(values.dtype)):
+        return []
+    steps = np.abs(np.diff(values.view("i8") if is_time(values.dtype) else values).astype("f8"))
+    usual = float(np.median(steps))
+    alike = np.count_nonzero(np.abs(steps - usual) <= 0.15 * usual)
+    wide = np.flatnonzero(steps > 1.5 * usual)
+    wide = wide[wide + 1 >= known]
+    if not usual > 0 or alike < 0.75 * steps.size or not wide.size:
+        return []
+    at = int(wide[0]) + 1
+    message = f"{wide.size} times; first between {values[at - 1]} in {source(at - 1)} and {values[at]} in {source(at)}"
+    return [Issue(path=path, feature="coordinate has gaps", message=message, severity="reported")]
 
 
 def _ascends(up: NDArray[np.bool_], down: NDArray[np.bool_], known: int) -> bool:

@@ -232,6 +232,9 @@ class _Fit:
         if not axes:
             self._check_same(same)
             return None
+        if at.append_dim is not None and not self.mine.size and not self.mine.shape[axes[0]]:
+            self._check_meaning(axes[0], values_only=True)
+            return None  # nothing of it is appended
         region = list(map(slice, [0] * self.stored.ndim, self.stored.shape))
         shape = list(self.stored.shape)
         for axis in axes:

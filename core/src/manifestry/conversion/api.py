@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
 from manifestry.combine.options import CombineOptions
 from manifestry.conversion.batches import BatchJob
 from manifestry.conversion.coordinates import CoordinateRule
+from manifestry.conversion.order import OnDuplicate
 from manifestry.conversion.output import Output
 from manifestry.conversion.pipeline import Run
 from manifestry.conversion.preparation import Preparation
@@ -62,6 +63,8 @@ def convert(
     on_error: Literal["raise", "skip"] = "raise",
     executor: ExecutorLike = None,
     slab_files: int | None = None,
+    sort: bool = False,
+    on_duplicate: OnDuplicate = "keep",
     dry_run: bool = False,
     verify: int | Literal["all"] | None = None,
     limits: Limits | None = None,
@@ -117,6 +120,12 @@ def convert(
         or any ``concurrent.futures.Executor``. Workers that die are replaced, and their sources parsed again.
     slab_files
         Sources of one commit, where the format can be written in several; by default as many as fit into memory well.
+    sort
+        Combine the sources in the order of the coordinate of the dimension, not in the one in which they are given. The
+        coordinate of each is read first.
+    on_duplicate
+        Values of the coordinate that occur twice, in sources or in what is continued: ``"keep"`` both and report it;
+        ``"keep-first"`` leaves out the later ones; ``"replace"`` leaves out the earlier ones, also in the output; ``"raise"``.
     dry_run
         Check everything, write nothing.
     verify
@@ -147,6 +156,13 @@ def convert(
         raise OptionError("resume needs a concat_dim: the dimension along which the output is continued (--concat-dim)")
     if overwrite and (resume or append_dim is not None):
         raise OptionError("overwrite replaces the whole output and cannot be combined with append_dim or resume")
+    if on_duplicate not in get_args(OnDuplicate.__value__):
+        allowed = ", ".join(map(repr, get_args(OnDuplicate.__value__)))
+        raise OptionError(f"on_duplicate is one of {allowed}, not {on_duplicate!r}")
+    if dim is None and (sort or on_duplicate != "keep"):
+        raise OptionError(
+            "sort and on_duplicate need a concat_dim: the dimension whose coordinate is meant (--concat-dim)"
+        )
     registry = StoreRegistry.of(stores)
     rules = tuple(CoordinateRule.parse(text) for text in coords)
     job = BatchJob(
@@ -177,7 +193,7 @@ def convert(
         options=write or {},
         dry_run=dry_run,
     )
-    run = Run(job=job, output=output, progress=progress or SilentProgress())
+    run = Run(job=job, output=output, progress=progress or SilentProgress(), sort=sort, on_duplicate=on_duplicate)
     expanded = expand_sources(sources, registry)
     report = run(expanded, executor, slab_files, continued=append_dim is not None or resume, must_exist=not resume)
     if verify is None or dry_run or report.written is None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set as AbstractSet
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
 
+from manifestry.combine.chunking import take_along
 from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.merging import merge
 from manifestry.combine.options import CombineOptions
+from manifestry.conversion.order import Coordinate, Kept, coordinate_of
 from manifestry.conversion.preparation import Preparation
 from manifestry.conversion.report import SourceReport
 from manifestry.errors import ManifestryError, OptionError
@@ -25,17 +28,21 @@ from manifestry.reading import parse_source
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 
-__all__ = ["Batch", "BatchJob", "BatchResult", "array_paths", "template_of"]
+__all__ = ["Batch", "BatchJob", "BatchResult", "CoordinateTask", "array_paths", "template_of"]
 
 type OnError = Literal["raise", "skip"]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some sources, and the tree that decides what theirs must be like (None for the first source of all)."""
+    """Some sources, and the tree that decides what theirs must be like (None for the first source of all).
+
+    `kept` says what is kept of those of which not all is, by URL.
+    """
 
     urls: tuple[str, ...]
     like: VirtualGroup | None = None
+    kept: Mapping[str, Kept] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class BatchJob:
         reports: dict[str, SourceReport] = {}
         for url in batch.urls:
             try:
-                tree = self.parse(url)
+                tree = self.parse(url, batch.kept.get(url))
             except ManifestryError as error:
                 if self.on_error == "raise" or isinstance(error, OptionError):
                     raise
@@ -130,11 +137,34 @@ class BatchJob:
             entry = formats.select(self.format)[0] if self.format else detect(Source.at(url, self.stores), formats)
             entry.load()
 
-    def parse(self, url: str) -> VirtualGroup:
-        """The prepared tree of one source."""
+    def parse(self, url: str, kept: Kept | None = None) -> VirtualGroup:
+        """The prepared tree of one source, or what is kept of it."""
         source = Source.at(url, self.stores)
         tree = parse_source(source, self.format, self.on_unsupported, self.options, limits=self.limits)
-        return self.preparation.apply(tree, url)
+        tree = self.preparation.apply(tree, url)
+        if kept is None or self.dim is None:
+            return tree
+        return take_along(tree, self.dim, *kept, options=self.combine, stores=self.stores)
+
+    def coordinate(self, url: str) -> Coordinate:
+        """The coordinate of the combined dimension in one source, read without the rest where nothing prepares it.
+
+        Raises
+        ------
+        OptionError
+            There is none.
+        """
+        assert self.dim is not None
+        found = None
+        if self.preparation.changes_nothing and self.options.keys().isdisjoint(("include", "exclude")):
+            with suppress(ManifestryError):
+                lean = replace(self, options={**self.options, "include": (self.dim,)})
+                found = coordinate_of(url, lean.parse(url), self.dim, self.stores)
+        if found is None:
+            found = coordinate_of(url, self.parse(url), self.dim, self.stores)
+        if found is None:
+            raise OptionError(f"{url}: there is no coordinate {self.dim!r}, by which sources are sorted and compared")
+        return found
 
     def fold(
         self, trees: Sequence[VirtualGroup], like: VirtualGroup | None, left_out: AbstractSet[str] = frozenset()
@@ -190,6 +220,24 @@ class BatchJob:
             except ManifestryError as error:
                 misfits[url] = error
         return misfits
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateTask:
+    """The task of a worker before all others, where sources are sorted or compared: read the coordinates of a batch."""
+
+    job: BatchJob
+
+    def __call__(self, batch: Batch) -> list[Coordinate]:
+        """The coordinates, without those of sources that fail where that is allowed: they fail again when they are parsed."""
+        found = []
+        for url in batch.urls:
+            try:
+                found.append(self.job.coordinate(url))
+            except ManifestryError as error:
+                if self.job.on_error == "raise" or isinstance(error, OptionError):
+                    raise
+        return found
 
 
 def _length(tree: VirtualGroup, dim: str) -> int:

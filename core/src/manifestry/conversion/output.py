@@ -107,6 +107,29 @@ class Output:
         self.written = add_reports(self.written, report)
         self._go_on(report)
 
+    def check_region(self) -> None:
+        """Check whether elements of the output can be replaced."""
+        check_target(self.target, self.format, Mode.APPEND, Placement(region={self.dim or "": (0, 1)}), self.options)
+
+    def replace(self, tree: VirtualGroup, start: int, length: int) -> None:
+        """Make one commit of a tree that takes the place of elements of the output along the dimension."""
+        assert self.dim is not None
+        tree = tree.map_arrays(lambda _, array: array if self.dim in (array.dims or ()) else None)
+        report = write_tree(
+            tree.relocate(self.relocate) if self.relocate else tree,
+            self.target,
+            self.format,
+            mode=Mode.APPEND,
+            at=Placement(region={self.dim: (start, start + length)}),
+            on_unsupported=self.on_unsupported,
+            options=self.options,
+            limits=self.limits,
+            dry_run=self.dry_run,
+            state=self.state,
+        )
+        self.written = add_reports(self.written, report)
+        self._go_on(report)
+
     def _go_on(self, report: WriteReport) -> None:
         """Continue the commit that was made; where others committed before it, later sources are sought there too."""
         self.mode = Mode.APPEND

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import batched, pairwise
@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from manifestry.conversion.batches import Batch, BatchJob, BatchResult, array_paths, template_of
+from manifestry.conversion.batches import Batch, BatchJob, BatchResult, CoordinateTask, array_paths, template_of
 from manifestry.conversion.existing import Existing, read_existing
+from manifestry.conversion.order import Coordinate, Kept, OnDuplicate, Order, coordinate_of, decide_order
 from manifestry.conversion.output import Output
 from manifestry.conversion.report import ConvertReport, SourceReport
 from manifestry.conversion.slabs import OrderWatch, Slab, index_chunk, slabs_of
@@ -26,6 +27,7 @@ from manifestry.errors import (
 )
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.targets import Mode
+from manifestry.issues import Issue
 from manifestry.model.files import relocate_url
 from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ATTEMPTS, ExecutorLike, Lost, Workers, choose_workers, must_travel, run_tasks
@@ -68,6 +70,12 @@ class Run:
         Paths of the arrays that the options dropped in some source: no later commit has them.
     existing
         The output that is continued.
+    sort, on_duplicate
+        As for `manifestry.convert`.
+    kept
+        What goes into the output of those sources of which not all does, by URL.
+    issues
+        What was decided about the order of sources.
     order
         Checks the order of the combined coordinate.
     """
@@ -81,6 +89,10 @@ class Run:
     urls: Sequence[str] = ()
     left_out: frozenset[str] = frozenset()
     existing: Existing = field(default_factory=Existing)
+    sort: bool = False
+    on_duplicate: OnDuplicate = "keep"
+    kept: Mapping[str, Kept] = field(default_factory=dict)
+    issues: list[Issue] = field(default_factory=list)
     order: OrderWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +123,8 @@ class Run:
         with nullcontext() if workers is None else workers:
             if workers is not None:
                 self._send(workers, new)
+            if new and (self.sort or self.on_duplicate != "keep"):
+                new = self._in_order(new, workers)
             try:
                 self._convert(new, workers, slab_files)
             except IncompatibleArraysError as error:
@@ -123,7 +137,11 @@ class Run:
                     f"{where}: another run has created it in the meantime; run the command again"
                 ) from error
         source_reports = tuple(self.reports[source.url] for source in sources)
-        written = None if self.output.written is None else self.output.written.with_issues(self.order.issues())
+        written = (
+            None
+            if self.output.written is None
+            else self.output.written.with_issues([*self.issues, *self.order.issues()])
+        )
         return ConvertReport(
             target=where, written=written, sources=source_reports, seconds=self.seconds, dry_run=self.output.dry_run
         )
@@ -145,7 +163,7 @@ class Run:
         """
         if error.hints and len(urls) <= _BATCH_SIZE:
             try:
-                next(run_tasks(self.job, [Batch(urls, self.like)], workers))
+                next(run_tasks(self.job, [self._batch(urls)], workers))
             except IncompatibleArraysError as whole:
                 error = whole
             except ManifestryError:
@@ -162,6 +180,44 @@ class Run:
         for slab, last in slabs_of(results, slab_files, divide=self.output.divisible):
             self._write(slab, last=last)
         self.progress.finish()
+
+    def _in_order(self, sources: Sequence[Source], workers: Workers | None) -> list[Source]:
+        """The sources from which something is appended, in order; what replaces elements of the output does so here."""
+        dim = self.job.dim
+        assert dim is not None
+        with self.timing("order"):
+            batches = [Batch(urls) for urls in batched((source.url for source in sources), _BATCH_SIZE)]
+            found: list[Coordinate] = []
+            for result in run_tasks(CoordinateTask(self.job), batches, workers):
+                if isinstance(result, Lost):
+                    raise SourceError(f"{sources[0].url}: workers died while they read coordinates: {result.reason}")
+                found += result
+            stored = None
+            if self.existing.tree is not None:
+                stored = coordinate_of(str(self.output.target), self.existing.tree, dim, self.job.stores)
+            order = decide_order(found, stored, sort=self.sort, on_duplicate=self.on_duplicate, dim=dim)
+        self.kept, self.issues = order.kept, order.issues(dim)
+        by_url = {source.url: source for source in sources}
+        others = by_url.keys() - set(order.names)  # they fail when they are parsed
+        if order.replaced:
+            self.output.check_region()
+        for url in order.replaced:
+            self._replace(url, order)
+        done = {url for url in order.replaced if not order.kept[url][1]}
+        return [by_url[url] for url in (*order.names, *(u for u in by_url if u in others)) if url not in done]
+
+    def _replace(self, url: str, order: Order) -> None:
+        """Put elements of a source in the place of those of the output."""
+        length, appended = order.kept[url]
+        for part in order.replaced[url]:
+            tree = self.job.parse(url, (length, [(part.start, part.stop)]))
+            folded = self.job.fold([tree], self.like)
+            assert folded is not None
+            report = SourceReport.of(url, folded)
+            folded = folded.with_(provenance=()) if appended else folded  # until all of it is there
+            self.output.replace(folded, part.at, part.stop - part.start)
+            if not appended:
+                self.reports[url] = report
 
     @contextmanager
     def timing(self, stage: str) -> Iterator[None]:
@@ -207,15 +263,18 @@ class Run:
         """Batches in order. The first source alone decides what all others must be like, so that no batch differs."""
         urls = [source.url for source in sources]
         while self.like is None and urls and self.job.dim is not None:
-            for result in self._run([Batch((urls.pop(0),))], workers):
+            for result in self._run([self._batch((urls.pop(0),))], workers):
                 if result.tree is not None:
                     self.like = template_of(result.tree, self.job.dim)
                 yield result
         done = len(sources) - len(urls)
         at_once = 1 if workers is None else workers.count or _ASSUMED_WORKERS
         size = min(_BATCH_SIZE, max(1, -(-len(urls) // (_TASKS_PER_WORKER * at_once))))
-        batches = [Batch(part, self.like) for part in _parts(urls, size, slab_files, done)]
+        batches = [self._batch(part) for part in _parts(urls, size, slab_files, done)]
         yield from self._run(batches, workers)
+
+    def _batch(self, urls: tuple[str, ...]) -> Batch:
+        return Batch(urls, self.like, {url: self.kept[url] for url in urls if url in self.kept})
 
     def _run(self, batches: Sequence[Batch], workers: Workers | None) -> Iterator[BatchResult]:
         results = run_tasks(self.job, batches, workers)
@@ -235,7 +294,7 @@ class Run:
                 yield result
             elif len(batch.urls) > 1:
                 for url in batch.urls:
-                    alone = [Batch((url,), batch.like)]
+                    alone = [Batch((url,), batch.like, batch.kept)]
                     yield from self._recover_lost(alone, run_tasks(self.job, alone, workers), workers)
             else:
                 yield self._fatal(batch.urls[0], result)

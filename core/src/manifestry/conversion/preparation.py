@@ -40,6 +40,11 @@ class Preparation:
         if self.coords and self.dim is None:
             raise OptionError("coords need a concat_dim: the dimension that they run along (--concat-dim)")
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether trees stay as they are parsed, but for a dimension that they have as a scalar."""
+        return not self.rename and self.preprocess is None and not self.coords
+
     def apply(self, tree: VirtualGroup, url: str) -> VirtualGroup:
         """The prepared tree.
 

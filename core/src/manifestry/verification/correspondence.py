@@ -111,12 +111,11 @@ class Correspondence:
         return None
 
     def _shift(self, path: str, array: VirtualArray, url: str) -> NDArray[np.int64] | None:
-        """By how many chunks the chunks of one file have moved, from the first of them along each dimension."""
+        """By how many chunks the chunks of one file have moved along each dimension; None: each may have moved by itself."""
         if len(array.shape) != len(self._array.shape):
             return None
         if (path, url) not in self._shifts:
-            here, there = _first(self._array.manifest, url), _first(array.manifest, url)
-            self._shifts[path, url] = None if here is None or there is None else here - there
+            self._shifts[path, url] = _moved(self._array.manifest, array.manifest, url)
         return self._shifts[path, url]
 
     def _by_shape(self, at: Coordinates) -> Counterpart | None:
@@ -188,14 +187,41 @@ def _positions(manifest: ChunkManifest, reference: ChunkReference) -> NDArray[np
     return np.flatnonzero(same & _of_file(manifest, reference.file.url)) if same.any() else np.empty(0, "i8")
 
 
-def _first(manifest: ChunkManifest, url: str) -> NDArray[np.int64] | None:
-    """The least coordinate along each dimension of the chunks in one file."""
-    flat = np.flatnonzero(_of_file(manifest, url))
-    if not flat.size:
+def _moved(here: ChunkManifest, there: ChunkManifest, url: str) -> NDArray[np.int64] | None:
+    """By how many chunks the chunks of one file have moved along each dimension, from the first of them.
+
+    None where only a part of the source is here, in its order: others may lie between.
+    """
+    mine, theirs = (np.flatnonzero(_of_file(manifest, url)) for manifest in (here, there))
+    if not mine.size or not theirs.size:
         return None
-    if not manifest.grid_shape:
+    if not here.grid_shape:
         return np.empty(0, "i8")
-    return np.array([axis.min() for axis in np.unravel_index(flat, manifest.grid_shape)], "i8")
+    there_in = there.columns()[1][theirs]
+    kept = np.isin(there_in, here.columns()[1][mine])
+    if not kept.all():
+        theirs, there_in = theirs[kept], there_in[kept]
+        if theirs.size == mine.size and _in_order(here, mine, there, theirs):
+            return None
+    both = ((here, mine), (there, theirs))
+    first, other = (
+        np.array([axis.min() for axis in np.unravel_index(flat, manifest.grid_shape)], "i8") for manifest, flat in both
+    )
+    return np.asarray(first - other)
+
+
+def _in_order(here: ChunkManifest, mine: NDArray[np.int64], there: ChunkManifest, theirs: NDArray[np.int64]) -> bool:
+    """Whether chunks with the same bytes have one order along each dimension here and there."""
+    mine, theirs = (
+        flat[np.argsort(manifest.columns()[1][flat], kind="stable")]
+        for manifest, flat in ((here, mine), (there, theirs))
+    )
+    for a, b in zip(np.unravel_index(mine, here.grid_shape), np.unravel_index(theirs, there.grid_shape), strict=True):
+        order = np.lexsort((a, b))
+        up, along = np.diff(a[order]), np.diff(b[order])
+        if not ((up > 0) == (along > 0)).all() or (up < 0).any():
+            return False
+    return True
 
 
 def _coordinates(flat: int, shape: Coordinates) -> Coordinates:
