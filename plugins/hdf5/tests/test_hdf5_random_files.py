@@ -18,9 +18,9 @@ import pytest
 import zarr
 from manifestry import open_store, parse
 
+from fuzz.watched_processes import DIED, HUNG, Watched
 from plugins.hdf5.tests.file_comparison import Comparison, compare
 from plugins.hdf5.tests.random_files import write_random_file
-from plugins.hdf5.tests.watched_processes import DIED, HUNG, Watched
 
 ORDINARY = 40
 SECONDS = 60
