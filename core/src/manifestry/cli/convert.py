@@ -54,7 +54,12 @@ class _Convert(click.Command):
 @click.option(
     "--co", metavar="K=V", multiple=True, help="Option for writing; see `manifestry formats NAME`. Repeatable."
 )
-@click.option("--concat-dim", metavar="DIM", help="Join the sources along this dimension.")
+@click.option(
+    "--concat-dim",
+    metavar="DIM",
+    multiple=True,
+    help="Join the sources along this dimension. Repeated: also along further ones, by their coordinates.",
+)
 @click.option(
     "--coord",
     "coords",
@@ -149,7 +154,7 @@ def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
         "write": named_values(parameters["co"], "--co"),
         "include": parameters["include"],
         "exclude": parameters["exclude"],
-        "concat_dim": parameters["concat_dim"],
+        "concat_dim": parameters["concat_dim"] or None,
         "coords": parameters["coords"],
         "stack": parameters["stack"],
         "rename": named_values(parameters["rename"], "--rename") or None,
@@ -157,7 +162,7 @@ def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
         "combine": CombineOptions.of(named_values(parameters["combine"], "--combine"), "--combine"),
         "relocate": named_values(parameters["relocate"], "--relocate") or None,
         "overwrite": parameters["overwrite"],
-        "append_dim": parameters["concat_dim"] if parameters["append"] else None,
+        "append_dim": parameters["concat_dim"][0] if parameters["append"] else None,
         "resume": parameters["resume"],
         "on_unsupported": parameters["on_unsupported"],
         "limits": parameters["limits"],

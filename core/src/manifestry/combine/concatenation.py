@@ -218,8 +218,6 @@ class Concatenation:
         holders = [i for i, arrays in enumerate(self._sides.arrays) if path in arrays]
         first = self._sides.like_arrays.get(path)
         if first is None:
-            if self._continued and self.options.missing == "fill":
-                raise missing_error(path, f"is in {self._sides.label(holders[0])} and not in the output")
             first = self._sides.arrays[holders[0]][path]
         if len(holders) < len(self.trees) or path not in self._sides.like_arrays:
             lacking = next((i for i in range(len(self.trees)) if i not in set(holders)), None)
@@ -244,7 +242,8 @@ class Concatenation:
         if self.options.missing == "fill":
             stored = self._continued and path in self._sides.like_arrays
             common = (path, first, self._sides.arrays, self.dim, self._sides.label)
-            first, parts = fill_missing(*common, stored=stored)
+            absent = "the output" if self._continued and not stored else ""
+            first, parts = fill_missing(*common, stored=stored, absent=absent)
         else:
             parts = [arrays[path] for arrays in self._sides.arrays if path in arrays]
         name = path.rpartition("/")[2]

@@ -33,6 +33,7 @@ def fill_missing(
     labels: Callable[[int], str],
     *,
     stored: bool,
+    absent: str = "",
 ) -> tuple[VirtualArray, list[VirtualArray]]:
     """A variable of every source; where one lacks it, missing chunks that read as missing values.
 
@@ -52,6 +53,8 @@ def fill_missing(
         Names of the sources.
     stored
         `first` is in an output already: what its missing chunks read as stays.
+    absent
+        What is before the sources and lacks the variable; ``""``: nothing.
 
     Returns
     -------
@@ -65,11 +68,11 @@ def fill_missing(
     """
     arrays = [source.get(path) for source in sources]
     parts = [array for array in arrays if array is not None]
-    complete = len(parts) == len(arrays)
+    complete = len(parts) == len(arrays) and not absent
     is_coordinate = first.metadata.ndim == 1 and path.rpartition("/")[2] == dim
     if complete and (stored or is_coordinate or not _can_fill(first, parts)):
         return first, parts
-    lacking = "a source" if complete else labels(arrays.index(None))
+    lacking = "a source" if complete else absent or labels(arrays.index(None))
     if is_coordinate:
         raise ConflictError(
             f"{path}: is not in {lacking}, and a coordinate has no missing values", [remedy("missing", "drop")]

@@ -20,7 +20,10 @@ from manifestry.model.datatypes import is_float, is_integer, is_time
 from manifestry.model.tree import VirtualArray
 from manifestry.storage.registry import StoreRegistry
 
-__all__ = ["check_order", "load_along", "unread_order"]
+__all__ = ["GAPS", "check_order", "load_along", "unread_order"]
+
+GAPS: Final = "coordinate has gaps"
+"""What issues of missing steps are called: what is there follows each other all the same."""
 
 _REGULAR: Final = 5
 """How many values have a usual step."""
@@ -158,7 +161,7 @@ def _gaps(path: str, values: NDArray[Any], source: Callable[[int], str], known: 
         return []
     at = int(wide[0]) + 1
     message = f"{wide.size} times; first between {values[at - 1]} in {source(at - 1)} and {values[at]} in {source(at)}"
-    return [Issue(path=path, feature="coordinate has gaps", message=message, severity="reported")]
+    return [Issue(path=path, feature=GAPS, message=message, severity="reported")]
 
 
 def _ascends(up: NDArray[np.bool_], down: NDArray[np.bool_], known: int) -> bool:

@@ -14,7 +14,7 @@ from manifestry.combine.compatibility.fixed_arrays import OTHER_ENCODING, FixedA
 from manifestry.combine.compatibility.meaning import explain_losses, lost_meaning
 from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.hints import ConflictError, MeaningLostError, remedy, with_advice
-from manifestry.combine.index import check_order
+from manifestry.combine.index import GAPS, check_order
 from manifestry.combine.options import CombineOptions
 from manifestry.combine.trees import (
     build_tree,
@@ -89,7 +89,7 @@ def _attempt(
     tree = Concatenation(parts, dim, chosen, stores=stores, check_order=False, trial=True).join()
     coordinates = [a for path, a in tree.walk_arrays() if path.rpartition("/")[2] == dim and a.dims == (dim,)]
     unordered = [check_order(dim, read_values(a, stores), a.shape, lambda _: "") for a in coordinates]
-    if not coordinates or any(unordered):
+    if not coordinates or any(issue.feature != GAPS for issues in unordered for issue in issues):
         raise IncompatibleArraysError(f"the trees do not follow each other along {dim}")
     return sorted(paths - {path for path, _ in tree.walk_arrays()})
 

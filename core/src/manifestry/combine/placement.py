@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from manifestry.combine.chunking import join_along
 from manifestry.combine.compatibility.common_times import renewed_times
 from manifestry.combine.compatibility.differences import (
     Aspect,
@@ -30,6 +31,8 @@ from manifestry.combine.compatibility.differences import (
 from manifestry.combine.compatibility.ranges import ACTUAL, RANGES, united_ranges, with_ranges
 from manifestry.combine.compatibility.time_variables import COUNTED
 from manifestry.combine.compatibility.times import is_time
+from manifestry.combine.dimensions import axis_along
+from manifestry.combine.options import CombineOptions
 from manifestry.combine.values import encode_values, plain_metadata
 from manifestry.errors import IncompatibleArraysError, ManifestError
 from manifestry.formats.targets import Placement
@@ -38,6 +41,7 @@ from manifestry.model.codecs import is_lossless
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.tree import VirtualArray, VirtualGroup
+from manifestry.storage.registry import StoreRegistry
 from manifestry.zarr_documents.v3 import array_document, metadata_from_document
 
 __all__ = ["Destination", "Same", "place_tree"]
@@ -78,7 +82,14 @@ class Destination:
 
 
 def place_tree(
-    tree: VirtualGroup, at: Placement, stored: Documents, *, same: Same, read: Read | None, rewrite_below: int
+    tree: VirtualGroup,
+    at: Placement,
+    stored: Documents,
+    *,
+    same: Same,
+    read: Read | None,
+    rewrite_below: int,
+    stores: StoreRegistry | None = None,
 ) -> dict[str, Destination]:
     """The destinations of the arrays that change something, by path.
 
@@ -92,6 +103,8 @@ def place_tree(
         Called for time coordinates that are stored in another form; None: these are refused.
     rewrite_below
         Arrays of fewer bytes may be stored anew by their values.
+    stores
+        For reading chunks of arrays that are added; None: none is added.
 
     Raises
     ------
@@ -110,6 +123,9 @@ def place_tree(
     mine, theirs = inherited_attributes(arrays), _stored_inherited(arrays, stored)
     for path, array in arrays.items():
         inherited = (theirs.get(path, {}), mine.get(path, {}))
+        if path in at.added and path not in stored and at.append_dim is not None and stores is not None:
+            destinations[path] = _added(path, array, at.append_dim, stored, stores)
+            continue
         fit = _Fit(path, array, _stored_metadata(path, stored), inherited)
         if not dims.isdisjoint(array.dims or ()):
             fit.unite_ranges(grows=at.append_dim is not None)
@@ -136,6 +152,30 @@ def _check_complete(tree: VirtualGroup, dim: str, stored: Documents) -> None:
             raise IncompatibleArraysError(
                 f"{path}: is stored with the dimension {dim!r} and missing from the tree, so it would stay shorter"
             )
+
+
+def _added(path: str, array: VirtualArray, dim: str, stored: Documents, stores: StoreRegistry) -> Destination:
+    """The destination of an array that the output does not have: missing before what is appended."""
+    whole, axis = array, axis_along(array, dim)
+    if axis is not None:
+        length = _stored_length(path, dim, stored)
+        shape = (*array.shape[:axis], length, *array.shape[axis + 1 :])
+        metadata = array.metadata.with_(shape=shape)
+        before = VirtualArray(metadata, ChunkManifest.missing(metadata.grid_shape))
+        whole = join_along([before, array], axis, path, options=CombineOptions(), stores=stores)
+        whole = VirtualArray(whole.metadata.with_(attributes=array.attributes), whole.manifest)
+    return Destination((0,) * len(whole.shape), tuple(slice(0, n) for n in whole.shape), whole.shape, whole)
+
+
+def _stored_length(path: str, dim: str, stored: Documents) -> int:
+    """How long a dimension is in the output for an array beside others: those of its group first."""
+    group = path.rpartition("/")[0]
+    for other in sorted(stored, key=lambda other: other.rpartition("/")[0] != group):
+        document = stored[other]
+        names = document.get("dimension_names") or () if document["node_type"] == "array" else ()
+        if dim in names:
+            return int(document["shape"][list(names).index(dim)])
+    raise IncompatibleArraysError(f"{path}: no array of the output has the dimension {dim!r}")
 
 
 def _stored_metadata(path: str, stored: Documents) -> ArrayMetadata:

@@ -80,7 +80,13 @@ class StoredGroup:
         """
         read = self._read if renews else None
         return place_tree(
-            tree, at, self._documents, same=same or self.same_values, read=read, rewrite_below=rewrite_below
+            tree,
+            at,
+            self._documents,
+            same=same or self.same_values,
+            read=read,
+            rewrite_below=rewrite_below,
+            stores=self._stores if renews else None,
         )
 
     def same_values(self, path: str, array: VirtualArray) -> bool:

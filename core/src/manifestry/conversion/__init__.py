@@ -9,6 +9,7 @@
 `slabs`        batches gathered into what is committed together
 `existing`     which sources an existing output holds already
 `order`        which elements of which source go where along the dimension
+`kinds`        sources that lie beside each other: other variables, or further dimensions
 `covering`     whether an output refers to all of a source, or only to a part of it
 `output`       where slabs go, one commit after the other
 `pipeline`     one run: slab after slab, parsed, combined, written

@@ -52,7 +52,7 @@ def convert(
     rename: Mapping[str, str] | None = None,
     preprocess: Callable[[VirtualGroup], VirtualGroup] | None = None,
     coords: Sequence[str] = (),
-    concat_dim: str | None = None,
+    concat_dim: str | Sequence[str] | None = None,
     stack: Sequence[str] = (),
     combine: Mapping[str, Any] | CombineOptions | None = None,
     relocate: Mapping[str, str] | None = None,
@@ -97,7 +97,9 @@ def convert(
         Coordinates from names or attributes of the sources, for example ``r"time:%Y%m%d=regex:S2_(\d{8})"``: sources
         without the dimension become one step of it.
     concat_dim
-        The dimension along which several sources are combined; without one they are merged.
+        The dimension along which several sources are combined; without one they are merged. Further dimensions may follow:
+        sources lie along them by the values of their coordinates. Sources of other variables with equal coordinates are put
+        side by side.
     stack
         Names or paths of variables without the dimension that get it, so that each source keeps its own values:
         coordinates of swaths, for example. The same as the option of `combine`.
@@ -149,9 +151,12 @@ def convert(
     --------
     >>> convert("daily/*.nc", "cube.icechunk", concat_dim="time", executor=4)  # doctest: +SKIP
     """
-    if append_dim is not None and concat_dim not in (None, append_dim):
+    dims = () if concat_dim is None else (concat_dim,) if isinstance(concat_dim, str) else tuple(concat_dim)
+    if append_dim is not None and dims and dims[0] != append_dim:
         raise OptionError(f"concat_dim={concat_dim!r} and append_dim={append_dim!r} are different dimensions")
-    dim = concat_dim if append_dim is None else append_dim
+    if len(set(dims)) < len(dims):
+        raise OptionError(f"concat_dim={concat_dim!r} has a dimension twice")
+    dim = append_dim or next(iter(dims), None)
     if resume and dim is None:
         raise OptionError("resume needs a concat_dim: the dimension along which the output is continued (--concat-dim)")
     if overwrite and (resume or append_dim is not None):
@@ -170,8 +175,9 @@ def convert(
         options=with_selection(read or {}, include, exclude),
         on_unsupported=on_unsupported,
         limits=limits,
-        preparation=Preparation(rename or {}, preprocess, rules, dim),
+        preparation=Preparation(rename or {}, preprocess, rules, dim, dims[1:]),
         dim=dim,
+        others=dims[1:],
         combine=_with_stack(CombineOptions.of(combine), stack),
         stores=registry,
         on_error=on_error,

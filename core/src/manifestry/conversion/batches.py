@@ -13,10 +13,11 @@ from manifestry.combine.chunking import take_along
 from manifestry.combine.concatenation import Concatenation
 from manifestry.combine.merging import merge
 from manifestry.combine.options import CombineOptions
+from manifestry.conversion.kinds import Kind, are_columns, join_kinds, kind_of, like_of_kind
 from manifestry.conversion.order import Coordinate, Kept, coordinate_of
 from manifestry.conversion.preparation import Preparation
 from manifestry.conversion.report import SourceReport
-from manifestry.errors import ManifestryError, OptionError
+from manifestry.errors import IncompatibleArraysError, ManifestryError, OptionError
 from manifestry.formats.contracts import OnUnsupported
 from manifestry.formats.detection import detect
 from manifestry.formats.loading import installed_formats
@@ -47,20 +48,28 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """The tree of a batch, None when every source failed, and what became of each source.
+    """The trees of a batch by their kinds, none when every source failed, and what became of each source.
 
     Attributes
     ----------
     lengths
-        How long the combined dimension is in each source of the tree, by URL.
+        How long the combined dimension is in each source of the trees, by URL.
+    kinds
+        The kind of each of them, by URL.
     left_out
         Paths of the arrays that the sources have, or should have, and the tree has not: the options drop them.
     """
 
-    tree: VirtualGroup | None
+    trees: Mapping[Kind, VirtualGroup]
     reports: tuple[SourceReport, ...]
     lengths: Mapping[str, int] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+
+    @property
+    def tree(self) -> VirtualGroup | None:
+        """The first tree."""
+        return next(iter(self.trees.values()), None)
 
     @property
     def references(self) -> int:
@@ -80,6 +89,8 @@ class BatchJob:
         What is done to each tree.
     dim
         The dimension that trees are combined along; None: they are merged.
+    others
+        Further dimensions, along which trees lie by the values of their coordinates.
     combine
         What to do where trees differ.
     stores
@@ -100,6 +111,7 @@ class BatchJob:
     stores: StoreRegistry
     on_error: OnError = "raise"
     continued: bool = False
+    others: tuple[str, ...] = ()
 
     def __call__(self, batch: Batch) -> BatchResult:
         """Parse and fold a batch.
@@ -126,9 +138,58 @@ class BatchJob:
                 reports[url] = SourceReport.of_error(url, misfit)
         in_order = tuple(reports[url] for url in batch.urls)
         lengths = {} if self.dim is None else {url: _length(tree, self.dim) for url, tree in trees.items()}
-        folded = self.fold(list(trees.values()), batch.like)
-        left_out = array_paths(batch.like, *trees.values()) - array_paths(folded) if trees else frozenset()
-        return BatchResult(folded, in_order, lengths, left_out)
+        kinds = self._kinds(trees)
+        folded: dict[Kind, VirtualGroup] = {}
+        left_out: frozenset[str] = frozenset()
+        for kind in dict.fromkeys(kinds.values()):
+            some = [trees[url] for url, own in kinds.items() if own == kind]
+            like = self._like(batch.like, kind, some)
+            whole = self.fold(some, like)
+            folded |= {} if whole is None else {kind: whole}
+            left_out |= array_paths(like, *some) - array_paths(whole)
+        return BatchResult(folded, in_order, lengths, left_out, kinds)
+
+    def _kinds(self, trees: Mapping[str, VirtualGroup]) -> dict[str, Kind]:
+        """The kind of each source: variables count only where a source that lacks some is an error."""
+        if self.dim is None or not trees:
+            return dict.fromkeys(trees, Kind())
+        how: dict[str, Any] = {"stack": self.combine.stack, "stores": self.stores}
+        found = {url: kind_of(url, tree, self.dim, self.others, **how) for url, tree in trees.items()}
+        given = self.combine.missing, self.combine.on_conflict, self.on_error
+        if {"fill", "drop", "skip"}.intersection(given) or not are_columns(found.values()):
+            found = {url: Kind(places=kind.places) for url, kind in found.items()}
+        return found
+
+    def _like(self, like: VirtualGroup | None, kind: Kind, trees: Sequence[VirtualGroup]) -> VirtualGroup | None:
+        if self.dim is None or kind == Kind():
+            return like
+        return like_of_kind(like, kind, self.dim, array_paths(*trees))
+
+    def fold_kinds(
+        self, parts: Sequence[tuple[Kind, VirtualGroup]], like: VirtualGroup | None, left_out: AbstractSet[str]
+    ) -> VirtualGroup | None:
+        """Trees as one, side by side where their kinds say so; None of none."""
+        kinds = list(dict.fromkeys(kind for kind, _ in parts))
+        if not kinds or (not self.others and (len(kinds) == 1 or not are_columns(kinds))):
+            return self.fold([tree for _, tree in parts], like, left_out)
+        folded: dict[Kind, VirtualGroup] = {}
+        for kind in kinds:
+            some = [tree for own, tree in parts if own == kind]
+            if (tree := self.fold(some, self._like(like, kind, some), left_out)) is not None:
+                folded[kind] = tree
+        options = msgspec.structs.replace(self.combine, index_chunk=None)
+        try:
+            whole = join_kinds(
+                folded,
+                self.others,
+                concat=lambda trees, dim: Concatenation(trees, dim, options, stores=self.stores).run(),
+                merge=lambda trees: merge(trees, stores=self.stores, **msgspec.structs.asdict(options)),
+            )
+        except IncompatibleArraysError:
+            if not self.others:
+                self.fold([tree for _, tree in parts], like, left_out)  # they lack each other's variables: says so
+            raise
+        return self.fold([whole], like, left_out) if self.continued else whole
 
     def warm_up(self, url: str) -> None:
         """Load what parsing a source needs, in a process that has nothing else to do yet."""

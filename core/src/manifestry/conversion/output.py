@@ -46,6 +46,8 @@ class Output:
         What is continued: the state that was read, or that of the last commit.
     adding, last
         URLs, as the output has them, of the sources of the next commit, and whether no other follows.
+    added
+        Paths of arrays of the next commit that the output does not have.
     """
 
     target: Target
@@ -64,6 +66,7 @@ class Output:
     state: OutputState | None = None
     adding: frozenset[str] = frozenset()
     last: bool = True
+    added: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         descriptor = choose_writer(self.target, self.to, installed_formats()).descriptor
@@ -73,7 +76,7 @@ class Output:
 
     @property
     def _place(self) -> Placement | None:
-        return Placement(self.dim) if self.mode is Mode.APPEND else None
+        return Placement(self.dim, added=self.added) if self.mode is Mode.APPEND else None
 
     def check(self) -> None:
         """Check, once, whether commits can be made: nobody waits for many sources to learn that the target exists."""
@@ -88,7 +91,9 @@ class Output:
         appended, and need not be readable under the URLs that the output has for them.
         """
         if self.mode is Mode.APPEND:
-            tree = tree.map_arrays(lambda _, array: array if self.dim in (array.dims or ()) else None)
+            tree = tree.map_arrays(
+                lambda path, array: array if self.dim in (array.dims or ()) or path in self.added else None
+            )
         report = write_tree(
             tree.relocate(self.relocate) if self.relocate else tree,
             self.target,

@@ -304,7 +304,7 @@ class Run:
         error = SourceError(f"{url}: {ATTEMPTS} workers died while they read it: {lost.reason}")
         if self.job.on_error == "raise":
             raise error
-        return BatchResult(None, (SourceReport.of_error(url, error),))
+        return BatchResult({}, (SourceReport.of_error(url, error),))
 
     def _report_batch(self, result: BatchResult) -> BatchResult:
         self.reports |= {report.url: report for report in result.reports}
@@ -342,7 +342,7 @@ class Run:
             self._leave_out((slab.paths() | array_paths(self.like)) - array_paths(tree), tree)
             if not last and self.output.written is None:
                 self._chunk_index_like(tree)  # whole slabs are whole chunks of the coordinate
-            self.order.look(tree, self.job, slab.lengths)
+            self.order.look(tree, self.job, slab.following)
             if not self.existing.complete:
                 relocated = tree.relocate(self.output.relocate)
                 self.existing.check_named(relocated, self.job.dim, str(self.output.target))
@@ -351,6 +351,7 @@ class Run:
             self.progress.start("write")
         with self.timing("write"):
             self.output.last = last
+            self.output.added = array_paths(tree) - array_paths(self.like) if added else frozenset()
             self.output.adding = frozenset(relocate_url(url, self.output.relocate) for url in slab.lengths)
             self.output.write(tree, self.progress if alone else SilentProgress())
         if not last and self.job.dim is not None:

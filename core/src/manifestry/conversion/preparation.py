@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from manifestry.combine.stacking import expand
@@ -29,12 +29,15 @@ class Preparation:
     dim
         The dimension that trees are combined along, or None. A tree without it gets it as a new first dimension when
         one of `coords` has its name.
+    others
+        Further dimensions: a coordinate of the name of one runs along it, and makes it where a source has it not.
     """
 
     rename: Mapping[str, str] = field(default_factory=dict)
     preprocess: Callable[[VirtualGroup], VirtualGroup] | None = None
     coords: tuple[CoordinateRule, ...] = ()
     dim: str | None = None
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.coords and self.dim is None:
@@ -70,30 +73,40 @@ class Preparation:
         return self._with_coordinates(self._with_dimension(tree), url)
 
     def _with_dimension(self, tree: VirtualGroup) -> VirtualGroup:
-        """One step of the dimension where a source has it as a scalar coordinate only."""
-        scalar = None if self.dim is None else tree.arrays.get(self.dim)
-        if self.dim is None or scalar is None or scalar.shape:
-            return tree
-        used = any(self.dim in (array.dims or ()) for _, array in tree.walk_arrays())
-        return tree if used else expand(tree, self.dim)
+        """One step of each dimension that a source has as a scalar coordinate only."""
+        for dim in () if self.dim is None else (*self.others[::-1], self.dim):
+            scalar = tree.arrays.get(dim)
+            if scalar is not None and not scalar.shape:
+                used = any(dim in (array.dims or ()) for _, array in tree.walk_arrays())
+                tree = tree if used else expand(tree, dim)
+        return tree
 
     def _with_coordinates(self, tree: VirtualGroup, url: str) -> VirtualGroup:
         if self.dim is None or not self.coords:
             return tree
+        for dim in (*self.others[::-1], self.dim):
+            rules = [rule for rule in self.coords if (rule.name if rule.name in self.others else self.dim) == dim]
+            tree = self._with_coordinates_along(dim, rules, tree, url) if rules else tree
+        return tree
+
+    @staticmethod
+    def _with_coordinates_along(
+        dim: str, rules: Sequence[CoordinateRule], tree: VirtualGroup, url: str
+    ) -> VirtualGroup:
         lengths = {
-            n for _, a in tree.walk_arrays() for dim, n in zip(a.dims or (), a.shape, strict=False) if dim == self.dim
+            n for _, a in tree.walk_arrays() for name, n in zip(a.dims or (), a.shape, strict=False) if name == dim
         }
-        if not lengths and any(rule.name == self.dim for rule in self.coords):
-            tree = expand(tree, self.dim)
+        if not lengths and any(rule.name == dim for rule in rules):
+            tree = expand(tree, dim)
         elif lengths != {1}:
             shown = ", ".join(map(str, sorted(lengths))) or "no"
             raise OptionError(
-                f"{url}: coords give one value for each source, but the dimension {self.dim} has the length {shown}"
+                f"{url}: coords give one value for each source, but the dimension {dim} has the length {shown}"
             )
-        added = {rule.name: rule.array(url, tree, self.dim) for rule in self.coords}
+        added = {rule.name: rule.array(url, tree, dim) for rule in rules}
         taken = sorted(added.keys() & tree.arrays.keys())
         if taken:
             name = taken[0]
-            way = f"exclude it (--exclude /{name})" if name == self.dim else f"rename it (--rename {name}=NEW)"
+            way = f"exclude it (--exclude /{name})" if name == dim else f"rename it (--rename {name}=NEW)"
             raise OptionError(f"{url}: there is an array {name!r} already; {way}")
         return tree.with_(arrays={**tree.arrays, **added})

@@ -45,14 +45,22 @@ class Slab:
         """How long the combined dimension is in each source, by URL."""
         return {url: n for result in self.results for url, n in result.lengths.items()}
 
+    @property
+    def following(self) -> dict[str, int]:
+        """The same of sources that follow each other: those of the first kind."""
+        kinds = {url: kind for result in self.results for url, kind in result.kinds.items()}
+        first = next(iter(kinds.values()), None)
+        return {url: n for url, n in self.lengths.items() if kinds[url] == first}
+
     def tree(self, job: BatchJob, like: VirtualGroup | None, left_out: frozenset[str]) -> VirtualGroup | None:
         """The tree of all batches, without the arrays at some paths and those that a batch had to leave out."""
         gone = left_out.union(*(result.left_out for result in self.results))
-        return job.fold([result.tree for result in self.results if result.tree is not None], like, gone)
+        return job.fold_kinds([part for result in self.results for part in result.trees.items()], like, gone)
 
     def paths(self) -> frozenset[str]:
         """The paths of all arrays that the sources of the batches have, or should have."""
-        return array_paths(*(result.tree for result in self.results)).union(*(r.left_out for r in self.results))
+        trees = [tree for result in self.results for tree in result.trees.values()]
+        return array_paths(*trees).union(*(result.left_out for result in self.results))
 
 
 def slabs_of(results: Iterable[BatchResult], files: int | None, *, divide: bool) -> Iterator[tuple[Slab, bool]]:

@@ -67,7 +67,7 @@ class Target:
 class Placement:
     """Where in an existing output a tree goes.
 
-    Exactly one of the two is given.
+    Exactly one of the first two is given.
 
     Attributes
     ----------
@@ -76,10 +76,13 @@ class Placement:
     region
         Half-open element ranges ``{dimension: (start, stop)}`` that the tree replaces; other dimensions are whole.
         Boundaries lie on chunk boundaries.
+    added
+        Paths of arrays that the output does not have and gets: before what is appended they have missing chunks.
     """
 
     append_dim: str | None = None
     region: Mapping[str, tuple[int, int]] | None = None
+    added: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if (self.append_dim is None) == (self.region is None):

@@ -194,7 +194,8 @@ class Staging:
         changed = {
             self._path(path): _changed(document, destinations[path])
             for path, document in stored.items()
-            if destinations[path].attributes or list(destinations[path].shape) != document["shape"]
+            if destinations[path].renewed is None
+            and (destinations[path].attributes or list(destinations[path].shape) != document["shape"])
         }
         changed |= {
             self._path(path): documents_of(array.metadata).json["zarr.json"]
