@@ -140,3 +140,27 @@ def test_the_store_says_what_it_lacks(source, caplog):
     unlike = {name for name, values in found.items() if not alike(values, [t[name] for t in truths])}
     assert unlike == (UNPACKED | NO_FORM) & found.keys()
     assert all(any(record.getMessage().startswith(name) for record in caplog.records) for name in unlike)
+
+
+@pytest.mark.parametrize("name", ["_FillValue", "missing_value"])
+def test_what_xarray_cannot_compare_marks_nothing(tmp_path, name):
+    """Records and opaque elements: with such an attribute xarray would open nothing of the file."""
+    record = np.array([(1, 2.5), (3, 4.5), (0, 0)], [("a", "i2"), ("b", "f4")])
+    opaque = np.array([b"\1\2\3", b"\4\5\6", b"\0\0\0"], "V3")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(3)).make_scale("x")
+        for member, data in (("record", record), ("opaque", opaque)):
+            file.create_dataset(member, data=data).dims[0].attach_scale(file["x"])
+            file[member].attrs[name] = data[1]
+    tree = mf.parse(tmp_path / "a.h5")
+    reports = {output: mf.write(tree, tmp_path / output, **options) for output, options in OUTPUTS.items()}
+    for report in reports.values():
+        left_out = {issue.path for issue in report.issues if issue.feature == f"{name} left out"}
+        assert {f"record@{name}", f"opaque@{name}"} <= left_out
+    opened = read_printed({output: report.reader for output, report in reports.items()}, tmp_path)
+    with xr.open_dataset(tmp_path / "a.h5", engine="manifestry") as ours:
+        opened["ours"] = "ds", {str(key): (variable.dims, variable.values) for key, variable in ours.variables.items()}
+    for kind, found in opened.values():
+        assert kind == "ds", found
+        assert found["record"][1].tolist() == record.tolist()
+        assert found["opaque"][1].tolist() == opaque.tolist()

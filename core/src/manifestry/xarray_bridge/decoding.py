@@ -9,7 +9,7 @@ import numpy as np
 from manifestry.errors import ManifestError
 from manifestry.model.attributes import PACKING, Attributes, Reference
 from manifestry.model.datatypes import is_bytes
-from manifestry.zarr_documents.masking import FILL_ATTRIBUTE, fill_element
+from manifestry.zarr_documents.masking import FILL_ATTRIBUTE, MASKING, fill_element, marks_nothing
 
 __all__ = ["attributes_for_xarray"]
 
@@ -18,7 +18,7 @@ def attributes_for_xarray(attributes: Attributes, dtype: np.dtype[Any] | None = 
     """Attributes for `xarray.decode_cf`, still typed.
 
     References are the paths they point to, packing is a number and not an array of one, and the ``_FillValue`` of
-    characters is one of them, not a text.
+    characters is one of them, not a text; what cannot be compared, as opaque elements, marks nothing.
 
     Parameters
     ----------
@@ -31,6 +31,9 @@ def attributes_for_xarray(attributes: Attributes, dtype: np.dtype[Any] | None = 
     for name in PACKING:
         if name in found:
             found[name] = _number(found[name])
+    for name in MASKING & found.keys():
+        if marks_nothing(dtype, found[name]):
+            del found[name]
     if FILL_ATTRIBUTE in found and is_bytes(dtype):
         try:
             found[FILL_ATTRIBUTE] = fill_element(dtype, found)

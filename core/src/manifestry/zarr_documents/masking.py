@@ -43,6 +43,7 @@ __all__ = [
     "Masks",
     "fill_element",
     "fill_mask_from_v3",
+    "marks_nothing",
     "masks_to_v2",
     "masks_to_v3",
     "without_masks",
@@ -156,6 +157,10 @@ def without_masks(attributes: Attributes) -> Attributes:
 
 def _masks(dtype: np.dtype[Any], attributes: Attributes, where: str) -> Masks:
     masks = Masks(where)
+    unread = [name for name in sorted(MASKING & attributes.keys()) if marks_nothing(dtype, attributes[name])]
+    for name in unread:
+        masks.report(name, f"{name} left out", "xarray opens nothing that has one of records or opaque elements")
+    attributes = {name: value for name, value in attributes.items() if name not in unread}
     if MISSING_ATTRIBUTE in attributes:
         missing = attributes[MISSING_ATTRIBUTE]
         masks.nothing_missing = is_float(np.asarray(missing).dtype) and bool(np.isnan(missing).all())
@@ -197,6 +202,11 @@ def fill_element(dtype: np.dtype[Any], attributes: Attributes) -> Any:
         if np.iinfo(candidate).min <= int(number) <= np.iinfo(candidate).max:
             return np.array(int(number), candidate).view(dtype)[()]
     raise ValueError(f"{number!r} is neither of {dtype} nor of {other}")
+
+
+def marks_nothing(dtype: np.dtype[Any], value: Any) -> bool:
+    """Whether xarray compares no elements with a value of ``_FillValue``: records and opaque elements, which it cannot."""
+    return "V" in (dtype.kind, np.asarray(value).dtype.kind)
 
 
 def _read_as(dtype: np.dtype[Any], attributes: Attributes) -> np.dtype[Any] | None:
