@@ -220,5 +220,5 @@ def _show_written(output: Output, written: WriteReport, doing: str) -> None:
     )
     for issue in written.issues:
         output.line(f"  {issue.severity}: {issue}")
-    if written.packages:
-        output.line(f"readers need: {', '.join(written.packages)}")
+    if written.requirements:
+        output.line(f"readers need: {', '.join(written.requirements)}")

@@ -178,4 +178,5 @@ def add_reports(first: WriteReport | None, other: WriteReport) -> WriteReport:
         described_bytes=first.described_bytes + other.described_bytes,
         issues=tuple(dict.fromkeys([*first.issues, *other.issues])),
         packages=tuple(sorted({*first.packages, *other.packages})),
+        requirements=tuple(sorted({*first.requirements, *other.requirements})),
     )

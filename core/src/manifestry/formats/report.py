@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
@@ -14,6 +15,9 @@ from manifestry.zarr_documents.requirements import reader_packages
 __all__ = ["REPORT_SCHEMA_VERSION", "WriteReport", "pluralise"]
 
 REPORT_SCHEMA_VERSION: Final = 1
+
+_IMPORTED: Final = re.compile(r"^(?:import|from) (\w+)", re.MULTILINE)
+"""What lines import: names of modules, each that of its distribution."""
 
 
 def pluralise(count: int, noun: str) -> str:
@@ -36,9 +40,11 @@ class WriteReport:
     issues
         What was left out or is worth knowing.
     packages
-        Distributions beyond zarr that a reader needs.
+        Distributions beyond zarr that a reader needs for the arrays.
     reader
         Lines of Python that open the output.
+    requirements
+        Distributions that a process needs in which these lines run.
     details
         What only this format has, for example the snapshot.
     """
@@ -52,6 +58,7 @@ class WriteReport:
     issues: tuple[Issue, ...] = ()
     packages: tuple[str, ...] = ()
     reader: str = ""
+    requirements: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -61,10 +68,13 @@ class WriteReport:
         Parameters
         ----------
         **known
-            Attributes that the caller knows; `packages` is found out where it is not among them.
+            Attributes that the caller knows; `packages` is found out where it is not among them. To `requirements`
+            come the packages, and what the lines of `reader` import.
         """
         if "packages" not in known:
             known["packages"] = reader_packages(trees)
+        imported = _IMPORTED.findall(known.get("reader", ""))
+        known["requirements"] = tuple(sorted({*known["packages"], *known.get("requirements", ()), *imported}))
         arrays = [array for tree in trees for _, array in tree.walk_arrays()]
         inlined = [int(array.manifest.inlined.sum()) for array in arrays]
         stored = sum(array.manifest.stored_count for array in arrays)

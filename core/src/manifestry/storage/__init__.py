@@ -10,6 +10,7 @@
 `errors`        the store library's exceptions as `SourceError`, and which of them may pass
 `retrying`      requests that are tried again, and for how long
 `policy`        what a document that points at other files may point at
+`settings`      what readers have to be told of a store that is no secret
 `hosts`         which hosts are not public, and where dots in paths lead
 ==============  ==========================================================================
 """
@@ -17,6 +18,7 @@
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import RetryPolicy
+from manifestry.storage.settings import StoreFacts, store_facts
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, join_url, local_path, split_url
 
@@ -24,10 +26,12 @@ __all__ = [
     "BlockReader",
     "RetryPolicy",
     "Source",
+    "StoreFacts",
     "StoreRegistry",
     "Stores",
     "canonical_url",
     "join_url",
     "local_path",
     "split_url",
+    "store_facts",
 ]

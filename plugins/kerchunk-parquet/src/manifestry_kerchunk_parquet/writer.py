@@ -69,6 +69,10 @@ class KerchunkParquetSession(ReferenceSession):
         """What has no form in Zarr metadata, and names that no directory can have."""
         return [*super().check(tree, at), *_impossible_directories(tree, self._target.group)]
 
+    def _reader_needs(self) -> Sequence[str]:
+        """What fsspec reads Parquet with."""
+        return ("pandas", "fastparquet")
+
     def abort(self) -> None:
         """Forget the directory."""
         self._directory.discard()

@@ -20,7 +20,7 @@ from manifestry.plugin import (
 )
 
 from manifestry_kerchunk.documents import Preparation, PreparedArray, ZarrFormat
-from manifestry_kerchunk.reader_snippet import reader_lines
+from manifestry_kerchunk.reader_snippet import lines_need, reader_lines
 
 __all__ = ["ReferenceSession"]
 
@@ -81,18 +81,24 @@ class ReferenceSession(ABC):
         """What was written, fill chunks and copied chunks counted as inline."""
         stored = VirtualGroup({array.path: array.array for array in prepared}, issues=tree.issues)
         version = self._preparation.zarr_format
+        lines = reader_lines(self._target, tree, 3 if version == 3 else 2, self._reader_options())
         report = WriteReport.of(
             str(self._target),
             self.format_name,
             [stored],
             packages=tuple(sorted(frozenset().union(*(array.packages for array in prepared)))),
-            reader=reader_lines(self._target, tree, 3 if version == 3 else 2, self._reader_options()),
+            reader=lines,
+            requirements=lines_need(lines, self._target, tree, self._reader_needs()),
         )
         return replace(report, described_bytes=sum(_described_bytes(array.array.manifest) for array in prepared))
 
     def _reader_options(self) -> Mapping[str, Any]:
         """Storage options beyond the usual ones that fsspec needs to open the output."""
         return {}
+
+    def _reader_needs(self) -> Sequence[str]:
+        """Distributions with which fsspec opens such outputs."""
+        return ()
 
     @abstractmethod
     def abort(self) -> None:
