@@ -30,7 +30,7 @@ import manifestry as mf
 import numpy as np
 import xarray as xr
 
-from plugins.hdf5.tests.watched_processes import DIED, HUNG, Watched
+from fuzz.watched_processes import DIED, HUNG, Watched
 from tests.support.printed_lines import view_of
 from tests.test_random_views import KINDS
 
