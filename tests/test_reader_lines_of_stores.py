@@ -29,7 +29,10 @@ def _grouped(root):
     root.createGroup("g").createVariable("w", "f8", ("x",))[:] = np.arange(6) / 2
 
 
-FILES = {"flat.nc": (_flat, {"v": np.arange(6)}), "grouped.nc": (_grouped, {"v": np.arange(6), "g/w": np.arange(6) / 2})}
+FILES = {
+    "flat.nc": (_flat, {"v": np.arange(6)}),
+    "grouped.nc": (_grouped, {"v": np.arange(6), "g/w": np.arange(6) / 2}),
+}
 
 
 @contextmanager

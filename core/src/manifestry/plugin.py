@@ -73,7 +73,6 @@ if TYPE_CHECKING:  # "as" the same name: a name for plugins, to type checkers
     from manifestry.references.hierarchy import ArrayNode as ArrayNode, Hierarchy as Hierarchy
     from manifestry.storage.policy import ReferencePolicy as ReferencePolicy
     from manifestry.storage.registry import StoreRegistry as StoreRegistry
-    from manifestry.storage.settings import StoreFacts as StoreFacts, store_facts as store_facts
     from manifestry.storage.source import Source as Source
     from manifestry.storage.urls import canonical_url as canonical_url
     from manifestry.zarr_documents.nodes import (
@@ -103,8 +102,6 @@ _WHERE: Final = {
     "WriteReport": "formats.report",
     "Issue": "issues",
     "Source": "storage.source",
-    "StoreFacts": "storage.settings",
-    "store_facts": "storage.settings",
     "StoreRegistry": "storage.registry",
     "canonical_url": "storage.urls",
     "ReferencePolicy": "storage.policy",

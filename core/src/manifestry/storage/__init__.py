@@ -18,7 +18,6 @@
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import RetryPolicy
-from manifestry.storage.settings import StoreFacts, store_facts
 from manifestry.storage.source import Source
 from manifestry.storage.urls import canonical_url, join_url, local_path, split_url
 
@@ -26,12 +25,10 @@ __all__ = [
     "BlockReader",
     "RetryPolicy",
     "Source",
-    "StoreFacts",
     "StoreRegistry",
     "Stores",
     "canonical_url",
     "join_url",
     "local_path",
     "split_url",
-    "store_facts",
 ]

@@ -14,6 +14,7 @@ from obstore.store import HTTPStore, LocalStore, ObjectStore, from_url
 from manifestry.errors import OptionError, SourceError
 from manifestry.storage.errors import source_errors
 from manifestry.storage.retrying import RetryPolicy
+from manifestry.storage.settings import StoreFacts
 from manifestry.storage.urls import canonical_url, local_path, split_url
 
 if TYPE_CHECKING:
@@ -139,6 +140,11 @@ class StoreRegistry:
             # The whole URL belongs to the store: a key would be encoded once more, and a query lost.
             return self._default(url), ""
         return self._default(origin), key
+
+    def facts(self, url: str) -> StoreFacts:
+        """How readers reach the store that serves a canonical URL, without anything that is secret."""
+        config = getattr(self.resolve(url)[0], "config", None) or {} if self.serves(url) else None
+        return StoreFacts.of(split_url(url)[0].partition("://")[0], config)
 
     def policy_of(self, url: str) -> RetryPolicy | None:
         """How requests for a canonical URL are tried again; None where a store of the caller's decides."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from manifestry.storage.registry import StoreRegistry
-
-__all__ = ["StoreFacts", "store_facts"]
+__all__ = ["StoreFacts"]
 
 _PREFIXES: Final = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 
@@ -37,33 +35,26 @@ class StoreFacts:
     account: str = ""
     requester_pays: bool = False
 
+    @classmethod
+    def of(cls, scheme: str, config: Mapping[str, Any] | None) -> StoreFacts:
+        """Of a store with a configuration as obstore has it; without one, as obstore reads the environment."""
+        if scheme not in _PREFIXES:
+            return cls(scheme=scheme)
 
-def store_facts(url: str, stores: StoreRegistry) -> StoreFacts:
-    """Of the store that serves a canonical URL: from the caller's store, else from the environment as obstore reads it."""
-    scheme = url.partition("://")[0]
-    if scheme not in _PREFIXES:
-        return StoreFacts(scheme=scheme)
-    get = _given(url, stores) if stores.serves(url) else _environment(_PREFIXES[scheme])
-    return StoreFacts(
-        scheme=scheme,
-        anonymous=_is_true(get("skip_signature")),
-        endpoint=get("endpoint", "endpoint_url"),
-        region=get("region", "default_region") if scheme == "s3" else "",
-        account=get("account_name", "storage_account_name") if scheme == "az" else "",
-        requester_pays=_is_true(get("request_payer")),
-    )
+        def get(*names: str) -> str:
+            if config is None:
+                names = tuple(_PREFIXES[scheme] + name.upper() for name in names)
+            settings = os.environ if config is None else config
+            return next((str(settings[name]) for name in names if settings.get(name)), "")
 
-
-def _given(url: str, stores: StoreRegistry) -> Callable[..., str]:
-    config: Mapping[str, Any] = getattr(stores.resolve(url)[0], "config", None) or {}
-    return lambda *names: next((str(config[name]) for name in names if name in config), "")
-
-
-def _environment(prefix: str) -> Callable[..., str]:
-    def get(*names: str) -> str:
-        return next(filter(None, (os.environ.get(prefix + name.upper(), "") for name in names)), "")
-
-    return get
+        return cls(
+            scheme=scheme,
+            anonymous=_is_true(get("skip_signature")),
+            endpoint=get("endpoint", "endpoint_url"),
+            region=get("region", "default_region") if scheme == "s3" else "",
+            account=get("account_name", "storage_account_name") if scheme == "az" else "",
+            requester_pays=_is_true(get("request_payer")),
+        )
 
 
 def _is_true(value: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from manifestry.plugin import StoreFacts, Target, VirtualGroup, WriteReport, store_facts
+from manifestry.plugin import StoreRegistry, Target, VirtualGroup, WriteReport
 
 __all__ = ["lines_need", "reader_lines"]
 
@@ -28,8 +28,8 @@ def reader_lines(target: Target, tree: VirtualGroup, zarr_format: Literal[2, 3],
     """
     place = str(target.local_path or target.url)
     options: dict[str, Any] = {"remote_protocol": _url(target, tree).partition("://")[0]}
-    remote = _fsspec_options(store_facts(_url(target, tree), target.stores))
-    own = {} if target.local_path else _fsspec_options(store_facts(target.url, target.stores))
+    remote = _fsspec_options(target.stores, _url(target, tree))
+    own = {} if target.local_path else _fsspec_options(target.stores, target.url)
     own |= more.get("target_options", {})
     options |= {**more, **({"target_options": own} if own else {})}
     imports, line = WriteReport.opening_lines([tree], "store", target.group, zarr_format=zarr_format)
@@ -74,8 +74,9 @@ def _url(target: Target, tree: VirtualGroup) -> str:
     return urls[0] if urls else target.url
 
 
-def _fsspec_options(facts: StoreFacts) -> dict[str, Any]:
-    """How the file systems of fsspec are told of a store what is no secret."""
+def _fsspec_options(stores: StoreRegistry, url: str) -> dict[str, Any]:
+    """How the file systems of fsspec are told what is no secret of the store that serves a URL."""
+    facts = stores.facts(url)
     if facts.scheme == "gs":
         return {"token": "anon"} if facts.anonymous else {}
     if facts.scheme == "az":

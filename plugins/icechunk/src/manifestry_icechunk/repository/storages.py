@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from manifestry.plugin import OptionError, StoreRegistry, UnsupportedFeatureError, store_facts
+from manifestry.plugin import OptionError, StoreRegistry, UnsupportedFeatureError
 
 from manifestry_icechunk.options import StoreSettings
 from manifestry_icechunk.repository.constructors import Call
@@ -196,7 +196,7 @@ def container_access(prefix: str, settings: StoreSettings, stores: StoreRegistry
     if scheme not in _SECRETS:
         raise UnsupportedFeatureError(f"virtual references to {given_scheme}://", prefix, "relocate the sources first")
     config = _given_config(prefix, stores)[0]
-    usual = {"skip_signature": store_facts(f"{scheme}://", StoreRegistry()).anonymous}  # by the environment
+    usual = {"skip_signature": StoreRegistry().facts(f"{scheme}://").anonymous}  # by the environment
     function = {"s3": "s3_credentials", "gs": "gcs_credentials", "az": "azure_credentials"}[scheme]
     if _anonymous(settings, config or usual):
         return Call(function, {"anonymous": True})
