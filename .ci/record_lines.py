@@ -26,10 +26,17 @@ def _line(code: CodeType, number: int) -> object:
 
 
 def pytest_configure() -> None:
-    """Begin to listen."""
+    """Listen from here on."""
     sys.monitoring.use_tool_id(TOOL, "record_lines")
     sys.monitoring.register_callback(TOOL, sys.monitoring.events.LINE, _line)
     sys.monitoring.set_events(TOOL, sys.monitoring.events.LINE)
+
+
+def pytest_unconfigure() -> None:
+    """Stop before the interpreter takes its modules down."""
+    sys.monitoring.set_events(TOOL, sys.monitoring.events.NO_EVENTS)
+    sys.monitoring.register_callback(TOOL, sys.monitoring.events.LINE, None)
+    sys.monitoring.free_tool_id(TOOL)
 
 
 @pytest.hookimpl(wrapper=True)

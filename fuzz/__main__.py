@@ -48,6 +48,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="how many of each format")
     parser.add_argument("--seconds", type=float, help="how long")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument(
+        "--fragile", action="store_true", help="compare also with libraries that die or hang of mutants"
+    )
     parser.add_argument("--keep", type=int, metavar="NUMBER", help="write one mutant and say where it is")
     given = parser.parse_args()
     formats = given.formats or list(TARGETS)
@@ -55,7 +58,7 @@ def main() -> int:
         sys.stdout.write(f"{write_mutant(formats[0], given.keep, Path(tempfile.mkdtemp()))}\n")
         return 0
     amount = 1000 if given.count is None and given.seconds is None else given.count
-    found = try_mutants(tasks(formats, given.first, amount, given.seconds), given.processes)
+    found = try_mutants(tasks(formats, given.first, amount, given.seconds), given.processes, fragile=given.fragile)
     sys.stdout.write(table(found) + "\n")
     return int(any(ends.failed for ends in found.values()))
 

@@ -3,9 +3,12 @@
 import random
 from pathlib import Path
 
+import fsspec
 import manifestry as mf
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zarr
 from manifestry.testing.trees import SAMPLES, make_sample
 
 from fuzz.json_documents import mutate_json
@@ -25,6 +28,16 @@ def original_json(seed: int, folder: Path) -> Path:
 def mutate_document(path: Path, rng: random.Random, number: int) -> None:
     """Change values of a document of references."""
     path.write_bytes(mutate_json(path.read_bytes(), rng))
+
+
+def native_values(path: Path) -> dict[str, np.ndarray]:
+    """What fsspec and zarr-python read of the version of Zarr that stands in the document."""
+    system = fsspec.filesystem(
+        "reference", fo=str(path), remote_protocol="file", asynchronous=True, skip_instance_cache=True
+    )
+    root = zarr.open_group(zarr.storage.FsspecStore(system, read_only=True, path=""), mode="r", use_consolidated=False)
+    members = dict(root.members(max_depth=None))
+    return {name: np.asarray(one[...]) for name, one in members.items() if isinstance(one, zarr.Array)}
 
 
 def original_parquet(seed: int, folder: Path) -> Path:

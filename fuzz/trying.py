@@ -26,7 +26,9 @@ from fuzz.watched_processes import DIED, HUNG, Watched
 
 __all__ = ["Ends", "try_mutants", "write_mutant"]
 
-SECONDS: Final = 20
+SECONDS: Final = 120
+"""After so many a process hangs: ten times what the slowest takes on a busy machine."""
+
 MAX_MEGABYTES: Final = 200
 ADDRESS_SPACE: Final = 3 << 30
 """What a process may have beside what it begins with."""
@@ -62,7 +64,7 @@ class Ends:
     failed
         What failed, by number.
     slowest, largest
-        Seconds and number, megabytes and number of the worst.
+        Seconds of the processor and number, megabytes and number of the worst.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -72,11 +74,14 @@ class Ends:
     largest: tuple[float, int] = (0, 0)
 
 
-def try_mutants(tasks: Iterable[Task], processes: int) -> dict[str, Ends]:
-    """Try mutants; what became of them by format. Each that fails is printed when it does."""
+def try_mutants(tasks: Iterable[Task], processes: int, *, fragile: bool = False) -> dict[str, Ends]:
+    """Try mutants; what became of them by format. Each that fails is printed when it does.
+
+    Libraries that die or hang of some mutants are asked for theirs only where `fragile` is true.
+    """
     found: dict[str, Ends] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for (name, number), answer in Watched(_serve, (folder,), processes, SECONDS).map(tasks):
+        for (name, number), answer in Watched(_serve, (folder, fragile), processes, SECONDS).map(tasks):
             ends = found.setdefault(name, Ends())
             end, seconds, megabytes, compared = (
                 (_stage(folder, name, number, answer), 0, 0, 0) if answer in (DIED, HUNG) else answer
@@ -142,7 +147,7 @@ def _product(numbers: Iterable[int]) -> int:
     return product
 
 
-def _serve(connection: Connection, folder: str) -> None:
+def _serve(connection: Connection, folder: str, fragile: bool) -> None:  # noqa: FBT001 - arguments of a process
     """The work of a process: for each task that is sent the end, its seconds, megabytes and what was compared."""
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries print
@@ -159,7 +164,7 @@ def _serve(connection: Connection, folder: str) -> None:
             stage.write_text(NOT_MADE)
             made[name] = seed, _made(TARGETS[name], seed, own / name)
             outcome(made[name][1], name)  # so that what is imported does not count
-        connection.send(_tried(name, number, made[name][1], stage))
+        connection.send(_tried(name, number, made[name][1], stage, fragile=fragile))
         stage.unlink(missing_ok=True)
 
 
@@ -169,7 +174,7 @@ def _made(target: Target, seed: int, folder: Path) -> Path:
     return target.original(seed, folder / "original")
 
 
-def _tried(name: str, number: int, original: Path, stage: Path) -> tuple[str, float, float, int]:
+def _tried(name: str, number: int, original: Path, stage: Path, *, fragile: bool) -> tuple[str, float, float, int]:
     copy = original.parent.parent / "mutant"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(original.parent, copy)
@@ -178,12 +183,13 @@ def _tried(name: str, number: int, original: Path, stage: Path) -> tuple[str, fl
     TARGETS[name].mutate(path, random.Random(number), number)
     stage.write_text("")
     Path("/proc/self/clear_refs").write_text("5")  # the highest memory is counted from here
-    before, began = _memory("VmRSS"), time.monotonic()
+    before, began = _memory("VmRSS"), time.process_time()
     end, read = outcome(path, name)
-    seconds, used = time.monotonic() - began, (_memory("VmHWM") - before) / 1024
+    seconds, used = time.process_time() - began, (_memory("VmHWM") - before) / 1024
     if used > MAX_MEGABYTES:
         return f"{MEMORY}: {used:.0f} MB", seconds, used, 0
-    native = TARGETS[name].native
+    target = TARGETS[name]
+    native = target.native if fragile or not target.fragile else None
     if native is None or not read or end.startswith(UNNAMED):
         return end, seconds, used, 0
     stage.write_text(NATIVE)

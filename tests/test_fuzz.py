@@ -21,7 +21,7 @@ def test_mutants_end_in_a_tree_or_an_error_of_ours():
     assert {name: ends.failed for name, ends in found.items()} == {name: {} for name in TARGETS}
     for name, ends in found.items():
         assert len(ends.counts) > 1, (name, ends.counts)
-        assert ends.compared or TARGETS[name].native is None, name
+        assert ends.compared or TARGETS[name].native is None or TARGETS[name].fragile, name
 
 
 @pytest.mark.skipif("MANIFESTRY_LONG_TESTS" not in os.environ, reason="long: set MANIFESTRY_LONG_TESTS to run it")
@@ -64,7 +64,7 @@ def test_a_mutant_of_an_hdf5_file_has_the_same_structures(tmp_path):
     assert all(mutant(data, found, seed)[0] != data for seed in range(5))
 
 
-@pytest.mark.parametrize("name", ["netcdf3", "tiff", "zarr"])
+@pytest.mark.parametrize("name", ["hdf5", "netcdf3", "tiff", "zarr", "kerchunk-json"])
 def test_another_value_than_that_of_the_library_is_found(tmp_path, name, monkeypatch):
     """The comparison can fail: what the library reads of a sound file is what we read, and what is added to it is not."""
     from fuzz import trying
