@@ -9,6 +9,7 @@ Names are imported on first use: importing this package imports nothing of what 
 ================  ===========================================================================
 `lazy`            names of a module that are imported on first use
 `errors`          the errors that users meet
+`credentials`     credentials in URLs: found, and hidden in what is shown
 `hints`           what the caller can do about an error, as options of the call
 `issues`          what was left out of a tree, or is worth knowing about it
 `progress`        what a long run tells whoever is watching

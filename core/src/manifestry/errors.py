@@ -24,6 +24,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
+from manifestry.credentials import without_credentials
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -65,6 +67,9 @@ class ManifestryError(Exception):
     def __str__(self) -> str:
         text, source = printable(self._text()), one_line(self.source)
         return text if source in text else f"{source}: {text}"
+
+    def __repr__(self) -> str:
+        return without_credentials(super().__repr__())
 
     def _text(self) -> str:
         return super().__str__()
@@ -173,13 +178,14 @@ class PluginError(ManifestryError):
 
 
 def one_line(text: str) -> str:
-    """A name or URL of a source for a message: in one line, what would steer a terminal is shown escaped."""
+    """A name or URL of a source for a message: in one line, without credentials, what would steer a terminal escaped."""
+    text = without_credentials(text)
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def printable(text: str) -> str:
     """Lines that hold names of a source, as a terminal, a log or a page may show them: each as `one_line` has it."""
-    return text if text.isprintable() else "\n".join(map(one_line, text.split("\n")))
+    return without_credentials(text) if text.isprintable() else "\n".join(map(one_line, text.split("\n")))
 
 
 def first_line(error: BaseException) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
 from contextlib import ExitStack
 from typing import Any
 
-from manifestry.errors import OptionError, UnknownFormatError, UnsupportedFeatureError
+from manifestry.credentials import has_credentials
+from manifestry.errors import OptionError, UnknownFormatError, UnsupportedFeatureError, one_line
 from manifestry.formats.contracts import OnUnsupported, WriteContext, WriteSession
 from manifestry.formats.descriptors import Capability, WriterDescriptor
 from manifestry.formats.loading import Entry, FormatRegistry, installed_formats, writer_to_install
@@ -24,7 +25,7 @@ from manifestry.progress import Progress, SilentProgress
 from manifestry.publishing.nesting import refuse_inside_output
 from manifestry.storage.registry import Stores
 
-__all__ = ["check_target", "choose_writer", "output_state", "write", "write_tree"]
+__all__ = ["check_target", "choose_writer", "output_state", "refuse_credentials", "write", "write_tree"]
 
 
 def write(
@@ -39,6 +40,7 @@ def write(
     stores: Stores = None,
     on_unsupported: OnUnsupported = "raise",
     limits: Limits | None = None,
+    allow_signed_urls: bool = False,
     **options: Any,
 ) -> WriteReport:
     """Store a tree as a virtual Zarr store.
@@ -66,6 +68,9 @@ def write(
         ``"raise"``, or ``"skip"`` to leave out the arrays that the format cannot hold.
     limits
         What may be copied into the output.
+    allow_signed_urls
+        Whether references may hold credentials: passwords and signatures in URLs, which all readers see and which
+        expire.
     **options
         Those of the format (``manifestry formats NAME`` lists them).
 
@@ -95,6 +100,7 @@ def write(
         on_unsupported=on_unsupported,
         options=options,
         limits=limits,
+        allow_signed_urls=allow_signed_urls,
         call=write,
     )
 
@@ -115,6 +121,7 @@ def write_tree(
     state: OutputState | None = None,
     sources: frozenset[str] = frozenset(),
     last: bool = True,
+    allow_signed_urls: bool = False,
     call: Callable[..., Any] | None = None,
 ) -> WriteReport:
     """As `write`, for callers inside the core that have a target and a progress to tell.
@@ -129,6 +136,9 @@ def write_tree(
     own = make_options(entry.options_type(), options, entry.descriptor.name, call=call)
     bounds = limits or Limits()
     validate_tree(tree, bounds)
+    if not allow_signed_urls:
+        made = [url for one in tree.provenance for url in (*one.sources.urls, *map(str, one.options.values()))]
+        refuse_credentials([*tree.files.urls, *made])
     context = WriteContext(
         on_unsupported=on_unsupported,
         limits=bounds,
@@ -150,6 +160,25 @@ def write_tree(
                 report = session.commit({"manifestry": Provenance.to_json(tree.provenance)})
                 undo.pop_all()  # committed: there is nothing left to undo
     return report if not issues else report.with_issues(issues)
+
+
+def refuse_credentials(urls: Iterable[str]) -> None:
+    """See that no URL that an output would have holds credentials.
+
+    Raises
+    ------
+    UnsupportedFeatureError
+        One does.
+    """
+    for url in urls:
+        if has_credentials(url):
+            raise UnsupportedFeatureError(
+                "credentials in the URL of a source",
+                one_line(url),
+                "all readers would see them, and signatures expire: give them in `stores` or the environment, name the "
+                "source without them by relocate (--relocate), or write them with allow_signed_urls=True "
+                "(--allow-signed-urls)",
+            )
 
 
 def check_target(target: Target, fmt: str, mode: Mode, at: Placement | None, options: Mapping[str, Any]) -> None:

@@ -101,6 +101,7 @@ class _Convert(click.Command):
     help="Values of that coordinate that occur twice, also in DST: keep and report them, keep the first, or the last.",
 )
 @click.option("--relocate", metavar="OLD=NEW", multiple=True, help="Write references to NEW... for OLD.... Repeatable.")
+@click.option("--allow-signed-urls", is_flag=True, help="Write URLs with passwords or signatures as they are.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option("--verify", metavar="N|all", callback=parse_samples, help="Compare N chunks of each array afterwards.")
 @click.option("--slab-files", type=click.IntRange(min=1), metavar="N", help="Commit after every N sources.")
@@ -169,6 +170,7 @@ def _arguments(parameters: dict[str, Any]) -> dict[str, Any]:
         "on_error": parameters["on_error"],
         "sort": parameters["sort"],
         "on_duplicate": parameters["on_duplicate"],
+        "allow_signed_urls": parameters["allow_signed_urls"],
         "dry_run": parameters["dry_run"],
         "verify": parameters["verify"],
     }

@@ -11,6 +11,7 @@ import numpy as np
 
 from manifestry.cli.output import human_bytes
 from manifestry.cli.systems import system_labels
+from manifestry.credentials import without_credentials
 from manifestry.formats.report import pluralise
 from manifestry.issues import Issue
 from manifestry.model.attributes import array_attributes_to_json, attributes_to_json
@@ -179,7 +180,7 @@ def describe(tree: VirtualGroup, source: Source) -> Description:
     arrays = tuple(_describe_array(path, array, issues) for path, array in tree.walk_arrays())
     name, options = ("", {}) if origin is None else (origin.parser, dict(origin.options))
     return Description(
-        source=source.url,
+        source=without_credentials(source.url),
         format=name,
         options=options,
         files=len(files),

@@ -68,6 +68,7 @@ def convert(
     dry_run: bool = False,
     verify: int | Literal["all"] | None = None,
     limits: Limits | None = None,
+    allow_signed_urls: bool = False,
     progress: Progress | None = None,
 ) -> ConvertReport:
     r"""Convert sources into one virtual store.
@@ -134,6 +135,8 @@ def convert(
         Compare that many chunks of each array (or ``"all"``) with the sources afterwards.
     limits
         What sources may make us allocate, and what may be copied.
+    allow_signed_urls
+        As for `manifestry.write`.
     progress
         Receives how far the run has come.
 
@@ -198,6 +201,7 @@ def convert(
         relocate=relocate or {},
         options=write or {},
         dry_run=dry_run,
+        allow_signed_urls=allow_signed_urls,
     )
     run = Run(job=job, output=output, progress=progress or SilentProgress(), sort=sort, on_duplicate=on_duplicate)
     expanded = expand_sources(sources, registry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from manifestry.formats.descriptors import Capability
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.report import WriteReport
 from manifestry.formats.targets import Mode, OutputState, Placement, Target
+from manifestry.model.files import relocate_url
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualGroup
 from manifestry.progress import Progress
-from manifestry.writing import check_target, choose_writer, write_tree
+from manifestry.writing import check_target, choose_writer, refuse_credentials, write_tree
 
 __all__ = ["Output"]
 
@@ -32,7 +33,7 @@ class Output:
         Of the next commit.
     dim
         The dimension that later commits continue.
-    on_unsupported, limits, relocate, options, dry_run
+    on_unsupported, limits, relocate, options, dry_run, allow_signed_urls
         As for `manifestry.convert`.
     written
         What the commits so far have written.
@@ -59,6 +60,7 @@ class Output:
     relocate: Mapping[str, str]
     options: Mapping[str, Any]
     dry_run: bool
+    allow_signed_urls: bool = False
     written: WriteReport | None = None
     format: str = ""
     divisible: bool = False
@@ -77,6 +79,11 @@ class Output:
     @property
     def _place(self) -> Placement | None:
         return Placement(self.dim, added=self.added) if self.mode is Mode.APPEND else None
+
+    def check_urls(self, urls: Iterable[str]) -> None:
+        """Check that the output may name sources as it would, before they are read."""
+        if not self.allow_signed_urls:
+            refuse_credentials(relocate_url(url, self.relocate) for url in urls)
 
     def check(self) -> None:
         """Check, once, whether commits can be made: nobody waits for many sources to learn that the target exists."""
@@ -103,6 +110,7 @@ class Output:
             on_unsupported=self.on_unsupported,
             options=self.options,
             limits=self.limits,
+            allow_signed_urls=self.allow_signed_urls,
             progress=progress,
             dry_run=self.dry_run,
             state=self.state,
@@ -129,6 +137,7 @@ class Output:
             on_unsupported=self.on_unsupported,
             options=self.options,
             limits=self.limits,
+            allow_signed_urls=self.allow_signed_urls,
             dry_run=self.dry_run,
             state=self.state,
         )

@@ -118,6 +118,7 @@ class Run:
         """
         where = str(self.output.target)
         self.urls = [source.url for source in sources]
+        self.output.check_urls(self.urls)
         new = self._continue(sources, must_exist=must_exist) if continued else list(sources)
         workers = choose_workers(executor, len(new))
         with nullcontext() if workers is None else workers:

@@ -9,9 +9,10 @@ from enum import Enum
 
 from obstore import exceptions as obs
 
+from manifestry.credentials import has_credentials
 from manifestry.errors import SourceError, first_line, one_line
 
-__all__ = ["Fault", "fault_of", "source_error", "source_errors"]
+__all__ = ["Fault", "cause", "fault_of", "source_error", "source_errors"]
 
 _ADVICE: tuple[tuple[type[BaseException], str], ...] = (
     (FileNotFoundError, "does not exist"),
@@ -51,11 +52,16 @@ def source_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (obs.BaseError, OSError) as error:
-        raise source_error(url, error) from error
+        raise source_error(url, error) from cause(url, error)
     except ValueError as error:
         if "path" not in str(error).lower():
             raise
         raise SourceError(f"{one_line(url)}: has a path that object stores do not allow") from error
+
+
+def cause(url: str, error: BaseException) -> BaseException | None:
+    """What a traceback shows below an error: the store library's message repeats the URL, with its credentials."""
+    return None if has_credentials(url) else error
 
 
 def fault_of(error: BaseException) -> Fault:

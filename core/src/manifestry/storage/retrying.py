@@ -18,7 +18,7 @@ from typing import Any, Final
 from obstore.exceptions import BaseError
 
 from manifestry.errors import SourceError, one_line
-from manifestry.storage.errors import Fault, fault_of, source_error, source_errors
+from manifestry.storage.errors import Fault, cause, fault_of, source_error, source_errors
 from manifestry.storage.urls import split_url
 
 __all__ = ["Attempts", "Refusals", "RetryPolicy", "retry", "retry_async"]
@@ -156,11 +156,11 @@ def _pause_after(error: BaseError, url: str, policy: RetryPolicy | None, attempt
     if pause is not None:
         return pause
     if policy is None or fault is Fault.LASTING:
-        raise source_error(url, error) from error
+        raise source_error(url, error) from cause(url, error)
     failure = source_error(url, error, tried=attempts.elapsed, silence=policy.silence)
     if fault is Fault.UNREACHABLE:
         policy.refusals.remember(url, failure)
-    raise failure from error
+    raise failure from cause(url, error)
 
 
 def retry[T](url: str, policy: RetryPolicy | None, ask: Callable[[], T]) -> T:
