@@ -100,9 +100,11 @@ class Comparison:
         Not of what counts in another unit, or is packed otherwise, in some sources.
         """
         for path, first in self.like_arrays.items():
+            if axis_along(first, self.dim) is None:
+                continue
             holders = [i for i, arrays in enumerate(self.arrays) if path in arrays]
             parts = [first, *(self.arrays[i][path] for i in holders)]
-            if all(RANGES.isdisjoint(part.attributes) for part in parts) or axis_along(first, self.dim) is None:
+            if all(RANGES.isdisjoint(part.metadata.attributes) for part in parts):
                 continue
             changes = united_ranges([(part.attributes, part.dtype) for part in parts])
             inherited = [self.like_inherited.get(path, {}), *(self.inherited[i].get(path, {}) for i in holders)]

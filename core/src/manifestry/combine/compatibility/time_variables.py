@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -84,7 +85,7 @@ def agree_on_times(
     agreed = AgreedTimes(arrays=[{} for _ in sources])
     for family in _families(dim, like, sources):
         members = [_Member.of(path, dim, like, sources) for path in family]
-        found = next((one for member in members for one in member.misfits() if one[1].attribute not in RANGES), None)
+        found = next((one for member in members for one in member.misfits if one[1].attribute not in RANGES), None)
         if found is None or not all(member.can_agree() for member in members):
             continue
         try:
@@ -122,7 +123,7 @@ def _counts(array: VirtualArray) -> bool:
     return is_time(array.metadata.attributes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Member:
     """One array of a family: as it is in what decides for all, and in the sources that have it."""
 
@@ -141,13 +142,15 @@ class _Member:
         first = deciding[0][path]
         return cls(path, first, _meaning(*deciding, path), (first.dims or ()).index(dim), parts)
 
-    def misfits(self) -> Iterator[tuple[int, Difference]]:
+    @cached_property
+    def misfits(self) -> Sequence[tuple[int, Difference]]:
         """In which sources it counts otherwise."""
-        for position, part, meaning in self.parts:
-            for difference in differences(
-                self.first, part, self.axis, (units_of(self.meaning), units_of(meaning)), values_only=True
-            ):
-                yield position, difference
+        own = units_of(self.meaning)
+        return [
+            (position, difference)
+            for position, part, meaning in self.parts
+            for difference in differences(self.first, part, self.axis, (own, units_of(meaning)), values_only=True)
+        ]
 
     def can_agree(self) -> bool:
         """Whether it differs in nothing else."""
@@ -155,7 +158,7 @@ class _Member:
         return (
             all(is_integer(array.dtype) or is_float(array.dtype) for array in arrays)
             and all(is_time(meaning) for _, _, meaning in self.parts)
-            and all(one.aspect is Aspect.DATA_TYPE or one.attribute in COUNTED | RANGES for _, one in self.misfits())
+            and all(one.aspect is Aspect.DATA_TYPE or one.attribute in COUNTED | RANGES for _, one in self.misfits)
         )
 
     def series(self, stores: StoreRegistry, limit: int, labels: Callable[[int], str]) -> TimeSeries:
@@ -184,7 +187,7 @@ class _Member:
         as_first = form.dtype == self.first.dtype and attributes_equal(
             attributes, {name: value for name, value in own.items() if name not in RANGES}
         )
-        others = {position for position, _ in self.misfits()}
+        others = {position for position, _ in self.misfits}
         counted = {name: value for name, value in attributes.items() if name in COUNTED}
         for (position, part, _), values in zip(self.parts, form.parts, strict=True):
             if as_first and position not in others and RANGES.isdisjoint(part.attributes):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -85,13 +86,16 @@ class TimeUnit:
         ValueError
             They give none, or one that has no fixed length (months, years).
         """
-        units = str(attributes.get("units", ""))
-        match = _UNITS.fullmatch(units)
-        step = _STEP_OF.get(match[1].lower()) if match else None
-        if match is None or step is None:
-            raise ValueError(f"{units!r} is not a time unit of fixed length")
-        calendar = calendar_of(attributes)
-        return cls(step, _nanoseconds(match[2], calendar), calendar)
+        return _time_unit(str(attributes.get("units", "")), calendar_of(attributes))
+
+
+@lru_cache(maxsize=4096)
+def _time_unit(units: str, calendar: str) -> TimeUnit:
+    match = _UNITS.fullmatch(units)
+    step = _STEP_OF.get(match[1].lower()) if match else None
+    if match is None or step is None:
+        raise ValueError(f"{units!r} is not a time unit of fixed length")
+    return TimeUnit(step, _nanoseconds(match[2], calendar), calendar)
 
 
 def is_time(attributes: Attributes) -> bool:
