@@ -124,3 +124,21 @@ def test_what_is_the_same_or_not_understood_stays():
     assert united_ranges([({"valid_range": "0 to 5"}, I2), ({"valid_range": [0, 6]}, I2)]) == {}
     assert united_ranges([({"valid_min": np.nan}, F4), ({"valid_min": 0.5}, F4)]) == {}
     assert united_ranges([({"valid_min": 1, "valid_range": [0, 5]}, I2), ({"valid_min": 1}, I2)]) == {}
+
+
+@pytest.mark.parametrize("how", ["at once", "in slabs", "appended"])
+def test_ranges_of_a_variable_that_the_first_source_lacks(how, tmp_path):
+    for number in range(3):
+        with netCDF4.Dataset(tmp_path / f"{number}.nc", "w") as file:
+            file.createDimension("time", 1)
+            file.createVariable("time", "i4", ("time",))[:] = [number]
+            for name in ("v", "w") if number else ("v",):
+                file.createVariable(name, "f4", ("time",))[:] = number
+                file[name].valid_range = np.array([0, 10 * number], "f4")
+    options = {"concat_dim": "time", "combine": {"missing": "fill"}, "slab_files": 1 if how == "in slabs" else None}
+    for sources in [f"{tmp_path}/{n}.nc" for n in range(3)] if how == "appended" else [f"{tmp_path}/*.nc"]:
+        mf.convert(sources, tmp_path / "o.icechunk", resume=True, **options)
+    assert [mf.parse(tmp_path / "o.icechunk")[name].attributes["valid_range"] for name in ("v", "w")] == [
+        [0, 20],
+        [0, 20],
+    ]

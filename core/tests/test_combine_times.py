@@ -274,3 +274,19 @@ def test_marks_count_together():
         assert mean_the_same("_FillValue", one, both, types)
     assert not mean_the_same("missing_value", both, {**both, "missing_value": np.int16(-8)}, types)
     assert mean_the_same("_Unsigned", {}, {"_Unsigned": "false"}, types)
+
+
+@pytest.mark.parametrize("how", ["at once", "in slabs", "appended"])
+def test_bounds_of_all_sources_count_in_the_finer_unit(how, tmp_path):
+    paths = archive(
+        tmp_path, ([0, 1], {}), ([2], {}), ([4, 5], {}), ([168, 192], {"units": "hours since 2021-02-21"}), bounds=True
+    )
+    target = tmp_path / "o.icechunk"
+    for sources in [[path] for path in paths] if how == "appended" else [paths]:
+        mf.convert(sources, target, concat_dim="time", resume=True, slab_files=2 if how == "in slabs" else None)
+    with (
+        xr.open_dataset(target, engine="manifestry") as found,
+        xr.open_mfdataset(paths, combine="nested", concat_dim="time", data_vars="minimal", coords="minimal", compat="override", join="override") as expected,
+    ):  # fmt: skip
+        np.testing.assert_array_equal(found.time, expected.time)
+        np.testing.assert_array_equal(found.time_bnds, expected.time_bnds)

@@ -13,7 +13,7 @@ from manifestry.combine.compatibility.time_variables import TIMES_HARMONISED, ag
 from manifestry.combine.dimensions import axis_along, stack_arrays
 from manifestry.combine.hints import ConflictError, limit_hints, remedy
 from manifestry.combine.options import CombineOptions
-from manifestry.combine.trees import combine_attributes, is_named, label
+from manifestry.combine.trees import combine_attributes, is_named, label, ordered_union
 from manifestry.combine.values import encode_values, plain_metadata, read_values
 from manifestry.errors import IncompatibleArraysError
 from manifestry.hints import Hint
@@ -99,18 +99,23 @@ class Comparison:
 
         Not of what counts in another unit, or is packed otherwise, in some sources.
         """
-        for path, first in self.like_arrays.items():
+        for path in ordered_union([self.like_arrays, *self.arrays]):
+            holders = [i for i, arrays in enumerate(self.arrays) if path in arrays]
+            decides = path in self.like_arrays
+            first = self.like_arrays[path] if decides else self.arrays[holders[0]][path]
             if axis_along(first, self.dim) is None:
                 continue
-            holders = [i for i, arrays in enumerate(self.arrays) if path in arrays]
             parts = [first, *(self.arrays[i][path] for i in holders)]
             if all(RANGES.isdisjoint(part.metadata.attributes) for part in parts):
                 continue
             changes = united_ranges([(part.attributes, part.dtype) for part in parts])
-            inherited = [self.like_inherited.get(path, {}), *(self.inherited[i].get(path, {}) for i in holders)]
+            mine = self.like_inherited if decides else self.inherited[holders[0]]
+            inherited = [mine.get(path, {}), *(self.inherited[i].get(path, {}) for i in holders)]
             if not changes or not all(self._counts_alike(parts, inherited, at) for at in range(len(parts))):
                 continue
-            self.like_arrays[path], *own = (_with(part, with_ranges(part.attributes, changes)) for part in parts)
+            whole, *own = (_with(part, with_ranges(part.attributes, changes)) for part in parts)
+            if decides:
+                self.like_arrays[path] = whole
             for position, part in zip(holders, own, strict=True):
                 self.arrays[position] = {**self.arrays[position], path: part}
             self.issues += range_issues(path, changes)

@@ -184,9 +184,9 @@ class _Member:
         """Put it into the sources in the form that all have in common."""
         own = self.first.attributes
         attributes = {name: value for name, value in form.attributes.items() if name in own and name not in RANGES}
-        as_first = form.dtype == self.first.dtype and attributes_equal(
-            attributes, {name: value for name, value in own.items() if name not in RANGES}
-        )
+        # Bounds have no units of their own: what they count in may change all the same.
+        before, after = ({n: v for n, v in one.items() if n not in RANGES} for one in (self.meaning, form.attributes))
+        as_first = form.dtype == self.first.dtype and attributes_equal(before, after)
         others = {position for position, _ in self.misfits}
         counted = {name: value for name, value in attributes.items() if name in COUNTED}
         for (position, part, _), values in zip(self.parts, form.parts, strict=True):
