@@ -11,7 +11,7 @@ from fuzz.targets import PER_ORIGINAL, TARGETS
 from fuzz.trying import try_mutants, write_mutant
 from plugins.hdf5.tests.random_files import write_random_file
 
-COUNTS = {"hdf5": 150, "netcdf3": 200, "tiff": 100, "dmrpp": 100, "kerchunk-json": 100}
+COUNTS = {"hdf5": 120, "netcdf3": 200, "tiff": 100, "dmrpp": 100, "kerchunk-json": 100}
 """How many of each format; 60 where nothing is said. Every fifth number, so that there are more files."""
 
 

@@ -6,6 +6,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.combine import concat
 from manifestry.errors import IncompatibleArraysError, OptionError
@@ -284,7 +285,7 @@ def test_last_chunk_may_be_partial(tmp_path):
     assert not tree["t"].manifest.inlined.any()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.integers(0, 9), min_size=1, max_size=4).filter(any),
     chunks=st.lists(st.integers(1, 6), min_size=4, max_size=4),

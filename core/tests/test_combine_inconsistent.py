@@ -6,6 +6,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.combine import concat, inline_array, merge
 from manifestry.combine.chunking import join_along
@@ -259,7 +260,7 @@ class TestOrder:
         values = np.array(["b", "a", "c"], np.dtypes.StringDType())
         assert [issue.feature for issue in check_order("n", values, [1, 1, 1], str)] == ["coordinate not monotonic"]
 
-    @settings(max_examples=50)
+    @settings(max_examples=examples(50))
     @given(st.lists(st.lists(st.integers(-5, 5), max_size=4), min_size=1, max_size=4))
     def test_any_order(self, parts):
         values = np.array([v for part in parts for v in part], "i8")

@@ -8,6 +8,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.combine.compatibility.common_times import TimeSeries, common_times, renewed_times
 from manifestry.combine.compatibility.spellings import mean_the_same
@@ -176,7 +177,7 @@ EPOCHS = st.sampled_from(["1970-01-01", "2000-02-29 12:00", "2001-03-01T06:30:15
 TYPES = st.sampled_from(["i4", "i8", "f8"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(
         st.tuples(UNITS, EPOCHS, TYPES, st.lists(st.integers(-4000, 4000), min_size=1, max_size=4)),

@@ -5,6 +5,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from examples import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 
@@ -166,7 +167,7 @@ def test_months_have_no_gaps(tmp_path):
     assert not mf.convert(paths, tmp_path / "o.json", concat_dim="time").issues
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_overlaps(data, tmp_path_factory):
     directory = tmp_path_factory.mktemp("random")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from examples import examples
 from hypothesis import assume, given, settings, strategies as st
 from manifestry.model.codecs import Codec
 from manifestry.model.datatypes import has_byte_order, is_variable_length
@@ -123,7 +124,7 @@ def decoded(data, attributes):
 
 
 @pytest.mark.filterwarnings("ignore::xarray.SerializationWarning", "ignore::RuntimeWarning")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(variables(), st.sampled_from([2, 3]))
 def test_readers_decode_what_they_decode_in_the_file(variable, zarr_format):
     data, attributes, byteorder = variable
@@ -148,7 +149,7 @@ def test_readers_decode_what_they_decode_in_the_file(variable, zarr_format):
     assert repr(found.values.tolist()) == repr(truth.values.tolist())
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(variables())
 def test_what_is_stored_comes_back_as_it_is_stored(variable):
     data, attributes, byteorder = variable

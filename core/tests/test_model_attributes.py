@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from manifestry.model.attributes import (
     Reference,
@@ -18,7 +19,7 @@ from manifestry.testing.strategies import attribute_values, attributes
 
 
 @given(attributes())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_json_is_strict_and_exact(found):
     document, issues = attributes_to_json(found)
     assert not issues
@@ -27,7 +28,7 @@ def test_json_is_strict_and_exact(found):
 
 
 @given(attribute_values())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_values_equal_themselves(value):
     assert values_equal(value, value)
     assert attributes_equal({"a": value, "b": 1}, {"b": 1, "a": value})

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.attributes import values_equal
@@ -47,7 +48,7 @@ def test_zarr_reads_every_sample(sample, copy_to_zarr):
 
 
 @given(array_metadata())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_documents_are_strict_and_come_back(metadata):
     document, issues = array_document(metadata)
     text = json.dumps(document, allow_nan=False)
@@ -59,14 +60,14 @@ def test_documents_are_strict_and_come_back(metadata):
 
 
 @given(array_metadata())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_zarr_metadata_accepts_documents(metadata):
     document, _ = array_document(metadata)
     read_array_metadata_v3(json.loads(json.dumps(document)))
 
 
 @given(attributes())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_zarr_metadata_accepts_groups(found):
     document, issues = group_document(found)
     assert not issues
@@ -74,7 +75,7 @@ def test_zarr_metadata_accepts_groups(found):
 
 
 @given(dtypes())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_data_types_are_zarrs_own(dtype):
     kind = zarr.dtype.VariableLengthBytes() if dtype.kind == "O" else dtype
     theirs = zarr.create_array({}, shape=(), dtype=kind, compressors=None).metadata.to_dict()
@@ -85,7 +86,7 @@ def test_data_types_are_zarrs_own(dtype):
 
 
 @given(st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_fill_values_are_zarrs_own(data):
     dtype = data.draw(dtypes())
     fill = data.draw(elements(dtype))

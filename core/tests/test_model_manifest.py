@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.errors import IncompatibleArraysError, ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
@@ -45,13 +46,13 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @given(manifest=chunk_manifests())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_a_rearranged_manifest_has_the_references_at_their_new_places(change, manifest):
     assert contents(manifest.rearrange(change)).tolist() == change(contents(manifest)).tolist()
 
 
 @given(chunk_manifests(), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_joined_manifest_has_the_references_of_its_parts(manifest, data):
     manifest = manifest.rearrange(np.atleast_1d)
     axis = data.draw(st.integers(0, len(manifest.grid_shape) - 1))
@@ -76,7 +77,7 @@ def test_constant_columns_stay_constant():
 
 
 @given(chunk_manifests())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_columns_index_dict_runs_and_pickle_agree(manifest):
     index, offsets, lengths = (column.tolist() for column in manifest.columns())
     found = references(manifest)
@@ -102,7 +103,7 @@ def test_columns_index_dict_runs_and_pickle_agree(manifest):
 
 
 @given(chunk_manifests(), st.randoms())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_equality_is_of_references_not_of_tables(manifest, random):
     rows = list(range(len(manifest.files)))
     random.shuffle(rows)

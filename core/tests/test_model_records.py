@@ -6,6 +6,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.errors import ManifestError, UnsupportedFeatureError
 from manifestry.model.codecs import Codec
@@ -53,7 +54,7 @@ def stored_dtypes(draw, depth=2):
 
 
 @given(stored_dtypes(), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_records_read_as_numpy_has_them(stored, seed):
     raw = np.random.default_rng(seed).integers(32, 127, 2 * stored.itemsize).astype("u1").tobytes()
     expected = np.frombuffer(raw, stored)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from manifestry.errors import ManifestError
 from manifestry.issues import Issue
@@ -145,7 +146,7 @@ def test_size_counts_a_shared_table_once():
 
 
 @given(virtual_groups())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_pickle_and_equality(group):
     copy = pickle.loads(pickle.dumps(group))
     assert copy == group

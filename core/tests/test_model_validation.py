@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from manifestry.errors import ManifestError
 from manifestry.model.codecs import Codec
@@ -29,7 +30,7 @@ def stored(offsets, lengths, files=(FILE,), index=0, inline=b""):
 
 
 @given(virtual_groups())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_valid_trees_pass(tree):
     validate_tree(tree)
 

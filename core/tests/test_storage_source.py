@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.errors import OptionError, SourceError
 from manifestry.storage.registry import StoreRegistry
@@ -164,7 +165,7 @@ class TestMemory:
     @given(
         st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), max_size=6), st.sampled_from([0, 100, 16384])
     )
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=examples(50), deadline=None)
     def test_ranges_are_the_bytes(self, ranges, coalesce):
         store = MemoryStore()
         store.put("a", DATA[:3000])

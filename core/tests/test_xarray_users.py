@@ -9,6 +9,7 @@ import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from manifestry.model.metadata import RectilinearGrid
 from manifestry.testing.strategies import virtual_groups
@@ -44,7 +45,9 @@ def virtual(path, **options):
     return mf.to_xarray(mf.parse(path), **options)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(virtual_groups(depth=1))
 @pytest.mark.filterwarnings("ignore:Duplicate dimension names present:UserWarning")
 def test_any_tree_comes_back(tree):

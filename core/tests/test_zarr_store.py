@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.model.provenance import Provenance
 from manifestry.testing.building import TreeBuilder
@@ -258,7 +259,7 @@ def test_any_key_means_what_a_dictionary_says(lengths, keys):
     asyncio.run(check())
 
 
-@settings(deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(virtual_groups())
 def test_listings_of_any_tree_agree(tree):
     nodes = {f"{path}/zarr.json".lstrip("/") for path, _ in (*tree.walk(), *tree.walk_arrays())}

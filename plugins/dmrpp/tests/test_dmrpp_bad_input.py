@@ -11,6 +11,7 @@ from functools import cache
 
 import manifestry as mf
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 
@@ -293,7 +294,7 @@ def test_hrefs_of_chunks_and_the_companion_of_missing_values(documents):
     assert found == [("data.bin", 1), ("data.bin_mvs.h5", 2), ("other.bin", 3), ("data.bin", 4)]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 5000), st.binary(min_size=1, max_size=3)), min_size=1, max_size=4))
 def test_damaged_documents_never_end_in_anything_but_a_named_error(documents, damage):
     body = (

@@ -7,6 +7,7 @@ import manifestry as mf
 import netCDF4
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.model.attributes import attributes_equal
 
@@ -287,7 +288,7 @@ def short_variables(draw):
 
 
 @given(short_variables())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_unlimited_dimensions(tmp_path_factory, describe, values, variables):
     """Documents have the lengths of netCDF, and chunks as far as the datasets go; so has the parser of the file."""
     path = tmp_path_factory.mktemp("u") / "file.nc"

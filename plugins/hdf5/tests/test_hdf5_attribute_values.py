@@ -7,6 +7,7 @@ import h5py
 import manifestry as mf
 import numpy as np
 import pytest
+from examples import examples
 from h5py import h5a, h5g, h5s, h5t
 from hdf5_types import (
     SMALL,
@@ -401,7 +402,7 @@ def samples(tmp_path_factory):
         return stored, [attribute_parts(stored.message(group, ATTRIBUTE_MESSAGE)) for group in file.values()]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(data=st.data())
 def test_damaged_attributes_are_refused_by_name(data, samples):
     stored, attributes = samples

@@ -6,6 +6,7 @@ from contextlib import suppress
 import h5py
 import numpy as np
 import pytest
+from examples import examples
 from h5py import h5d, h5p, h5t
 from hdf5_library import address_of, opened
 from hypothesis import given, settings, strategies as st
@@ -170,7 +171,7 @@ def types(draw, depth=2):
     return tid
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(types(), st.binary(max_size=9))
 def test_types_are_what_libhdf5_says(tid, after):
     assert describe(parse_datatype(tid.encode()[2:] + after)) == described(tid)
@@ -267,7 +268,7 @@ def test_contradictions_are_refused(problem):
         parse_datatype(message)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(types(), st.data())
 def test_damaged_types(tid, data):
     message = bytearray(tid.encode()[2:])

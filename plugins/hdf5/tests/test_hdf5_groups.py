@@ -7,6 +7,7 @@ import h5py
 import manifestry as mf
 import numpy as np
 import pytest
+from examples import examples
 from h5py import h5g, h5l, h5p, h5t
 from hdf5_library import address_of, library, opened
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -120,7 +121,7 @@ def test_links_of_all_kinds(tmp_path, libver, track_order, userblock):
     assert compare_links(path, "/", *counts) > 770
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_names(tmp_path, data):
     path = tmp_path / "file.h5"
@@ -392,7 +393,7 @@ def samples(tmp_path_factory):
     return made
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_bytes(samples, tmp_path, right_checksums, data):
     """Bytes changed anywhere, checksums right: an answer, or an error of ours."""

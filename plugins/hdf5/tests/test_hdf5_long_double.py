@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from examples import examples
 from h5py import h5t
 from hdf5_types import float_of, write_raw
 from hypothesis import given, settings, strategies as st
@@ -105,7 +106,7 @@ def test_more_than_may_be_copied_is_refused(tmp_path):
     assert not read(path, limits=mf.Limits(max_inline_bytes=16000)).any()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.floats(width=64), min_size=1, max_size=20), st.booleans())
 def test_quadruple_precision(tmp_path_factory, numbers, big):
     path = tmp_path_factory.mktemp("quadruple") / "f.h5"

@@ -2,6 +2,7 @@
 
 import h5py
 import pytest
+from examples import examples
 from hdf5_library import opened
 from hypothesis import given, settings, strategies as st
 from manifestry_hdf5 import metadata_pages
@@ -51,7 +52,7 @@ def test_no_more_pages_are_guessed_than_there_are():
     assert numbers(MetadataPages(0, PAGE, 1000 * PAGE), at(10, 20, 30)) == [10, 20, 30]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 400)), min_size=1, max_size=12), st.sampled_from([0, 512])
 )

@@ -5,6 +5,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from h5py import h5d, h5p, h5s, h5t
 from hypothesis import given, settings, strategies as st
 
@@ -215,7 +216,7 @@ FIXED = ["i1", ">i2", "<u4", ">f8", "<f4", "?", "S4", "<c16"]
 FIELDS = st.sampled_from([*FIXED, TEXT, NUMBERS])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.tuples(FIELDS, st.booleans()), min_size=1, max_size=6), st.sampled_from(OPTIONS), st.data())
 def test_any_fields(tmp_path_factory, fields, options, data):
     path = tmp_path_factory.mktemp("records") / "f.h5"

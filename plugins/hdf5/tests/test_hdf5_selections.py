@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from examples import examples
 from h5py import h5d, h5f, h5o, h5p, h5r, h5s, h5t
 from hypothesis import given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, UnsupportedFeatureError
@@ -312,7 +313,7 @@ def test_many_elements_are_counted_and_not_listed():
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_damaged_selections_end_in_named_errors(libhdf5, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 1 << 32)))
     good = bytearray(encoded(libhdf5, random_space(rng, (5, 4)), data.draw(st.sampled_from(list(VERSIONS)))))

@@ -8,6 +8,7 @@ from itertools import product
 import h5py
 import numpy as np
 import pytest
+from examples import examples
 from h5py import h5t
 from hdf5_types import (
     SMALL,
@@ -304,7 +305,7 @@ def variable(tmp_path_factory):
     return samples
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data())
 def test_damaged_elements_are_refused_by_name(data, variable):
     octets, datatype, element, stored = data.draw(st.sampled_from(variable))

@@ -8,6 +8,7 @@ import h5py
 import manifestry as mf
 import numpy as np
 import pytest
+from examples import examples
 from hdf5_library import address_of, chunks_of, opened
 from hypothesis import HealthCheck, given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, Source
@@ -43,7 +44,7 @@ def sorted_table(table):
     return [column[order].tolist() for column in table]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_own_reader_agrees_with_libhdf5(tmp_path, data):
     ndim = data.draw(st.integers(1, 3))
@@ -132,7 +133,7 @@ def test_truncated_files(sample, tmp_path):
         parse_or_refuse(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 1 << 30), bit=st.integers(0, 7))
 def test_flipped_bits(sample, tmp_path, position, bit):
     data = bytearray(sample.read_bytes())

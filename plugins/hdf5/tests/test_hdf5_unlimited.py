@@ -8,6 +8,7 @@ import netCDF4
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from h5py import h5d, h5p, h5s, h5t
 from hypothesis import given, settings, strategies as st
 from manifestry_hdf5.storage import lengthening
@@ -106,7 +107,7 @@ def write(path, variables):
 
 
 @given(contents())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_random_files_read_as_netcdf_reads_them(tmp_path_factory, variables):
     path = tmp_path_factory.mktemp("u") / "f.nc"
     write(path, variables)

@@ -7,6 +7,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from h5py import h5d, h5p, h5s, h5t
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -66,7 +67,7 @@ def test_sources_of_every_layout(tmp_path, kind, chunks):
     check(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_selections(tmp_path, data):
     """Steps, blocks, several slabs, other ranks: elements stand for each other in the order of the selections."""
@@ -95,7 +96,7 @@ def test_any_selections(tmp_path, data):
     check(path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_boxes_of_several_sources(tmp_path, data):
     """Boxes of one, two or three dimensions, with some of the length 1, in their places of a larger whole."""

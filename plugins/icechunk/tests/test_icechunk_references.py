@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import icechunk
 import manifestry as mf
 import numpy as np
+from examples import examples
 from hypothesis import assume, given, settings, strategies as st
 from manifestry.plugin import INLINE, ChunkManifest
 from manifestry_icechunk.reading.chunks import canonical_location
@@ -79,7 +80,7 @@ def test_checksums_are_tags_where_they_work_and_times_rounded_up_elsewhere():
     assert checksum_groups(files, wanted=False)[1] == [None]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.data())
 def test_any_manifest_comes_back(tmp_path_factory, data):
     """Files that alternate, missing and inline chunks, each file with a checksum of its own."""

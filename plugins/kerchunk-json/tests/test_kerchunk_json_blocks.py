@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry import Budget
 from manifestry.plugin import MalformedFileError, Source
@@ -31,7 +32,7 @@ def together(document):
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(DOCUMENTS, st.sampled_from([None, 1, "\t"]), st.integers(8, 200), st.booleans())
 def test_nothing_is_lost_between_the_blocks(references, indent, block, ascii_only):
     text = json.dumps(references, indent=indent, ensure_ascii=ascii_only)

@@ -9,6 +9,7 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.plugin import MalformedFileError, ManifestryError, OptionError, SourceError, UnsupportedFeatureError
 from manifestry.testing.trees import SAMPLES, make_sample
@@ -307,7 +308,7 @@ def test_what_the_kerchunk_package_makes_of_a_file(tmp_path):
     assert root["scalar"][...] == 2.5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(

@@ -8,6 +8,7 @@ from pathlib import Path
 import manifestry as mf
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry.testing.strategies import virtual_groups
 
@@ -52,7 +53,7 @@ def test_every_form_of_grid(grid, zarr_format):
     assert references(found) == references(array)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(virtual_groups(), st.sampled_from([3, "both"]))
 def test_any_tree(tree, zarr_format):
     found = again(tree, zarr_format=zarr_format)

@@ -7,6 +7,7 @@ import resource
 
 import manifestry as mf
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 BIG = 0x7FFF_FFFF
@@ -96,7 +97,7 @@ def test_limits_are_named(tmp_path, classic):
         mf.parse(path, limits=mf.Limits(max_metadata_bytes=70_000))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damaged_headers_never_end_in_anything_but_a_named_error(tmp_path, classic, values, damage):
     file = classic(2, 3, [(b"t", 0), (b"x", 4)], [(b"a", 4, bytes(4), 1)], [])

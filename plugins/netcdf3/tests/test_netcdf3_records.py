@@ -11,6 +11,7 @@ import netCDF4
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from hypothesis import HealthCheck, settings, strategies as st
 
 FORMATS = ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]
@@ -139,7 +140,7 @@ def test_truncated_files_read_as_netcdf_c_reads_them(tmp_path, values, missing, 
         mf.parse(path, records=records, truncated="refuse")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @hypothesis.given(data=st.data())
 def test_any_records(tmp_path, check, data):
     fmt = data.draw(st.sampled_from(FORMATS))

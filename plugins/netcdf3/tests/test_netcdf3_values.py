@@ -8,6 +8,7 @@ import netCDF4
 import numpy as np
 import pytest
 import zarr
+from examples import examples
 from hypothesis import HealthCheck, settings, strategies as st
 
 FORMATS = ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]
@@ -121,7 +122,7 @@ def test_fill_values_of_another_type_are_tolerated(tmp_path, dtype, given, fill)
     assert "_FillValue" in tree["v"].attributes
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @hypothesis.given(data=st.data())
 def test_any_mix_of_variables(tmp_path, check, data):
     fmt = data.draw(st.sampled_from(FORMATS))

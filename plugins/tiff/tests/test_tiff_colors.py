@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+from examples import examples
 from hypothesis import given, settings, strategies as st
 from manifestry_tiff.descriptions import gdal_metadata
 from manifestry_tiff.structure.levels import have_same_proportions
@@ -83,7 +84,7 @@ def test_metadata_of_a_pyramid_are_parsed_once_each(tmp_path, monkeypatch):
 
 
 @given(st.integers(1, 40_000), st.integers(1, 40_000), st.sampled_from([2, 3, 4, 8, 64]), st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_sides_that_are_rounded_by_themselves_have_the_same_proportions(width, length, factor, up):
     reduced = [max(1, -(-side // factor) if up else side // factor) for side in (width, length)]
     assert have_same_proportions((width, length), tuple(reduced))

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import xarray as xr
 import zarr
+from examples import examples
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 pytestmark = [
@@ -17,7 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Object at .manifestry:UserWarning"),
     pytest.mark.filterwarnings("ignore:The 'fastparquet' engine is deprecated"),
 ]
-RUNS = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+RUNS = settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COMPRESSORS = {
     1: bytes,
     5: imagecodecs.lzw_encode,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from examples import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 PIXELS = bytes(range(64))
@@ -196,7 +197,7 @@ def sound(tmp_path_factory):
     return path.read_bytes()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1 << 30), count=st.integers(1, 12))
 def test_flipped_bytes_end_in_a_tree_or_a_named_error(tmp_path, sound, seed, count):
     random_ = random.Random(seed)
@@ -215,7 +216,7 @@ def test_flipped_bytes_end_in_a_tree_or_a_named_error(tmp_path, sound, seed, cou
         assert array.manifest.grid_shape == array.metadata.grid_shape
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 def test_truncated_files_end_in_a_tree_or_a_named_error(tmp_path, sound, share):
     path = tmp_path / "cut.tif"

@@ -7,6 +7,7 @@ import imagecodecs
 import manifestry as mf
 import numpy as np
 import zarr
+from examples import examples
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 COMPRESS = {
@@ -108,7 +109,7 @@ def forms(draw):
     return Form(kind, bits, order, compression, draw(st.sampled_from(predictors)), draw(st.sampled_from([1, 1, 1, 2])))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     form=forms(),
     size=st.sampled_from([(24, 32), (25, 40), (35, 16), (13, 100), (1, 4)]),
