@@ -12,6 +12,7 @@ import manifestry as mf
 import netCDF4
 import numpy as np
 import pytest
+from manifestry.cli.application import run as run_command
 from manifestry.testing.servers import range_server
 
 NAME = "a\x1b[2J\x9b1m\u202eb"
@@ -112,6 +113,46 @@ def test_verify_of_a_local_store_asks_no_private_host_unasked(stranger, tmp_path
     with pytest.raises(mf.SourceError, match="not allowed"):
         mf.verify(local)
     assert not mf.verify(local, allow=[server]).ok  # asked for, and gone
+
+
+@pytest.mark.parametrize("options", [{}, {"allow": ["/"]}, {"allow": ["/"], "untrusted": False}])
+def test_a_store_does_not_say_itself_what_it_may_name(tmp_path, options):
+    """Options in the provenance of a stranger's store are what the stranger wrote."""
+    (tmp_path / "secret.bin").write_bytes(bytes(range(16)))
+    array = {"zarr_format": 2, "shape": [16], "chunks": [16], "dtype": "|u1", "compressor": None, "filters": None}
+    metadata = {".zgroup": '{"zarr_format": 2}', "v/.zarray": json.dumps(array | {"order": "C", "fill_value": 0})}
+    inner = {"version": 1, "refs": metadata | {"v/0": [f"file://{tmp_path}/secret.bin", 0, 16]}}
+    with range_server({"/inner.json": json.dumps(inner).encode()}) as server:
+        source = {"url": f"{server.url}/inner.json", "size": len(json.dumps(inner))}
+        part = {"parser": "kerchunk-json", "version": "1", "options": options, "sources": [source]}
+        outer = {"version": 1, "refs": metadata | {"v/0": [f"{server.url}/data", 0, 16]}}
+        outer["manifestry"] = {"manifestry": {"schema_version": 1, "parsed": [part]}}
+        server.objects |= {"/outer.json": json.dumps(outer).encode(), "/data": bytes(range(16))}
+        [check] = mf.verify(f"{server.url}/outer.json").arrays
+        assert (check.compared, check.failed) == (0, True)
+        assert "secret.bin, which is not allowed" in check.message
+        [check] = mf.verify(f"{server.url}/outer.json", allow=[server.url, str(tmp_path)]).arrays
+        assert not check.failed
+
+
+@pytest.mark.parametrize("command", ["inspect", "identify", "verify", "convert"])
+def test_every_command_takes_what_to_allow(stranger, tmp_path, command, capsys):
+    server, name = stranger
+    name(f"{server}/f.nc")
+    local = tmp_path / "forged.json"
+    arguments = [command, str(local), *([str(tmp_path / "again.json"), "--overwrite"] if command == "convert" else [])]
+
+    def run(*more):
+        return run_command([*arguments, *more]), capsys.readouterr().err
+
+    opens = command != "identify"
+    code, message = run()
+    assert code == (5 if opens else 0), message
+    assert ("is not allowed, for its host is not public" in message) is opens
+    assert run("--allow", server)[0] == 0
+    assert run("--allow", f"{server}/other/")[0] == (5 if opens else 0)
+    assert run("--untrusted")[0] == (5 if opens else 0)
+    assert run("--allow", "nothing://x")[0] == 5
 
 
 def test_sources_that_the_caller_names_are_verified_wherever_they_are(stranger, tmp_path):

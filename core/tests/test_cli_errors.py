@@ -105,7 +105,7 @@ def test_several_refusals_are_all_listed(cli, toy_formats, tmp_path):
         (
             ["--oo", "format=raw"],
             2,
-            "raw has no option 'format'; there are: name, rows; for every format: chunk_bytes, ",
+            "raw has no option 'format'; there are: name, rows; for every format: allow, chunk_bytes, ",
         ),
         (["--co", "level=2"], 2, "box has no option 'level'; it has none"),
         (

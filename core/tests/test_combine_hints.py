@@ -588,8 +588,8 @@ def test_two_runs_that_both_make_the_output(tmp_path, monkeypatch):
     sources, target = everywhere(tmp_path, {}, {}), tmp_path / "cube.icechunk"
     look = pipeline.read_existing
 
-    def overtaken(*arguments):
-        found = look(*arguments)
+    def overtaken(*arguments, **options):
+        found = look(*arguments, **options)
         monkeypatch.setattr(pipeline, "read_existing", look)
         mf.convert(sources[0], target, concat_dim="time", resume=True)
         return found

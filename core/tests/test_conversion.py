@@ -396,3 +396,13 @@ def test_one_spelling_for_options(archive, tmp_path):
     assert (
         json.loads((tmp_path / "a.json").read_text())["refs"] == json.loads((tmp_path / "b.json").read_text())["refs"]
     )
+
+
+@pytest.mark.parametrize("where", [{"append_dim": "time"}, {"region": {"time": slice(0, 1)}}])
+def test_overwriting_a_part_is_a_contradiction(archive, tmp_path, where):
+    tree = mf.parse(archive[0])
+    with pytest.raises(
+        mf.OptionError, match="overwrite replaces the whole output; it does not go with append_dim or region"
+    ):
+        mf.write(tree, tmp_path / "out.icechunk", overwrite=True, **where)
+    assert not (tmp_path / "out.icechunk").exists()

@@ -190,10 +190,10 @@ class TestParse:
             ({"include": ["w"]}, "include: 'w' matches no array"),
             (
                 {"inline_belov": 3},
-                r"did you mean 'inline_below'\?; there are: level, mode, names; for every format: chunk_bytes, exclude, group, ",
+                r"did you mean 'inline_below'\?; there are: level, mode, names; for every format: allow, chunk_bytes, exclude, group, ",
             ),
             ({"excluded": "v"}, r"did you mean 'exclude'\?"),
-            ({"x": 1}, "toy has no option 'x'; there are: level, mode, names; for every format: chunk_bytes"),
+            ({"x": 1}, "toy has no option 'x'; there are: level, mode, names; for every format: allow, chunk_bytes"),
         ],
     )
     def test_options_that_are_none(self, options, message, parse):

@@ -18,6 +18,8 @@ from manifestry.testing.building import TreeBuilder
 from manifestry.verification import origins
 from manifestry.verification.comparing import sample_chunks
 from manifestry.verification.correspondence import chunk_region
+from manifestry.verification.metadata import _different
+from manifestry.verification.report import ArrayCheck, Oracle, VerifyReport
 from manifestry.verification.values import identical
 
 VALUES = np.arange(40, dtype="i4").reshape(10, 4)
@@ -454,3 +456,19 @@ def test_metadata_is_compared(described, tmp_path, capsys, change, told, wrong):
 def test_metadata_that_is_the_same_is_not_told(described, tmp_path):
     report = mf.verify(boxed(described, tmp_path / "a.box"))
     assert (report.ok, report.differences) == (True, ())
+
+
+@pytest.mark.parametrize(("count", "shown"), [(5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4, …"), (1, "0")])
+def test_a_problem_names_a_few_chunks(count, shown):
+    names = tuple(map(str, range(count)))
+    check = ArrayCheck(path="v", chunks=9, compared=9, skipped=0, mismatches=names, oracle=Oracle.NATIVE, message="",
+                       failed=True, differences=())  # fmt: skip
+    report = VerifyReport(target="t", format="f", sources=(), arrays=(check,), groups=())
+    assert list(report.problems()) == [f"wrong: v: values differ in {pluralise(count, 'chunk')}: {shown}"]
+
+
+def test_differences_come_in_order():
+    names = [f"name{number}" for number in range(20)]
+    assert [
+        name for name, *_ in _different(dict.fromkeys(names[:15], 1), dict.fromkeys(reversed(names[5:]), 2))
+    ] == sorted(names)

@@ -328,3 +328,12 @@ def test_a_scalar_lacks_no_names():
     assert (scalar.dims, array_documents(scalar).zattrs) == ((), {"_ARRAY_DIMENSIONS": []})
     assert array_document(scalar)[0]["dimension_names"] == []
     assert metadata("i4", [LITTLE]).dims is None
+
+
+@pytest.mark.parametrize("kind", ["|S4", "|V4"])
+@pytest.mark.parametrize("fill", ["AAEC*Aw==", "AAEC Aw==", "AAECAw=", "A===", "\n"])
+def test_fills_that_are_no_base64_are_refused(kind, fill):
+    """Letters that are none of base64 are not dropped, as Python's decoder does unless it is told otherwise."""
+    assert bytes(fill_from_v2(np.dtype(kind), "AAECAw=="))[:4] == bytes(range(4))
+    with pytest.raises(ManifestError, match="is not a fill value"):
+        fill_from_v2(np.dtype(kind), fill)

@@ -10,6 +10,9 @@ import xarray as xr
 import zarr
 from examples import examples
 from hypothesis import given, settings, strategies as st
+from manifestry.model.codecs import serializer
+from manifestry.model.manifest import ChunkManifest
+from manifestry.model.metadata import ArrayMetadata, RegularGrid
 from manifestry.model.provenance import Provenance
 from manifestry.testing.building import TreeBuilder
 from manifestry.testing.strategies import virtual_groups
@@ -281,3 +284,17 @@ def test_listings_of_any_tree_agree(tree):
             assert await store.exists(key)
 
     asyncio.run(check())
+
+
+def test_a_grid_of_more_chunks_than_a_source_may_have_is_shown():
+    """Limits are for strangers: what is a tree already was let in."""
+    count = mf.Limits().max_chunks + 1
+    metadata = ArrayMetadata(
+        shape=(count,),
+        dtype=np.dtype("u1"),
+        chunk_grid=RegularGrid((1,)),
+        codecs=(serializer(np.dtype("u1")),),
+        fill_value=7,
+    )
+    tree = mf.VirtualGroup({"v": mf.VirtualArray(metadata, ChunkManifest.missing((count,)))})
+    assert zarr.open_group(mf.open_store(tree), mode="r")["v"][count - 1] == 7

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
-from manifestry.errors import MalformedFileError, ManifestryError, OptionError, SourceError, translated
+from manifestry.errors import MalformedFileError, ManifestryError, OptionError, SourceError, one_line, translated
 from manifestry.formats.contracts import OnUnsupported, ParseContext
 from manifestry.formats.descriptors import ParserDescriptor
 from manifestry.formats.detection import detect
+from manifestry.formats.isolation import call_isolated
 from manifestry.formats.loading import Entry, FormatRegistry, installed_formats
 from manifestry.formats.options import check_names, make_options, options_to_json
 from manifestry.formats.plugin_errors import PluginCall
@@ -24,10 +27,21 @@ from manifestry.model.selection import Selection
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_array, validate_names
 from manifestry.progress import Progress, SilentProgress
+from manifestry.storage.access import Access
+from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
 
-__all__ = ["CommonOptions", "parse", "parse_source", "with_selection"]
+__all__ = [
+    "TRUST_OPTIONS",
+    "CommonOptions",
+    "marked",
+    "parse",
+    "parse_isolated",
+    "parse_source",
+    "trusting",
+    "with_selection",
+]
 
 
 class CommonOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +60,24 @@ class CommonOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fi
     inline_below: (
         Annotated[int, Meta(ge=0, description="Copy arrays of fewer bytes than this into the manifest.")] | None
     ) = None
+    allow: (
+        Annotated[
+            tuple[str, ...],
+            Meta(
+                description="URL prefixes that the source may point at, in place of the rule: a remote source at its own "
+                "host or bucket, a local one at local files, object stores and public hosts."
+            ),
+        ]
+        | None
+    ) = None
+    untrusted: Annotated[
+        bool,
+        Meta(description="The source came from elsewhere: a local one may point at what is beside and below it only."),
+    ] = False
 
+
+TRUST_OPTIONS: Final = ("allow", "untrusted")
+"""Options of the moment: what a store says of itself later must not widen what it may point at."""
 
 _COMMON: Final = frozenset(CommonOptions.__struct_fields__)
 
@@ -58,6 +89,9 @@ def parse(
     stores: Stores = None,
     on_unsupported: OnUnsupported = "raise",
     limits: Limits | None = None,
+    allow: Sequence[str] | None = None,
+    untrusted: bool = False,
+    isolate: bool = False,
     **options: Any,
 ) -> VirtualGroup:
     """Read the metadata of an archive: which bytes hold which chunks. No data is copied.
@@ -77,6 +111,14 @@ def parse(
         list them in ``tree.issues``.
     limits
         What the source may make us allocate.
+    allow
+        URL prefixes that the source may point at, in place of the rule: a remote source at its own host or bucket and
+        `stores`, a local one also at local files, object stores and public hosts.
+    untrusted
+        The source came from elsewhere: a local one may point at what is beside and below it only, and at `stores`.
+    isolate
+        Parse in a process of its own, with limits of memory and time: a file on which a library dies costs an error
+        only. That process stays for the next call. Object stores in memory cannot be sent there.
     **options
         `CommonOptions`, and those of the format (``manifestry formats NAME`` lists them).
 
@@ -92,6 +134,9 @@ def parse(
         See `manifestry.errors`.
     """
     given = source if isinstance(source, Source) else Source(source, stores)
+    options |= trusting(allow, untrusted=untrusted)
+    if isolate:
+        return parse_isolated(given, format, on_unsupported, options, limits=limits)
     return parse_source(given, format, on_unsupported, options, limits=limits, call=parse)
 
 
@@ -136,14 +181,43 @@ def parse_source(
         progress=progress or SilentProgress(),
     )
     context.budget = Budget(context.limits, lambda: 0 if source.is_prefix else source.size)
+    if common.allow is not None or common.untrusted:
+        source = source.with_access(Access.of(common.allow, untrusted=common.untrusted))
     with _about(source):
         tree = _gate(_call(entry, source, own, context), context)
+        tree = marked(tree, source)
         _check_selection(tree, context)
         context.raise_refusals()
-    origin = Provenance(
-        label, entry.version, options_to_json(common) | options_to_json(own), _sources(tree, source, context)
-    )
+    shared = {name: value for name, value in options_to_json(common).items() if name not in TRUST_OPTIONS}
+    origin = Provenance(label, entry.version, shared | options_to_json(own), _sources(tree, source, context))
     return tree.with_(issues=(*tree.issues, *context.issues), provenance=tree.provenance or (origin,))
+
+
+def parse_isolated(
+    source: Source,
+    fmt: str | None,
+    on_unsupported: OnUnsupported,
+    options: Mapping[str, Any],
+    *,
+    limits: Limits | None = None,
+) -> VirtualGroup:
+    """As `parse_source`, in the process that is there for it.
+
+    Raises
+    ------
+    MalformedFileError
+        The process died, or took too long.
+    """
+    work = partial(parse_source, source, fmt, on_unsupported, dict(options), limits=limits, call=parse)
+    tree = call_isolated(f"{one_line(source.url)}: parsing it", work)
+    assert isinstance(tree, VirtualGroup)
+    return tree
+
+
+def trusting(allow: Sequence[str] | None, *, untrusted: bool) -> dict[str, Any]:
+    """What a caller said of strangers, as options; without what was not said."""
+    given = {} if allow is None else {"allow": (allow,) if isinstance(allow, str) else tuple(allow)}
+    return given | ({"untrusted": True} if untrusted else {})
 
 
 def with_selection(options: Mapping[str, Any], include: Sequence[str], exclude: Sequence[str]) -> dict[str, Any]:
@@ -209,6 +283,21 @@ def _gate(tree: VirtualGroup, context: ParseContext) -> VirtualGroup:
         return None
 
     return tree.map_arrays(check)
+
+
+def marked(tree: VirtualGroup, source: Source) -> VirtualGroup:
+    """The tree with, of each file, who named it: the caller or the source, which may be a stranger's."""
+    policy = ReferencePolicy.of(source)
+    tables: dict[int, FileTable] = {}
+
+    def mark(_: str, array: VirtualArray) -> VirtualArray:
+        files = array.manifest.files
+        known = tables.get(id(files))
+        if known is None:
+            known = tables[id(files)] = policy.mark(files)
+        return array if known is files else replace(array, manifest=replace(array.manifest, files=known))
+
+    return tree.map_arrays(mark)
 
 
 def _check_selection(tree: VirtualGroup, context: ParseContext) -> None:

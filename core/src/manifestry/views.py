@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from manifestry.model.tree import VirtualGroup, check_tree
-from manifestry.storage.registry import Stores
+from manifestry.storage.access import Access
+from manifestry.storage.registry import StoreRegistry, Stores
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["open_store", "to_datatree", "to_xarray"]
 
 
-def open_store(tree: VirtualGroup, *, stores: Stores = None) -> ManifestStore:
+def open_store(tree: VirtualGroup, *, stores: Stores = None, allow: Sequence[str] | None = None) -> ManifestStore:
     """A tree as a read-only Zarr store that reads the archives.
 
     Parameters
@@ -25,6 +26,9 @@ def open_store(tree: VirtualGroup, *, stores: Stores = None) -> ManifestStore:
         What the store shows.
     stores
         Object stores by URL prefix, as for `manifestry.parse`.
+    allow
+        URL prefixes to which servers may redirect requests for files that a document names, although they are not
+        public.
 
     Examples
     --------
@@ -35,7 +39,7 @@ def open_store(tree: VirtualGroup, *, stores: Stores = None) -> ManifestStore:
     from manifestry.zarr_store import ManifestStore  # noqa: PLC0415 zarr is slow to import
 
     check_tree(tree)
-    return ManifestStore(tree, stores=stores)
+    return ManifestStore(tree, stores=StoreRegistry.of(stores, None if allow is None else Access.of(allow)))
 
 
 def to_xarray(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from h5py import h5d, h5p, h5s, h5t
 from manifestry_codecs.base import DecodeError
+from manifestry_codecs.hdf5_filters import NBit, ScaleOffset
 
 NOISE = np.random.default_rng(0)
 
@@ -189,3 +190,10 @@ def test_records():
 def test_cut_chunks_are_said_to_be_so(name, configuration):
     with pytest.raises(DecodeError):
         decode(name, b"\x05\0\0", **configuration)
+
+
+@pytest.mark.parametrize(("codec", "least"), [(ScaleOffset, 8), (NBit, 5)])
+def test_parameters_that_are_too_few_are_refused(codec, least):
+    for count in range(least):
+        with pytest.raises(ValueError, match=f"client_data has {count} values: must have at least {least}"):
+            codec([1] * count)

@@ -8,7 +8,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from manifestry.testing.conformance import ParserCase, ParserTests
+from manifestry.testing.conformance import ParserCase, ParserTests, Pointer
 
 
 class TestDmrpp(ParserTests):
@@ -58,3 +58,13 @@ class TestDmrpp(ParserTests):
         texts = np.array(["ab", "ab", ""], np.dtypes.StringDType())
         values = {"big": floats, "g/here": floats, "g/texts": texts, "filled": np.array([-7, -7], "i2")}
         return ParserCase(self.document, values)
+
+    def make_pointers(self, directory, url):
+        for name, whole, chunk in (("dataset", url, ""), ("chunk", "data.bin", f'href="{url}"')):
+            path = directory / f"{name}.dmrpp"
+            path.write_text(
+                '<Dataset xmlns="http://xml.opendap.org/ns/DAP/4.0#" xmlns:dmrpp="http://xml.opendap.org/dap/dmrpp/1.0.0#" '
+                f'name="data.bin" dmrpp:version="3.21.0" dmrpp:href="{whole}"><Int8 name="v"><Dim size="16"/>'
+                f'<dmrpp:chunks><dmrpp:chunk offset="0" nBytes="16" {chunk}/></dmrpp:chunks></Int8></Dataset>'
+            )
+            yield Pointer(path=path, target=b"secret of others")

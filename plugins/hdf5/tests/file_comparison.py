@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from h5py import h5, h5a, h5d, h5o, h5z
 from manifestry.plugin import is_node_name
+from manifestry.testing.refusing import refusal
 from manifestry_hdf5.structures.chunk_indexes.chunks import Extent
 
 from plugins.hdf5.tests.library_objects import (
@@ -82,7 +83,7 @@ def compare(path):
             file = h5py.File(path)
             file["/"].attrs  # noqa: B018 what libhdf5 wrote into the image of its cache it does not always read
         except LIBRARY_ERRORS as error:
-            with contextlib.suppress(mf.ManifestryError):
+            with refusal():
                 mf.parse(path, on_unsupported="skip")
             return Comparison(explained=Counter({f"libhdf5 cannot open the file: {reason_of(error)}": 1}))
         with file:

@@ -9,6 +9,7 @@ import pytest
 import zarr
 from h5py import h5d, h5f, h5p, h5s, h5t, h5z
 from manifestry.plugin import MalformedFileError
+from manifestry.testing.refusing import refuses
 from manifestry_hdf5.structures.file_metadata.superblock import Superblock
 from manifestry_hdf5.structures.infrastructure.global_heap import SIGNATURE, GlobalHeap
 
@@ -102,7 +103,7 @@ def test_chunks_of_another_size_than_filters_leave_them(tmp_path, filters, size)
     assert mf.parse(path).arrays["v"].shape == VALUES.shape
     with h5py.File(path, "a") as file:
         file["v"].id.write_direct_chunk((0,), bytes(size), 0)
-    with pytest.raises(mf.ManifestryError, match=f"a chunk of {size} bytes where 4[04] are expected"):
+    with refuses(match=f"a chunk of {size} bytes where 4[04] are expected"):
         mf.parse(path)
 
 

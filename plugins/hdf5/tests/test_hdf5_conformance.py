@@ -5,7 +5,7 @@ from __future__ import annotations
 import h5py
 import netCDF4
 import numpy as np
-from manifestry.testing.conformance import ParserCase, ParserTests
+from manifestry.testing.conformance import ParserCase, ParserTests, Pointer
 
 RECORD = np.dtype([("a", "<i4"), ("b", "<f8", (2,))])
 VALUES = {
@@ -57,3 +57,18 @@ class TestHdf5(ParserTests):
             nc.createVariable("v", "i2", ("t", "x"), zlib=True, fill_value=-1)[:] = np.arange(12).reshape(4, 3)
         yield ParserCase(path, {"t": np.arange(4.0), "v": np.arange(12, dtype="i2").reshape(4, 3)})
         yield ParserCase(path, options={"inline_below": 1000})
+
+    def make_pointers(self, directory, url):
+        with h5py.File(directory / "target.h5", "w") as file:
+            file["x"] = np.arange(8)
+        target = (directory / "target.h5").read_bytes()
+        (directory / "target.h5").unlink()
+        with h5py.File(directory / "link.h5", "w") as file:
+            file["v"] = h5py.ExternalLink(url, "/x")
+        with h5py.File(directory / "raw.h5", "w") as file:
+            file.create_dataset("v", (64,), "u1", external=[(url, 0, 64)])
+        layout = h5py.VirtualLayout((8,), "i8")
+        layout[:] = h5py.VirtualSource(url, "x", (8,))
+        with h5py.File(directory / "virtual.h5", "w", libver="latest") as file:
+            file.create_virtual_dataset("v", layout)
+        return [Pointer(path=path, target=target) for path in sorted(directory.iterdir())]

@@ -180,6 +180,8 @@ for at, old, new in json.loads(sys.stdin.read()):
     try:
         tree = mf.parse(path, on_unsupported="skip")
         refused += bool(tree.issues)
+    except mf.PluginError:
+        raise
     except mf.ManifestryError:
         refused += 1
 print("end", refused, (peak() - before) >> 10)

@@ -9,7 +9,8 @@ import manifestry as mf
 import numpy as np
 import pytest
 import zarr
-from manifestry.testing.conformance import Found, ParserCase, ParserTests, WriterTests
+from manifestry.testing.conformance import Found, ParserCase, ParserTests, Pointer, WriterTests
+from manifestry.testing.stranger_tests import POINTED_AT, tree_pointing_at
 from manifestry.testing.trees import make_sample
 
 OPEN = """
@@ -53,6 +54,10 @@ class TestIcechunkParser(ParserTests):
         zarr.create_group(session.store).create_array("deep/x", data=values, chunks=(20, 50))
         session.commit("by zarr")
         yield ParserCase(path, {"deep/x": values})
+
+    def make_pointers(self, directory, url):
+        mf.write(tree_pointing_at(url), directory / "references.icechunk")
+        yield Pointer(path=directory / "references.icechunk", target=POINTED_AT)
 
 
 def names(sample):

@@ -10,7 +10,7 @@ from examples import examples
 from hypothesis import assume, given, settings, strategies as st
 from manifestry.plugin import INLINE, ChunkManifest
 from manifestry_icechunk.reading.chunks import canonical_location
-from manifestry_icechunk.repository.containers import choose_containers
+from manifestry_icechunk.repository.containers import choose_containers, containers_of
 from manifestry_icechunk.repository.locations import encode, location_fault
 from manifestry_icechunk.writing.references import boxes, checksum_groups
 from manifestry_icechunk.writing.splitting import split_sizes
@@ -135,3 +135,13 @@ def test_long_runs_that_begin_and_end_anywhere_come_back(tmp_path):
 
     mf.write(tree(files), tmp_path / "out.icechunk")
     assert mf.parse(tmp_path / "out.icechunk") == tree([mf.SourceFile(file.url) for file in files])
+
+
+def test_containers_come_longest_first():
+    """Readers match the longest prefix, whatever the order in which prefixes were registered."""
+    prefixes = ["file:///data/", "file:///data/deeper/still/", "file:///data/deeper/", "s3://bucket/"]
+    config = icechunk.RepositoryConfig.default()
+    for prefix in prefixes:
+        store = icechunk.s3_store() if prefix.startswith("s3") else icechunk.local_filesystem_store(prefix[7:])
+        config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(prefix, store))
+    assert [container.prefix for container in containers_of(config)] == sorted(prefixes, key=len, reverse=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar
 
 import fsspec
 import manifestry as mf
 import numpy as np
 import zarr
-from manifestry.testing.conformance import Found, ParserCase, ParserTests, WriterTests
+from manifestry.testing.conformance import Found, ParserCase, ParserTests, Pointer, WriterTests
+from manifestry.testing.stranger_tests import POINTED_AT, tree_pointing_at
 from manifestry.testing.trees import make_sample
 
 
@@ -70,3 +72,13 @@ class TestKerchunkJsonParser(ParserTests):
                 "fill_value": null, "dimension_separator": "/"}}}}}}"""
         (directory / "generated.json").write_text(document)
         yield ParserCase(directory / "generated.json", {"v": values}, trusted)
+
+    def make_pointers(self, directory, url):
+        mf.write(tree_pointing_at(url), directory / "references.json")
+        yield Pointer(path=directory / "references.json", target=POINTED_AT)
+        array = """{"zarr_format": 2, "shape": [16], "chunks": [16], "dtype": "|u1", "compressor": null, "filters": null,
+            "order": "C", "fill_value": 0}"""
+        refs = {".zgroup": '{"zarr_format": 2}', "v/.zarray": array, "v/0": ["{{place}}"]}
+        document = {"version": 1, "templates": {"place": url}, "refs": refs}
+        (directory / "whole.json").write_text(json.dumps(document))
+        yield Pointer(path=directory / "whole.json", target=POINTED_AT)

@@ -9,6 +9,7 @@ import random
 
 import manifestry as mf
 import pytest
+from manifestry.testing.refusing import refuses
 from manifestry_kerchunk_json import from_references
 
 V3 = {
@@ -161,6 +162,6 @@ def test_what_must_be_a_text_or_an_object_is_one(value, place):
     else:
         group["attributes"] = [value]
     references = {"zarr.json": json.dumps(group), "a/zarr.json": json.dumps(array)}
-    with pytest.raises(mf.ManifestryError, match=r"not the name of a codec|not an object") as caught:
+    with refuses(match=r"not the name of a codec|not an object") as caught:
         from_references(references)
     assert not isinstance(caught.value, mf.PluginError)

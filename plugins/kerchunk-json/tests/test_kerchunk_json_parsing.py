@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import manifestry as mf
@@ -11,9 +10,11 @@ import pytest
 import zarr
 from examples import examples
 from hypothesis import given, settings, strategies as st
-from manifestry.plugin import MalformedFileError, ManifestryError, OptionError, SourceError, UnsupportedFeatureError
+from manifestry.plugin import Confidence, MalformedFileError, OptionError, Source, SourceError, UnsupportedFeatureError
+from manifestry.testing.refusing import refusal, refuses
 from manifestry.testing.trees import SAMPLES, make_sample
 from manifestry_kerchunk_json import from_references
+from manifestry_kerchunk_json.sniffing import sniff
 from obstore.store import MemoryStore
 
 ZARRAY = {
@@ -237,7 +238,7 @@ def test_a_remote_document_may_not_point_everywhere():
     ],
 )
 def test_references_that_lie_are_refused(chunks, message):
-    with pytest.raises(ManifestryError, match=message):
+    with refuses(match=message):
         from_references(references(**chunks))
 
 
@@ -259,7 +260,7 @@ def test_one_bad_array_costs_itself_only(tmp_path):
 def test_what_is_no_document(tmp_path):
     for content in (b"{", b"[1]", b'{"version": 7, "refs": {".zgroup": "{}"}}', b"\x28\xb5\x2f\xfdxx", b'{"refs": 3}'):
         (tmp_path / "bad.json").write_bytes(content)
-        with pytest.raises(ManifestryError):
+        with refuses():
             mf.parse(tmp_path / "bad.json", format="kerchunk-json")
     with pytest.raises(OptionError, match="no group"):
         from_references(references(), group="nowhere")
@@ -326,7 +327,7 @@ def test_what_the_kerchunk_package_makes_of_a_file(tmp_path):
     )
 )
 def test_nothing_but_our_errors(document):
-    with contextlib.suppress(ManifestryError):
+    with refusal():
         from_references(document, on_unsupported="skip")
 
 
@@ -346,3 +347,13 @@ def test_the_scalar_key_of_virtualizarr(tmp_path):
     assert zarr.open_array(mf.open_store(tree), path="crs", mode="r")[()] == 7
     with pytest.raises(MalformedFileError, match="not the key of the chunk of a scalar"):
         from_references(refs | {"crs/0": [f"file://{tmp_path}/a.bin", 1, 4]})
+
+
+def test_a_document_is_known_by_keys_beyond_the_first_bytes(tmp_path):
+    text = '{"a note": "' + "x" * 5000 + '", ".zgroup": {"zarr_format": 2}}'
+    (tmp_path / "d").write_text(text)
+    source = Source(tmp_path / "d")
+    for head in (text[:64], " " + text[:64], "{"):
+        assert sniff(head.encode(), source) is Confidence.CERTAIN
+    (tmp_path / "e").write_text("[" + text[1:])
+    assert sniff(b"[", Source(tmp_path / "e")) is Confidence.NO

@@ -6,7 +6,8 @@ import fsspec
 import manifestry as mf
 import pytest
 import zarr
-from manifestry.testing.conformance import Found, ParserCase, ParserTests, WriterTests
+from manifestry.testing.conformance import Found, ParserCase, ParserTests, Pointer, WriterTests
+from manifestry.testing.stranger_tests import POINTED_AT, tree_pointing_at
 from manifestry.testing.trees import make_sample
 
 
@@ -46,3 +47,7 @@ class TestKerchunkParquetParser(ParserTests):
                 path = directory / f"{name}-{version}.parq"
                 mf.write(sample.tree, path, zarr_format=version, record_size=5)
                 yield ParserCase(path, sample.values)
+
+    def make_pointers(self, directory, url):
+        mf.write(tree_pointing_at(url), directory / "references.parq")
+        yield Pointer(path=directory / "references.parq", target=POINTED_AT)

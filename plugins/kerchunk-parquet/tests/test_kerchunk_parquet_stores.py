@@ -16,9 +16,18 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from manifestry.plugin import MalformedFileError, SourceError, TargetExistsError, UnsupportedFeatureError, WriteError
+from manifestry.plugin import (
+    ChunkManifest,
+    MalformedFileError,
+    SourceError,
+    SourceFile,
+    TargetExistsError,
+    UnsupportedFeatureError,
+    WriteError,
+)
 from manifestry.publishing import staging as targets
 from manifestry.publishing.claims import Claim
+from manifestry.testing.refusing import refuses
 from manifestry.testing.trees import SAMPLES, make_sample
 from obstore.store import MemoryStore
 
@@ -219,7 +228,7 @@ def test_a_remote_store_is_there_until_the_new_one_is(monkeypatch):
         return put(*args, **options)
 
     monkeypatch.setattr(obstore, "put", fails)
-    with pytest.raises(mf.ManifestryError):
+    with refuses():
         mf.write(tree(100), target, stores=stores, overwrite=True)
     assert mf.parse(target, stores=stores, allow=["s3://bucket/"])["v"].manifest.size == 4
     monkeypatch.undo()
@@ -334,7 +343,7 @@ def test_a_lost_or_damaged_table_is_no_fill_value(tmp_path):
 def test_tables_that_lie(tmp_path, columns, message):
     mf.write(tree(1), tmp_path / "out.parq")
     pq.write_table(pa.table(columns), tmp_path / "out.parq/v/refs.0.parq")
-    with pytest.raises(mf.ManifestryError, match=message):
+    with refuses(match=message):
         mf.parse(tmp_path / "out.parq")
 
 
@@ -389,3 +398,22 @@ def test_a_remote_store_and_where_it_may_point(tmp_path):
         mf.parse("memory://there/out.parq", stores=stores)
     found = mf.parse("memory://there/out.parq", stores=stores, allow=["s3://bucket"])
     assert locations(found["v"]) == {"0": ("s3://bucket/a b.bin", 0, 8), "1": ("s3://bucket/a b.bin", 8, 8)}
+
+
+def test_offsets_that_no_reader_can_read_are_refused(tmp_path):
+    from manifestry.testing.stranger_tests import tree_pointing_at
+
+    array = tree_pointing_at("s3://bucket/x")["v"]
+    far = ChunkManifest.from_columns((1,), [SourceFile("s3://bucket/x")], 0, 2**63, 16)
+    with refuses(mf.UnsupportedFeatureError, match=r"offset beyond 2\*\*63"):
+        mf.write(mf.VirtualGroup({"v": mf.VirtualArray(array.metadata, far)}), tmp_path / "far.parq")
+    assert not (tmp_path / "far.parq").exists()
+
+
+def test_tables_carry_no_schema_of_arrow(tmp_path):
+    """It would be larger than the references of a small table."""
+    from manifestry.testing.stranger_tests import tree_pointing_at
+
+    mf.write(tree_pointing_at("s3://bucket/x"), tmp_path / "o.parq")
+    (table,) = (tmp_path / "o.parq").rglob("refs.0.parq")
+    assert b"ARROW:schema" not in table.read_bytes()

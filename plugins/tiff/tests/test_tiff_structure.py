@@ -8,6 +8,9 @@ import rioxarray  # noqa: F401 registers the accessor
 import tifffile
 import xarray as xr
 import zarr
+from manifestry.plugin import MalformedFileError
+from manifestry_tiff.structure.file import merge_ranges
+from manifestry_tiff.tifffile_guard import LIBRARY_ERRORS, library_errors
 from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 
@@ -253,3 +256,14 @@ def test_planes_in_other_files_are_not_taken_for_those_of_this_file(tmp_path, mo
     assert [issue.feature for issue in tree.issues] == ["series over several files"]
     assert tree["0"].dims == ("page", "y", "x")
     np.testing.assert_array_equal(read(tree, "0"), AXES[1, :2, 0])
+
+
+def test_ranges_are_joined_in_any_order():
+    assert merge_ranges([(90, 99), (0, 10), (12, 20), (5, 8)], gap=2) == [(0, 20), (90, 99)]
+    assert merge_ranges([(12, 20), (0, 10)], gap=1) == [(0, 10), (12, 20)]
+
+
+@pytest.mark.parametrize("kind", LIBRARY_ERRORS)
+def test_what_tifffile_raises_is_an_error_of_ours(kind):
+    with pytest.raises(MalformedFileError, match="page 3: tifffile: "), library_errors("page 3"):
+        raise kind("something")

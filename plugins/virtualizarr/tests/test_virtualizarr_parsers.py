@@ -81,6 +81,9 @@ class TestVirtualizarrParser(ParserTests):
         }
         yield ParserCase(path, values, {"parser": "HDFParser"})
 
+    def make_pointers(self, directory, url):
+        return ()  # HDFParser follows no links
+
     def test_detection(self, cases):
         """The bridge is asked for, and claims nothing: the plugin of the format does."""
         names = [entry.descriptor.name for entry in matches(Source(cases[0].path), installed_formats())]

@@ -15,7 +15,7 @@ from manifestry.cli.output import Output
 from manifestry.errors import OptionError
 from manifestry.model.limits import Limits
 
-__all__ = ["common_options", "named_values", "parse_samples", "reading_options"]
+__all__ = ["access_options", "common_options", "named_values", "parse_samples", "reading_options"]
 
 type Command = Callable[..., Any]
 
@@ -36,6 +36,21 @@ def common_options(command: Command) -> Command:
         help="Log to standard error, and show the traceback of an error. Twice: everything.",
     )
     return json(verbose(command))
+
+
+def access_options(command: Command) -> Command:
+    """Add the options that say which other files a source or an output may point at."""
+    allow = click.option(
+        "--allow",
+        metavar="PREFIX",
+        multiple=True,
+        callback=lambda _context, _parameter, value: value or None,
+        help="Files that a source may point at, in place of the rule for them. Repeatable.",
+    )
+    untrusted = click.option(
+        "--untrusted", is_flag=True, help="The source came from elsewhere: it may point at what is beside it only."
+    )
+    return allow(untrusted(command))
 
 
 def reading_options(*, on_unsupported: Literal["raise", "skip"]) -> Callable[[Command], Command]:
@@ -72,7 +87,7 @@ def reading_options(*, on_unsupported: Literal["raise", "skip"]) -> Callable[[Co
             ),
         ):
             command = option(command)
-        return command
+        return access_options(command)
 
     return add
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from manifestry.cli.arguments import common_options
+from manifestry.cli.arguments import access_options, common_options
 from manifestry.cli.completion import files
 from manifestry.cli.output import Output, pass_output
 from manifestry.errors import ManifestryError
 from manifestry.formats.detection import detect
 from manifestry.formats.loading import installed_formats
+from manifestry.storage.access import Access
 from manifestry.storage.source import Source
 
 __all__ = ["command"]
@@ -19,14 +20,20 @@ __all__ = ["command"]
 
 @click.command("identify", short_help="Which format sources have.")
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True, shell_complete=files)
+@access_options
 @common_options
 @click.pass_context
 @pass_output
-def command(output: Output, context: click.Context, sources: tuple[str, ...]) -> None:
+def command(
+    output: Output, context: click.Context, sources: tuple[str, ...], allow: tuple[str, ...] | None, untrusted: bool
+) -> None:
     """Say which format each source has, without parsing it.
+
+    What sources point at is not looked at; --allow and --untrusted are taken, and change nothing.
 
     The exit code is that of the first source of which it cannot be said.
     """
+    Access.of(allow, untrusted=untrusted)  # a prefix that is none is an error here as well
     found, code = [], 0
     for source in sources:
         result, failed = _identify(source)

@@ -22,7 +22,7 @@ from manifestry.errors import ManifestryError, OptionError
 from manifestry.formats.report import pluralise
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.reading import parse_source, with_selection
+from manifestry.reading import parse_isolated, parse_source, trusting, with_selection
 from manifestry.storage.source import Source
 
 __all__ = ["command"]
@@ -55,6 +55,8 @@ def command(
     exclude: tuple[str, ...],
     on_unsupported: Literal["raise", "skip"],
     limits: Limits,
+    allow: tuple[str, ...] | None,
+    untrusted: bool,
     attributes: bool,
     short: bool,
     chunks: str | None,
@@ -71,10 +73,12 @@ def command(
       manifestry inspect granule.nc --attributes --include 'sst*'
       manifestry inspect --short archive/*.nc > archive.jsonl
     """
-    options = with_selection(named_values(oo, "--oo"), include, exclude)
+    options = with_selection(named_values(oo, "--oo"), include, exclude) | trusting(allow, untrusted=untrusted)
 
     def parsed(source: Source) -> VirtualGroup:
-        return parse_source(source, source_format, on_unsupported, options, limits=limits)
+        # A library that dies on a stranger's file takes another process with it, not this one.
+        parse = parse_isolated if untrusted or source.local_path is None else parse_source
+        return parse(source, source_format, on_unsupported, options, limits=limits)
 
     if short:
         if output.json or attributes or chunks is not None or html is not None:

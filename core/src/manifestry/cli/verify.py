@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from manifestry.cli.arguments import common_options, parse_samples
+from manifestry.cli.arguments import access_options, common_options, parse_samples
 from manifestry.cli.completion import files, readable_formats
 from manifestry.cli.output import Output, pass_output
 
@@ -33,7 +33,7 @@ __all__ = ["command"]
     callback=parse_samples,
     help="How many chunks of each array to compare.",
 )
-@click.option("--allow", metavar="PREFIX", multiple=True, help="Sources that may be looked at. Repeatable.")
+@access_options
 @common_options
 @click.pass_context
 @pass_output
@@ -43,7 +43,8 @@ def command(
     target: str,
     target_format: str | None,
     samples: int | Literal["all"],
-    allow: tuple[str, ...],
+    allow: tuple[str, ...] | None,
+    untrusted: bool,
 ) -> None:
     """Compare an output with its sources, read by the library of their own format where there is one.
 
@@ -52,7 +53,7 @@ def command(
     """
     from manifestry.verification import verify  # noqa: PLC0415 it imports zarr, which `manifestry --help` does not need
 
-    report = verify(target, samples=samples, format=target_format, allow=allow or None)
+    report = verify(target, samples=samples, format=target_format, allow=allow, untrusted=untrusted)
     if output.json:
         output.document("verify", {"report": report.to_json()})
     else:

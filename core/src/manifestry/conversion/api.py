@@ -27,6 +27,7 @@ from manifestry.model.tree import VirtualGroup
 from manifestry.parallel import ExecutorLike
 from manifestry.progress import Progress, SilentProgress
 from manifestry.reading import with_selection
+from manifestry.storage.access import Access
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
 from manifestry.writing import output_state
@@ -69,6 +70,9 @@ def convert(
     verify: int | Literal["all"] | None = None,
     limits: Limits | None = None,
     allow_signed_urls: bool = False,
+    allow: Sequence[str] | None = None,
+    untrusted: bool = False,
+    isolate: bool = False,
     progress: Progress | None = None,
 ) -> ConvertReport:
     r"""Convert sources into one virtual store.
@@ -137,6 +141,11 @@ def convert(
         What sources may make us allocate, and what may be copied.
     allow_signed_urls
         As for `manifestry.write`.
+    allow, untrusted
+        Which other files the sources, and an output that is continued, may point at, as for `manifestry.parse`.
+    isolate
+        Parse sources that are remote or untrusted in a process of their own, as `manifestry.parse` does; the command
+        line does so. Workers that are processes are others in any case.
     progress
         Receives how far the run has come.
 
@@ -171,7 +180,8 @@ def convert(
         raise OptionError(
             "sort and on_duplicate need a concat_dim: the dimension whose coordinate is meant (--concat-dim)"
         )
-    registry = StoreRegistry.of(stores)
+    access = None if allow is None and not untrusted else Access.of(allow, untrusted=untrusted)
+    registry = StoreRegistry.of(stores, access)
     rules = tuple(CoordinateRule.parse(text) for text in coords)
     job = BatchJob(
         format=format,
@@ -184,6 +194,7 @@ def convert(
         combine=_with_stack(CombineOptions.of(combine), stack),
         stores=registry,
         on_error=on_error,
+        isolate=isolate,
     )
     place = Target.of(os.fspath(target) if isinstance(target, os.PathLike) else target, group, registry)
     if verify is not None and place.object is not None:

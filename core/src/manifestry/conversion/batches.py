@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set as AbstractSet
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from multiprocessing import parent_process
 from typing import Any, Literal
 
 import msgspec
@@ -20,12 +21,14 @@ from manifestry.conversion.report import SourceReport
 from manifestry.errors import IncompatibleArraysError, ManifestryError, OptionError
 from manifestry.formats.contracts import OnUnsupported
 from manifestry.formats.detection import detect
+from manifestry.formats.isolation import limited_time
 from manifestry.formats.loading import installed_formats
 from manifestry.formats.plugin_errors import PluginBoundary
 from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.reading import parse_source
+from manifestry.parallel.processes import is_worker
+from manifestry.reading import parse_isolated, parse_source
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 
@@ -97,6 +100,8 @@ class BatchJob:
         Object stores by URL prefix.
     on_error
         Whether a source that fails fails the run.
+    isolate
+        Whether sources that are remote or untrusted are parsed in a process of their own, in place of the main one.
     continued
         Trees are added to an output that is there, and that says what they must be like.
     """
@@ -110,6 +115,7 @@ class BatchJob:
     combine: CombineOptions
     stores: StoreRegistry
     on_error: OnError = "raise"
+    isolate: bool = False
     continued: bool = False
     others: tuple[str, ...] = ()
 
@@ -201,7 +207,12 @@ class BatchJob:
     def parse(self, url: str, kept: Kept | None = None) -> VirtualGroup:
         """The prepared tree of one source, or what is kept of it."""
         source = Source.at(url, self.stores)
-        tree = parse_source(source, self.format, self.on_unsupported, self.options, limits=self.limits)
+        foreign = source.local_path is None or self.stores.access.untrusted
+        if self.isolate and foreign and parent_process() is None:  # workers are others already
+            tree = parse_isolated(source, self.format, self.on_unsupported, self.options, limits=self.limits)
+        else:
+            with limited_time() if is_worker() else nullcontext():
+                tree = parse_source(source, self.format, self.on_unsupported, self.options, limits=self.limits)
         tree = self.preparation.apply(tree, url)
         if kept is None or self.dim is None:
             return tree

@@ -7,7 +7,7 @@ was copied would be missing. A file that is named by references alone is parsed:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -170,9 +170,20 @@ def _report_by_references(
 
 
 def read_existing(
-    target: Target, fmt: str, formats: FormatRegistry, options: Mapping[str, Any], dim: str | None
+    target: Target,
+    fmt: str,
+    formats: FormatRegistry,
+    options: Mapping[str, Any],
+    dim: str | None,
+    *,
+    given: Collection[str] = (),
 ) -> Existing:
     """The output at a target, as a writer with these options would continue it.
+
+    Parameters
+    ----------
+    given
+        URLs of sources that the caller names: the output may point at them, and at what is in their directories.
 
     Raises
     ------
@@ -184,6 +195,8 @@ def read_existing(
             f"continuing an output of the format {fmt}", str(target), "give the path or URL of an Icechunk repository"
         )
     source = Source.at(target.url, target.stores)
+    places = {*given, *(url.partition("?")[0].rpartition("/")[0] + "/" for url in given)}
+    source = source.with_access(source.registry.access.naming(places))
     state = output_state(target, fmt, options, dim, formats)
     if state is None and (_knows_states(fmt, formats) or not (source.is_prefix or source.exists())):
         return Existing()

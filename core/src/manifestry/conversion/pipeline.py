@@ -233,7 +233,10 @@ class Run:
         """Look at the output, and leave out the sources that it holds."""
         with self.timing("look"):
             output = self.output
-            existing = read_existing(output.target, output.format, installed_formats(), output.options, self.job.dim)
+            given = {relocate_url(url, output.relocate) for url in self.urls}
+            existing = read_existing(
+                output.target, output.format, installed_formats(), output.options, self.job.dim, given=given
+            )
         if existing.tree is None:
             if must_exist:
                 self.output.mode = Mode.APPEND  # the writer says that there is nothing

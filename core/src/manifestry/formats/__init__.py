@@ -8,6 +8,7 @@
 `options`        typed options: one definition for Python, the command line and the docs
 `loading`        finding plugins, isolated from each other
 `plugin_errors`  the one place where whatever foreign code raises is caught
+`isolation`      work in a process of its own, with limits
 `detection`      which format a source has
 `opening`        the line of Python that opens what was written
 `report`         WriteReport: what was written

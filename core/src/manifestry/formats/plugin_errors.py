@@ -23,9 +23,12 @@ class PluginBoundary:
         ``"Type: message"`` of what was raised, or ``""``.
     trace
         The full traceback, or ``""``.
+    error
+        What was raised, or None.
     """
 
     def __init__(self) -> None:
+        self.error: Exception | None = None
         self.reason = ""
         self.trace = ""
 
@@ -42,6 +45,7 @@ class PluginBoundary:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
+        self.error = error
         self.reason = describe_error(error)
         self.trace = "".join(traceback.format_exception(error))
         return True

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,23 @@ from numpy.typing import NDArray
 
 from manifestry.errors import IncompatibleArraysError, ManifestError, one_line, translated
 
-__all__ = ["FileMerger", "FileTable", "SourceFile", "relocate_url"]
+__all__ = ["FileMerger", "FileTable", "NamedBy", "SourceFile", "relocate_url"]
 
 UNKNOWN_SIZE = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NamedBy(IntEnum):
+    """Who named a source object, and so how far a request for it may lead; the larger, the less far."""
+
+    CALLER = 0
+    """Whoever called us: wherever the server sends us."""
+
+    TRUSTED = 1
+    """A document, on its own host or where the caller allows it: redirects lead to that host and to public ones."""
+
+    STRANGER = 2
+    """A document, elsewhere: as `TRUSTED`, and the host itself must be a public one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +48,15 @@ class SourceFile:
         Entity tag as the store gives it, or None.
     last_modified
         Time zone aware time of the last change, or None. Kept to the microsecond.
+    named_by
+        Who named it; two descriptions of an object are equal whoever did.
     """
 
     url: str
     size: int | None = None
     etag: str | None = None
     last_modified: datetime | None = None
+    named_by: NamedBy = field(default=NamedBy.CALLER, compare=False, repr=False)
 
 
 class FileTable(Sequence[SourceFile]):
@@ -55,21 +72,23 @@ class FileTable(Sequence[SourceFile]):
     Columns rather than objects: an archive of one file per chunk has as many files as chunks.
     """
 
-    __slots__ = ("etags", "modified", "sizes", "urls")
+    __slots__ = ("etags", "modified", "named_by", "sizes", "urls")
 
     urls: tuple[str, ...]
     sizes: NDArray[np.int64]  # bytes, UNKNOWN_SIZE where not known
     etags: tuple[str | None, ...]
     modified: NDArray[np.datetime64]  # microseconds UTC, NaT where not known
+    named_by: NDArray[np.uint8]  # values of `NamedBy`
 
     def __init__(self, files: Iterable[SourceFile] = ()) -> None:
         rows = list(files)
         _fill(
             self,
-            tuple(f.url for f in rows),
-            np.array([UNKNOWN_SIZE if f.size is None else f.size for f in rows], "i8"),
-            tuple(f.etag for f in rows),
-            np.array([_to_datetime64(f.last_modified) for f in rows], "M8[us]"),
+            urls=tuple(f.url for f in rows),
+            sizes=np.array([UNKNOWN_SIZE if f.size is None else f.size for f in rows], "i8"),
+            etags=tuple(f.etag for f in rows),
+            modified=np.array([_to_datetime64(f.last_modified) for f in rows], "M8[us]"),
+            named_by=np.array([f.named_by for f in rows], "u1"),
         )
 
     @classmethod
@@ -79,9 +98,10 @@ class FileTable(Sequence[SourceFile]):
         sizes: NDArray[np.int64],
         etags: tuple[str | None, ...],
         modified: NDArray[np.datetime64],
+        named_by: NDArray[np.uint8],
     ) -> FileTable:
         table = cls.__new__(cls)
-        _fill(table, urls, sizes, etags, modified)
+        _fill(table, urls=urls, sizes=sizes, etags=etags, modified=modified, named_by=named_by)
         return table
 
     def __len__(self) -> int:
@@ -96,6 +116,7 @@ class FileTable(Sequence[SourceFile]):
             None if size == UNKNOWN_SIZE else size,
             self.etags[index],
             None if np.isnat(when) else when.item().replace(tzinfo=UTC),
+            NamedBy(self.named_by[index]),
         )
 
     def __iter__(self) -> Iterator[SourceFile]:
@@ -119,13 +140,14 @@ class FileTable(Sequence[SourceFile]):
         return f"<FileTable of {len(self)}: {shown}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FileTable._make, (self.urls, np.array(self.sizes), self.etags, np.array(self.modified))
+        columns = (self.urls, np.array(self.sizes), self.etags, np.array(self.modified), np.array(self.named_by))
+        return FileTable._make, columns
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory held, the text of the URLs included."""
         texts = sum(map(sys.getsizeof, self.urls)) + sum(sys.getsizeof(e) for e in self.etags if e is not None)
-        return texts + 16 * len(self) + self.sizes.nbytes + self.modified.nbytes
+        return texts + 16 * len(self) + self.sizes.nbytes + self.modified.nbytes + self.named_by.nbytes
 
     def take(self, rows: NDArray[np.integer[Any]]) -> FileTable:
         """The table of some rows, in the order given."""
@@ -135,7 +157,12 @@ class FileTable(Sequence[SourceFile]):
             self.sizes[rows],
             tuple(self.etags[i] for i in picked),
             self.modified[rows],
+            self.named_by[rows],
         )
+
+    def named(self, by: NDArray[np.uint8]) -> FileTable:
+        """The same files, named by others: one value of `NamedBy` for each."""
+        return FileTable._make(self.urls, self.sizes, self.etags, self.modified, by)
 
     def relocate(self, prefixes: Mapping[str, str]) -> FileTable:
         """The same files under other URLs: the longest matching prefix of each is replaced.
@@ -153,9 +180,9 @@ class FileTable(Sequence[SourceFile]):
             raise ManifestError(f"relocating would give two files the same URL: {_first_twice(urls)}")
         moved = np.array([new != old for new, old in zip(urls, self.urls, strict=True)], bool)
         etags = tuple(None if gone else etag for gone, etag in zip(moved.tolist(), self.etags, strict=True))
-        return FileTable._make(
-            urls, np.array(self.sizes), etags, np.where(moved, np.datetime64("NaT", "us"), self.modified)
-        )
+        modified = np.where(moved, np.datetime64("NaT", "us"), self.modified)
+        by = np.where(moved, NamedBy.CALLER, self.named_by).astype("u1")  # the prefix is the caller's
+        return FileTable._make(urls, np.array(self.sizes), etags, modified, by)
 
     def same_rows(self, other: FileTable, mine: NDArray[np.uint32], theirs: NDArray[np.uint32]) -> bool:
         """Whether rows of this table are the same files as as many rows of another."""
@@ -180,6 +207,7 @@ class FileTable(Sequence[SourceFile]):
             return _chain(tables)
         rows: dict[str, int] = {}
         where: list[tuple[int, int]] = []
+        by: list[int] = []
         maps = []
         for t, table in enumerate(tables):
             new = np.empty(len(table), "u4")
@@ -187,8 +215,10 @@ class FileTable(Sequence[SourceFile]):
                 row = rows.setdefault(url, len(where))
                 if row == len(where):
                     where.append((t, i))
+                    by.append(int(table.named_by[i]))
                 elif tables[where[row][0]][where[row][1]] != table[i]:
                     raise ValueError(f"{url} changed while it was being read: its size, etag or time differ")
+                by[row] = min(by[row], int(table.named_by[i]))  # what the caller named may be read anyway
                 new[i] = row
             maps.append(new)
         merged = FileTable._make(
@@ -196,6 +226,7 @@ class FileTable(Sequence[SourceFile]):
             np.array([tables[t].sizes[i] for t, i in where], "i8"),
             tuple(tables[t].etags[i] for t, i in where),
             np.array([tables[t].modified[i] for t, i in where], "M8[us]"),
+            np.array(by, "u1"),
         )
         return merged, maps
 
@@ -231,23 +262,27 @@ def _chain(tables: Sequence[FileTable]) -> tuple[FileTable, list[NDArray[np.uint
         np.concatenate([table.sizes for table in tables]),
         tuple(etag for table in tables for etag in table.etags),
         np.concatenate([table.modified for table in tables]),
+        np.concatenate([table.named_by for table in tables]),
     )
     return chained, [whole[end - len(table) : end] for end, table in zip(ends, tables, strict=True)]
 
 
 def _fill(
     table: FileTable,
+    *,
     urls: tuple[str, ...],
     sizes: NDArray[np.int64],
     etags: tuple[str | None, ...],
     modified: NDArray[np.datetime64],
+    named_by: NDArray[np.uint8],
 ) -> None:
     """Set the columns of a new table and freeze them."""
     if len(set(urls)) != len(urls):
         raise ValueError(f"a file table must list each URL once; this one occurs twice: {_first_twice(urls)}")
     sizes.flags.writeable = False
     modified.flags.writeable = False
-    table.urls, table.sizes, table.etags, table.modified = urls, sizes, etags, modified
+    named_by.flags.writeable = False
+    table.urls, table.sizes, table.etags, table.modified, table.named_by = urls, sizes, etags, modified, named_by
 
 
 def _first_twice(urls: Sequence[str]) -> str:

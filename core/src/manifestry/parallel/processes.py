@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from threading import Thread
-from typing import Any
+from threading import Event, Thread
+from typing import Any, Final
 
+from manifestry.formats.isolation import limit_memory
 from manifestry.parallel.workers import Workers
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "is_worker"]
+
+_WORKER: Final = Event()
 
 
 class Processes(Workers):
@@ -73,12 +76,20 @@ def _holding_back_interrupts() -> Iterator[None]:
 def _begin() -> None:
     """Ctrl-C goes to every process of a terminal: this one ends silently, the one that started it reports.
 
-    And it ends when that one is gone, which may not have had the time to say so (``kill -9``, no memory left).
+    And it ends when that one is gone, which may not have had the time to say so (``kill -9``, no memory left). A source
+    that makes it take too much memory is refused, as long as that is seen.
     """
     Thread(target=_end_with_parent, daemon=True).start()
+    limit_memory()
+    _WORKER.set()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def is_worker() -> bool:
+    """Whether this process is one of a pool of ours, which is replaced when it ends."""
+    return _WORKER.is_set()
 
 
 def _end_with_parent() -> None:

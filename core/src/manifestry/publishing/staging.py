@@ -154,7 +154,8 @@ class StagedFile(_Staged):
         if self._claim is not None:
             self._claim.release()
         if self._staged is not None:
-            self._staged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # on a file system that is read-only, even where it was never made
+                self._staged.unlink()
             if self._place is None:
                 shutil.rmtree(self._staged.parent, ignore_errors=True)
             self._staged = None

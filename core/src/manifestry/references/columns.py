@@ -72,7 +72,10 @@ class LocationTable:
             A file is not there.
         """
         with ThreadPoolExecutor(_MAX_CONCURRENT) as pool:
-            return list(pool.map(lambda row: Source.at(self.urls[row], stores).size, rows))
+            return list(pool.map(lambda row: self._source(self.urls[row], stores).size, rows))
+
+    def _source(self, url: str, stores: StoreRegistry) -> Source:
+        return Source.at(url, stores, named_by=self.policy.named_by(url))
 
     def table(self) -> FileTable:
         """The file table of all rows."""

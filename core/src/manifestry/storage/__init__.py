@@ -9,7 +9,9 @@
 `blocks`        a seekable reader with a random-access block cache
 `errors`        the store library's exceptions as `SourceError`, and which of them may pass
 `retrying`      requests that are tried again, and for how long
+`access`        what a caller allows documents to point at
 `policy`        what a document that points at other files may point at
+`redirects`     where servers send us for what a document names
 `settings`      what readers have to be told of a store that is no secret
 `hosts`         which hosts are not public, and where dots in paths lead
 ==============  ==========================================================================

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import posixpath
+import socket
 import unicodedata
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from manifestry.storage.urls import split_url
 
-__all__ = ["is_private", "without_dots"]
+__all__ = ["is_private", "looked_up_private", "without_dots"]
+
+_TRANSLATED: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
+"""Addresses whose last four bytes are an IPv4 address that they lead to."""
 
 
 def is_private(url: str) -> bool:
@@ -23,11 +28,38 @@ def is_private(url: str) -> bool:
     if "\\" in url or not host.isprintable() or any(c in host for c in " /?#@%"):
         return True
     try:
-        return not ipaddress.ip_address(host).is_global
+        return not _is_public(host)
     except ValueError:
         pass
     numeric = host.replace(".", "").replace("x", "").isalnum() and host.rpartition(".")[2][:1].isdecimal()
     return numeric or "." not in host or host.endswith((".local", ".internal", ".localhost", ".home.arpa", ".lan"))
+
+
+def looked_up_private(url: str) -> bool:
+    """Whether the name of the host of an http URL stands for an address that is not public; not, if nobody knows it."""
+    try:
+        found = socket.getaddrinfo(urlsplit(url).hostname or "", None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False  # then no connection to it can be made either, or a proxy knows it
+    return not all(_is_public(str(address[4][0]).partition("%")[0]) for address in found)
+
+
+def _is_public(address: str) -> bool:
+    """Whether an IP address is a public one, and the one that is inside it too.
+
+    Raises
+    ------
+    ValueError
+        It is no address.
+    """
+    known = ipaddress.ip_address(address)
+    if isinstance(known, ipaddress.IPv6Address):
+        inner = known.ipv4_mapped or known.sixtofour or (known.teredo or (None, None))[1]
+        if any(known in network for network in _TRANSLATED):
+            inner = ipaddress.IPv4Address(int(known) & 0xFFFF_FFFF)
+        if inner is not None and not inner.is_global:
+            return False
+    return known.is_global and not known.is_multicast
 
 
 def without_dots(url: str) -> str | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,15 @@ from manifestry.model.files import SourceFile
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import retry
 
-__all__ = ["file_from_metadata", "file_from_status", "files_below", "list_objects", "read_at"]
+__all__ = [
+    "file_from_metadata",
+    "file_from_status",
+    "files_below",
+    "list_objects",
+    "open_regular",
+    "read_at",
+    "read_ranges",
+]
 
 
 def file_from_metadata(url: str, meta: Any) -> SourceFile:
@@ -64,6 +75,39 @@ def list_objects(url: str, registry: StoreRegistry) -> Iterator[Any]:
     while (page := retry(url, registry.policy_of(url), next_page)) is not None:
         yield from page
         last = page[-1]["path"] if page else last
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor for reading a file of a disk: devices and pipes may have no end, or keep us waiting for it.
+
+    Raises
+    ------
+    OSError
+        It is another kind of file, or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_dev not in _devices_of_the_system():
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(str(path))
+    raise OSError(errno.EINVAL, "is no file of a disk")
+
+
+@cache
+def _devices_of_the_system() -> frozenset[int]:
+    """The devices of files that look regular and hold what is of this process and this machine."""
+    return frozenset(os.stat(place).st_dev for place in ("/proc", "/sys") if os.path.ismount(place))
+
+
+def read_ranges(path: Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """The bytes of ranges of a local file; fewer only where the file ends."""
+    descriptor = open_regular(path)
+    try:
+        return [read_at(descriptor, start, stop) for start, stop in ranges]
+    finally:
+        os.close(descriptor)
 
 
 def read_at(descriptor: int, start: int, stop: int) -> bytes:

@@ -12,7 +12,10 @@ from urllib.parse import quote, unquote, urlsplit
 from obstore.store import HTTPStore, LocalStore, ObjectStore, from_url
 
 from manifestry.errors import OptionError, SourceError
+from manifestry.model.files import NamedBy
+from manifestry.storage.access import Access
 from manifestry.storage.errors import source_errors
+from manifestry.storage.redirects import Redirects
 from manifestry.storage.retrying import RetryPolicy
 from manifestry.storage.settings import StoreFacts
 from manifestry.storage.urls import canonical_url, local_path, split_url
@@ -70,24 +73,29 @@ class StoreRegistry:
     policy
         How long servers get that are busy or not there; for the stores from the environment. A given store keeps its
         own.
+    access
+        Which files documents may point at beyond the rule.
 
     Attributes
     ----------
-    policy
-        That policy.
+    policy, access
+        Those.
 
     Notes
     -----
     A pickled registry carries its stores, and so their credentials.
     """
 
-    def __init__(self, stores: Stores = None, policy: RetryPolicy | None = None) -> None:
+    def __init__(self, stores: Stores = None, policy: RetryPolicy | None = None, access: Access | None = None) -> None:
         self._given: dict[str, Any] = {}
         self._foreign: Any = None
         self._defaults: dict[str, Any] = {}
         self.policy = policy or RetryPolicy()
+        self.access = access or Access()
         if isinstance(stores, StoreRegistry):
             self.__dict__.update(stores.__getstate__() | ({"policy": policy} if policy else {}))
+            self.access = access or stores.access
+            self._defaults = stores.__dict__["_defaults"]  # and with them their connections
         elif isinstance(stores, Mapping):
             self._given = {_prefix(url): store for url, store in stores.items()}
         elif hasattr(stores, "resolve"):
@@ -96,14 +104,21 @@ class StoreRegistry:
             raise OptionError(
                 f"stores must be a mapping of URL prefix to store, or a registry, not {type(stores).__name__}"
             )
+        self._redirects = Redirects(self.allows)
 
     @classmethod
-    def of(cls, stores: Stores) -> StoreRegistry:
-        """The registry that a caller gave, or one of the stores that a caller gave."""
-        return stores if isinstance(stores, StoreRegistry) else cls(stores)
+    def of(cls, stores: Stores, access: Access | None = None) -> StoreRegistry:
+        """The registry that a caller gave, or one of the stores that a caller gave; with another access, a copy."""
+        if isinstance(stores, StoreRegistry) and access in (None, stores.access):
+            return stores
+        return cls(stores, access=access)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_defaults": {}}
+        return {name: value for name, value in self.__dict__.items() if name != "_redirects"} | {"_defaults": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._redirects = Redirects(self.allows)
 
     def __eq__(self, other: object) -> bool:
         """Whether both were given equal stores under equal prefixes; those from the environment do not count."""
@@ -117,6 +132,29 @@ class StoreRegistry:
     def serves(self, url: str) -> bool:
         """Whether one of the caller's stores covers a canonical URL."""
         return self._resolve_given(url) is not None
+
+    def allows(self, url: str) -> bool:
+        """Whether the caller lets documents point at a canonical URL whatever the rule says: by a prefix or a store."""
+        return self.access.covers(url) or self.serves(url)
+
+    def named_by(self, document: str, url: str) -> NamedBy:
+        """Who named a canonical URL that stands in a document."""
+        if url in self.access.named:
+            return NamedBy.CALLER
+        near = split_url(url)[0] == split_url(document)[0] or self.allows(url)
+        return NamedBy.TRUSTED if near else NamedBy.STRANGER
+
+    def destination(self, url: str, by: NamedBy) -> str:
+        """Where the bytes of a canonical URL are: where its server sends us to, if we may go there. Asks the server.
+
+        Raises
+        ------
+        SourceError
+            We may not.
+        """
+        if by is NamedBy.CALLER or not url.startswith("http") or self.serves(url):
+            return url
+        return self._redirects.destination(url, by)
 
     def local_path(self, url: str) -> Path | None:
         """The path of a canonical URL in the local file system, None where there is none or a given store serves it."""

@@ -6,19 +6,27 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from obstore import exceptions as obs
 from obstore.store import HTTPStore
 
 from manifestry.errors import SourceError, one_line
-from manifestry.model.files import SourceFile
+from manifestry.model.files import NamedBy, SourceFile
+from manifestry.storage.access import Access
 from manifestry.storage.blocks import BlockReader
 from manifestry.storage.errors import Fault, fault_of, source_errors
-from manifestry.storage.objects import file_from_metadata, file_from_status, files_below, list_objects, read_at
+from manifestry.storage.objects import (
+    file_from_metadata,
+    file_from_status,
+    files_below,
+    list_objects,
+    open_regular,
+    read_ranges,
+)
 from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.retrying import retry
 from manifestry.storage.side_by_side import read_side_by_side
@@ -53,6 +61,8 @@ class Source:
     local_path
         Path in the local file system when the object is read from there, else None. Format libraries that want a file
         can open it directly.
+    named_by
+        Who named the object, and so how far its server may redirect us.
 
     Notes
     -----
@@ -71,6 +81,7 @@ class Source:
     """
 
     _head = b""
+    named_by = NamedBy.CALLER
 
     def __init__(self, location: str | os.PathLike[str], stores: Stores = None) -> None:
         self.url = canonical_url(location)
@@ -78,23 +89,38 @@ class Source:
         self.local_path = self.registry.local_path(self.url)
 
     @classmethod
-    def at(cls, url: str, registry: StoreRegistry, known: SourceFile | None = None) -> Source:
+    def at(
+        cls,
+        url: str,
+        registry: StoreRegistry,
+        known: SourceFile | None = None,
+        *,
+        named_by: NamedBy = NamedBy.CALLER,
+    ) -> Source:
         """The source at a URL that is canonical already: nothing in it is decoded once more.
 
         With `known`, the object is taken to be what it was then, and not asked for its size.
         """
         source = cls.__new__(cls)
+        source.named_by = named_by if known is None else known.named_by
         if known is not None and known.size is not None:
             source.file = known
         source.url, source.registry = url, registry
         source.local_path = registry.local_path(url)
         return source
 
+    def with_access(self, access: Access) -> Source:
+        """The same source, which may point at other files as the caller says; what is known of it stays known."""
+        other = Source.__new__(Source)
+        other.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_location"})
+        other.registry = StoreRegistry.of(self.registry, access)
+        return other
+
     def __repr__(self) -> str:
         return f"<Source {one_line(self.url)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Source.at, (self.url, self.registry)
+        return _at, (self.url, self.registry, self.named_by)
 
     @property
     def name(self) -> str:
@@ -106,7 +132,7 @@ class Source:
 
     @cached_property
     def _location(self) -> tuple[Any, str]:
-        return self.registry.resolve(self.url)
+        return self.registry.resolve(self.registry.destination(self.url, self.named_by))
 
     @property
     def store(self) -> Any:
@@ -128,12 +154,15 @@ class Source:
             There is no such object, or it may not be read.
         """
         if self.local_path is None:
-            return file_from_metadata(self.url, self._ask(self._head_request))
+            return self._described(self._ask(self._head_request))
         with source_errors(self.url):
             status = os.stat(self.local_path)
             if self.local_path.is_dir():
                 raise IsADirectoryError(self.url)
-            return file_from_status(self.url, status)
+            return replace(file_from_status(self.url, status), named_by=self.named_by)
+
+    def _described(self, meta: Any) -> SourceFile:
+        return replace(file_from_metadata(self.url, meta), named_by=self.named_by)
 
     def _ask[T](self, ask: Callable[[], T]) -> T:
         """What the store answers, tried again as the registry says."""
@@ -196,7 +225,7 @@ class Source:
                 if "range" not in str(error.__cause__).lower():
                     raise
             else:
-                file = file_from_metadata(self.url, meta)
+                file = self._described(meta)
                 if len(data) == min(REMOTE_HEAD_BYTES, meta["size"]):
                     self.file = file
                     return data
@@ -245,7 +274,7 @@ class Source:
             parts = read_side_by_side(ranges, coalesce, lambda some: self._fetch_remote(some, coalesce))
         else:
             with source_errors(self.url):
-                parts = _read_file(self.local_path, ranges)
+                parts = read_ranges(self.local_path, ranges)
         for (start, stop), data in zip(ranges, parts, strict=True):
             if len(data) != stop - start:
                 raise SourceError(
@@ -281,7 +310,7 @@ class Source:
         """A seekable binary reader: the file itself when it is local, else one with a random-access block cache."""
         if self.local_path is not None:
             with source_errors(self.url):
-                return self.local_path.open("rb")
+                return os.fdopen(open_regular(self.local_path), "rb")
         return cast("BinaryIO", io.BufferedReader(self.blocks(block_size=block_size), buffer_size=block_size))
 
     def blocks(self, *, block_size: int = 64 << 10, max_blocks: int = 4096) -> BlockReader:
@@ -294,7 +323,8 @@ class Source:
 
     def resolve(self, reference: str) -> Source:
         """The source that a document at this URL points at: a URL, an absolute path, or a path beside it."""
-        return Source.at(join_url(self.url, reference), self.registry)
+        url = join_url(self.url, reference)
+        return Source.at(url, self.registry, named_by=self.registry.named_by(self.url, url))
 
     @cached_property
     def is_prefix(self) -> bool:
@@ -344,7 +374,12 @@ class Source:
 
     def child(self, name: str) -> Source:
         """The object or prefix of a relative name below this prefix."""
-        return Source.at(f"{self.url.rstrip('/')}/{name}", self.registry)
+        return Source.at(f"{self.url.rstrip('/')}/{name}", self.registry, named_by=self.named_by)
+
+
+def _at(url: str, registry: StoreRegistry, named_by: NamedBy) -> Source:
+    """How a pickled source is made again."""
+    return Source.at(url, registry, named_by=named_by)
 
 
 def _is_obstore(store: Any) -> bool:
@@ -361,11 +396,3 @@ def _is_there(ask: Callable[[], object]) -> bool:
             return False
         raise
     return True
-
-
-def _read_file(path: Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        return [read_at(descriptor, start, stop) for start, stop in ranges]
-    finally:
-        os.close(descriptor)

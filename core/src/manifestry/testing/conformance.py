@@ -10,6 +10,9 @@ Name the subclass ``Test…``, say which format it tests and give the files or t
             path.write_bytes(...)
             yield ParserCase(path, {"t": np.array(...)})
 
+        def make_pointers(self, directory, url):
+            return ()  # no GRIB file names another file
+
 
     class TestCatalog(WriterTests):
         format = "catalog"
@@ -23,6 +26,8 @@ For plain ``assert`` messages in these classes, ``pytest.register_assert_rewrite
 
 from manifestry.testing.comparing import assert_identical
 from manifestry.testing.parser_tests import ParserCase, ParserTests
+from manifestry.testing.refusing import refuses
+from manifestry.testing.stranger_tests import Pointer
 from manifestry.testing.writer_tests import Found, WriterTests
 
-__all__ = ["Found", "ParserCase", "ParserTests", "WriterTests", "assert_identical"]
+__all__ = ["Found", "ParserCase", "ParserTests", "Pointer", "WriterTests", "assert_identical", "refuses"]

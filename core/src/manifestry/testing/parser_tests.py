@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import zarr
 
-from manifestry.errors import ManifestryError, OptionError, PluginError
+from manifestry.errors import OptionError
 from manifestry.formats.descriptors import Capability
 from manifestry.formats.detection import matches
 from manifestry.formats.loading import Entry, installed_formats
@@ -26,7 +26,9 @@ from manifestry.model.validation import validate_tree
 from manifestry.reading import parse
 from manifestry.storage.source import Source
 from manifestry.testing.comparing import Values, assert_identical
+from manifestry.testing.refusing import refusal
 from manifestry.testing.servers import range_server
+from manifestry.testing.stranger_tests import StrangerTests
 from manifestry.views import open_store
 from manifestry.zarr_documents.v3 import array_document, group_document
 
@@ -65,7 +67,7 @@ class ParserCase:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-class ParserTests(ABC):
+class ParserTests(StrangerTests, ABC):
     """Tests of a parser that is installed.
 
     Attributes
@@ -203,10 +205,8 @@ class ParserTests(ABC):
         """The most bytes that parsing allocated at once; what it raises must be a refusal, and what it gives valid."""
         tracemalloc.start()
         try:
-            validate_tree(self.parse(case, copy, on_unsupported="skip"))
-        except ManifestryError as error:
-            if isinstance(error, PluginError):
-                raise  # the parser crashed
+            with refusal():
+                validate_tree(self.parse(case, copy, on_unsupported="skip"))
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()

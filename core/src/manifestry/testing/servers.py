@@ -47,6 +47,8 @@ class RangeServer:
         Seconds that every answer waits.
     drip
         Seconds that every kilobyte of a body waits.
+    redirects
+        Paths, or URLs of other servers, to send requests on to (302), by path.
     statuses
         Statuses to answer with instead, by path (403, 503, ...).
     fault
@@ -62,6 +64,7 @@ class RangeServer:
     objects: dict[str, bytes]
     latency: float = 0.0
     drip: float = 0.0
+    redirects: dict[str, str] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     fault: Callable[[str, str, str], int | None] | None = None
     head: bool = True
@@ -185,6 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _find(self, state: RangeServer) -> tuple[int, bytes, dict[str, str]]:
         if self.path in state.statuses:
             return state.statuses[self.path], b"", {}
+        if self.path in state.redirects:
+            return HTTPStatus.FOUND, b"", {"Location": state.redirects[self.path]}
         if self.command == "HEAD" and not state.head:
             return HTTPStatus.METHOD_NOT_ALLOWED, b"", {}
         whole = state.objects.get(self.path)

@@ -22,6 +22,8 @@ from manifestry.model.attributes import Attributes
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.model.validation import validate_tree
+from manifestry.reading import marked
+from manifestry.storage.access import Access
 from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.registry import Stores
 from manifestry.storage.source import Source
@@ -48,6 +50,7 @@ def verify(
     format: str | None = None,  # noqa: A002 the field's word, and only a keyword
     stores: Stores = None,
     allow: Sequence[str] | None = None,
+    untrusted: bool = False,
 ) -> VerifyReport:
     """Compare an output with the sources that it was made from.
 
@@ -70,6 +73,8 @@ def verify(
     allow
         URL prefixes of sources that may be looked at. Without it, an output on a server may name sources on its own host,
         in its own bucket and in `stores`; one on this computer local files, object stores and public hosts.
+    untrusted
+        An output on this computer came from elsewhere: it may name sources beside and below it, and in `stores`.
 
     Raises
     ------
@@ -79,7 +84,9 @@ def verify(
         It does not say what it was made from.
     """
     source = target if isinstance(target, Source) else Source(target, stores)
-    return verify_source(source, samples, format, formats=installed_formats(), allow=allow)
+    if allow is not None or untrusted:
+        source = source.with_access(Access.of(allow, untrusted=untrusted))
+    return verify_source(source, samples, format, formats=installed_formats())
 
 
 def verify_source(
@@ -89,7 +96,6 @@ def verify_source(
     *,
     formats: FormatRegistry,
     options: Mapping[str, Any] | None = None,
-    allow: Sequence[str] | None = None,
     given: Collection[str] = (),
 ) -> VerifyReport:
     """As `verify`, with the formats that are known, and options of the parser that reads the output.
@@ -99,24 +105,21 @@ def verify_source(
     given
         URLs of sources that the caller named, which therefore may be read.
     """
+    source = source.with_access(source.registry.access.naming(given))
     if samples != "all" and samples < 1:
         raise OptionError(f"samples={samples!r} is not allowed; expected a positive number of chunks or 'all'")
     entry = detect(source, formats) if fmt is None else formats.parser(fmt)
-    own = dict(options or {})
-    if allow is not None and "allow" in entry.options_type().__struct_fields__:
-        own.setdefault("allow", tuple(allow))
-    tree = _read_output(source, entry, own)
+    tree = _read_output(source, entry, options or {})
     if not tree.provenance:
         raise UnsupportedFeatureError(
             "output without provenance", source.url, "only what manifestry wrote says what it was made from"
         )
-    policy = ReferencePolicy.of(source, allow, public_hosts=True)
+    policy = ReferencePolicy.of(source)
     for part in tree.provenance:  # whoever made the output wrote it: it is trusted no more than references are
         for url in part.sources.urls:
-            if url not in given:
-                policy.permit(url)
+            policy.permit(url)
     root = zarr.open_group(open_store(tree, stores=source.registry), mode="r")
-    with Origins(tree.provenance, source.registry, formats) as origins:
+    with Origins(tree.provenance, policy, formats) as origins:
         sources = origins.check()
         bad = {check.url for check in sources if check.status != "unchanged"}
         inherited = inherited_attributes(dict(tree.walk_arrays()))
@@ -135,7 +138,7 @@ def _read_output(source: Source, entry: Entry[ParserDescriptor], options: Mappin
     with PluginCall(f"{source.url}: the parser {entry.label} {entry.version}"):
         tree: VirtualGroup = entry.load().parse(source, own, context)
     validate_tree(tree)
-    return tree
+    return marked(tree, source)
 
 
 def _check(

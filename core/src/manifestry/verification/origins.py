@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
@@ -23,9 +24,10 @@ from manifestry.model.attributes import Attributes
 from manifestry.model.files import SourceFile
 from manifestry.model.provenance import Provenance
 from manifestry.model.tree import VirtualGroup
-from manifestry.reading import CommonOptions, parse_source
+from manifestry.reading import TRUST_OPTIONS, CommonOptions, parse_source
+from manifestry.storage.policy import ReferencePolicy
 from manifestry.storage.registry import StoreRegistry
-from manifestry.storage.source import Source
+from manifestry.verification.oracles import open_oracle
 from manifestry.verification.report import Oracle, SourceCheck
 from manifestry.views import open_store
 from manifestry.zarr_store.ranges import difference
@@ -49,15 +51,17 @@ class Origin:
         self,
         part: Provenance,
         file: SourceFile,
-        registry: StoreRegistry,
+        policy: ReferencePolicy,
         formats: FormatRegistry,
         opened: _OpenReaders,
     ) -> None:
         self.url = file.url
         self._opened = opened
-        self._part = part
+        # Whoever wrote the output wrote the options too: they do not say what the source may point at.
+        options = {name: value for name, value in part.options.items() if name not in TRUST_OPTIONS}
+        self._part = replace(part, options=options)
         self._file = file
-        self._source = Source.at(file.url, registry)
+        self._source = policy.source(file.url)
         self._formats = formats
         self._oracle = Oracle.NONE
 
@@ -95,7 +99,7 @@ class Origin:
             options = make_options(entry.options_type(), own, entry.descriptor.name)
             try:
                 with PluginCall(f"{self.url}: opening it with the library of {entry.label}"):
-                    return entry.load().open_native(self._source, options), Oracle.NATIVE
+                    return open_oracle(self._source, entry, options), Oracle.NATIVE
             except UnsupportedFeatureError:
                 pass  # the library is not installed, or cannot open this source: the second best oracle then
         return self._afresh, Oracle.PARSED_AFRESH
@@ -171,10 +175,10 @@ class _ParsedReader:
 class Origins:
     """All sources of an output; a context that closes what it opened."""
 
-    def __init__(self, provenance: Sequence[Provenance], registry: StoreRegistry, formats: FormatRegistry) -> None:
+    def __init__(self, provenance: Sequence[Provenance], policy: ReferencePolicy, formats: FormatRegistry) -> None:
         self._opened = _OpenReaders()
         self._parts = [
-            [Origin(part, file, registry, formats, self._opened) for file in part.sources] for part in provenance
+            [Origin(part, file, policy, formats, self._opened) for file in part.sources] for part in provenance
         ]
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
@@ -13,8 +13,9 @@ from xarray.backends import BackendEntrypoint
 
 from manifestry.errors import OptionError
 from manifestry.model.tree import VirtualGroup
-from manifestry.reading import parse_source
-from manifestry.storage.registry import Stores
+from manifestry.reading import parse_source, trusting
+from manifestry.storage.access import Access
+from manifestry.storage.registry import StoreRegistry, Stores
 from manifestry.storage.source import Source
 from manifestry.xarray_bridge.decoding import attributes_for_xarray
 from manifestry.xarray_bridge.naming import base_group, group_at, named_arrays
@@ -33,7 +34,7 @@ class ManifestryBackend(BackendEntrypoint):
     supports_groups: ClassVar[bool] = True
     open_dataset_parameters: ClassVar[tuple[str, ...]] = (
         "filename_or_obj", "drop_variables", "mask_and_scale", "decode_times", "concat_characters", "decode_coords",
-        "use_cftime", "decode_timedelta", "group", "format", "stores", "on_unsupported", "options",
+        "use_cftime", "decode_timedelta", "group", "format", "stores", "on_unsupported", "allow", "untrusted", "options",
     )  # fmt: skip
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:  # noqa: ARG002 xarray's signature
@@ -55,6 +56,8 @@ class ManifestryBackend(BackendEntrypoint):
         format: str | None = None,  # noqa: A002 as in manifestry.parse
         stores: Stores = None,
         on_unsupported: Any = "raise",
+        allow: Sequence[str] | None = None,
+        untrusted: bool = False,
         options: Mapping[str, Any] | None = None,
         **unknown: Any,
     ) -> xr.Dataset:
@@ -66,7 +69,7 @@ class ManifestryBackend(BackendEntrypoint):
             Path, URL, `Source`, or a tree that was parsed already.
         group
             Path of the group; of a pyramid without it, the level of highest resolution.
-        format, stores, on_unsupported
+        format, stores, on_unsupported, allow, untrusted
             As for `manifestry.parse`.
         options
             Options by name, as `manifestry.parse` takes them as keywords.
@@ -79,7 +82,9 @@ class ManifestryBackend(BackendEntrypoint):
             Another keyword is given: what is not xarray's goes into `options`.
         """
         _refuse(unknown)
-        tree = _tree(filename_or_obj, format, stores, on_unsupported, options or {})
+        options = {**(options or {}), **trusting(allow, untrusted=untrusted)}
+        tree = _tree(filename_or_obj, format, stores, on_unsupported, options)
+        stores = _registry(stores, options)
         decoding = {
             "mask_and_scale": mask_and_scale,
             "decode_times": decode_times,
@@ -100,12 +105,16 @@ class ManifestryBackend(BackendEntrypoint):
         format: str | None = None,  # noqa: A002 as in manifestry.parse
         stores: Stores = None,
         on_unsupported: Any = "raise",
+        allow: Sequence[str] | None = None,
+        untrusted: bool = False,
         options: Mapping[str, Any] | None = None,
         **decoding: Any,
     ) -> dict[str, xr.Dataset]:
         """Every group of a file by its path; the parameters are those of `open_dataset`."""
         _refuse({name: value for name, value in decoding.items() if name not in self.open_dataset_parameters})
-        tree = _tree(filename_or_obj, format, stores, on_unsupported, options or {})
+        options = {**(options or {}), **trusting(allow, untrusted=untrusted)}
+        tree = _tree(filename_or_obj, format, stores, on_unsupported, options)
+        stores = _registry(stores, options)
         top = (group or "").strip("/")
         dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         root = group_at(tree, top)
@@ -130,6 +139,12 @@ def _refuse(unknown: Mapping[str, Any]) -> None:
             f"the engine 'manifestry' has no keyword {', '.join(map(repr, unknown))}{guess}; options of the format are "
             f"given as options={dict(unknown)!r}"
         )
+
+
+def _registry(stores: Stores, options: Mapping[str, Any]) -> StoreRegistry:
+    """The stores that values are read from, and what the caller allows documents to lead to."""
+    allow = options.get("allow")
+    return StoreRegistry.of(stores, None if allow is None else Access.of(allow))
 
 
 def _tree(given: Any, fmt: str | None, stores: Stores, on_unsupported: Any, options: Mapping[str, Any]) -> VirtualGroup:

@@ -16,9 +16,9 @@ from weakref import WeakKeyDictionary
 from obstore.exceptions import BaseError, GenericError
 
 from manifestry.errors import SourceError, one_line
-from manifestry.model.files import SourceFile
+from manifestry.model.files import NamedBy, SourceFile
 from manifestry.storage.errors import Fault, fault_of, source_errors
-from manifestry.storage.objects import file_from_metadata, file_from_status, read_at
+from manifestry.storage.objects import file_from_metadata, file_from_status, open_regular, read_at
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.retrying import retry_async
 
@@ -125,7 +125,10 @@ class _Turn:
             return await self._read_remote(file, group)
 
     async def _read_remote(self, file: SourceFile, group: Sequence[_Request]) -> list[memoryview]:
-        store, key = self._registry.resolve(file.url)
+        url = file.url
+        if file.named_by is not NamedBy.CALLER:
+            url = await asyncio.to_thread(self._registry.destination, url, file.named_by)
+        store, key = self._registry.resolve(url)
         low, high = group[0].start, max(wanted.stop for wanted in group)
 
         async def ask() -> memoryview:
@@ -160,7 +163,7 @@ def _group_ranges(wanted: list[_Request]) -> list[list[_Request]]:
 
 def _read_local(file: SourceFile, path: Path, group: Sequence[_Request]) -> list[memoryview]:
     with source_errors(file.url):
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = open_regular(path)
         try:
             check_unchanged(file, file_from_status(file.url, os.fstat(descriptor)))
             return [

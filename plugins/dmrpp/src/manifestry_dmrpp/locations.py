@@ -3,15 +3,7 @@
 In order: what the caller says (`href_map`, `data_url`), the href of a chunk, the href of the Dataset, the name of the
 document. BES's templates mean the data file next to the document, and its companion of missing values.
 
-A document that came from elsewhere must not decide which of our files or internal hosts are read:
-
-=============================  ======================================================================================
-the document is remote         its own host or bucket, and what the caller's stores serve
-the document is local          its own directory and what is below, and hosts and buckets that are public
-`allow` is given               the prefixes in it, and nothing else
-=============================  ======================================================================================
-
-Nothing is asked of another host than the document's own while parsing: sizes of files there stay unknown.
+What the document itself says is held to the rule of `ReferencePolicy`, what the caller says is not. Nothing is asked of another host than the document's own while parsing: sizes of files there stay unknown.
 """
 
 from __future__ import annotations
@@ -73,7 +65,7 @@ class Locations:
         bucket = properties.get("s3")
         self._preferred_href = bucket if bucket and (options.prefer_s3 or not self._href) else self._href
         self._map = options.href_map
-        self._policy = ReferencePolicy.of(document, options.allow, public_hosts=True)
+        self._policy = ReferencePolicy.of(document)
         self._report = report
         self._data_url = data.url if data is not None else None
         if options.data_url is not None:
@@ -106,7 +98,7 @@ class Locations:
 
     def source(self, url: str) -> Source:
         """The source at a URL that `url` has given."""
-        return Source.at(url, self._document.registry)
+        return Source.at(url, self._document.registry, named_by=self._policy.named_by(url))
 
     def url(self, href: str | None) -> str:
         """The canonical URL that an href means; None is the Dataset's own.
@@ -157,23 +149,15 @@ class Locations:
         # Relative paths of documents start at the root of some server more often than here: then only the name counts.
         url = self._document.resolve(href).url
         beside = self._document.resolve(href.rstrip("/").rpartition("/")[2]).url
-        return url if url != beside and self._may_point_at(url) and self._exists(url) else self._check_permitted(beside)
+        return (
+            url if url != beside and self._policy.permits(url) and self._exists(url) else self._check_permitted(beside)
+        )
 
     def _check_permitted(self, url: str) -> str:
-        if not self._may_point_at(url):
-            hint = f"the document points at {url}{ReferencePolicy.allow_hint(url)}"
-            raise UnsupportedFeatureError("an href that is not allowed", hint=hint)
-        return url
-
-    def _may_point_at(self, url: str) -> bool:
         try:
-            self._policy.permit(url)
-        except SourceError:
-            return False
-        if self._policy.allow is not None or not self._document.url.startswith("file://"):
-            return True
-        beside = url.startswith(self._document.url.rpartition("/")[0] + "/")
-        return beside or not url.startswith("file://") or self._document.registry.serves(url)
+            return self._policy.permit(url)
+        except SourceError as error:
+            raise UnsupportedFeatureError("an href that is not allowed", hint=str(error)) from error
 
     def _exists(self, url: str) -> bool:
         try:

@@ -27,13 +27,3 @@ class DmrppOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fie
             "Without an href the bucket counts anyway."
         ),
     ] = False
-    allow: (
-        Annotated[
-            tuple[str, ...],
-            Meta(
-                description="URL prefixes that the document may point at, in place of the rule: a remote document at "
-                "its own host or bucket, a local one at its own directory and at public hosts."
-            ),
-        ]
-        | None
-    ) = None

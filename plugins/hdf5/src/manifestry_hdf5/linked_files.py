@@ -63,9 +63,13 @@ def find_linked_file(source: Source, name: str, points_by: PointsBy, permit: Cal
         absolute = _permitted(source.resolve(name), permit)
         return absolute if absolute.exists() else _permitted(source.resolve(name.rpartition("/")[2]), permit)
     assert source.local_path is not None
+    listed = [os.path.normpath(each) + os.sep for each in _listed_directories(source.local_path, points_by)]
     for path in _places(source.local_path, name, points_by):
         if path.is_file():
-            return _permitted(Source.at(f"file://{_without_dots(path)}", source.registry), permit)
+            place = _without_dots(path)
+            found = Source.at(f"file://{place}", source.registry)
+            # What lies below a directory of the variable, the user has named.
+            return found if place.startswith(tuple(listed)) else _permitted(found, permit)
     variable = points_by.variable
     where = f"in the directories of {variable}" if variable in os.environ else f"where {variable} could say"
     raise SourceError(f"{source.resolve(name).url}: does not exist, nor is it beside {source.url} or {where}")
@@ -89,7 +93,7 @@ def _places(file: Path, name: str, points_by: PointsBy) -> Iterator[Path]:
         yield Path(name)
         inner = name.rpartition("/")[2]
     for directory in _listed_directories(file, points_by):
-        yield Path(os.path.abspath(directory)) / inner  # noqa: PTH100 links in it stay links, as libhdf5 has it
+        yield Path(directory) / inner
     yield file.parent / inner
     yield Path.cwd() / inner
     yield Path(os.path.realpath(file)).parent / inner
@@ -100,4 +104,5 @@ def _listed_directories(file: Path, points_by: PointsBy) -> list[str]:
     listed = os.environ.get(points_by.variable, "")
     if points_by is PointsBy.VIRTUAL_SOURCE and listed.startswith(_ORIGIN):
         return [f"{file.parent}{listed.removeprefix(_ORIGIN)}"]
-    return [directory for directory in listed.split(os.pathsep) if directory]
+    # Links in it stay links, as libhdf5 has it.
+    return [os.path.abspath(directory) for directory in listed.split(os.pathsep) if directory]  # noqa: PTH100

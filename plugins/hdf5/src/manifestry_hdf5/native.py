@@ -56,8 +56,6 @@ class NativeHdf5:
     ----------
     source
         The file.
-    allow
-        URL prefixes that it may point at; see `OpenFiles`.
 
     Raises
     ------
@@ -67,8 +65,8 @@ class NativeHdf5:
         It cannot be read.
     """
 
-    def __init__(self, source: Source, allow: Sequence[str] | None = None) -> None:
-        self._files = OpenFiles(allow)
+    def __init__(self, source: Source) -> None:
+        self._files = OpenFiles(source)
         self._file = self._files.open(source)
         self._walker = Walker(self._files, ParseContext(), follow_external=False)
         self._links = LinkFollower(self._files, follow_external=False)

@@ -272,14 +272,14 @@ class OpenFiles:
 
     Parameters
     ----------
-    allow
-        URL prefixes that they may point at, in place of the rule of `ReferencePolicy`.
+    root
+        The one that the caller gave: what others point at, it must be allowed to point at too.
     """
 
-    def __init__(self, allow: Sequence[str] | None = None) -> None:
+    def __init__(self, root: Source) -> None:
         self._open: dict[str, Hdf5File] = {}
         self._begun: dict[str, Source] = {}
-        self._allow = allow
+        self._root = root
 
     def __enter__(self) -> Self:
         return self
@@ -338,8 +338,8 @@ class OpenFiles:
         def permit(source: Source) -> None:
             try:
                 if source.url != file.source.url:
-                    for document in (file, *self._open.values())[:2]:
-                        ReferencePolicy.of(document.source, self._allow, public_hosts=True).permit(source.url)
+                    for document in (file.source, self._root):
+                        ReferencePolicy.of(document).permit(source.url)
             except SourceError as error:
                 raise UnsupportedFeatureError(f"{points_by} that is not allowed", where, str(error)) from error
 
@@ -352,4 +352,4 @@ class OpenFiles:
     @property
     def restricted(self) -> bool:
         """Whether the caller says where files may point."""
-        return self._allow is not None
+        return ReferencePolicy.of(self._root).restricted

@@ -16,17 +16,6 @@ class Hdf5Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fiel
     follow_external: Annotated[
         bool, Meta(description="Follow external links: their arrays refer to the other file.")
     ] = True
-    allow: (
-        Annotated[
-            tuple[str, ...],
-            Meta(
-                description="URL prefixes that external links, raw files and virtual datasets may point at, in place of "
-                "the rule: a remote file at its own host or bucket and the stores that were given, a local one at local "
-                "files and at public hosts."
-            ),
-        ]
-        | None
-    ) = None
     references: Annotated[
         Literal["paths", "refuse"],
         Meta(

@@ -29,9 +29,9 @@ class Hdf5Parser:
 
     def parse(self, source: Source, options: Hdf5Options, context: ParseContext) -> VirtualGroup:
         """The tree of a file; see `manifestry.formats.contracts.Parser`."""
-        if options.prefer_sidecar and (tree := tree_of_sidecar(source, options.allow, context)) is not None:
+        if options.prefer_sidecar and (tree := tree_of_sidecar(source, context)) is not None:
             return tree
-        with OpenFiles(options.allow) as files:
+        with OpenFiles(source) as files:
             walker = Walker(
                 files,
                 context,
@@ -47,11 +47,11 @@ class Hdf5Parser:
                 context.report("", "file that is still being written", message)
             return tree
 
-    def open_native(self, source: Source, options: Hdf5Options) -> NativeHdf5:
+    def open_native(self, source: Source, options: Hdf5Options) -> NativeHdf5:  # noqa: ARG002 none matters
         """The arrays of a file through h5py, which is imported here; see `manifestry.formats.contracts.NativeReader`."""
         from manifestry_hdf5.native import NativeHdf5  # noqa: PLC0415 parsing needs no libhdf5
 
-        return NativeHdf5(source, options.allow)
+        return NativeHdf5(source)
 
 
 def _deepest_first(group: Group) -> Iterator[Group]:

@@ -21,16 +21,11 @@ from manifestry.plugin import (
 __all__ = ["tree_of_sidecar"]
 
 
-def tree_of_sidecar(source: Source, allow: tuple[str, ...] | None, context: ParseContext) -> VirtualGroup | None:
+def tree_of_sidecar(source: Source, context: ParseContext) -> VirtualGroup | None:
     """The tree that a DMR++ document beside a file describes, or None where the file has to be read itself.
 
     That is so when there is no document, or none that can be read, and when it cannot express all arrays that are
     wanted: then the file may do better. What stood in the way is reported.
-
-    Parameters
-    ----------
-    allow
-        URL prefixes that the document may point at; None for the rule of its format.
 
     Raises
     ------
@@ -44,7 +39,7 @@ def tree_of_sidecar(source: Source, allow: tuple[str, ...] | None, context: Pars
         "exclude": selection.exclude,
         "chunk_bytes": context.chunk_bytes,
         "inline_below": context.inline_below,
-    } | ({} if allow is None else {"allow": allow})
+    }
     try:
         tree = mf.parse(source, format="dmrpp", on_unsupported="skip", limits=context.limits, **options)
     except mf.UnknownFormatError as error:

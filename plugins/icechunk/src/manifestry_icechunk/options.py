@@ -89,14 +89,4 @@ class IcechunkReadOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unkn
     ) = None
     tag: Annotated[str, Meta(min_length=1, description="Tag to read.")] | None = None
     snapshot: Annotated[str, Meta(min_length=1, description="Snapshot to read, by its identifier.")] | None = None
-    allow: (
-        Annotated[
-            tuple[str, ...],
-            Meta(
-                description="URL prefixes that references may point at; without it a local repository may point "
-                "anywhere, and a remote one into its own bucket and the caller's stores."
-            ),
-        ]
-        | None
-    ) = None
     storage: Annotated[StoreSettings, Meta(description="How the repository is reached, as JSON.")] = StoreSettings()

@@ -65,7 +65,7 @@ class IcechunkParser:
                     f"{len(documents)} arrays and groups, more than {context.limits.max_arrays}", "", "raise the limits"
                 )
             provenance = provenance_of(repository, session.snapshot_id, context.group)
-            policy = ReferencePolicy.of(source, options.allow)
+            policy = ReferencePolicy.of(source)
             reader = ChunkReader(nodes, source_files(provenance), policy, context)
             tree = _Builder(documents, reader, context).group("")
         return tree.with_(provenance=provenance)

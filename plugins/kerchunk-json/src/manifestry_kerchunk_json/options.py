@@ -31,16 +31,6 @@ class KerchunkJsonWriterOptions(msgspec.Struct, kw_only=True, frozen=True, forbi
 class KerchunkJsonParserOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How references are read."""
 
-    allow: (
-        Annotated[
-            tuple[str, ...],
-            Meta(
-                description="URL prefixes that references may point at. Without it a local document may point "
-                "anywhere, a remote one only into its own bucket or host and the stores that were given."
-            ),
-        ]
-        | None
-    ) = None
     target: Annotated[str, Meta(description="URL that references without a location of their own point at.")] = ""
     templates: Annotated[
         dict[str, str], Meta(description="Values for templates that replace those of the document.")

@@ -31,7 +31,7 @@ class KerchunkJsonParser:
     def parse(self, source: Source, options: KerchunkJsonParserOptions, context: ParseContext) -> VirtualGroup:
         """Read the document; nothing that it points at is opened, except for the sizes of whole files."""
         document = read_document(source, options.templates, context.budget)
-        return _tree(document, source, source.registry, options, context)
+        return _tree(document, ReferencePolicy.of(source), options, context)
 
 
 def tree_from_references(
@@ -43,6 +43,7 @@ def tree_from_references(
     group: str = "",
     limits: Limits | None = None,
     on_unsupported: Literal["raise", "skip"] = "raise",
+    allow: tuple[str, ...] | None = None,
     **options: Any,
 ) -> VirtualGroup:
     """See `manifestry_kerchunk_json.from_references`."""
@@ -51,25 +52,22 @@ def tree_from_references(
         group=group, include=include, exclude=exclude, limits=limits or Limits(), on_unsupported=on_unsupported
     )
     document = document_of(references, own.templates, context.budget)
-    return context.complete(_tree(document, None, StoreRegistry.of(stores), own, context))
+    policy = ReferencePolicy.of(None, StoreRegistry.of(stores), allow=allow)
+    return context.complete(_tree(document, policy, own, context))
 
 
 def _tree(
-    document: Document,
-    source: Source | None,
-    stores: StoreRegistry,
-    options: KerchunkJsonParserOptions,
-    context: ParseContext,
+    document: Document, policy: ReferencePolicy, options: KerchunkJsonParserOptions, context: ParseContext
 ) -> VirtualGroup:
-    root_name = "" if source is None else source.name.partition(".")[0]
+    root_name = "" if policy.base is None else policy.base.name.partition(".")[0]
     hierarchy = Hierarchy.of(document.metadata, context, root_name)
     provenance = read_provenance(document.provenance, context)
-    locations = LocationTable(policy=ReferencePolicy.of(source, options.allow), provenance=provenance)
+    locations = LocationTable(policy=policy, provenance=provenance)
     references = document.members.references
     reading = Reading(
         references=references,
         locations=locations,
-        stores=stores,
+        stores=policy.registry,
         templates=document.templates,
         target=options.target,
         limits=context.limits,

@@ -27,7 +27,6 @@ def manifestry_parsers() -> Iterator[ParserDescriptor]:
         name="kerchunk-parquet",
         title="Kerchunk references in Parquet",
         parser="manifestry_kerchunk_parquet.parser:KerchunkParquetParser",
-        options="manifestry_kerchunk_parquet.options:KerchunkParquetParserOptions",
         sentinels=(".zmetadata",),
         capabilities=_CAPABILITIES,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["KerchunkParquetParserOptions", "KerchunkParquetWriterOptions"]
+__all__ = ["KerchunkParquetWriterOptions"]
 
 
 class KerchunkParquetWriterOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -27,18 +27,3 @@ class KerchunkParquetWriterOptions(msgspec.Struct, kw_only=True, frozen=True, fo
             ge=1, description="References in one Parquet file; readers load a file as a whole when they need a chunk."
         ),
     ] = 100_000
-
-
-class KerchunkParquetParserOptions(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """How references are read."""
-
-    allow: (
-        Annotated[
-            tuple[str, ...],
-            Meta(
-                description="URL prefixes that references may point at. Without it a local store may point anywhere, "
-                "a remote one only into its own bucket or host and the stores that were given."
-            ),
-        ]
-        | None
-    ) = None

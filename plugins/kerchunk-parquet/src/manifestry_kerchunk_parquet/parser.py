@@ -18,7 +18,6 @@ from manifestry.plugin import (
 from manifestry_kerchunk.provenance import PROVENANCE_KEY, read_provenance
 
 from manifestry_kerchunk_parquet.columns import ColumnsBuilder
-from manifestry_kerchunk_parquet.options import KerchunkParquetParserOptions
 from manifestry_kerchunk_parquet.records import record_name
 from manifestry_kerchunk_parquet.store import read_json, read_metadata
 
@@ -28,7 +27,7 @@ __all__ = ["KerchunkParquetParser"]
 class KerchunkParquetParser:
     """The tree that a directory of references describes."""
 
-    def parse(self, source: Source, options: KerchunkParquetParserOptions, context: ParseContext) -> VirtualGroup:
+    def parse(self, source: Source, options: None, context: ParseContext) -> VirtualGroup:  # noqa: ARG002 has none
         """Read the metadata and the tables; nothing that they point at is opened, except for sizes of whole files."""
         if not source.is_prefix:
             raise MalformedFileError(f"{source.url}: is not a directory, as Kerchunk Parquet is")
@@ -36,7 +35,7 @@ class KerchunkParquetParser:
         hierarchy = Hierarchy.of(metadata["metadata"], context, source.name.partition(".")[0])
         document = _provenance_document(source)
         provenance = read_provenance(document, context)
-        locations = LocationTable(policy=ReferencePolicy.of(source, options.allow), provenance=provenance)
+        locations = LocationTable(policy=ReferencePolicy.of(source), provenance=provenance)
         reader = _Reader(source, metadata["record_size"], locations, context, complete=document is not None)
         columns = {}
         for path, node in hierarchy.arrays.items():

@@ -139,7 +139,7 @@ def with_inline_chunks(
     rows, first = np.unique(index[order], return_index=True)
     for row, start, stop in zip(rows.tolist(), first.tolist(), [*first[1:].tolist(), order.size], strict=True):
         ranges = list(zip(starts[start:stop].tolist(), ends[start:stop].tolist(), strict=True))
-        parts += Source.at(manifest.files.urls[row], stores).ranges(ranges)
+        parts += Source.at(manifest.files.urls[row], stores, named_by=manifest.files[row].named_by).ranges(ranges)
     counts = lengths[order]
     copied = manifest.with_inline(order, np.cumsum(counts) - counts, counts, b"".join(parts))
     return VirtualArray(array.metadata, copied)

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import virtualizarr.parsers
-from manifestry.plugin import OptionError, ParseContext, Source, SourceFile, UnsupportedFeatureError, VirtualGroup
+from manifestry.plugin import (
+    OptionError,
+    ParseContext,
+    ReferencePolicy,
+    Source,
+    SourceFile,
+    UnsupportedFeatureError,
+    VirtualGroup,
+)
 from virtualizarr.manifests import ManifestGroup, ManifestStore
 
 from manifestry_virtualizarr.groups import convert_group, unknown_file
@@ -99,5 +107,5 @@ def _describe(path: str, source: Source) -> SourceFile:
     if path == source.url and not source.is_prefix:
         return source.file
     file = unknown_file(path)
-    other = Source.at(file.url, source.registry)
+    other = ReferencePolicy.of(source).source(file.url)
     return other.file if other.local_path is not None and other.exists() else file

@@ -126,6 +126,8 @@ class ChunkReader:
         async for columns in self._nodes.chunks(path):
             batch = _Batch._make(columns)
             copied = np.flatnonzero((batch.kinds != _VIRTUAL) | inline)
+            if inline:
+                await asyncio.to_thread(self._check_permitted, batch)
             begin, count = batch.offsets.copy(), batch.lengths.copy()
             if copied.size:
                 data = await self._copy(path, batch, copied, len(blob))
@@ -151,6 +153,13 @@ class ChunkReader:
             inline=bytes(blob),
             budget=self._context.budget,
         )
+
+    def _check_permitted(self, batch: _Batch) -> None:
+        """Make sure that the virtual chunks of a batch may be read: icechunk, which reads them, asks nobody."""
+        rows = np.flatnonzero(batch.kinds == _VIRTUAL).tolist()
+        for location in dict.fromkeys(batch.locations[row] for row in rows):
+            url = self._policy.permit(canonical_location(location))
+            self._policy.registry.destination(url, self._policy.named_by(url))
 
     async def _copy(self, path: str, batch: _Batch, copied: NDArray[np.intp], before: int) -> list[bytes]:
         """The bytes of some chunks of a batch, of which `before` were copied from others already.

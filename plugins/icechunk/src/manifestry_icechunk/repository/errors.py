@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 
 import icechunk
@@ -38,7 +39,7 @@ class icechunk_errors:  # noqa: N801 used like a function
         self._otherwise = otherwise
 
     def __enter__(self) -> None:
-        pass
+        _check_process(self._doing, self._otherwise)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -59,6 +60,20 @@ class icechunk_errors:  # noqa: N801 used like a function
             raise self._otherwise(
                 f"{self._doing}: icechunk failed internally ({message}); nothing was stored"
             ) from error
+
+
+_used_in: list[int] = []
+
+
+def _check_process(doing: str, error: type[ManifestryError]) -> None:
+    """Refuse to go on in a process that was forked after Icechunk was used: its threads are gone, and it would hang."""
+    if not _used_in:
+        _used_in.append(os.getpid())
+    elif os.getpid() not in _used_in:
+        raise error(
+            f"{doing}: this process was forked from one that had used Icechunk already, whose threads it does not have; "
+            "start processes with spawn (multiprocessing.get_context('spawn')), or use Icechunk after forking only"
+        )
 
 
 def is_unreachable(error: icechunk.StorageError) -> bool:

@@ -64,8 +64,8 @@ def find_sidecars(source: Source, wanted: Collection[str], context: ParseContext
     kinds = {"metadata", "mask", "overviews", "world_file"} if "all" in wanted else set(wanted)
     kinds |= {kind for kind, other in _NEEDED.items() if other in kinds}
     places = {kind: list(_urls(source, kind)) for kind in sorted(kinds)}
-    policy = ReferencePolicy.of(source, None, public_hosts=True)
-    candidates = [Source.at(policy.permit(url), source.registry) for urls in places.values() for url in urls]
+    policy = ReferencePolicy.of(source)
+    candidates = [policy.source(url) for urls in places.values() for url in urls]
     if source.local_path is None and candidates:
         with ThreadPoolExecutor(len(candidates)) as pool:
             there = list(pool.map(_is_there, candidates))
