@@ -4,6 +4,11 @@ import compileall
 import sys
 
 import pytest
+from hypothesis import settings
+
+# No test says how long a machine may take for an example.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 
 def pytest_configure(config: pytest.Config) -> None:
