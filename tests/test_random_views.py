@@ -14,6 +14,7 @@ from pathlib import Path
 
 import manifestry as mf
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 import xarray as xr
@@ -106,12 +107,28 @@ def _level_differences(level, variables, name):
             yield f"{axis} {variables[axis][1][:3]} instead of {centres[:3]}"
     if level.crs is not None:
         seen = rasterio.crs.CRS.from_wkt(variables["spatial_ref"][2]["crs_wkt"])
-        if seen != level.crs:
+        if seen != level.crs and not _same_positions(seen, level.crs):
             yield f"system {seen} instead of {level.crs}"
     if (level.mask is not None) != ("mask" in variables):
         yield f"variables {sorted(variables)}"
     elif level.mask is not None and not np.array_equal(variables["mask"][1].astype(bool), level.mask):
         yield "another mask"
+
+
+def _same_positions(seen, crs):
+    """Whether two systems mean the same by other words: they have one base, and put points of their area in one place."""
+    mine, theirs = pyproj.CRS(seen.to_wkt()), pyproj.CRS(crs.to_wkt())
+    if (
+        mine.is_geographic != theirs.is_geographic
+        or mine.ellipsoid.semi_major_metre != theirs.ellipsoid.semi_major_metre
+    ):
+        return False
+    if mine.is_geographic:
+        return np.isclose(mine.ellipsoid.inverse_flattening, theirs.ellipsoid.inverse_flattening, rtol=1e-10)
+    west, south, east, north = theirs.area_of_use.bounds if theirs.area_of_use else (20, 40, 22, 42)
+    at = np.linspace(west, east, 3), np.linspace(south, north, 3)
+    both = [pyproj.Transformer.from_crs(c.geodetic_crs, c, always_xy=True).transform(*at) for c in (mine, theirs)]
+    return np.allclose(*both, rtol=1e-9, atol=1e-5)
 
 
 def _tree_differences(truth, view):

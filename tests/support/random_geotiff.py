@@ -124,7 +124,7 @@ def _level(path, options, scales, offsets):
     with rasterio.open(path, **options) as file:
         raw = file.read()
         nodata = np.array(file.nodata if file.nodata is not None else np.nan)
-        values = raw.astype("f8")
+        values = raw.astype("c16" if np.iscomplexobj(raw) else "f8")
         missing = np.isnan(values) if file.nodata is None or np.isnan(nodata) else raw == nodata.astype(raw.dtype)
         scaled = values * scales + offsets
         scaled[missing] = np.nan
@@ -140,4 +140,5 @@ def _level(path, options, scales, offsets):
 
 
 def _has_mask(file):
-    return rasterio.enums.MaskFlags.per_dataset in file.mask_flag_enums[0]
+    flags = (file.mask_flag_enums or [[]])[0]
+    return rasterio.enums.MaskFlags.per_dataset in flags and rasterio.enums.MaskFlags.alpha not in flags
