@@ -28,8 +28,9 @@ def address_of(location, name=b"."):
 @contextmanager
 def opened(path):
     """A file as our reader has it, and as h5py has it."""
-    with OpenFiles() as files, h5py.File(path) as other:
-        yield files.open(Source(path)), other
+    source = Source(path)
+    with OpenFiles(source) as files, h5py.File(path) as other:
+        yield files.open(source), other
 
 
 def chunks_of(dataset_id, extent, chunk_shape, *, extensible):
