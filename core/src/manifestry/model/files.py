@@ -34,6 +34,10 @@ class NamedBy(IntEnum):
     """A document, elsewhere: as `TRUSTED`, and the host itself must be a public one."""
 
 
+_NAMED_BY = tuple(NamedBy)
+"""By their values."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
     """One source object as it was when it was parsed.
@@ -116,7 +120,7 @@ class FileTable(Sequence[SourceFile]):
             None if size == UNKNOWN_SIZE else size,
             self.etags[index],
             None if np.isnat(when) else when.item().replace(tzinfo=UTC),
-            NamedBy(self.named_by[index]),
+            _NAMED_BY[self.named_by[index]],
         )
 
     def __iter__(self) -> Iterator[SourceFile]:

@@ -12,6 +12,7 @@
 `access`        what a caller allows documents to point at
 `policy`        what a document that points at other files may point at
 `redirects`     where servers send us for what a document names
+`unfollowed`    one request that follows no redirect
 `settings`      what readers have to be told of a store that is no secret
 `hosts`         which hosts are not public, and where dots in paths lead
 ==============  ==========================================================================

@@ -6,6 +6,7 @@ import ipaddress
 import posixpath
 import socket
 import unicodedata
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -19,13 +20,19 @@ _TRANSLATED: Final = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:
 
 def is_private(url: str) -> bool:
     """Whether the host of an http URL is no public address or name, or written so that clients may read another one."""
+    return "\\" in url or _is_private_origin(split_url(url)[0])  # some clients take a backslash for a slash
+
+
+@lru_cache(maxsize=1024)
+def _is_private_origin(origin: str) -> bool:
+    """As `is_private`, of what stands before the path: documents name many files of few hosts."""
     try:
-        hostname = urlsplit(url).hostname or ""
+        hostname = urlsplit(origin).hostname or ""
     except ValueError:
         return True
-    # Clients decode percent signs and compatibility characters, and some take a backslash for a slash.
+    # Clients decode percent signs and compatibility characters.
     host = unicodedata.normalize("NFKC", unquote(hostname)).rstrip(".").lower()
-    if "\\" in url or not host.isprintable() or any(c in host for c in " /?#@%"):
+    if not host.isprintable() or any(c in host for c in " /?#@%"):
         return True
     try:
         return not _is_public(host)

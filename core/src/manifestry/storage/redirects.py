@@ -10,18 +10,12 @@ hosts with a certificate for their name can be reached.
 
 from __future__ import annotations
 
-import ssl
-import urllib.request
-from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable
-from http import HTTPStatus
-from http.client import HTTPException
 from threading import Lock
 from time import monotonic
-from typing import Any, Final
-from urllib.error import HTTPError
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from typing import Final
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from manifestry.errors import SourceError, one_line, translated
 from manifestry.model.files import NamedBy
@@ -31,11 +25,8 @@ from manifestry.storage.urls import split_url
 __all__ = ["Redirects"]
 
 _MAX_HOPS: Final = 5
-_SECONDS: Final = 10.0
 _KEPT: Final = 60.0
 """Seconds for which an answer counts that leads elsewhere: such URLs are often signed for a short time."""
-
-_MOVED: Final = frozenset({301, 302, 303, 307, 308})
 
 
 class Redirects:
@@ -109,30 +100,8 @@ class Redirects:
 _REMEDY: Final = "; if you trust it, add its prefix to allow or give a store for it"
 
 
-class _FollowsNothing(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """None: the answer is what is wanted."""
-
-
 def _asked(url: str) -> str | None:
     """What a server answers: the URL that it sends us to, ``""`` when it sends us nowhere, None without an answer."""
-    parts = urlsplit(url)
-    login, _, host = parts.netloc.rpartition("@")
-    headers = {"Range": "bytes=0-0", "User-Agent": "manifestry"}
-    if login:
-        headers["Authorization"] = "Basic " + b64encode(unquote(login).encode()).decode()
-    opener = urllib.request.build_opener(_FollowsNothing)
-    try:
-        request = urllib.request.Request(  # noqa: S310 http and https only
-            urlunsplit((parts.scheme, host, parts.path or "/", parts.query, "")), headers=headers
-        )
-        with opener.open(request, timeout=_SECONDS):
-            return ""
-    except HTTPError as error:
-        with error:
-            if error.code in _MOVED:
-                return error.headers.get("Location") or ""
-            busy = error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code == HTTPStatus.TOO_MANY_REQUESTS
-            return None if busy else ""
-    except (OSError, HTTPException, ValueError, ssl.SSLError):
-        return None  # the store library will say what is wrong, and knows how often to ask again
+    from manifestry.storage.unfollowed import ask  # noqa: PLC0415 its client takes as long to import as all of storage
+
+    return ask(url)
