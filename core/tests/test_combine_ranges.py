@@ -85,6 +85,21 @@ def test_the_range_of_the_whole(name, how, tmp_path):
             assert report.issues
 
 
+@pytest.mark.parametrize(
+    ("sign", "dtype", "first", "second", "whole"),
+    [
+        ("true", "i1", [0, 5], [1, -2], [0, -2]),
+        (b"true", "i1", [0, 5], [1, -2], [0, -2]),
+        ("false", "u1", [255, 3], [0, 5], [255, 5]),
+    ],
+)
+def test_limits_are_compared_as_readers_take_them(sign, dtype, first, second, whole):
+    parts = [{"_Unsigned": sign, "valid_range": np.array(limits, dtype)} for limits in (first, second)]
+    for order in (parts, parts[::-1]):
+        found = united_ranges([(attributes, np.dtype(dtype)) for attributes in order])
+        assert found["valid_range"].tolist() == whole
+
+
 def test_of_packed_values_whole_numbers_are_not_fractions(tmp_path):
     paths = [
         write(tmp_path / "a.nc", 0, valid_range=short(0, 5)),

@@ -46,6 +46,7 @@ __all__ = [
     "marks_nothing",
     "masks_to_v2",
     "masks_to_v3",
+    "read_as",
     "without_masks",
 ]
 
@@ -97,7 +98,7 @@ def masks_to_v3(dtype: np.dtype[Any], attributes: Attributes, where: str = "") -
     """
     masks = _masks(dtype, attributes, where)
     if masks.element is not None:
-        other = _read_as(dtype, attributes)
+        other = read_as(dtype, attributes)
         if other is not None and np.issubdtype(other, np.signedinteger):
             masks.attributes[FILL_ATTRIBUTE] = masks.element.view(other).item()  # xarray converts it with a check
             return masks
@@ -138,7 +139,7 @@ def masks_to_v2(dtype: np.dtype[Any], attributes: Attributes, where: str = "", b
         How elements are stored, ``"<"`` or ``">"``.
     """
     masks = _masks(dtype, attributes, where)
-    other = _read_as(dtype, attributes)
+    other = read_as(dtype, attributes)
     if masks.element is None or other is None or not np.issubdtype(other, np.unsignedinteger):
         return masks
     if byteorder == ">" and dtype.itemsize > 1:  # xarray takes the element's bytes for those of a little-endian one
@@ -160,7 +161,8 @@ def _masks(dtype: np.dtype[Any], attributes: Attributes, where: str) -> Masks:
     unread = [name for name in sorted(MASKING & attributes.keys()) if marks_nothing(dtype, attributes[name])]
     for name in unread:
         masks.report(name, f"{name} left out", "xarray opens nothing that has one of records or opaque elements")
-    attributes = {name: value for name, value in attributes.items() if name not in unread}
+    if unread:
+        attributes = {name: value for name, value in attributes.items() if name not in unread}
     if MISSING_ATTRIBUTE in attributes:
         missing = attributes[MISSING_ATTRIBUTE]
         masks.nothing_missing = is_float(np.asarray(missing).dtype) and bool(np.isnan(missing).all())
@@ -176,7 +178,7 @@ def _masks(dtype: np.dtype[Any], attributes: Attributes, where: str) -> Masks:
     try:
         masks.element = fill_element(dtype, attributes)
     except (TypeError, ValueError, OverflowError, ManifestError) as error:
-        if _read_as(dtype, attributes) is not None or not (is_number(dtype) or is_bool(dtype) or is_text(dtype)):
+        if read_as(dtype, attributes) is not None or not (is_number(dtype) or is_bool(dtype) or is_text(dtype)):
             masks.report(FILL_ATTRIBUTE, "_FillValue left out", str(error))
         else:
             _keep(masks, FILL_ATTRIBUTE, value, dtype)
@@ -192,7 +194,7 @@ def fill_element(dtype: np.dtype[Any], attributes: Attributes) -> Any:
         None is that.
     """
     value = attributes[FILL_ATTRIBUTE]
-    other = _read_as(dtype, attributes)
+    other = read_as(dtype, attributes)
     if other is None:
         return datatype_of(dtype).exact_element(value)
     number = single(value)[()]
@@ -209,7 +211,7 @@ def marks_nothing(dtype: np.dtype[Any], value: Any) -> bool:
     return "V" in (dtype.kind, np.asarray(value).dtype.kind)
 
 
-def _read_as(dtype: np.dtype[Any], attributes: Attributes) -> np.dtype[Any] | None:
+def read_as(dtype: np.dtype[Any], attributes: Attributes) -> np.dtype[Any] | None:
     """The type of the other sign as which xarray reads integers because of ``_Unsigned``; None where it does not."""
     value = attributes.get("_Unsigned")
     wanted = _SIGNS.get(
@@ -274,7 +276,7 @@ def fill_mask_from_v3(dtype: np.dtype[Any], attributes: Attributes) -> Any:
     """``_FillValue`` of Zarr v3 attributes as an element; what is none, or not in xarray's form, stays as it is."""
     value = attributes[FILL_ATTRIBUTE]
     try:
-        if _read_as(dtype, attributes) is not None:
+        if read_as(dtype, attributes) is not None:
             return fill_element(dtype, attributes)
         return datatype_of(dtype).mask_from_v3(value)
     except (TypeError, ValueError, OverflowError, struct.error, IndexError, ManifestError):

@@ -24,6 +24,7 @@ from manifestry.combine.compatibility.times import (
 )
 from manifestry.model.attributes import PACKING, Attributes
 from manifestry.model.datatypes import is_float, is_integer
+from manifestry.zarr_documents.masking import read_as
 
 __all__ = ["Decoded", "is_encoding"]
 
@@ -125,10 +126,5 @@ class Decoded:
 
 def _signed(stored: NDArray[Any], attributes: Attributes) -> NDArray[Any]:
     """Integers with the sign that ``_Unsigned`` gives them."""
-    if not is_integer(stored.dtype):
-        return stored
-    asked = str(attributes.get("_Unsigned", "")).lower()
-    unsigned = np.issubdtype(stored.dtype, np.unsignedinteger)
-    if (asked == "true" and not unsigned) or (asked == "false" and unsigned):
-        return stored.view(np.dtype(f"{'i' if unsigned else 'u'}{stored.dtype.itemsize}"))
-    return stored
+    other = read_as(stored.dtype, attributes)
+    return stored if other is None else stored.view(other)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from manifestry.issues import Issue
 from manifestry.model.attributes import PACKING, Attributes, values_equal
 from manifestry.model.datatypes import is_float, is_integer
+from manifestry.zarr_documents.masking import read_as
 
 __all__ = ["ACTUAL", "RANGES", "range_issues", "same_numbers", "united_ranges", "with_ranges"]
 
@@ -151,11 +152,13 @@ def _numbers(value: Any) -> NDArray[Any] | None:
 
 
 def _order(parts: Sequence[Part]) -> Callable[[Any], Any]:
-    """By what stored limits are compared: with ``_Unsigned``, negative numbers are the largest."""
+    """By what stored limits are compared: with ``_Unsigned``, by the numbers of the other sign that readers take."""
     attributes, dtype = parts[0]
-    if str(attributes.get("_Unsigned", "")).lower() == "true" and is_integer(dtype):
-        return lambda one: int(one) % 256**dtype.itemsize if is_integer(np.asarray(one).dtype) else one
-    return lambda one: one
+    other = read_as(dtype, attributes)
+    if other is None:
+        return lambda one: one
+    lowest, count = int(np.iinfo(other).min), 256**dtype.itemsize
+    return lambda one: (int(one) - lowest) % count + lowest if is_integer(np.asarray(one).dtype) else one
 
 
 def _outermost(ends: Sequence[Any], choose: Callable[..., Any], order: Callable[[Any], Any]) -> Any:
