@@ -12,7 +12,7 @@ import zarr
 from manifestry.testing.trees import SAMPLES, make_sample
 
 from fuzz.json_documents import mutate_json
-from fuzz.values import damage_bytes, other_number
+from fuzz.values import damage_bytes, other_number, values_below
 
 NAMES = sorted(SAMPLES)
 
@@ -36,8 +36,7 @@ def native_values(path: Path) -> dict[str, np.ndarray]:
         "reference", fo=str(path), remote_protocol="file", asynchronous=True, skip_instance_cache=True
     )
     root = zarr.open_group(zarr.storage.FsspecStore(system, read_only=True, path=""), mode="r", use_consolidated=False)
-    members = dict(root.members(max_depth=None))
-    return {name: np.asarray(one[...]) for name, one in members.items() if isinstance(one, zarr.Array)}
+    return values_below(root)
 
 
 def original_parquet(seed: int, folder: Path) -> Path:

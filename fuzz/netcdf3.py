@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 from random_netcdf import CLASSIC, write_random_netcdf
 
-from fuzz.values import damage_bytes, put_number
+from fuzz.values import damage_bytes, put_number, some_fields
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 
@@ -27,12 +27,9 @@ def mutate(path: Path, rng: random.Random, number: int) -> None:
     """Change fields of the header, or of a name in it."""
     data = bytearray(path.read_bytes())
     fields = _fields(bytes(data))
-    kinds = sorted({kind for kind, _, _ in fields})
     if rng.random() < 0.05:
         damage_bytes(data, rng)
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        kind = rng.choice(kinds)
-        _, place, width = rng.choice([one for one in fields if one[0] == kind])
+    for kind, place, width in some_fields(fields, rng):
         if kind == "name":
             data[place + rng.randrange(width)] = rng.choice(b"/\0ab \xff\xc3\x1b" + bytes([rng.randrange(256)]))
         elif place + width <= len(data):

@@ -11,7 +11,7 @@ import rasterio
 import tifffile
 from random_geotiff import write_random_geotiff
 
-from fuzz.values import damage_bytes, put_number
+from fuzz.values import damage_bytes, put_number, some_fields
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _CODES = (
@@ -54,12 +54,9 @@ def mutate(path: Path, rng: random.Random, number: int) -> None:
     """Change the header, entries of directories, and numbers that entries point to."""
     data = bytearray(path.read_bytes())
     order, fields = _fields(bytes(data))
-    kinds = sorted({kind for kind, _, _ in fields})
     if rng.random() < 0.05:
         damage_bytes(data, rng)
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        kind = rng.choice(kinds)
-        _, place, width = rng.choice([one for one in fields if one[0] == kind])
+    for kind, place, width in some_fields(fields, rng):
         if place + width <= len(data):
             others = _CODES if kind == "tag" else (*_MEANT, len(data), rng.choice(fields)[1])
             put_number(data, place, width, order, rng, others)

@@ -1,5 +1,6 @@
 """One mutant after the other, in processes that have limits of time and memory and may die."""
 
+import math
 import os
 import random
 import resource
@@ -119,7 +120,7 @@ def outcome(path: Path, name: str) -> tuple[str, Mapping[str, Any]]:
     end = "tree with issues" if tree.issues else "tree"
     for at, array in tree.walk_arrays():
         metadata = array.metadata
-        longest = max(_product(metadata.shape), _product(np.atleast_1d(array.manifest.grid_shape).tolist()))
+        longest = max(math.prod(metadata.shape), math.prod(np.atleast_1d(array.manifest.grid_shape).tolist()))
         if longest * metadata.dtype.itemsize > READ_BYTES or array.manifest.size > READ_CHUNKS or _wide(array):
             end = "tree with large arrays"
             continue
@@ -137,14 +138,7 @@ def _wide(array: Any) -> bool:
     shapes = getattr(array.metadata.chunk_grid, "chunk_shape", None)
     if shapes is None:  # edges of all chunks stand in the document
         return False
-    return bool(_product(shapes) * array.metadata.dtype.itemsize > READ_BYTES)
-
-
-def _product(numbers: Iterable[int]) -> int:
-    product = 1
-    for number in numbers:
-        product *= number
-    return product
+    return bool(math.prod(shapes) * array.metadata.dtype.itemsize > READ_BYTES)
 
 
 def _serve(connection: Connection, folder: str, fragile: bool) -> None:  # noqa: FBT001 - arguments of a process

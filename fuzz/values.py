@@ -1,6 +1,11 @@
-"""Numbers and texts that parsers tend to get wrong."""
+"""Numbers and texts that parsers tend to get wrong, where they are put, and what is read afterwards."""
 
 import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import zarr
 
 TEXTS = (
     "",
@@ -53,3 +58,17 @@ def damage_bytes(data: bytearray, rng: random.Random) -> None:
     else:
         for _ in range(rng.choice((1, 2, 8))):
             data[rng.randrange(len(data))] = rng.randrange(256)
+
+
+def some_fields(fields: Sequence[tuple[str, int, int]], rng: random.Random) -> Iterator[tuple[str, int, int]]:
+    """One to three of the fields of a file (kind, place, width); rare kinds come as often as others."""
+    kinds = sorted({kind for kind, _, _ in fields})
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        kind = rng.choice(kinds)
+        yield rng.choice([one for one in fields if one[0] == kind])
+
+
+def values_below(root: zarr.Group) -> dict[str, np.ndarray[Any, Any]]:
+    """The values of all arrays below a group, by path."""
+    members = dict(root.members(max_depth=None))
+    return {name: np.asarray(one[...]) for name, one in members.items() if isinstance(one, zarr.Array)}

@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 
 from fuzz.json_documents import mutate_json
-from fuzz.values import damage_bytes
+from fuzz.values import damage_bytes, values_below
 
 
 def original(seed: int, folder: Path) -> Path:
@@ -59,5 +59,4 @@ def mutate(path: Path, rng: random.Random, number: int) -> None:
 def native_values(path: Path) -> dict[str, np.ndarray]:
     """What zarr-python reads."""
     root = zarr.open_group(path, mode="r", use_consolidated=False)
-    members = dict(root.members(max_depth=None))
-    return {name: np.asarray(one[...]) for name, one in members.items() if isinstance(one, zarr.Array)}
+    return values_below(root)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import manifestry as mf
 import netCDF4
@@ -13,6 +12,8 @@ import pytest
 from manifestry.formats import isolation
 from manifestry.formats.isolation import call_isolated
 from obstore.store import MemoryStore
+
+from tests.support.processes import has_ended, wait_for_end
 
 
 def die(number):
@@ -109,23 +110,12 @@ def test_a_script_needs_no_main_guard_and_leaves_nothing_behind(tmp_path):
     )
     (line,) = done.stdout.splitlines()
     assert done.stderr == ""
-    assert not _runs(int(line.split()[1]))
+    assert has_ended(int(line.split()[1]))
     (tmp_path / "killed.py").write_text(program + "import signal; os.kill(os.getpid(), signal.SIGKILL)")
     done = subprocess.run(
         [sys.executable, tmp_path / "killed.py"], capture_output=True, text=True, check=False, timeout=60
     )
-    process, end = int(done.stdout.split()[1]), time.monotonic() + 30
-    while _runs(process):
-        assert time.monotonic() < end, "the process outlives its parent"
-        time.sleep(0.05)
-
-
-def _runs(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    wait_for_end([int(done.stdout.split()[1])], 30, "the process outlives its parent")
 
 
 def test_a_forked_process_has_one_of_its_own():

@@ -1,11 +1,9 @@
 """What a stranger's file or store may not do: look at files of ours, steer the terminal, leave processes behind."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import h5py
 import manifestry as mf
@@ -14,6 +12,8 @@ import numpy as np
 import pytest
 from manifestry.cli.application import run as run_command
 from manifestry.testing.servers import range_server
+
+from tests.support.processes import wait_for_end
 
 NAME = "a\x1b[2J\x9b1m\u202eb"
 
@@ -176,16 +176,4 @@ def test_workers_end_with_the_process_that_started_them():
         workers = [int(number) for number in started.stdout.readline().split()]
         assert workers
         started.send_signal(signal.SIGKILL)
-    end = time.monotonic() + 60
-    while any(_runs(worker) for worker in workers):
-        assert time.monotonic() < end, "workers outlive their parent"
-        time.sleep(0.1)
-
-
-def _runs(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{process}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
+    wait_for_end(workers, 60, "workers outlive their parent")

@@ -35,6 +35,7 @@ from manifestry.storage.source import Source
 __all__ = [
     "TRUST_OPTIONS",
     "CommonOptions",
+    "is_foreign",
     "marked",
     "parse",
     "parse_isolated",
@@ -181,8 +182,7 @@ def parse_source(
         progress=progress or SilentProgress(),
     )
     context.budget = Budget(context.limits, lambda: 0 if source.is_prefix else source.size)
-    if common.allow is not None or common.untrusted:
-        source = source.with_access(Access.of(common.allow, untrusted=common.untrusted))
+    source = source.with_access(Access.of(common.allow, untrusted=common.untrusted))
     with _about(source):
         tree = _gate(_call(entry, source, own, context), context)
         tree = marked(tree, source)
@@ -212,6 +212,11 @@ def parse_isolated(
     tree = call_isolated(f"{one_line(source.url)}: parsing it", work)
     assert isinstance(tree, VirtualGroup)
     return tree
+
+
+def is_foreign(source: Source, *, untrusted: bool) -> bool:
+    """Whether a source is remote or untrusted: a library that dies of it should take another process with it."""
+    return untrusted or source.local_path is None
 
 
 def trusting(allow: Sequence[str] | None, *, untrusted: bool) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def open_store(tree: VirtualGroup, *, stores: Stores = None, allow: Sequence[str
     from manifestry.zarr_store import ManifestStore  # noqa: PLC0415 zarr is slow to import
 
     check_tree(tree)
-    return ManifestStore(tree, stores=StoreRegistry.of(stores, None if allow is None else Access.of(allow)))
+    return ManifestStore(tree, stores=StoreRegistry.of(stores, Access.of(allow)))
 
 
 def to_xarray(

@@ -22,7 +22,7 @@ from manifestry.errors import ManifestryError, OptionError
 from manifestry.formats.report import pluralise
 from manifestry.model.limits import Limits
 from manifestry.model.tree import VirtualArray, VirtualGroup
-from manifestry.reading import parse_isolated, parse_source, trusting, with_selection
+from manifestry.reading import is_foreign, parse_isolated, parse_source, trusting, with_selection
 from manifestry.storage.source import Source
 
 __all__ = ["command"]
@@ -76,8 +76,7 @@ def command(
     options = with_selection(named_values(oo, "--oo"), include, exclude) | trusting(allow, untrusted=untrusted)
 
     def parsed(source: Source) -> VirtualGroup:
-        # A library that dies on a stranger's file takes another process with it, not this one.
-        parse = parse_isolated if untrusted or source.local_path is None else parse_source
+        parse = parse_isolated if is_foreign(source, untrusted=untrusted) else parse_source
         return parse(source, source_format, on_unsupported, options, limits=limits)
 
     if short:

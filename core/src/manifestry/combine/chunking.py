@@ -184,11 +184,15 @@ def _split_to(
 def _check_whole_chunks(array: VirtualArray, size: int, axis: int) -> None:
     """Parts of a chunk lie where they are sought only if it has the bytes that its shape takes."""
     shape = array.metadata.chunk_shape
+    if shape[axis] == size:
+        return
     whole = math.prod(shape) * array.metadata.dtype.itemsize
     lengths = array.manifest.lengths
-    if shape[axis] != size and bool(((lengths != 0) & (lengths != whole)).any()):
-        found = int(lengths[(lengths != 0) & (lengths != whole)].reshape(-1)[0])
-        raise MalformedFileError(f"a chunk{_place(array)} has {found} bytes, and its elements take {whole}")
+    odd = lengths[(lengths != 0) & (lengths != whole)]
+    if odd.size:
+        raise MalformedFileError(
+            f"a chunk{_place(array)} has {odd.reshape(-1)[0]} bytes, and its elements take {whole}"
+        )
 
 
 def _with_chunk(metadata: ArrayMetadata, axis: int, size: int) -> ArrayMetadata:

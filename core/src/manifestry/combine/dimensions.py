@@ -12,7 +12,7 @@ from manifestry.combine.trees import is_named
 from manifestry.errors import IncompatibleArraysError
 from manifestry.model.codecs import Codec, Dependence, codec_entry
 from manifestry.model.metadata import ArrayMetadata, RegularGrid
-from manifestry.model.tree import VirtualArray
+from manifestry.model.tree import VirtualArray, VirtualGroup
 
 __all__ = ["axis_along", "can_expand", "drop_axis", "expand_array", "length_beside", "repeat_array", "stack_arrays"]
 
@@ -76,6 +76,12 @@ def axis_along(array: VirtualArray, dim: str) -> int | None:
     if dims.count(dim) > 1:
         raise IncompatibleArraysError(f"dimensions {dims}: {dim} occurs twice, and must occur once")
     return dims.index(dim) if dim in dims else None
+
+
+def lengths_along(tree: VirtualGroup, dim: str) -> list[int]:
+    """How long a dimension is in the arrays of a tree that have it, one after the other."""
+    arrays = [array for _, array in tree.walk_arrays()]
+    return [n for a in arrays for name, n in zip(a.dims or (), a.shape, strict=False) if name == dim]
 
 
 def length_beside(arrays: Mapping[str, VirtualArray], dim: str, path: str) -> int | None:

@@ -153,9 +153,8 @@ def _gaps(path: str, values: NDArray[Any], source: Callable[[int], str], known: 
     if values.size < _REGULAR or not (is_integer(values.dtype) or is_float(values.dtype) or is_time(values.dtype)):
         return []
     steps = np.abs(np.diff(values.view("i8") if is_time(values.dtype) else values).astype("f8"))
-    usual = float(
-        np.partition(steps, steps.size // 2)[steps.size // 2]
-    )  # np.median imports numpy.ma, which takes a while
+    middle = steps.size // 2
+    usual = float(np.partition(steps, middle)[middle])  # np.median imports numpy.ma, which takes a while
     alike = np.count_nonzero(np.abs(steps - usual) <= 0.15 * usual)
     wide = np.flatnonzero(steps > 1.5 * usual)
     wide = wide[wide + 1 >= known]

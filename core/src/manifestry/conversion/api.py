@@ -180,8 +180,7 @@ def convert(
         raise OptionError(
             "sort and on_duplicate need a concat_dim: the dimension whose coordinate is meant (--concat-dim)"
         )
-    access = None if allow is None and not untrusted else Access.of(allow, untrusted=untrusted)
-    registry = StoreRegistry.of(stores, access)
+    registry = StoreRegistry.of(stores, Access.of(allow, untrusted=untrusted))
     rules = tuple(CoordinateRule.parse(text) for text in coords)
     job = BatchJob(
         format=format,

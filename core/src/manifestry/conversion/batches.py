@@ -12,6 +12,7 @@ import msgspec
 
 from manifestry.combine.chunking import take_along
 from manifestry.combine.concatenation import Concatenation
+from manifestry.combine.dimensions import lengths_along
 from manifestry.combine.merging import merge
 from manifestry.combine.options import CombineOptions
 from manifestry.conversion.kinds import Kind, are_columns, join_kinds, kind_of, like_of_kind
@@ -28,7 +29,7 @@ from manifestry.model.limits import Limits
 from manifestry.model.manifest import ChunkManifest
 from manifestry.model.tree import VirtualArray, VirtualGroup
 from manifestry.parallel.processes import is_worker
-from manifestry.reading import parse_isolated, parse_source
+from manifestry.reading import is_foreign, parse_isolated, parse_source
 from manifestry.storage.registry import StoreRegistry
 from manifestry.storage.source import Source
 
@@ -207,7 +208,7 @@ class BatchJob:
     def parse(self, url: str, kept: Kept | None = None) -> VirtualGroup:
         """The prepared tree of one source, or what is kept of it."""
         source = Source.at(url, self.stores)
-        foreign = source.local_path is None or self.stores.access.untrusted
+        foreign = is_foreign(source, untrusted=self.stores.access.untrusted)
         if self.isolate and foreign and parent_process() is None:  # workers are others already
             tree = parse_isolated(source, self.format, self.on_unsupported, self.options, limits=self.limits)
         else:
@@ -313,8 +314,7 @@ class CoordinateTask:
 
 
 def _length(tree: VirtualGroup, dim: str) -> int:
-    lengths = [n for _, a in tree.walk_arrays() for name, n in zip(a.dims or (), a.shape, strict=False) if name == dim]
-    return lengths[0] if lengths else 0
+    return next(iter(lengths_along(tree, dim)), 0)
 
 
 def array_paths(*trees: VirtualGroup | None) -> frozenset[str]:

@@ -101,24 +101,7 @@ class Output:
             tree = tree.map_arrays(
                 lambda path, array: array if self.dim in (array.dims or ()) or path in self.added else None
             )
-        report = write_tree(
-            tree.relocate(self.relocate) if self.relocate else tree,
-            self.target,
-            self.format,
-            mode=self.mode,
-            at=self._place,
-            on_unsupported=self.on_unsupported,
-            options=self.options,
-            limits=self.limits,
-            allow_signed_urls=self.allow_signed_urls,
-            progress=progress,
-            dry_run=self.dry_run,
-            state=self.state,
-            sources=self.adding,
-            last=self.last,
-        )
-        self.written = add_reports(self.written, report)
-        self._go_on(report)
+        self._commit(tree, self.mode, self._place, progress=progress, sources=self.adding, last=self.last)
 
     def check_region(self) -> None:
         """Check whether elements of the output can be replaced."""
@@ -128,18 +111,23 @@ class Output:
         """Make one commit of a tree that takes the place of elements of the output along the dimension."""
         assert self.dim is not None
         tree = tree.map_arrays(lambda _, array: array if self.dim in (array.dims or ()) else None)
+        self._commit(tree, Mode.APPEND, Placement(region={self.dim: (start, start + length)}))
+
+    def _commit(self, tree: VirtualGroup, mode: Mode, at: Placement | None, **more: Any) -> None:
+        """Write a tree; `more` is what `write_tree` takes besides what holds for all commits."""
         report = write_tree(
             tree.relocate(self.relocate) if self.relocate else tree,
             self.target,
             self.format,
-            mode=Mode.APPEND,
-            at=Placement(region={self.dim: (start, start + length)}),
+            mode=mode,
+            at=at,
             on_unsupported=self.on_unsupported,
             options=self.options,
             limits=self.limits,
             allow_signed_urls=self.allow_signed_urls,
             dry_run=self.dry_run,
             state=self.state,
+            **more,
         )
         self.written = add_reports(self.written, report)
         self._go_on(report)

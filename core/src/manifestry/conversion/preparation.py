@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from manifestry.combine.dimensions import lengths_along
 from manifestry.combine.stacking import expand
 from manifestry.conversion.coordinates import CoordinateRule
 from manifestry.errors import OptionError
@@ -93,9 +94,7 @@ class Preparation:
     def _with_coordinates_along(
         dim: str, rules: Sequence[CoordinateRule], tree: VirtualGroup, url: str
     ) -> VirtualGroup:
-        lengths = {
-            n for _, a in tree.walk_arrays() for name, n in zip(a.dims or (), a.shape, strict=False) if name == dim
-        }
+        lengths = set(lengths_along(tree, dim))
         if not lengths and any(rule.name == dim for rule in rules):
             tree = expand(tree, dim)
         elif lengths != {1}:

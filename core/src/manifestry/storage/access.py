@@ -31,8 +31,8 @@ class Access:
     named: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, allow: Sequence[str] | None, *, untrusted: bool = False) -> Self:
-        """What a caller means.
+    def of(cls, allow: Sequence[str] | None, *, untrusted: bool = False) -> Self | None:
+        """What a caller means; None where nothing is said.
 
         Raises
         ------
@@ -41,6 +41,8 @@ class Access:
         SourceError
             A prefix is no path, and no URL that is known.
         """
+        if allow is None and not untrusted:
+            return None
         prefixes = (allow,) if isinstance(allow, str) else allow
         if prefixes is not None and not all(isinstance(prefix, str) for prefix in prefixes):
             raise OptionError(f"allow={allow!r} is not allowed; expected URL prefixes")
@@ -48,12 +50,13 @@ class Access:
 
     def covers(self, url: str) -> bool:
         """Whether a canonical URL begins with one of the prefixes, or is named in another place."""
-        return any(url == prefix.removesuffix("/") or url.startswith(prefix) for prefix in self.allow or ()) or (
-            bool(self.named) and self.names(url)
-        )
+        allowed = any(url == prefix.removesuffix("/") or url.startswith(prefix) for prefix in self.allow or ())
+        return allowed or self.names(url)
 
     def names(self, url: str) -> bool:
         """Whether a canonical URL, or a directory that it is in, is named in another place."""
+        if not self.named:
+            return False
         ends = (at + 1 for at, letter in enumerate(url) if letter == "/")
         return url in self.named or any(url[:end] in self.named for end in ends)
 

@@ -64,7 +64,7 @@ class ReferencePolicy:
             URL prefixes, where the registry does not say already what the caller allows.
         """
         known = registry or (StoreRegistry() if base is None else base.registry)
-        return cls(base, known if allow is None else StoreRegistry.of(known, Access.of(allow)))
+        return cls(base, StoreRegistry.of(known, Access.of(allow)))
 
     @property
     def restricted(self) -> bool:
@@ -156,7 +156,7 @@ class ReferencePolicy:
         meant = url if url.startswith("file://") else without_dots(url)  # those of local paths are canonical already
         if meant is None:
             return _NOT_ALLOWED
-        return next(filter(None, (self._against(place) for place in dict.fromkeys((url, meant)))), "")
+        return self._against(url) or ("" if meant == url else self._against(meant))
 
     def _against(self, url: str) -> str:
         access, base = self.registry.access, self.base

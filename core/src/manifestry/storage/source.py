@@ -109,8 +109,10 @@ class Source:
         source.local_path = registry.local_path(url)
         return source
 
-    def with_access(self, access: Access) -> Source:
-        """The same source, which may point at other files as the caller says; what is known of it stays known."""
+    def with_access(self, access: Access | None) -> Source:
+        """The same source, which may point at other files as the caller says, if so; what is known of it stays known."""
+        if access is None:
+            return self
         other = Source.__new__(Source)
         other.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_location"})
         other.registry = StoreRegistry.of(self.registry, access)

@@ -12,7 +12,6 @@ import numpy as np
 import zarr
 from obstore.store import LocalStore
 
-from manifestry.errors import ManifestryError, PluginError
 from manifestry.model.codecs import serializer
 from manifestry.model.files import SourceFile
 from manifestry.model.manifest import ChunkManifest
@@ -179,12 +178,9 @@ def _remote(pointer: Pointer) -> tuple[str, dict[str, Any]]:
 
 
 def _readable(root: zarr.Group, path: str) -> bool:
-    try:
-        array = root[path]
-        assert isinstance(array, zarr.Array)
-        np.asarray(array[...])
-    except ManifestryError as error:
-        if isinstance(error, PluginError):
-            raise
-        return False
-    return True
+    array = root[path]
+    assert isinstance(array, zarr.Array)
+    values = []
+    with refusal():
+        values.append(np.asarray(array[...]))
+    return bool(values)

@@ -84,8 +84,7 @@ def verify(
         It does not say what it was made from.
     """
     source = target if isinstance(target, Source) else Source(target, stores)
-    if allow is not None or untrusted:
-        source = source.with_access(Access.of(allow, untrusted=untrusted))
+    source = source.with_access(Access.of(allow, untrusted=untrusted))
     return verify_source(source, samples, format, formats=installed_formats())
 
 
@@ -114,12 +113,9 @@ def verify_source(
         raise UnsupportedFeatureError(
             "output without provenance", source.url, "only what manifestry wrote says what it was made from"
         )
-    policy = ReferencePolicy.of(source)
-    for part in tree.provenance:  # whoever made the output wrote it: it is trusted no more than references are
-        for url in part.sources.urls:
-            policy.permit(url)
     root = zarr.open_group(open_store(tree, stores=source.registry), mode="r")
-    with Origins(tree.provenance, policy, formats) as origins:
+    # Whoever made the output wrote its provenance, which is trusted no more than references are.
+    with Origins(tree.provenance, ReferencePolicy.of(source), formats) as origins:
         sources = origins.check()
         bad = {check.url for check in sources if check.status != "unchanged"}
         inherited = inherited_attributes(dict(tree.walk_arrays()))

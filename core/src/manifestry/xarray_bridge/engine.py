@@ -143,8 +143,7 @@ def _refuse(unknown: Mapping[str, Any]) -> None:
 
 def _registry(stores: Stores, options: Mapping[str, Any]) -> StoreRegistry:
     """The stores that values are read from, and what the caller allows documents to lead to."""
-    allow = options.get("allow")
-    return StoreRegistry.of(stores, None if allow is None else Access.of(allow))
+    return StoreRegistry.of(stores, Access.of(options.get("allow")))
 
 
 def _tree(given: Any, fmt: str | None, stores: Stores, on_unsupported: Any, options: Mapping[str, Any]) -> VirtualGroup:

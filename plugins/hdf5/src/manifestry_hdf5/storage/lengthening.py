@@ -110,8 +110,6 @@ def complete_chunks(
     UnsupportedFeatureError
         There is too much to look into or to keep, or nothing encodes it.
     """
-    assert dataset.extent is not None
-    assert dataset.chunk_shape is not None
     limit, rows = context.limits.max_inline_bytes, rows_over_the_end(dataset, table, shape)
     hint = f"limits.max_inline_bytes is {limit}"
     if int(table.sizes[rows].sum()) > limit:
@@ -137,18 +135,14 @@ def complete_chunks(
 
 
 def _changed(
-    dataset: Dataset,
-    shape: Sequence[int],
-    rows: NDArray[np.int64],
-    table: ChunkTable,
-    beyond: Beyond,
+    dataset: Dataset, shape: Sequence[int], rows: NDArray[np.int64], table: ChunkTable, beyond: Beyond
 ) -> Iterator[tuple[int, bytes]]:
     """Positions and elements of the chunks over the end that hold something else there, or nothing.
 
     Parameters
     ----------
     rows
-        Those of them that are stored, by row of the table.
+        Those of the chunks over the end that are stored, by row of the table.
     """
     assert dataset.extent is not None
     assert dataset.chunk_shape is not None
